@@ -1,0 +1,133 @@
+# griddle - one non-recursive Makefile. `make help` lists the targets.
+MAKEFLAGS += --warn-undefined-variables --no-builtin-rules
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.SECONDARY:
+SHELL := /bin/sh
+
+VARIANT  ?= release
+ERR      ?=
+V        ?=
+DESTDIR  ?=
+PREFIX   ?= /usr/local
+CC       := $(if $(filter default,$(origin CC)),gcc,$(CC))
+CFLAGS   ?=
+LDFLAGS  ?=
+TESTS    ?=
+VERSION  := 0.1.0
+
+B := build/$(VARIANT)
+Q := $(if $(V),,@)
+
+PKGS := libzmq libuv jansson zlib libcrypto libmicrohttpd libseccomp
+PKGS_TEST := cmocka
+NEEDS_PKG := $(filter-out help clean deps demo check asan tsan fuzz bench distclean,$(or $(MAKECMDGOALS),all))
+ifneq ($(NEEDS_PKG),)
+MISSING := $(foreach p,$(PKGS),$(shell pkg-config --exists $(p) || echo $(p)))
+ifneq ($(strip $(MISSING)),)
+$(error missing development packages: $(strip $(MISSING)); `make deps` installs them on Debian)
+endif
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
+PKG_LIBS   := $(shell pkg-config --libs $(PKGS))
+TEST_LIBS  := $(shell pkg-config --libs $(PKGS_TEST) 2>/dev/null)
+else
+PKG_CFLAGS :=
+PKG_LIBS :=
+TEST_LIBS :=
+endif
+
+WARN := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings \
+        -Wno-unused-parameter -Wvla -Wundef $(if $(ERR),-Werror)
+OPT_release := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong
+OPT_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+OPT_tsan    := -O1 -g -fsanitize=thread
+OPT_fuzz    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+ifeq ($(VARIANT),fuzz)
+CC := clang
+endif
+GR_CFLAGS  := -std=gnu11 -D_GNU_SOURCE -I. -DGR_VERSION='"$(VERSION)"' $(WARN) $(OPT_$(VARIANT)) -pthread $(PKG_CFLAGS) $(CFLAGS)
+GR_LDFLAGS := $(OPT_$(VARIANT)) -pthread $(LDFLAGS)
+
+# Floor 0 and 1 libraries, then net; archives are linked in floor order so that a call upwards does not link.
+LIBS := net wire conf job place cas cc stats base
+lib_src = $(wildcard lib/$(1)/*.c)
+SRC_coordinator := $(wildcard coordinator/*.c coordinator/*/*.c)
+SRC_worker      := $(wildcard worker/*.c worker/*/*.c)
+SRC_client      := $(wildcard client/*.c client/agent/*.c client/cmd/*.c client/view/*.c)
+SRC_cc          := $(wildcard client/cc/*.c)
+SRC_UNIT        := $(wildcard tests/unit/*_test.c)
+SRC_FUZZ        := $(wildcard tests/fuzz/*_fuzz.c)
+SRC_HELP        := $(wildcard tests/helper/*.c bench/*.c)
+ALL_SRC := $(foreach l,$(LIBS),$(call lib_src,$(l))) $(SRC_coordinator) $(SRC_worker) $(SRC_client) $(SRC_cc) $(SRC_UNIT) $(SRC_FUZZ) $(SRC_HELP)
+
+obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
+ARCHIVES := $(foreach l,$(LIBS),$(B)/lib$(l).a)
+PROGRAMS := $(B)/bin/griddle-coordinator $(B)/bin/griddle-worker $(B)/bin/griddle $(B)/bin/griddle-cc
+UNIT_BIN := $(patsubst tests/unit/%.c,$(B)/unit/%,$(SRC_UNIT))
+HELP_BIN := $(patsubst tests/helper/%.c,$(B)/helper/%,$(wildcard tests/helper/*.c)) $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
+
+.PHONY: all programs help check unit e2e asan tsan fuzz bench demo deps install uninstall clean distclean headers FORCE
+all: programs  ## build the four programs into build/release/bin
+programs: $(PROGRAMS)
+
+# The stamp holds flags and the source list: a changed flag or a deleted file rebuilds what it must.
+STAMP := $(B)/stamp
+$(STAMP): FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(CC) $(subst ','\'',$(GR_CFLAGS) $(GR_LDFLAGS)) $(ALL_SRC)' | cmp -s - $@ || \
+	  printf '%s\n' '$(CC) $(subst ','\'',$(GR_CFLAGS) $(GR_LDFLAGS)) $(ALL_SRC)' > $@
+FORCE:
+
+$(B)/obj/%.o: %.c $(STAMP)
+	@mkdir -p $(@D)
+	$(if $(V),,@echo '  CC      $<')
+	$(Q)$(CC) $(GR_CFLAGS) -MMD -MP -c -o $@ $<
+
+define archive_rule
+$(B)/lib$(1).a: $$(call obj,$$(call lib_src,$(1))) $$(STAMP)
+	@rm -f $$@
+	$$(Q)ar cDr $$@ $$(filter %.o,$$^)
+endef
+$(foreach l,$(LIBS),$(eval $(call archive_rule,$(l))))
+
+define program_rule
+$(B)/bin/$(1): $$(call obj,$$(SRC_$(2))) $$(ARCHIVES)
+	@mkdir -p $$(@D)
+	$$(if $$(V),,@echo '  LINK    $$@')
+	$$(Q)$$(CC) -o $$@ $$(filter %.o,$$^) $$(ARCHIVES) $$(GR_LDFLAGS) $$(PKG_LIBS)
+endef
+$(eval $(call program_rule,griddle-coordinator,coordinator))
+$(eval $(call program_rule,griddle-worker,worker))
+$(eval $(call program_rule,griddle,client))
+
+# The wrapper stands alone: static, no sanitizer runtime in front of every compile, nothing but libc.
+CC_OBJ := $(patsubst %.c,$(B)/ccobj/%.o,$(SRC_cc))
+$(B)/ccobj/%.o: %.c $(STAMP)
+	@mkdir -p $(@D)
+	$(if $(V),,@echo '  CC      $<')
+	$(Q)gcc -std=gnu11 -D_GNU_SOURCE -I. -DGR_VERSION='"$(VERSION)"' $(WARN) -O2 -g -MMD -MP -c -o $@ $<
+$(B)/bin/griddle-cc: $(CC_OBJ)
+	@mkdir -p $(@D)
+	$(if $(V),,@echo '  LINK    $@')
+	$(Q)gcc -static -o $@ $^
+
+$(B)/unit/%: $(B)/obj/tests/unit/%.o $(ARCHIVES)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -o $@ $< $(UNIT_EXTRA_$(*)) $(ARCHIVES) $(GR_LDFLAGS) $(PKG_LIBS) $(TEST_LIBS)
+$(B)/helper/%: $(B)/obj/tests/helper/%.o $(ARCHIVES)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -o $@ $< $(ARCHIVES) $(GR_LDFLAGS) $(PKG_LIBS)
+$(B)/bench/%: $(B)/obj/bench/%.o $(ARCHIVES)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -o $@ $< $(ARCHIVES) $(GR_LDFLAGS) $(PKG_LIBS)
+
+-include tests/rules.mk
+
+help:  ## print this list
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'
+
+clean:  ## remove build/
+	rm -rf build
+distclean: clean
+
+-include $(wildcard $(B)/obj/*/*.d $(B)/obj/*/*/*.d $(B)/obj/*/*/*/*.d $(B)/ccobj/*/*/*.d)

@@ -1,0 +1,55 @@
+/* alloc.c - see alloc.h */
+#include "lib/base/alloc.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void die(size_t n)
+{
+	fprintf(stderr, "griddle: out of memory: %zu bytes\n", n);
+	abort();
+}
+
+void *gr_xalloc(size_t n)
+{
+	void *p = calloc(1, n ? n : 1);
+
+	if (!p)
+		die(n);
+	return p;
+}
+
+void *gr_xrealloc(void *old, size_t n)
+{
+	void *p = realloc(old, n ? n : 1);
+
+	if (!p)
+		die(n);
+	return p;
+}
+
+void *gr_xmemdup(const void *src, size_t n)
+{
+	char *p = gr_xalloc(n + 1);
+
+	if (n)
+		memcpy(p, src, n);
+	return p;
+}
+
+char *gr_xstrdup(const char *s) { return gr_xmemdup(s, strlen(s)); }
+char *gr_xstrndup(const char *s, size_t n) { return gr_xmemdup(s, strnlen(s, n)); }
+void *gr_tryalloc(size_t n) { return calloc(1, n ? n : 1); }
+
+void *gr_xgrow_sz(void *p, size_t *cap, size_t need, size_t elem)
+{
+	size_t n = *cap ? *cap : 8;
+
+	while (n < need)
+		n *= 2;
+	p = gr_xrealloc(p, n * elem);
+	memset((char *)p + *cap * elem, 0, (n - *cap) * elem);
+	*cap = n;
+	return p;
+}

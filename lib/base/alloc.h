@@ -1,0 +1,25 @@
+/**
+ * alloc - memory: what is small and bounded aborts when there is none; what a peer sized is tried
+ */
+#pragma once
+#include <stddef.h>
+
+/* Zeroed, never NULL; aborts with a message on stderr. Free with free(). */
+void *gr_xalloc(size_t n) __attribute__((malloc, returns_nonnull));
+void *gr_xrealloc(void *p, size_t n) __attribute__((returns_nonnull));
+char *gr_xstrdup(const char *s) __attribute__((malloc, returns_nonnull));
+char *gr_xstrndup(const char *s, size_t n) __attribute__((malloc, returns_nonnull));
+/* @n bytes copied, one NUL added behind them. */
+void *gr_xmemdup(const void *p, size_t n) __attribute__((malloc, returns_nonnull));
+/* For sizes a peer chose, after the limit was checked: zeroed, or NULL. */
+void *gr_tryalloc(size_t n) __attribute__((malloc));
+
+#define GR_NEW(ptr) ((ptr) = gr_xalloc(sizeof(*(ptr))))
+#define GR_LEN(a) (sizeof(a) / sizeof((a)[0]))
+#define GR_CONTAINER(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+/* Grows array @a (capacity @cap, element count needed @need) by doubling. */
+#define GR_GROW(a, cap, need) \
+	((void)((size_t)(need) > (size_t)(cap) && ((a) = gr_xgrow((a), &(cap), (need), sizeof(*(a))))))
+void *gr_xgrow_sz(void *p, size_t *cap, size_t need, size_t elem);
+#define gr_xgrow(p, cap, need, elem) __extension__({ size_t cap_sz_ = *(cap); \
+	void *p_ = gr_xgrow_sz((p), &cap_sz_, (need), (elem)); *(cap) = cap_sz_; p_; })

@@ -1,0 +1,44 @@
+/**
+ * conf - one table of settings: key, type, unit, default, range and text; parsing, --help-config and docs from it
+ *
+ * Order of strength: flag > environment (GRIDDLE_ + upper-case key, '-' as '_') > file (JSON object) > default.
+ * A key is lower-case words with '-'. Values go into the caller's struct at `offset`.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include "lib/base/err.h"
+
+enum gr_conf_type { GR_CONF_STR, GR_CONF_INT, GR_CONF_BYTES, GR_CONF_MS, GR_CONF_BOOL, GR_CONF_ENUM };
+struct gr_conf_key {
+	const char *key;
+	enum gr_conf_type type;       /* field: STR char * (owned); INT, BYTES, MS, ENUM int64_t; BOOL bool */
+	const char *unit;             /* for people: "bytes", "ms", "" */
+	const char *def;              /* as text; NULL: a STR that may be unset */
+	int64_t min, max;             /* INT, BYTES, MS */
+	const char *const *choices;   /* ENUM: NULL-terminated; the value is the index */
+	const char *text;             /* one sentence */
+	size_t offset;
+	const char *origin_hint;      /* unused by the parser; NULL */
+};
+struct gr_conf {                      /* a view over the caller's struct; origin[i] tells where value i came from */
+	const struct gr_conf_key *keys;
+	size_t n_keys;
+	void *obj;
+	const char **origin;
+};
+void gr_conf_init(struct gr_conf *c, const struct gr_conf_key *keys, size_t n_keys, void *obj);   /* defaults */
+void gr_conf_fini(struct gr_conf *c);
+/* "64M", "1.5G", "10s", "250ms", "true"... GR_ECONFIG with "KEY: bad value \"x\": wants bytes 1M..1T (from --cache)". */
+int gr_conf_set(struct gr_conf *c, const char *key, const char *value, const char *origin, struct gr_err *err) GR_MUST_CHECK;
+/* JSON object; unknown keys are errors with a suggestion. A missing file is GR_ENOENT. */
+int gr_conf_load_file(struct gr_conf *c, const char *path, struct gr_err *err) GR_MUST_CHECK;
+int gr_conf_load_env(struct gr_conf *c, char *const *environ_, struct gr_err *err) GR_MUST_CHECK;
+/* Takes "--key value", "--key=value", "--bool", "--no-bool" out of argv; stops at "--" or the first word that is not
+ * an option. Also handles --config FILE first. Return: index of the first word left. */
+int gr_conf_load_args(struct gr_conf *c, int argc, char **argv, struct gr_err *err) GR_MUST_CHECK;
+void gr_conf_print_help(const struct gr_conf *c, FILE *out);        /* --help-config */
+void gr_conf_print_markdown(const struct gr_conf *c, FILE *out);    /* docs/config.md */
+void gr_conf_print_values(const struct gr_conf *c, FILE *out);      /* value and origin a line */

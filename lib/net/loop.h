@@ -1,0 +1,25 @@
+/**
+ * loop - the program's one libuv loop, its clock, and signals
+ *
+ * Everything in lib/net runs on the thread that runs the loop.
+ */
+#pragma once
+#include <stdint.h>
+#include <uv.h>
+#include "lib/base/rng.h"
+
+struct gr_loop;
+struct gr_loop *gr_loop_new(uint64_t seed);
+void gr_loop_free(struct gr_loop **l);           /* after gr_loop_run returned and all handles were closed */
+uv_loop_t *gr_loop_uv(struct gr_loop *l);
+uint64_t gr_loop_now_ns(struct gr_loop *l);      /* CLOCK_MONOTONIC, read now: the only clock in griddle's libraries */
+uint64_t gr_clock_real_ms(void);                 /* wall clock, for people */
+struct gr_rng *gr_loop_rng(struct gr_loop *l);
+int gr_loop_run(struct gr_loop *l);              /* until gr_loop_stop, or nothing is left to wait for */
+void gr_loop_stop(struct gr_loop *l);
+/* @fn on SIGTERM and SIGINT (the loop's thread). */
+void gr_loop_on_term(struct gr_loop *l, void (*fn)(void *ctx, int signum), void *ctx);
+/* A timer owned by the loop, freed by gr_loop_free or gr_timer_stop. repeat_ms 0: once. */
+struct gr_timer;
+struct gr_timer *gr_timer_start(struct gr_loop *l, uint64_t first_ms, uint64_t repeat_ms, void (*fn)(void *ctx), void *ctx);
+void gr_timer_stop(struct gr_timer **t);

@@ -1,0 +1,37 @@
+/**
+ * codec - bounds-checked reading and writing of bytes; every decoder of griddle goes through this one reader
+ *
+ * Little endian. A reader that ran off its end, or met a bad varint, stays failed: check gr_rd_ok() (or `rc`) once at
+ * the end; until then every read gives zero or an empty slice. Nothing is allocated; slices borrow the input.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include "lib/base/buf.h"
+#include "lib/base/sha256.h"
+
+struct gr_rd {
+	const uint8_t *p, *end;
+	int rc;   /* 0, or GR_ETRUNC / GR_EPROTO / GR_ELIMIT */
+};
+
+static inline struct gr_rd gr_rd_init(struct gr_slice s) { return (struct gr_rd){ s.p, s.p + s.n, 0 }; }
+static inline size_t gr_rd_left(const struct gr_rd *r) { return (size_t)(r->end - r->p); }
+uint8_t gr_rd_u8(struct gr_rd *r);
+uint16_t gr_rd_u16(struct gr_rd *r);
+uint32_t gr_rd_u32(struct gr_rd *r);
+uint64_t gr_rd_u64(struct gr_rd *r);
+uint64_t gr_rd_varint(struct gr_rd *r, uint64_t max);            /* LEB128, shortest form only; GR_ELIMIT above @max */
+struct gr_slice gr_rd_raw(struct gr_rd *r, size_t n);
+struct gr_slice gr_rd_bytes(struct gr_rd *r, size_t max);        /* varint length, then the bytes */
+struct gr_digest gr_rd_digest(struct gr_rd *r);
+/* Fails with GR_EPROTO when bytes are left over. Return: the reader's rc. */
+int gr_rd_end(struct gr_rd *r) GR_MUST_CHECK;
+
+void gr_wr_u8(struct gr_buf *b, uint8_t v);
+void gr_wr_u16(struct gr_buf *b, uint16_t v);
+void gr_wr_u32(struct gr_buf *b, uint32_t v);
+void gr_wr_u64(struct gr_buf *b, uint64_t v);
+void gr_wr_varint(struct gr_buf *b, uint64_t v);
+void gr_wr_bytes(struct gr_buf *b, struct gr_slice s);           /* varint length, then the bytes */
+void gr_wr_digest(struct gr_buf *b, const struct gr_digest *d);
