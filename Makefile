@@ -37,7 +37,7 @@ TEST_LIBS :=
 endif
 
 WARN := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings \
-        -Wno-unused-parameter -Wvla -Wundef $(if $(ERR),-Werror)
+        -Wno-unused-parameter -Wno-format-truncation -Wvla -Wundef $(if $(ERR),-Werror)
 OPT_release := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 OPT_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 OPT_tsan    := -O1 -g -fsanitize=thread
@@ -113,7 +113,7 @@ $(B)/bin/griddle-cc: $(CC_OBJ)
 
 $(B)/unit/%: $(B)/obj/tests/unit/%.o $(ARCHIVES)
 	@mkdir -p $(@D)
-	$(Q)$(CC) -o $@ $< $(UNIT_EXTRA_$(*)) $(ARCHIVES) $(GR_LDFLAGS) $(PKG_LIBS) $(TEST_LIBS)
+	$(Q)$(CC) -o $@ $< $(ARCHIVES) $(GR_LDFLAGS) $(PKG_LIBS) $(TEST_LIBS)
 $(B)/helper/%: $(B)/obj/tests/helper/%.o $(ARCHIVES)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -o $@ $< $(ARCHIVES) $(GR_LDFLAGS) $(PKG_LIBS)

@@ -36,8 +36,9 @@ int gr_conf_set(struct gr_conf *c, const char *key, const char *value, const cha
 /* JSON object; unknown keys are errors with a suggestion. A missing file is GR_ENOENT. */
 int gr_conf_load_file(struct gr_conf *c, const char *path, struct gr_err *err) GR_MUST_CHECK;
 int gr_conf_load_env(struct gr_conf *c, char *const *environ_, struct gr_err *err) GR_MUST_CHECK;
-/* Takes "--key value", "--key=value", "--bool", "--no-bool" out of argv; stops at "--" or the first word that is not
- * an option. Also handles --config FILE first. Return: index of the first word left. */
+/* Reads "--key value", "--key=value", "--bool", "--no-bool" from argv[1] on; stops behind "--" or at the first word that
+ * does not start with "--". "--config FILE" loads that file (weaker than environment and flags wherever it stands).
+ * Values stronger than a source stay, so the sources may be loaded in any order. Return: index of the first word left. */
 int gr_conf_load_args(struct gr_conf *c, int argc, char **argv, struct gr_err *err) GR_MUST_CHECK;
 void gr_conf_print_help(const struct gr_conf *c, FILE *out);        /* --help-config */
 void gr_conf_print_markdown(const struct gr_conf *c, FILE *out);    /* docs/config.md */
