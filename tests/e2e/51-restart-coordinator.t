@@ -1,0 +1,12 @@
+#!/bin/sh
+# kill -9 of the coordinator in the middle of a kernel build, and a new one on the same port
+. "$(dirname "$0")/fault.sh"
+fault_cluster
+build_start
+check "the build is on its way" wait_objects 20
+kill -KILL "$COORD_PID"; wait "$COORD_PID" 2>/dev/null
+cl_coordinator --heartbeat 200ms --dead 1500ms
+build_finish "coordinator restarted"
+remote=$(units remote)
+check "units went remote again afterwards (remote: ${remote:-?})" [ "${remote:-0}" -ge 60 ]
+done_testing
