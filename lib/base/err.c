@@ -67,7 +67,7 @@ int gr_err_errno(int e)
 {
 	switch (e) {
 	case ENOMEM: return GR_ENOMEM;
-	case ENOSPC: case EDQUOT: return GR_ENOSPACE;
+	case ENOSPC: case EDQUOT: case EFBIG: return GR_ENOSPACE;
 	case ENOENT: case ENOTDIR: return GR_ENOENT;
 	case EEXIST: return GR_EEXIST;
 	case EINVAL: return GR_EINVAL;
