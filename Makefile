@@ -8,6 +8,7 @@ SHELL := /bin/sh
 VARIANT  ?= release
 ERR      ?=
 V        ?=
+MAKECMDGOALS ?=
 DESTDIR  ?=
 PREFIX   ?= /usr/local
 CC       := $(if $(filter default,$(origin CC)),gcc,$(CC))
@@ -21,9 +22,10 @@ Q := $(if $(V),,@)
 
 PKGS := libzmq libuv jansson zlib libcrypto libmicrohttpd libseccomp
 PKGS_TEST := cmocka
-NEEDS_PKG := $(filter-out help clean deps demo check asan tsan fuzz bench distclean,$(or $(MAKECMDGOALS),all))
+# These call make again once scripts/deps.sh has put everything there, or need nothing.
+NEEDS_PKG := $(filter-out help clean distclean deps demo check unit e2e asan tsan fuzz bench uninstall,$(or $(MAKECMDGOALS),all))
 ifneq ($(NEEDS_PKG),)
-MISSING := $(foreach p,$(PKGS),$(shell pkg-config --exists $(p) || echo $(p)))
+MISSING := $(shell for p in $(PKGS); do pkg-config --exists $$p 2>/dev/null || echo $$p; done)
 ifneq ($(strip $(MISSING)),)
 $(error missing development packages: $(strip $(MISSING)); `make deps` installs them on Debian)
 endif
@@ -121,7 +123,8 @@ $(B)/bench/%: $(B)/obj/bench/%.o $(ARCHIVES)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -o $@ $< $(ARCHIVES) $(GR_LDFLAGS) $(PKG_LIBS)
 
--include tests/rules.mk
+include tests/rules.mk
+-include tests/fuzz.mk
 
 help:  ## print this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'

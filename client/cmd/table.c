@@ -1,0 +1,85 @@
+/* table.c - the one list of commands, and what every command does with its words. The order is the order of the help. */
+#include <string.h>
+
+#include "client/cmd/cmd.h"
+#include "client/cmd/commands.h"
+
+const struct gr_cmd *const gr_cmds[] = {
+	&gr_cmd_up, &gr_cmd_down, &gr_cmd_make, &gr_cmd_cc,
+	&gr_cmd_status, &gr_cmd_nodes, &gr_cmd_doctor, &gr_cmd_keys,
+	&gr_cmd_agent_entry, &gr_cmd_completion, &gr_cmd_version, &gr_cmd_help,
+	NULL,
+};
+
+const struct gr_cmd *gr_cmd_find(const char *name)
+{
+	for (size_t i = 0; gr_cmds[i]; i++)
+		if (!strcmp(gr_cmds[i]->name, name))
+			return gr_cmds[i];
+	return NULL;
+}
+
+/* The key that "-x" stands for: shorts is "o=output j=jobs". */
+static const struct gr_conf_key *short_key(const struct gr_cmd *cmd, char letter)
+{
+	for (const char *s = cmd->shorts; s && *s; s += strcspn(s, " "), s += *s == ' ') {
+		size_t n = strcspn(s + 2, " ");
+
+		if (s[0] != letter)
+			continue;
+		for (size_t i = 0; i < cmd->n_keys; i++)
+			if (strlen(cmd->keys[i].key) == n && !memcmp(cmd->keys[i].key, s + 2, n))
+				return &cmd->keys[i];
+	}
+	return NULL;
+}
+
+int gr_cmd_options(const struct gr_cmd *cmd, int argc, char **argv, struct gr_conf *conf, void *obj, struct gr_err *err)
+{
+	extern char **environ;
+	int i = 1, rc;
+
+	gr_conf_init(conf, cmd->keys, cmd->n_keys, obj);
+	rc = gr_conf_load_env(conf, environ, err);
+	while (rc >= 0) {
+		const struct gr_conf_key *k;
+		const char *value;
+		char origin[80];
+		int start = i;
+
+		rc = gr_conf_load_args(conf, argc - i + 1, argv + i - 1, err);
+		if (rc < 0)
+			break;
+		i += rc - 1;
+		if (i >= argc || (i > start && !strcmp(argv[i - 1], "--")) || argv[i][0] != '-' || !argv[i][1])
+			return i;
+		k = short_key(cmd, argv[i][1]);
+		if (!k)
+			return i;
+		value = argv[i][2] ? argv[i] + 2 : k->type == GR_CONF_BOOL ? "true" : argv[++i];
+		if (i >= argc || !value) {
+			rc = gr_err_set(err, GR_EUSAGE, "-%c: wants a value", argv[argc - 1][1]);
+			break;
+		}
+		snprintf(origin, sizeof(origin), "--%s", k->key);
+		rc = gr_conf_set(conf, k->key, value, origin, err);
+		i++;
+	}
+	gr_conf_fini(conf);
+	return rc;
+}
+
+int gr_cmd_fail(const struct gr_cmd *cmd, const struct gr_err *err)
+{
+	fprintf(stderr, "griddle %s: %s\n", cmd->name, err->text);
+	return gr_err_exit(err->code);
+}
+
+int gr_cmd_usage(const struct gr_cmd *cmd, const char *word)
+{
+	if (word)
+		fprintf(stderr, "griddle %s: %s: not understood\n", cmd->name, word);
+	fprintf(stderr, "usage: griddle %s%s%s%s\n`griddle help %s` says more.\n", cmd->name, cmd->n_keys ? " [OPTIONS]" : "",
+		*cmd->args ? " " : "", cmd->args, cmd->name);
+	return GR_EXIT_USAGE;
+}

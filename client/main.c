@@ -1,0 +1,46 @@
+/* main.c - griddle: finds the command in the table and runs it. Options before the command are --help and --version only;
+ * everything else belongs to a command. */
+#include <stdio.h>
+#include <string.h>
+
+#include "client/cmd/cmd.h"
+#include "lib/base/log.h"
+#include "lib/conf/suggest.h"
+
+static int unknown(const char *word)
+{
+	const char *names[64], *near;
+	size_t n = 0;
+
+	for (; gr_cmds[n] && n < 64; n++)
+		names[n] = gr_cmds[n]->name;
+	near = gr_suggest(word, names, n);
+	fprintf(stderr, "griddle: %s: no such command%s%s%s\n`griddle help` lists them.\n", word, near ? "; did you mean " : "",
+		near ? near : "", near ? "?" : "");
+	return GR_EXIT_USAGE;
+}
+
+static bool is_help(const char *word) { return !strcmp(word, "--help") || !strcmp(word, "-h"); }
+
+int main(int argc, char **argv)
+{
+	const struct gr_cmd *cmd;
+
+	gr_log_init("griddle", GR_LOG_INFO);
+	if (argc < 2) {
+		gr_help_print(stderr);
+		return GR_EXIT_USAGE;
+	}
+	if (is_help(argv[1])) {
+		gr_help_print(stdout);
+		return GR_EXIT_OK;
+	}
+	cmd = gr_cmd_find(!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V") ? "version" : argv[1]);
+	if (!cmd)
+		return unknown(argv[1]);
+	if (argc > 2 && is_help(argv[2])) {
+		gr_help_print_cmd(cmd, stdout);
+		return GR_EXIT_OK;
+	}
+	return cmd->run(cmd, argc - 1, argv + 1);
+}

@@ -1,0 +1,94 @@
+# rules.mk - tests, demo, benchmarks and installation; included by the Makefile.
+# What needs packages is split in two: the target a person types calls scripts/deps.sh and then make again, so that on
+# a fresh machine nothing asks pkg-config before it is there.
+TIMEOUT_S ?= 1500
+FUZZ_S    ?= 60
+CONFIG    ?=
+AGAIN = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+
+SUITE_UNIT := $(UNIT_BIN)
+SUITE_E2E  := tests/floors.t $(sort $(wildcard tests/e2e/*.t))
+SUITE_FUZZ := $(patsubst tests/fuzz/%.c,$(B)/replay/%,$(SRC_FUZZ))
+# TESTS="tests/e2e/20-worker.t ..." runs only these.
+SUITE = $(or $(TESTS),$(SUITE_UNIT) $(SUITE_FUZZ) $(SUITE_E2E))
+
+export ASAN_OPTIONS ?= detect_leaks=1:abort_on_error=0:exitcode=99:handle_abort=1
+export UBSAN_OPTIONS ?= print_stacktrace=1:halt_on_error=1
+export TSAN_OPTIONS ?= suppressions=$(CURDIR)/tests/tsan.supp:second_deadlock_stack=1
+PROVE = BIN='$(CURDIR)/$(B)/bin' GRIDDLE_BUILD_DIR='$(CURDIR)/$(B)' VARIANT=$(VARIANT) \
+        CMOCKA_MESSAGE_OUTPUT=TAP prove --timer --exec 'timeout --foreground -k 10 $(TIMEOUT_S)'
+
+.PHONY: check-built unit-built e2e-built bench-built deps-check tests-built docs
+check:  ## install what is missing, build, run every test (TESTS="files" for some)
+	@scripts/deps.sh build test
+	@+$(AGAIN) check-built
+unit:  ## the unit tests alone
+	@scripts/deps.sh build test
+	@+$(AGAIN) unit-built
+e2e:  ## the end-to-end tests alone
+	@scripts/deps.sh build test demo
+	@+$(AGAIN) e2e-built
+asan:  ## every test again with AddressSanitizer and UndefinedBehaviorSanitizer
+	@scripts/deps.sh build test
+	@+$(AGAIN) VARIANT=asan check-built
+tsan:  ## the unit tests with ThreadSanitizer
+	@scripts/deps.sh build test
+	@+$(AGAIN) VARIANT=tsan unit-built
+demo:  ## build the Linux kernel through griddle and plainly, compare every object
+	@scripts/deps.sh build demo
+	@+$(AGAIN) programs
+	@CONFIG='$(CONFIG)' BIN='$(CURDIR)/$(B)/bin' scripts/demo.sh
+bench:  ## the benchmarks, as a table
+	@scripts/deps.sh build demo
+	@+$(AGAIN) bench-built
+deps:  ## install the Debian packages that building, testing and the demo need
+	@scripts/deps.sh build test demo
+
+tests-built: programs $(UNIT_BIN) $(HELP_BIN) $(SUITE_FUZZ)
+check-built: tests-built
+	$(PROVE) $(SUITE)
+unit-built: $(UNIT_BIN)
+	$(PROVE) $(or $(TESTS),$(UNIT_BIN))
+e2e-built: tests-built
+	$(PROVE) $(or $(TESTS),$(SUITE_E2E))
+bench-built: programs $(HELP_BIN)
+	@for b in $(sort $(filter-out bench/lib.sh,$(wildcard bench/*.sh))) $(filter $(B)/bench/%,$(HELP_BIN)); do \
+	  echo "== $$b"; BIN='$(CURDIR)/$(B)/bin' $$b || exit 1; done
+
+# A kept corpus replayed under the ordinary compiler: the fuzz target and a main that feeds it files.
+$(B)/replay/%: $(B)/obj/tests/fuzz/%.o $(B)/obj/tests/fuzz/replay.o $(ARCHIVES)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -o $@ $(filter %.o,$^) $(ARCHIVES) $(GR_LDFLAGS) $(PKG_LIBS)
+
+HEADERS := $(sort $(wildcard lib/*/*.h coordinator/*.h coordinator/*/*.h worker/*.h worker/*/*.h client/*.h client/*/*.h))
+headers: $(addprefix $(B)/headers/,$(HEADERS:.h=.ok))  ## compile each header alone
+$(B)/headers/%.ok: %.h $(STAMP)
+	@mkdir -p $(@D)
+	$(Q)printf '#include "%s"\n' $< | $(CC) $(GR_CFLAGS) -fsyntax-only -x c - && touch $@
+
+# ---- what is generated from the tables in the programs ----
+docs: $(B)/bin/griddle  ## print the man page and the bash completion from the command table into packaging/
+	@mkdir -p packaging
+	$(B)/bin/griddle help --man > packaging/griddle.1
+	$(B)/bin/griddle completion bash > packaging/griddle.bash
+
+# ---- installation ----
+BINDIR   = $(DESTDIR)$(PREFIX)/bin
+MASQDIR  = $(DESTDIR)$(PREFIX)/lib/griddle/bin
+MANDIR   = $(DESTDIR)$(PREFIX)/share/man/man1
+COMPDIR  = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+DOCDIR   = $(DESTDIR)$(PREFIX)/share/doc/griddle
+MASQ    := gcc g++ cc c++ clang clang++
+install: programs  ## install under DESTDIR and PREFIX (/usr/local)
+	install -d "$(BINDIR)" "$(MASQDIR)" "$(MANDIR)" "$(COMPDIR)" "$(DOCDIR)"
+	install -m 755 $(PROGRAMS) "$(BINDIR)"
+	install -m 644 packaging/griddle.1 "$(MANDIR)"
+	install -m 644 packaging/griddle.bash "$(COMPDIR)/griddle"
+	install -m 644 README.md CHANGELOG.md LICENSE docs/*.md "$(DOCDIR)"
+	for name in $(MASQ); do ln -sf ../../../bin/griddle-cc "$(MASQDIR)/$$name" || exit 1; done
+uninstall:  ## remove what install put there
+	for p in $(notdir $(PROGRAMS)); do rm -f "$(BINDIR)/$$p"; done
+	for name in $(MASQ); do rm -f "$(MASQDIR)/$$name"; done
+	rm -f "$(MANDIR)/griddle.1" "$(COMPDIR)/griddle"
+	rm -rf "$(DOCDIR)"
+	-rmdir "$(MASQDIR)" "$(DESTDIR)$(PREFIX)/lib/griddle" 2>/dev/null
