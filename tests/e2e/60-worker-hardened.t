@@ -1,0 +1,63 @@
+#!/bin/bash
+# the worker as it runs in a restricted pod: uid 65532, no capability, no new privileges, a read-only root; and what its
+# compilers inherit: nothing
+. "$(dirname "$0")/cluster.sh"
+[ "$(id -u)" = 0 ] || skip_all "needs root to build the restricted surroundings"
+unshare -m true 2>/dev/null || skip_all "mount namespaces are not allowed here"
+command -v setpriv >/dev/null || skip_all "setpriv (util-linux) is missing"
+
+cl_coordinator
+mkdir -p "$T/w1" "$T/src"; chown 65532:65532 "$T/w1"
+cat > "$T/restricted" <<EOF
+#!/bin/sh
+# / becomes read-only for this process tree; only the state folder stays writable
+mount --make-rprivate / && mount --bind "$T/w1" "$T/w1" && mount -o remount,bind,ro / || exit 9
+if touch "$T/should-fail" 2>/dev/null; then echo "the root is still writable" >&2; exit 9; fi
+exec setpriv --reuid 65532 --regid 65532 --clear-groups --bounding-set -all --inh-caps -all --no-new-privs \\
+	env -u HOME "$BIN/griddle-worker" --coordinator "$ENDPOINT" --state "$T/w1" --name w1 --slots 2 --ready-file "$T/w1/ready.json"
+EOF
+chmod 755 "$T/restricted"
+unshare -m "$T/restricted" >"$T/w1.log" 2>&1 &
+W=$!; CL_PIDS="$CL_PIDS $W"
+check "a worker without privileges on a read-only root starts" wait_for 20 test -s "$T/w1/ready.json"
+diag < "$T/w1.log"
+check "its uid is 65532" grep -q '^Uid:.65532.65532.65532.65532' "/proc/$W/status"
+check "it has no capability, effective, permitted or bounding" [ "$(grep -cE '^Cap(Eff|Prm|Bnd):.0+$' "/proc/$W/status")" = 3 ]
+check "it cannot gain privileges" grep -q '^NoNewPrivs:.1' "/proc/$W/status"
+
+cl_agent
+cat > "$T/src/a.c" <<'EOF'
+#include <stdio.h>
+int main(void) { return printf("%d\n", 42) < 0; }
+EOF
+cd "$T/src" || exit 1
+gcc -O2 -g -c -o plain.o a.c && mv plain.o ../plain.o
+gcc -O2 -g -c -o a.o a.c && mv a.o ../plain.o
+check "it compiles" "$BIN/griddle-cc" gcc -O2 -g -c -o a.o a.c
+check "the object is the plain one" cmp -s a.o ../plain.o
+check "and it was compiled there" wait_for 5 sh -c "'$BIN/griddle' agent --status --socket '$GRIDDLE_SOCKET' | grep -q '\"remote\": *1'"
+
+# A unit that takes a while, so that its processes can be looked at.
+{ for i in $(seq 1 6000); do echo "int f$i(int a, int b) { int s = 0; for (int i = a; i < b; i++) s += i * $i ^ (s >> 3); return s; }"; done; } > slow.c
+"$BIN/griddle-cc" gcc -O2 -c -o slow.o slow.c & CC_PID=$!
+below() { for p in /proc/[0-9]*; do [ "$(sed -n 's/^NSpid:.*//; s/^PPid:\t//p' "$p/status" 2>/dev/null)" = "$1" ] && { echo "${p#/proc/}"; below "${p#/proc/}"; }; done; }
+running() { COMPILERS=; for p in $(below "$W"); do case $(cat "/proc/$p/comm" 2>/dev/null) in cc1*|gcc*|as) COMPILERS="$COMPILERS $p" ;; esac; done; [ -n "$COMPILERS" ] && echo "$COMPILERS" | grep -q ' .* '; }
+check "a compiler process is seen on the worker" wait_for 20 running
+running; bad=; n=0
+for p in $COMPILERS; do
+	n=$((n + 1))
+	for f in /proc/$p/fd/*; do
+		l=$(readlink "$f" 2>/dev/null) || continue
+		case $l in socket:*|anon_inode:*|*.lock|*.db|*/cas/*) bad="$bad $p:${f##*/}=$l" ;; esac
+	done
+	grep -q "^Uid:.65532" "/proc/$p/status" 2>/dev/null || [ ! -d "/proc/$p" ] || bad="$bad $p:uid"
+	grep -qE '^Seccomp:.2' "/proc/$p/status" 2>/dev/null || [ ! -d "/proc/$p" ] || bad="$bad $p:no-seccomp"
+	grep -qE '^CapEff:.0+$' "/proc/$p/status" 2>/dev/null || [ ! -d "/proc/$p" ] || bad="$bad $p:caps"
+	grep -q " $p " /proc/locks && bad="$bad $p:lock"
+done
+check "$n compiler processes inherited no socket, event descriptor or lock, and are confined" [ -z "$bad" ]
+[ -z "$bad" ] || echo "$bad" | diag
+wait $CC_PID; rc=$?
+check "the slow unit compiles" [ $rc = 0 ]
+cd /
+done_testing
