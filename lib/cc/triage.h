@@ -1,0 +1,127 @@
+/**
+ * triage - "certainly local" or "ask the agent", decided by the wrapper before it opens a socket
+ *
+ * Header only, libc only, no memory: griddle-cc is a static program that runs in front of every compile. It answers
+ * only what one pass over the words can tell; everything finer is args.c's, in the agent. Words that it does not
+ * understand go to the agent, which knows more; a mistake in that direction costs a round trip and no wrong result.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+/* An option whose argument is the next word when it is written exactly so. Used by args.c too. */
+static inline bool gr_cc_takes_next(const char *w)
+{
+	static const char *const one = "oxDUILlTuzABbVeGhFyq";      /* -o FILE; "-ofile" carries its own */
+	static const char *const more[] = {
+		"-include", "-imacros", "-isystem", "-iquote", "-idirafter", "-iprefix", "-iwithprefix", "-iwithprefixbefore",
+		"-isysroot", "-imultilib", "-imultiarch", "-MF", "-MT", "-MQ", "-Xpreprocessor", "-Xassembler", "-Xlinker", "-Xclang",
+		"-aux-info", "-dumpbase", "-dumpdir", "-dumpbase-ext", "-wrapper", "-arch", "-target", "-mllvm", "-Xanalyzer",
+		"-Xopenmp-target", "-iframework", "-framework", "-rpath", "-include-pch", "-ivfsoverlay", "-working-directory",
+		"-cxx-isystem", "-isystem-after", "-gcc-toolchain", "-iwithsysroot", "-serialize-diagnostics", "-isystem-prefix",
+		"-MJ", "-fmodules-cache-path", "--param", "--sysroot", "--output", "--language", "--define-macro", "--include",
+		"--include-directory", "--undefine-macro", "--imacros", "--specs", "--config", "--target", "-install_name",
+		"-undefined", "-current_version", "-compatibility_version", "-bundle_loader", "-fplugin-arg", NULL,
+	};
+	size_t i;
+
+	if (w[0] != '-' || !w[1])
+		return false;
+	if (!w[2])
+		return strchr(one, w[1]) != NULL;
+	for (i = 0; more[i]; i++)
+		if (!strcmp(w, more[i]))
+			return true;
+	return false;
+}
+
+/* Words after which the compiler only prints something, or stops before an object. */
+static inline const char *gr_cc_triage_word(const char *w)
+{
+	static const char *const exact[] = {
+		"-E", "-S", "-M", "-MM", "-###", "-v", "--version", "--help", "--target-help", "-dumpversion", "-dumpmachine",
+		"-dumpspecs", "-dumpfullversion", "-fsyntax-only", "-pass-exit-codes", "-no-canonical-prefixes", "-emit-llvm", "-cc1",
+		"-cc1as", "--preprocess", "--assemble", "-no-integrated-cpp", "-V", "--verbose", "-Q", NULL,
+	};
+	static const char *const prefix[] = { "-print-", "--print-", "--help=", "-wrapper", NULL };
+	size_t i;
+
+	for (i = 0; exact[i]; i++)
+		if (!strcmp(w, exact[i]))
+			return exact[i];
+	for (i = 0; prefix[i]; i++)
+		if (!strncmp(w, prefix[i], strlen(prefix[i])))
+			return prefix[i];
+	return NULL;
+}
+
+/* Files that configure scripts and build systems compile to learn something: quick, often meant to fail. */
+static inline bool gr_cc_is_probe_name(const char *path)
+{
+	static const char *const start[] = { "conftest.", "_configtest.", "CMakeCCompilerId.", "CMakeCXXCompilerId.",
+		"testCCompiler.", "testCXXCompiler.", "CheckSymbolExists.", "CheckFunctionExists.", "CheckIncludeFile.", NULL };
+	const char *b = strrchr(path, '/');
+	size_t i;
+
+	b = b ? b + 1 : path;
+	for (i = 0; start[i]; i++)
+		if (!strncmp(b, start[i], strlen(start[i])))
+			return true;
+	return strstr(path, "CMakeFiles/CMakeTmp/") || strstr(path, "CMakeFiles/CMakeScratch/") || strstr(path, "meson-private/");
+}
+
+/**
+ * gr_cc_triage - may this command go to the agent?
+ * @argc, @argv: the compiler's own words, argv[0] being the compiler
+ * Return: NULL to ask the agent, or a constant reason why the compiler must be run here.
+ * Cost: under 10 us for a kernel's command line.
+ */
+static inline const char *gr_cc_triage(int argc, char *const *argv)
+{
+	bool has_c = false, has_at = false;
+	int n_source = 0, i;
+
+	for (i = 1; i < argc; i++) {
+		const char *w = argv[i], *why;
+
+		if (w[0] == '@') {
+			has_at = true;
+			continue;
+		}
+		if (w[0] != '-') {
+			if (!*w)
+				return "empty word";
+			if (!strncmp(w, "/dev/", 5))
+				return "source is a device";
+			if (gr_cc_is_probe_name(w))
+				return "configure probe";
+			n_source++;
+			continue;
+		}
+		if (!w[1])
+			return "stdin";
+		if (w[1] == 'c' && !w[2]) {
+			has_c = true;
+			continue;
+		}
+		why = gr_cc_triage_word(w);
+		if (why)
+			return why;
+		if (w[1] == 'o' && (!strncmp(w + 2, "/dev/", 5) || (!w[2] && i + 1 < argc && !strncmp(argv[i + 1], "/dev/", 5))))
+			return "output is a device";
+		if (!strcmp(w, "--compile"))
+			has_c = true;
+		else if (gr_cc_takes_next(w))
+			i++;
+	}
+	if (has_at)
+		return NULL;
+	if (n_source == 0)
+		return "no source";
+	if (!has_c)
+		return "link";
+	if (n_source > 1)
+		return "several sources";
+	return NULL;
+}
