@@ -25,7 +25,6 @@ struct gr_cc_argv {
 	int argc;
 	char **argv;             /* NULL behind the last; argv[0] is the compiler */
 	bool is_expanded;        /* at least one @file was read */
-	void *mem[3];            /* private */
 };
 /**
  * gr_cc_args_expand - a copy of @argv with every readable @file replaced by its words, nested ones too
@@ -114,8 +113,9 @@ struct gr_cc_cmd {
 	const char *search_key;                   /* the words that change the compiler's own search list, "" for most;
 						     what gr_cc_toolchain_search() caches by */
 
-	struct gr_buf mem;             /* private: arena */
-	void *chunks;                  /* private */
+	/* ---- private ---- */
+	uint32_t cap_dirs, cap_forced, cap_defines, cap_inputs, cap_asm_dirs, cap_paths;
+	void *chunks;
 };
 
 /**
