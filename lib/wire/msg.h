@@ -136,7 +136,7 @@ struct gr_ids {                   /* a list of record ids inside a message; iter
 	uint32_t n;
 	bool is_sorted;           /* delta coded, strictly rising */
 };
-struct gr_ids_it { struct gr_rd rd; uint32_t left, last; bool is_sorted; };
+struct gr_ids_it { struct gr_rd rd; uint32_t left, last; bool is_sorted, is_begun; };
 struct gr_ids_it gr_ids_begin(const struct gr_ids *ids);
 bool gr_ids_next(struct gr_ids_it *it, uint32_t *id);
 /* Build the raw form. For a sorted list @ids must be strictly rising. */
