@@ -60,6 +60,10 @@ $(B)/replay/%: $(B)/obj/tests/fuzz/%.o $(B)/obj/tests/fuzz/replay.o $(ARCHIVES)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -o $@ $(filter %.o,$^) $(ARCHIVES) $(GR_LDFLAGS) $(PKG_LIBS)
 
+# Unit tests of a program's parts: the objects they need besides the libraries.
+UNIT_EXTRA_worker_sandbox_test := $(call obj,$(wildcard worker/sandbox/*.c))
+$(B)/unit/worker_sandbox_test: $(UNIT_EXTRA_worker_sandbox_test)
+
 HEADERS := $(sort $(wildcard lib/*/*.h coordinator/*.h coordinator/*/*.h worker/*.h worker/*/*.h client/*.h client/*/*.h))
 headers: $(addprefix $(B)/headers/,$(HEADERS:.h=.ok))  ## compile each header alone
 $(B)/headers/%.ok: %.h $(STAMP)

@@ -1,0 +1,240 @@
+/*
+ * spawner.c - the small process that forks the session servers
+ *
+ * It is forked first thing in main, so neither it nor anything below it has ever held a loop, a ZeroMQ context, a
+ * thread or a descriptor of theirs. It starts with the worker's privileges, because which tier works is only known by
+ * trying; when the worker has chosen it keeps what that tier needs, usually nothing. It answers nothing itself: the
+ * servers speak on their own sockets.
+ */
+#include "worker/sandbox/sandbox_int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "lib/base/alloc.h"
+#include "lib/base/buf.h"
+#include "lib/base/file.h"
+
+#define CAP(x) (1ull << CAP_##x)
+#define CAPS_CHROOT (CAP(SYS_CHROOT) | CAP(SETUID) | CAP(SETGID) | CAP(SETPCAP) | CAP(DAC_OVERRIDE) | CAP(CHOWN) | CAP(MKNOD))
+#define CAPS_NAMESPACE (CAP(SYS_ADMIN) | CAP(SETUID) | CAP(SETGID) | CAP(SETPCAP) | CAP(DAC_OVERRIDE) | CAP(CHOWN))
+
+int gr_spawner_fork(struct gr_err *err)
+{
+	int sv[2];
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0)
+		return gr_err_set(err, GR_ESANDBOX, "spawner: %s", strerror(errno));
+	pid = fork();
+	if (pid == 0) {
+		close(sv[0]);
+		gr_sb_spawner_main(sv[1]);
+	}
+	close(sv[1]);
+	if (pid < 0) {
+		close(sv[0]);
+		return gr_err_set(err, GR_ESANDBOX, "spawner: fork: %s", strerror(errno));
+	}
+	return sv[0];
+}
+
+static int enter(struct sb_server *s, struct gr_err *err)
+{
+	if (s->tier == GR_TIER_NAMESPACE)
+		return gr_sb_namespace_enter(s, err);
+	if (s->tier == GR_TIER_CHROOT)
+		return gr_sb_chroot_enter(s, err);
+	return gr_sb_landlock_enter(s, err);
+}
+
+static void say(int fd, uint32_t kind, int code, const char *text, int abi)
+{
+	struct gr_sandbox_event ev = { .kind = kind, .code = code, .landlock_abi = (uint32_t)abi };
+
+	snprintf(ev.text, sizeof(ev.text), "%s", text);
+	gr_sb_send(fd, &ev, sizeof(ev), NULL, 0, NULL, 0);
+}
+
+static void fail_and_end(struct sb_server *s, const struct gr_err *err)
+{
+	say(s->ctl, GR_SANDBOX_FAILED, err->code, err->text, 0);
+	_exit(1);
+}
+
+static int make_tmp(struct sb_server *s, struct gr_err *err)
+{
+	static const char *const parts[] = { GR_SANDBOX_PRIVATE + 1, GR_SANDBOX_PRIVATE "/tmp" + 1 };
+
+	for (size_t i = 0; i < GR_LEN(parts); i++)
+		if (mkdirat(s->rootfd, parts[i], 0700) < 0 && errno != EEXIST)
+			return gr_err_set(err, GR_ESANDBOX, "%s: %s", parts[i], strerror(errno));
+	for (size_t i = 0; i < GR_LEN(parts) && geteuid() == 0 && s->uid; i++)
+		if (fchownat(s->rootfd, parts[i], s->uid, s->gid, AT_SYMLINK_NOFOLLOW) < 0)
+			return gr_err_set(err, GR_ESANDBOX, "%s: %s", parts[i], strerror(errno));
+	return 0;
+}
+
+/* In the new process, in its namespaces if it has any. */
+static void serve(struct sb_server *s)
+{
+	struct gr_err err = { 0 };
+	int rc;
+
+	umask(022);
+	/* opened before the root changes: in the new one it may be a plain file */
+	s->nullfd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (s->nullfd < 0) {
+		gr_err_set(&err, GR_ESANDBOX, "/dev/null: %s", strerror(errno));
+		fail_and_end(s, &err);
+	}
+	rc = s->tier == GR_TIER_LANDLOCK ? 0 : make_tmp(s, &err);
+	if (rc == 0)
+		rc = enter(s, &err);
+	if (rc == 0 && s->tier == GR_TIER_LANDLOCK)
+		rc = make_tmp(s, &err);
+	if (rc == 0) {
+		s->tmpfd = gr_sb_open_in(s->rootfd, GR_SANDBOX_PRIVATE "/tmp", O_RDONLY | O_DIRECTORY, 0);
+		if (s->tmpfd < 0)
+			rc = gr_err_set(&err, GR_ESANDBOX, "temporary folder: %s", strerror(errno));
+	}
+	if (rc == 0)
+		rc = gr_sb_landlock_base(s, &err);
+	if (rc < 0)
+		fail_and_end(s, &err);
+	say(s->ctl, GR_SANDBOX_READY, 0, "", s->landlock_abi);
+	gr_sb_server_main(s);
+}
+
+static void start_server(struct sb_server *s)
+{
+	unsigned long flags = SIGCHLD;
+	struct gr_err err = { 0 };
+	long pid;
+	int e;
+
+	if (s->tier == GR_TIER_NAMESPACE) {
+		flags |= CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWPID;
+		if (s->has_userns) {
+			flags |= CLONE_NEWUSER;
+			if ((e = gr_sb_drop_all(s->uid, s->gid))) {
+				gr_err_set(&err, GR_ESANDBOX, "dropping privileges: %s", strerror(e));
+				fail_and_end(s, &err);
+			}
+			/* after a change of user /proc/self belongs to root, and the maps could not be written */
+			prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+		}
+	}
+	if (fchdir(s->rootfd) < 0) {
+		gr_err_set(&err, GR_ESANDBOX, "root folder: %s", strerror(errno));
+		fail_and_end(s, &err);
+	}
+	s->has_pidns = flags & CLONE_NEWPID;
+	pid = syscall(SYS_clone, flags, 0, 0, 0, 0);
+	if (pid == 0)
+		serve(s);
+	if (pid < 0) {
+		gr_err_set(&err, GR_ESANDBOX, "%s: %s", s->tier == GR_TIER_NAMESPACE ? "namespaces" : "fork", strerror(errno));
+		fail_and_end(s, &err);
+	}
+	_exit(0);
+}
+
+static char *map_payload(int fd, size_t n)
+{
+	char *p = gr_tryalloc(n + 1);
+
+	if (p && pread(fd, p, n, 0) != (ssize_t)n) {
+		free(p);
+		p = NULL;
+	}
+	return p;
+}
+
+static void on_open(const struct sb_open *o, int fds[4])
+{
+	struct sb_server s = { .tier = o->tier, .has_userns = o->has_userns, .ctl = fds[0], .rootfd = fds[1],
+			       .cachefd = fds[2], .uid = o->uid, .gid = o->gid, .tmp_bytes = o->tmp_bytes };
+	char *p, *end, *payload = map_payload(fds[3], o->n_payload);
+	struct gr_err err = { 0 };
+	bool may_signal;
+
+	if (!payload)
+		return;
+	p = payload;
+	end = payload + o->n_payload;
+	s.root_path = gr_sb_str(&p, end);
+	s.shown = gr_xalloc((o->n_shown + 1) * sizeof(*s.shown));
+	while (s.root_path && s.n_shown < o->n_shown && (s.shown[s.n_shown] = gr_sb_str(&p, end)))
+		s.n_shown++;
+	s.landlock_abi = gr_sb_landlock_abi();
+	may_signal = s.tier == GR_TIER_NAMESPACE || s.landlock_abi >= 6;
+	if (gr_sb_seccomp_build(s.tier, may_signal, &s.filter, &err) < 0) {
+		say(s.ctl, GR_SANDBOX_FAILED, err.code, err.text, 0);
+	} else {
+		pid_t pid = fork();
+
+		if (pid == 0)
+			start_server(&s);
+		if (pid < 0)
+			say(s.ctl, GR_SANDBOX_FAILED, GR_ESANDBOX, "spawner: cannot fork", 0);
+	}
+	free(s.filter.filter);
+	free(s.shown);
+	free(payload);
+}
+
+static void on_settle(const struct sb_settle *m)
+{
+	int e;
+
+	if (m->tier == GR_TIER_CHROOT)
+		e = gr_sb_keep_caps(CAPS_CHROOT);
+	else if (m->tier == GR_TIER_NAMESPACE && !m->has_userns)
+		e = gr_sb_keep_caps(CAPS_NAMESPACE);
+	else
+		e = gr_sb_drop_all(m->uid, m->gid);
+	if (e)
+		_exit(1);   /* the worker sees the end of the socket and stops */
+}
+
+void gr_sb_spawner_main(int fd)
+{
+	union {
+		uint32_t op;
+		struct sb_open open;
+		struct sb_settle settle;
+	} m;
+
+	prctl(PR_SET_NAME, "griddle-spawner", 0, 0, 0);
+	setsid();
+	signal(SIGINT, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGCHLD, SIG_IGN);   /* nobody to wait for: servers report themselves */
+	for (;;) {
+		int fds[4] = { -1, -1, -1, -1 }, n_fds;
+		ssize_t n = gr_sb_recv(fd, &m, sizeof(m), fds, &n_fds, 0);
+
+		if (n == (ssize_t)sizeof(m.open) && m.op == SB_OPEN && n_fds == 4)
+			on_open(&m.open, fds);
+		else if (n == (ssize_t)sizeof(m.settle) && m.op == SB_SETTLE)
+			on_settle(&m.settle);
+		for (int i = 0; i < n_fds && i < 4; i++)
+			close(fds[i]);
+		if (n <= 0)
+			_exit(0);
+	}
+}
