@@ -4,13 +4,17 @@
  * A packet is a struct gr_agent_head and a body. The first packet of a connection decides what it is:
  *
  *   COMPILE (griddle-cc)   body: cwd, compiler path, argv[], env[], each a NUL-terminated string, in this order.
- *                          SCM_RIGHTS: stdout, stderr; a third descriptor is a memfd that holds the body when
- *                          GR_AGENT_F_MEMFD is set (a packet is limited by the socket buffer, a command line is not).
- *                          The answer is one packet DONE or LOCAL; its body is the reason, for people.
- *                          Closing the connection before it cancels the compile.
+ *                          The answer is one packet DONE or LOCAL. The body of DONE: what the compiler wrote to stdout,
+ *                          what it wrote to stderr, and the reason; of LOCAL the reason alone. The wrapper prints the
+ *                          streams itself, so that a slow terminal stops that one compile and never the agent.
+ *                          Closing the connection before the answer cancels the compile.
+ *   ALIVE   (both)         no body: a wrapper that has waited long asks, the agent answers the same. A stopped agent
+ *                          does not, and the wrapper runs the compiler itself.
  *   CONTROL (griddle)      body: a JSON object {"op": ...}; the answer is CONTROL with a JSON object, which holds
  *                          "error": text when the request failed. Any number of requests; a build registered over the
- *                          connection lives until the connection ends. A long answer lies in a memfd (F_MEMFD).
+ *                          connection lives until the connection ends.
+ *
+ * A body too long for a packet (the socket's buffer limits it) lies in a memfd, flag F_MEMFD.
  *
  * Both ends are one machine and one user (the agent checks SO_PEERCRED), so integers are in host order. No
  * dependencies: griddle-cc includes this file.
@@ -28,8 +32,9 @@
 enum gr_agent_type {
 	GR_AGENT_COMPILE = 1,
 	GR_AGENT_CONTROL = 2,
-	GR_AGENT_DONE = 3,    /* outputs, stdout and stderr are written; exit with exit_code or die by term_signal */
+	GR_AGENT_DONE = 3,    /* the outputs are written; print the streams, exit with exit_code or die by term_signal */
 	GR_AGENT_LOCAL = 4,   /* run the compiler yourself */
+	GR_AGENT_ALIVE = 5,
 };
 enum gr_agent_flag {
 	GR_AGENT_F_MEMFD = 1,
@@ -48,7 +53,7 @@ struct gr_agent_head {
 		} compile;
 		struct {
 			int32_t exit_code, term_signal;
-			uint32_t spare[2];
+			uint32_t n_out, n_err;
 		} reply;
 	} u;
 };
