@@ -1,23 +1,32 @@
-/* codec.c - see codec.h. What is left is compared with what is asked (never p + n with the end), so nothing can wrap. */
+/* codec.c - see codec.h
+ *
+ * A failed reader has p == end, so every later read is too short as well and gives zero; only the first failure is
+ * kept in rc. Lengths are always compared with what is left, never added to a pointer first.
+ */
 #include "lib/wire/codec.h"
 
 #include <string.h>
+
+static void fail(struct gr_rd *r, int rc)
+{
+	if (r->rc == 0)
+		r->rc = rc;
+	r->p = r->end;
+}
 
 static const uint8_t *take(struct gr_rd *r, size_t n)
 {
 	const uint8_t *p = r->p;
 
-	if (r->rc < 0)
-		return NULL;
-	if (gr_rd_left(r) < n) {
-		r->rc = GR_ETRUNC;
+	if (r->rc < 0 || gr_rd_left(r) < n) {
+		fail(r, GR_ETRUNC);
 		return NULL;
 	}
 	r->p += n;
 	return p;
 }
 
-static uint64_t fixed(struct gr_rd *r, size_t n)
+static uint64_t take_le(struct gr_rd *r, size_t n)
 {
 	const uint8_t *p = take(r, n);
 	uint64_t v = 0;
@@ -27,31 +36,35 @@ static uint64_t fixed(struct gr_rd *r, size_t n)
 	return v;
 }
 
-uint8_t gr_rd_u8(struct gr_rd *r) { return (uint8_t)fixed(r, 1); }
-uint16_t gr_rd_u16(struct gr_rd *r) { return (uint16_t)fixed(r, 2); }
-uint32_t gr_rd_u32(struct gr_rd *r) { return (uint32_t)fixed(r, 4); }
-uint64_t gr_rd_u64(struct gr_rd *r) { return fixed(r, 8); }
+uint8_t gr_rd_u8(struct gr_rd *r) { return (uint8_t)take_le(r, 1); }
+uint16_t gr_rd_u16(struct gr_rd *r) { return (uint16_t)take_le(r, 2); }
+uint32_t gr_rd_u32(struct gr_rd *r) { return (uint32_t)take_le(r, 4); }
+uint64_t gr_rd_u64(struct gr_rd *r) { return take_le(r, 8); }
 
 uint64_t gr_rd_varint(struct gr_rd *r, uint64_t max)
 {
 	uint64_t v = 0;
 
-	for (int shift = 0; shift < 70; shift += 7) {
+	for (unsigned shift = 0; shift < 64; shift += 7) {
 		const uint8_t *p = take(r, 1);
 
 		if (!p)
 			return 0;
-		if ((shift == 63 && *p > 1) || shift > 63 || (*p == 0 && shift > 0))
-			break;   /* over 64 bits, or not the shortest form */
-		v |= (uint64_t)(*p & 0x7f) << shift;
-		if (!(*p & 0x80)) {
-			if (v <= max)
-				return v;
-			r->rc = GR_ELIMIT;
+		/* The tenth byte holds bit 63 alone; a last byte of zero could have been left out. */
+		if ((shift == 63 && *p > 1) || (shift > 0 && *p == 0)) {
+			fail(r, GR_EPROTO);
 			return 0;
 		}
+		v |= (uint64_t)(*p & 0x7f) << shift;
+		if (*p & 0x80)
+			continue;
+		if (v > max) {
+			fail(r, GR_ELIMIT);
+			return 0;
+		}
+		return v;
 	}
-	r->rc = GR_EPROTO;
+	fail(r, GR_EPROTO);
 	return 0;
 }
 
@@ -59,7 +72,7 @@ struct gr_slice gr_rd_raw(struct gr_rd *r, size_t n)
 {
 	const uint8_t *p = take(r, n);
 
-	return p ? gr_slice(p, n) : gr_slice("", 0);
+	return p ? gr_slice(p, n) : gr_slice(NULL, 0);
 }
 
 struct gr_slice gr_rd_bytes(struct gr_rd *r, size_t max)
@@ -71,8 +84,8 @@ struct gr_slice gr_rd_bytes(struct gr_rd *r, size_t max)
 
 struct gr_digest gr_rd_digest(struct gr_rd *r)
 {
+	const uint8_t *p = take(r, GR_DIGEST_BYTES);
 	struct gr_digest d = { { 0 } };
-	const uint8_t *p = take(r, sizeof(d.b));
 
 	if (p)
 		memcpy(d.b, p, sizeof(d.b));
@@ -82,35 +95,35 @@ struct gr_digest gr_rd_digest(struct gr_rd *r)
 int gr_rd_end(struct gr_rd *r)
 {
 	if (r->rc == 0 && r->p != r->end)
-		r->rc = GR_EPROTO;
+		fail(r, GR_EPROTO);
 	return r->rc;
 }
 
-static void put(struct gr_buf *b, uint64_t v, size_t n)
+static void put_le(struct gr_buf *b, uint64_t v, size_t n)
 {
-	uint8_t p[8];
+	uint8_t raw[8];
 
 	for (size_t i = 0; i < n; i++)
-		p[i] = (uint8_t)(v >> (8 * i));
-	gr_buf_add(b, p, n);
+		raw[i] = (uint8_t)(v >> (8 * i));
+	gr_buf_add(b, raw, n);
 }
 
 void gr_wr_u8(struct gr_buf *b, uint8_t v) { gr_buf_add_byte(b, v); }
-void gr_wr_u16(struct gr_buf *b, uint16_t v) { put(b, v, 2); }
-void gr_wr_u32(struct gr_buf *b, uint32_t v) { put(b, v, 4); }
-void gr_wr_u64(struct gr_buf *b, uint64_t v) { put(b, v, 8); }
+void gr_wr_u16(struct gr_buf *b, uint16_t v) { put_le(b, v, 2); }
+void gr_wr_u32(struct gr_buf *b, uint32_t v) { put_le(b, v, 4); }
+void gr_wr_u64(struct gr_buf *b, uint64_t v) { put_le(b, v, 8); }
 
 void gr_wr_varint(struct gr_buf *b, uint64_t v)
 {
-	uint8_t p[10];
+	uint8_t raw[10];
 	size_t n = 0;
 
 	while (v >= 0x80) {
-		p[n++] = (uint8_t)(v | 0x80);
+		raw[n++] = (uint8_t)(v | 0x80);
 		v >>= 7;
 	}
-	p[n++] = (uint8_t)v;
-	gr_buf_add(b, p, n);
+	raw[n++] = (uint8_t)v;
+	gr_buf_add(b, raw, n);
 }
 
 void gr_wr_bytes(struct gr_buf *b, struct gr_slice s)

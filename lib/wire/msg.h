@@ -19,7 +19,7 @@
 
 #define GR_WIRE_VERSION 1
 #define GR_WIRE_HEADER_BYTES 8
-#define GR_WIRE_MAX_FRAME_BYTES (80u << 20)      /* a result with outputs; other types are held lower by a table in msg.c */
+#define GR_WIRE_MAX_FRAME_BYTES (80u << 20)      /* a result with outputs; other types are held lower in msg.c */
 #define GR_WIRE_MAX_OUTPUT_BYTES (64u << 20)     /* sum of a task's outputs */
 #define GR_WIRE_CHUNK_BYTES (1u << 20)           /* raw bytes in one BLOB frame */
 #define GR_WIRE_MAX_BLOB_BYTES (1ull << 30)
@@ -56,7 +56,7 @@ int gr_role_parse(const char *text);                                   /* a role
 /**
  * gr_frame_open - check a received frame's header
  * Return: the type; GR_ETRUNC, GR_EPROTO (bad magic, unknown type, length differs), GR_EVERSION, GR_ELIMIT.
- * @body is set also for GR_EVERSION when the frame is a HELLO, so that the answer can be polite.
+ * @body is set also for GR_EVERSION when the frame is a HELLO or a REJECT, so that both sides can say what is wrong.
  */
 int gr_frame_open(struct gr_slice frame, struct gr_slice *body) GR_MUST_CHECK;
 /* Appends a header; returns its offset for gr_frame_end, which fills in the body's length. */

@@ -1,4 +1,4 @@
-/* msg_blob.c - asking for content by digest, and content in pieces. */
+/* msg_blob.c - blobs in pieces, and the digests that are wanted or missing; see msg.h */
 #include "lib/wire/msg.h"
 
 #include <string.h>
@@ -8,7 +8,7 @@ void gr_digests_encode(struct gr_buf *b, enum gr_msg_type type, uint64_t session
 	size_t at = gr_frame_begin(b, type);
 
 	gr_wr_u64(b, session);
-	gr_wr_varint(b, n);
+	gr_wr_u32(b, n);
 	for (uint32_t i = 0; i < n; i++)
 		gr_wr_digest(b, &d[i]);
 	gr_frame_end(b, at);
@@ -18,11 +18,18 @@ int gr_digests_decode(struct gr_slice body, struct gr_digests_msg *m)
 {
 	struct gr_rd r = gr_rd_init(body);
 	uint64_t session = gr_rd_u64(&r);
-	uint32_t n = (uint32_t)gr_rd_varint(&r, GR_WIRE_MAX_DIGESTS);
-	struct gr_slice raw = gr_rd_raw(&r, (size_t)n * GR_DIGEST_BYTES);
+	uint32_t n = gr_rd_u32(&r);
+	struct gr_slice raw;
+	int rc;
 
-	if (gr_rd_end(&r) < 0)
+	if (r.rc < 0)
 		return r.rc;
+	if (n > GR_WIRE_MAX_DIGESTS)
+		return GR_ELIMIT;
+	raw = gr_rd_raw(&r, (size_t)n * GR_DIGEST_BYTES);
+	rc = gr_rd_end(&r);
+	if (rc < 0)
+		return rc;
 	*m = (struct gr_digests_msg){ session, n, raw.p };
 	return 0;
 }
@@ -41,31 +48,35 @@ void gr_blob_encode(struct gr_buf *b, const struct gr_blob_msg *m)
 
 	gr_wr_u64(b, m->session);
 	gr_wr_digest(b, &m->digest);
-	gr_wr_varint(b, m->total);
-	gr_wr_varint(b, m->offset);
+	gr_wr_u64(b, m->total);
+	gr_wr_u64(b, m->offset);
 	gr_wr_u8(b, m->enc);
-	gr_wr_varint(b, m->raw_n);
-	gr_wr_bytes(b, m->data);
+	gr_wr_u32(b, m->raw_n);
+	gr_buf_add(b, m->data.p, m->data.n);
 	gr_frame_end(b, at);
 }
 
 int gr_blob_decode(struct gr_slice body, struct gr_blob_msg *m)
 {
 	struct gr_rd r = gr_rd_init(body);
-	struct gr_blob_msg p = { 0 };
+	struct gr_blob_msg o = { .session = gr_rd_u64(&r), .digest = gr_rd_digest(&r) };
 
-	p.session = gr_rd_u64(&r);
-	p.digest = gr_rd_digest(&r);
-	p.total = gr_rd_varint(&r, GR_WIRE_MAX_BLOB_BYTES);
-	p.offset = gr_rd_varint(&r, GR_WIRE_MAX_BLOB_BYTES);
-	p.enc = gr_rd_u8(&r);
-	p.raw_n = (uint32_t)gr_rd_varint(&r, GR_WIRE_CHUNK_BYTES);
-	p.data = gr_rd_bytes(&r, GR_WIRE_CHUNK_BYTES + 4096);
-	if (gr_rd_end(&r) < 0)
+	o.total = gr_rd_u64(&r);
+	o.offset = gr_rd_u64(&r);
+	o.enc = gr_rd_u8(&r);
+	o.raw_n = gr_rd_u32(&r);
+	if (r.rc < 0)
 		return r.rc;
-	if (p.enc > GR_ENC_ZLIB || p.offset > p.total || p.raw_n > p.total - p.offset ||
-	    (p.enc == GR_ENC_RAW && p.raw_n != p.data.n) || (p.raw_n == 0 && p.total != 0))
+	o.data = gr_slice(r.p, gr_rd_left(&r));
+	if (o.total > GR_WIRE_MAX_BLOB_BYTES || o.raw_n > GR_WIRE_CHUNK_BYTES)
+		return GR_ELIMIT;
+	if (o.offset > o.total || o.raw_n > o.total - o.offset)
 		return GR_EPROTO;
-	*m = p;
+	/* A piece of nothing is how an empty blob travels; otherwise it would only make a peer busy. */
+	if (o.raw_n == 0 && o.total > 0)
+		return GR_EPROTO;
+	if (o.enc == GR_ENC_RAW ? o.data.n != o.raw_n : o.enc != GR_ENC_ZLIB || o.data.n > o.raw_n)
+		return GR_EPROTO;
+	*m = o;
 	return 0;
 }
