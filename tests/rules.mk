@@ -12,7 +12,7 @@ SUITE_FUZZ := $(patsubst tests/fuzz/%.c,$(B)/replay/%,$(SRC_FUZZ))
 # TESTS="tests/e2e/20-worker.t ..." runs only these.
 SUITE = $(or $(TESTS),$(SUITE_UNIT) $(SUITE_FUZZ) $(SUITE_E2E))
 
-export ASAN_OPTIONS ?= detect_leaks=1:abort_on_error=0:exitcode=99:handle_abort=1
+export ASAN_OPTIONS ?= detect_leaks=1:allocator_may_return_null=1:abort_on_error=0:exitcode=99:handle_abort=1
 export UBSAN_OPTIONS ?= print_stacktrace=1:halt_on_error=1
 export TSAN_OPTIONS ?= suppressions=$(CURDIR)/tests/tsan.supp:second_deadlock_stack=1
 PROVE = BIN='$(CURDIR)/$(B)/bin' GRIDDLE_BUILD_DIR='$(CURDIR)/$(B)' VARIANT=$(VARIANT) \
@@ -61,8 +61,7 @@ $(B)/replay/%: $(B)/obj/tests/fuzz/%.o $(B)/obj/tests/fuzz/replay.o $(ARCHIVES)
 	$(Q)$(CC) -o $@ $(filter %.o,$^) $(ARCHIVES) $(GR_LDFLAGS) $(PKG_LIBS)
 
 # Unit tests of a program's parts: the objects they need besides the libraries.
-UNIT_EXTRA_worker_sandbox_test := $(call obj,$(wildcard worker/sandbox/*.c))
-$(B)/unit/worker_sandbox_test: $(UNIT_EXTRA_worker_sandbox_test)
+$(B)/unit/worker_sandbox_test: $(call obj,$(wildcard worker/sandbox/*.c))
 
 HEADERS := $(sort $(wildcard lib/*/*.h coordinator/*.h coordinator/*/*.h worker/*.h worker/*/*.h client/*.h client/*/*.h))
 headers: $(addprefix $(B)/headers/,$(HEADERS:.h=.ok))  ## compile each header alone
