@@ -1,0 +1,176 @@
+/* status.c - `griddle status` and `griddle nodes`: one question to the coordinator, shown for people or as JSON */
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/agent/control.h"
+#include "client/cmd/commands.h"
+#include "client/cmd/target.h"
+#include "client/view/table.h"
+#include "lib/base/alloc.h"
+#include "lib/base/buf.h"
+
+#define CALL_LIMIT_MS 5000
+
+struct view_opts {
+	struct gr_target_opts target;
+	int64_t output;
+};
+static const struct gr_conf_key view_keys[] = {
+	{ "output", GR_CONF_ENUM, "", "table", 0, 0, gr_view_modes, "How to print: a table, JSON, or names alone.",
+	  offsetof(struct view_opts, output), NULL },
+	GR_TARGET_KEYS(struct view_opts),
+};
+
+static json_int_t num(const json_t *o, const char *key) { return json_integer_value(json_object_get(o, key)); }
+static const char *str(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s ? s : "-";
+}
+
+/* This user's agent, or NULL when none runs. */
+static json_t *agent_status(const struct gr_paths *p)
+{
+	struct gr_control *c;
+	json_t *s = NULL;
+
+	if (gr_control_connect(p->socket, &c, NULL) < 0)
+		return NULL;
+	if (gr_control_status(c, &s, NULL) < 0)
+		s = NULL;
+	gr_control_close(&c);
+	return s;
+}
+
+static void print_members(const json_t *o, const char *prefix)
+{
+	const char *key;
+	json_t *v;
+	char name[80];
+
+	json_object_foreach((json_t *)o, key, v) {
+		snprintf(name, sizeof(name), "%s%s%s", prefix, *prefix ? "." : "", key);
+		if (json_is_object(v)) {
+			print_members(v, name);
+		} else if (!json_is_array(v)) {
+			char *text = json_is_string(v) ? NULL : json_dumps(v, JSON_ENCODE_ANY);
+
+			printf("%-24s %s\n", name, text ? text : json_string_value(v));
+			free(text);
+		}
+	}
+}
+
+static void show_status(const struct gr_target *t, json_t *rep, json_t *agent, int64_t mode)
+{
+	if (mode == GR_VIEW_NAME) {
+		printf("%s\n", t->endpoint);
+	} else if (mode == GR_VIEW_JSON) {
+		json_object_set(rep, "agent", agent ? agent : json_null());
+		gr_view_json(rep, stdout);
+	} else {
+		const json_t *units = json_object_get(agent, "units");
+
+		print_members(rep, "");
+		if (!agent) {
+			printf("%-24s not running; `griddle make` starts one\n", "agent");
+			return;
+		}
+		printf("%-24s pid %" JSON_INTEGER_FORMAT ", %s; %" JSON_INTEGER_FORMAT " remote, %" JSON_INTEGER_FORMAT " cached, %"
+		       JSON_INTEGER_FORMAT " local, %" JSON_INTEGER_FORMAT " away\n", "agent", num(agent, "pid"),
+		       json_is_true(json_object_get(agent, "connected")) ? "connected" : "not connected", num(units, "remote"),
+		       num(units, "cached"), num(units, "local"), num(units, "in_flight"));
+	}
+}
+
+static void show_nodes(json_t *rep, int64_t mode)
+{
+	static const char *const heads[] = { "NAME", "NODE", ">SLOTS", ">RUNNING", "SANDBOX", "STATE", "VERSION", "TOOLCHAINS", NULL };
+	const json_t *list = json_object_get(rep, "nodes") ? json_object_get(rep, "nodes") : json_object_get(rep, "workers");
+	struct gr_table *t;
+	size_t i, k;
+	json_t *w, *tc;
+
+	if (mode == GR_VIEW_JSON) {
+		gr_view_json(rep, stdout);
+		return;
+	}
+	t = gr_table_new(heads);
+	json_array_foreach(list, i, w) {
+		struct gr_buf names = { 0 };
+
+		if (mode == GR_VIEW_NAME) {
+			printf("%s\n", str(w, "name"));
+			continue;
+		}
+		json_array_foreach(json_object_get(w, "toolchains"), k, tc)
+			gr_buf_printf(&names, "%s%s %s", k ? ", " : "", str(tc, "name"), str(tc, "version"));
+		gr_table_cell(t, "%s", str(w, "name"));
+		gr_table_cell(t, "%s", str(w, "node"));
+		gr_table_cell(t, "%" JSON_INTEGER_FORMAT, num(w, "slots"));
+		gr_table_cell(t, "%" JSON_INTEGER_FORMAT, num(w, "running"));
+		gr_table_cell(t, "%s", str(w, "tier"));
+		gr_table_cell(t, "%s", json_is_true(json_object_get(w, "draining")) ? "draining" : str(w, "state"));
+		gr_table_cell(t, "%s", str(w, "version"));
+		gr_table_cell(t, "%.200s", gr_buf_str(&names));
+		gr_buf_fini(&names);
+	}
+	if (mode == GR_VIEW_TABLE)
+		gr_table_print(t, stdout);
+	gr_table_free(&t);
+}
+
+static int run_view(const struct gr_cmd *cmd, int argc, char **argv)
+{
+	bool is_status = !strcmp(cmd->name, "status");
+	struct gr_target t = { 0 };
+	struct gr_paths paths;
+	struct gr_err err = { 0 };
+	struct view_opts o;
+	struct gr_conf conf;
+	json_t *rep = NULL, *agent;
+	int rc, i = gr_cmd_options(cmd, argc, argv, &conf, &o, &err);
+
+	if (i < 0)
+		return gr_cmd_fail(cmd, &err);
+	if (i < argc) {
+		gr_conf_fini(&conf);
+		return gr_cmd_usage(cmd, argv[i]);
+	}
+	rc = gr_paths_init(&paths, &err);
+	if (rc < 0) {
+		gr_conf_fini(&conf);
+		return gr_cmd_fail(cmd, &err);
+	}
+	rc = gr_target_resolve(&t, &o.target, &paths, &err);
+	if (rc == 0)
+		rc = gr_target_call(&t, cmd->name, CALL_LIMIT_MS, &rep, &err);
+	if (rc == 0 && is_status) {
+		agent = agent_status(&paths);
+		show_status(&t, rep, agent, o.output);
+		json_decref(agent);
+	} else if (rc == 0) {
+		show_nodes(rep, o.output);
+	}
+	json_decref(rep);
+	gr_target_fini(&t);
+	gr_paths_fini(&paths);
+	gr_conf_fini(&conf);
+	return rc < 0 ? gr_cmd_fail(cmd, &err) : GR_EXIT_OK;
+}
+
+const struct gr_cmd gr_cmd_status = {
+	.name = "status", .args = "", .summary = "say how the cluster and this user's agent are",
+	.help = "  griddle status\n  griddle status -o json | jq .workers\n\n"
+		"Asks the coordinator and the agent. Exit code 32 when the coordinator cannot be reached.\n",
+	.keys = view_keys, .n_keys = GR_LEN(view_keys), .shorts = "o=output", .run = run_view,
+};
+const struct gr_cmd gr_cmd_nodes = {
+	.name = "nodes", .args = "", .summary = "list the workers",
+	.help = "  griddle nodes\n  griddle nodes -o name\n  griddle nodes -o json\n\n"
+		"One line a worker: where it runs, its slots, what runs on it, its sandbox tier, its toolchains.\n",
+	.keys = view_keys, .n_keys = GR_LEN(view_keys), .shorts = "o=output", .run = run_view,
+};
