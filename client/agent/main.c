@@ -251,7 +251,7 @@ int gr_cmd_agent(int argc, char **argv)
 	struct gr_paths paths = { 0 };
 	struct gr_conf view;
 	struct gr_err err = { 0 };
-	int rc, level, status;
+	int rc, level, status = GR_EXIT_BUG;
 
 	gr_log_init("griddle agent", GR_LOG_INFO);
 	gr_conf_init(&view, gr_agent_keys, gr_agent_n_keys, &conf);
