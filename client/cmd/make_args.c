@@ -210,7 +210,8 @@ void gr_make_args_setenv(struct gr_make_args *m, const char *name, const char *v
 
 void gr_make_args_set_jobs(struct gr_make_args *m, int rfd, int wfd)
 {
-	const char *old = find_env(m->envp, "MAKEFLAGS");
+	const char *old = find_env(m->envp, "MAKEFLAGS") ? find_env(m->envp, "MAKEFLAGS") : "", *vars = strstr(old, "-- ");
+	size_t n_flags = vars ? (size_t)(vars - old) : strlen(old);
 	struct gr_buf b = { 0 };
 
 	if (rfd < 0) {
@@ -218,8 +219,8 @@ void gr_make_args_set_jobs(struct gr_make_args *m, int rfd, int wfd)
 		append(&m->argv, gr_buf_take(&b, NULL));
 		return;
 	}
-	/* "kw -j ..." : make takes a first word without '-' as its one-letter flags */
-	gr_buf_printf(&b, "%s -j --jobserver-auth=%d,%d", old ? old : "", rfd, wfd);
+	/* "kw -j ... -- X=1": make takes a first word without '-' as its one-letter flags, and what follows -- as variables */
+	gr_buf_printf(&b, "%.*s -j --jobserver-auth=%d,%d %s", (int)n_flags, old, rfd, wfd, vars ? vars : "");
 	gr_make_args_setenv(m, "MAKEFLAGS", gr_buf_str(&b));
 	gr_buf_fini(&b);
 }
