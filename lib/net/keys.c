@@ -1,0 +1,346 @@
+/* keys.c - see keys.h
+ *
+ * The allow list is small and read rarely, so it is kept as an array and re-read as a whole when the file's identity,
+ * size or time changed: editing it (or `griddle keys allow`) takes effect for the next peer, without a restart. The
+ * list is looked at from the loop's thread and from the ZAP thread, hence the lock.
+ */
+#include "lib/net/keys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#include "lib/base/alloc.h"
+#include "lib/base/file.h"
+#include "lib/base/log.h"
+
+#define MAX_KEY_FILE_BYTES 4096u
+#define MAX_ALLOW_BYTES (4u << 20)
+
+/* ---- key pairs ---- */
+
+bool gr_key_is_valid(const char *z85)
+{
+	uint8_t raw[32];
+
+	if (strlen(z85) != 40)
+		return false;
+	for (const char *c = z85; *c; c++)
+		if ((unsigned char)*c <= 0x20 || (unsigned char)*c >= 0x7f)
+			return false;
+	return zmq_z85_decode(raw, z85) != NULL;
+}
+
+int gr_keypair_make(struct gr_keypair *out, struct gr_err *err)
+{
+	if (!zmq_has("curve"))
+		return gr_err_set(err, GR_EUNSUP, "this libzmq was built without CURVE");
+	if (zmq_curve_keypair(out->public_key, out->secret_key) < 0)
+		return gr_err_set(err, GR_EIO, "key pair: %s", zmq_strerror(errno));
+	return 0;
+}
+
+/* The value behind "@name " at the start of a line. */
+static bool find_line(const char *text, const char *name, char out[41])
+{
+	size_t n = strlen(name);
+
+	for (const char *line = text; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (strncmp(line, name, n) || line[n] != ' ')
+			continue;
+		if (strcspn(line + n + 1, " \r\n") != 40)
+			return false;
+		memcpy(out, line + n + 1, 40);
+		out[40] = 0;
+		return gr_key_is_valid(out);
+	}
+	return false;
+}
+
+int gr_keypair_load(const char *path, struct gr_keypair *out, struct gr_err *err)
+{
+	struct gr_buf text = { 0 };
+	struct gr_keypair k;
+	struct stat st;
+	char derived[41];
+	int fd, rc;
+
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (fd < 0)
+		return gr_err_set(err, gr_err_errno(errno), "key file %s: %s", path, strerror(errno));
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+		rc = gr_err_set(err, GR_ECONFIG, "key file %s: not a regular file", path);
+		goto out_fd;
+	}
+	if (st.st_mode & (S_IRWXG | S_IRWXO)) {
+		rc = gr_err_set(err, GR_EAUTH, "key file %s: others may read it (mode %03o); chmod 600 it", path,
+				(unsigned)(st.st_mode & 0777));
+		goto out_fd;
+	}
+	rc = gr_file_read_fd(fd, MAX_KEY_FILE_BYTES, &text);
+	if (rc < 0) {
+		rc = gr_err_set(err, rc, "key file %s: %s", path, gr_err_text(rc));
+		goto out_fd;
+	}
+	if (!find_line(gr_buf_str(&text), "public", k.public_key) || !find_line(gr_buf_str(&text), "secret", k.secret_key)) {
+		rc = gr_err_set(err, GR_ECONFIG, "key file %s: needs the lines \"public KEY\" and \"secret KEY\", 40 characters each", path);
+		goto out_text;
+	}
+	if (zmq_curve_public(derived, k.secret_key) < 0 || strcmp(derived, k.public_key)) {
+		rc = gr_err_set(err, GR_ECONFIG, "key file %s: the two keys do not belong together", path);
+		goto out_text;
+	}
+	*out = k;
+	rc = 0;
+out_text:
+	explicit_bzero(text.p, text.n);
+	gr_buf_fini(&text);
+out_fd:
+	close(fd);
+	return rc;
+}
+
+int gr_keypair_save(const char *path, const struct gr_keypair *k, struct gr_err *err)
+{
+	struct gr_buf text = { 0 };
+	int fd, rc;
+
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return gr_err_set(err, gr_err_errno(errno), "key file %s: %s", path, strerror(errno));
+	gr_buf_printf(&text, "public %s\nsecret %s\n", k->public_key, k->secret_key);
+	rc = gr_write_all(fd, text.p, text.n);
+	if (rc == 0 && fsync(fd) < 0)
+		rc = gr_err_errno(errno);
+	if (close(fd) < 0 && rc == 0)
+		rc = gr_err_errno(errno);
+	explicit_bzero(text.p, text.n);
+	gr_buf_fini(&text);
+	if (rc < 0) {
+		unlink(path);
+		return gr_err_set(err, rc, "key file %s: %s", path, gr_err_text(rc));
+	}
+	return 0;
+}
+
+/* ---- the allow list ---- */
+
+struct entry {
+	char key[41], name[64];
+	int roles;
+};
+
+struct gr_allow {
+	char *path;
+	pthread_mutex_t lock;
+	struct stat st;           /* of what was read; st_nlink 0: no file */
+	struct entry *entries;
+	size_t n, cap;
+};
+
+static int parse_roles(char *text)
+{
+	int roles = 0;
+	char *save = NULL;
+
+	for (char *one = strtok_r(text, ",", &save); one; one = strtok_r(NULL, ",", &save)) {
+		int role = gr_role_parse(one);
+
+		if (role < 0)
+			return role;
+		roles |= role;
+	}
+	return roles > 0 ? roles : GR_EINVAL;
+}
+
+/* One line, changed in place. Return: 1 an entry, 0 nothing on it, GR_EINVAL. */
+static int parse_line(char *line, struct entry *e)
+{
+	char *save = NULL, *key, *roles, *name;
+
+	line[strcspn(line, "\r\n")] = 0;
+	/* '#' is a Z85 character: it starts a comment only where a word would start. */
+	key = strtok_r(line, " \t", &save);
+	if (!key || key[0] == '#')
+		return strlen(key ? key : "") == 40 && gr_key_is_valid(key) && save && *save && *save != '#' ? GR_EINVAL : 0;
+	roles = strtok_r(NULL, " \t", &save);
+	name = strtok_r(NULL, " \t", &save);
+	if (!gr_key_is_valid(key) || !roles)
+		return GR_EINVAL;
+	e->roles = parse_roles(roles);
+	if (e->roles < 0)
+		return GR_EINVAL;
+	if (!name || name[0] == '#')
+		name = key;
+	snprintf(e->key, sizeof(e->key), "%s", key);
+	snprintf(e->name, sizeof(e->name), "%s", name);
+	return 1;
+}
+
+/* A damaged line authorises nobody, and is said; the good ones still count. */
+static void parse_list(struct gr_allow *a, char *text)
+{
+	char *save = NULL;
+	int n_line = 0;
+
+	a->n = 0;
+	for (char *line = text, *next; line; line = next) {
+		struct entry e;
+		int rc;
+
+		next = strchr(line, '\n');
+		if (next)
+			*next++ = 0;
+		n_line++;
+		rc = parse_line(line, &e);
+		if (rc < 0)
+			gr_warn("keys", "%s: line %d: expected \"KEY ROLES NAME\", roles of client, worker, admin", a->path, n_line);
+		if (rc != 1)
+			continue;
+		GR_GROW(a->entries, a->cap, a->n + 1);
+		a->entries[a->n++] = e;
+	}
+	(void)save;
+}
+
+static bool is_same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_nlink == b->st_nlink && a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size &&
+	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
+	       a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+static int reload(struct gr_allow *a, struct gr_err *err)
+{
+	struct gr_buf text = { 0 };
+	struct stat st;
+	int rc;
+
+	if (stat(a->path, &st) < 0) {
+		if (errno != ENOENT)
+			return gr_err_set(err, gr_err_errno(errno), "allow list %s: %s", a->path, strerror(errno));
+		a->n = 0;
+		a->st = (struct stat){ 0 };
+		return 0;
+	}
+	if (is_same_file(&st, &a->st))
+		return 0;
+	if (st.st_mode & S_IWOTH)
+		return gr_err_set(err, GR_EAUTH, "allow list %s: anyone may write it; chmod o-w it", a->path);
+	rc = gr_file_read(a->path, MAX_ALLOW_BYTES, &text, err);
+	if (rc == 0) {
+		gr_buf_str(&text);
+		parse_list(a, (char *)text.p);
+		a->st = st;
+	}
+	gr_buf_fini(&text);
+	return rc;
+}
+
+struct gr_allow *gr_allow_open(const char *path, struct gr_err *err)
+{
+	struct gr_allow *a;
+
+	GR_NEW(a);
+	a->path = gr_xstrdup(path);
+	pthread_mutex_init(&a->lock, NULL);
+	if (reload(a, err) < 0)
+		gr_allow_free(&a);
+	return a;
+}
+
+void gr_allow_free(struct gr_allow **ap)
+{
+	struct gr_allow *a = *ap;
+
+	*ap = NULL;
+	if (!a)
+		return;
+	pthread_mutex_destroy(&a->lock);
+	free(a->entries);
+	free(a->path);
+	free(a);
+}
+
+int gr_allow_find(struct gr_allow *a, const char *public_key, char name[64])
+{
+	struct gr_err err = { 0 };
+	int roles = 0;
+
+	pthread_mutex_lock(&a->lock);
+	if (reload(a, &err) < 0) {
+		/* Unreadable is not empty: say so, and let nobody in on what it said before. */
+		gr_error("keys", "%s", err.text);
+		a->n = 0;
+		a->st = (struct stat){ 0 };
+	}
+	for (size_t i = 0; i < a->n; i++) {
+		if (strcmp(a->entries[i].key, public_key))
+			continue;
+		if (roles == 0)
+			memcpy(name, a->entries[i].name, 64);
+		roles |= a->entries[i].roles;
+	}
+	pthread_mutex_unlock(&a->lock);
+	return roles;
+}
+
+static void print_roles(struct gr_buf *b, int roles)
+{
+	const char *comma = "";
+
+	for (int role = GR_ROLE_CLIENT; role <= GR_ROLE_ADMIN; role <<= 1) {
+		if (!(roles & role))
+			continue;
+		gr_buf_printf(b, "%s%s", comma, gr_role_name((enum gr_role)role));
+		comma = ",";
+	}
+}
+
+int gr_allow_add(const char *path, const char *public_key, int roles, const char *name, struct gr_err *err)
+{
+	struct gr_buf line = { 0 };
+	char last = '\n';
+	struct stat st;
+	int fd, rc;
+
+	if (!gr_key_is_valid(public_key))
+		return gr_err_set(err, GR_EINVAL, "not a public key (40 characters of Z85): %s", public_key);
+	if (roles <= 0 || roles > (GR_ROLE_CLIENT | GR_ROLE_WORKER | GR_ROLE_ADMIN))
+		return gr_err_set(err, GR_EINVAL, "a key needs at least one role");
+	if (!*name || strlen(name) > 63 || name[0] == '#' || name[strcspn(name, " \t\r\n")])
+		return gr_err_set(err, GR_EINVAL, "not a name for a key (1 to 63 characters, no blanks): \"%s\"", name);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return gr_err_set(err, gr_err_errno(errno), "allow list %s: %s", path, strerror(errno));
+	if (flock(fd, LOCK_EX) < 0 || fstat(fd, &st) < 0) {
+		rc = gr_err_errno(errno);
+		goto out_fd;
+	}
+	/* A last line without its end must not swallow the new one. */
+	if (st.st_size > 0 && pread(fd, &last, 1, st.st_size - 1) != 1) {
+		rc = GR_EIO;
+		goto out_fd;
+	}
+	if (last != '\n')
+		gr_buf_add_str(&line, "\n");
+	gr_buf_printf(&line, "%s ", public_key);
+	print_roles(&line, roles);
+	gr_buf_printf(&line, " %s\n", name);
+	rc = lseek(fd, 0, SEEK_END) < 0 ? gr_err_errno(errno) : gr_write_all(fd, line.p, line.n);
+	if (rc == 0 && fsync(fd) < 0)
+		rc = gr_err_errno(errno);
+	gr_buf_fini(&line);
+out_fd:
+	close(fd);
+	if (rc < 0)
+		return gr_err_set(err, rc, "allow list %s: %s", path, gr_err_text(rc));
+	return 0;
+}
