@@ -71,10 +71,11 @@ $(B)/headers/%.ok: %.h $(STAMP)
 	$(Q)printf '#include "%s"\n' $< | $(CC) $(GR_CFLAGS) -fsyntax-only -x c - && touch $@
 
 # ---- what is generated from the tables in the programs ----
-docs: $(B)/bin/griddle  ## print the man page and the bash completion from the command table into packaging/
+docs: programs  ## print man page, bash completion and docs/config.md from the tables in the programs
 	@mkdir -p packaging
 	$(B)/bin/griddle help --man > packaging/griddle.1
 	$(B)/bin/griddle completion bash > packaging/griddle.bash
+	scripts/config-doc.sh $(B)/bin > docs/config.md
 
 # ---- installation ----
 BINDIR   = $(DESTDIR)$(PREFIX)/bin
