@@ -15,10 +15,13 @@ struct gr_cmd {
 	const char *help;                   /* examples first, then what it does; lines <= 100 columns */
 	const struct gr_conf_key *keys;     /* its options; each is GRIDDLE_<KEY> in the environment too */
 	size_t n_keys;
+	const size_t *n_keys_of;            /* instead of n_keys, for a table that stands elsewhere */
 	const char *shorts;                 /* "o=output j=jobs": one-letter names of options; NULL none */
 	/* @argv[0] is the command's name. Return: an exit status, enum gr_exit, or for cc and make the program's own. */
 	int (*run)(const struct gr_cmd *cmd, int argc, char **argv);
 };
+
+static inline size_t gr_cmd_n_keys(const struct gr_cmd *cmd) { return cmd->n_keys_of ? *cmd->n_keys_of : cmd->n_keys; }
 
 extern const struct gr_cmd *const gr_cmds[];   /* in the order of the help text; NULL at the end */
 const struct gr_cmd *gr_cmd_find(const char *name);

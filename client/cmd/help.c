@@ -35,9 +35,9 @@ static char short_of(const struct gr_cmd *cmd, const char *key)
 void gr_help_print_cmd(const struct gr_cmd *cmd, FILE *out)
 {
 	fprintf(out, "griddle %s - %s\n\n%s\nusage: griddle %s%s%s%s\n", cmd->name, cmd->summary, cmd->help, cmd->name,
-		cmd->n_keys ? " [OPTIONS]" : "", *cmd->args ? " " : "", cmd->args);
-	if (cmd->n_keys) {
-		struct gr_conf view = { cmd->keys, cmd->n_keys, NULL, NULL };
+		gr_cmd_n_keys(cmd) ? " [OPTIONS]" : "", *cmd->args ? " " : "", cmd->args);
+	if (gr_cmd_n_keys(cmd)) {
+		struct gr_conf view = { cmd->keys, gr_cmd_n_keys(cmd), NULL, NULL };
 
 		fprintf(out, "\n");
 		gr_conf_print_help(&view, out);
@@ -92,7 +92,7 @@ static void man_body(FILE *out, const char *s)
 
 static void man_options(const struct gr_cmd *cmd, FILE *out)
 {
-	for (size_t i = 0; i < cmd->n_keys; i++) {
+	for (size_t i = 0; i < gr_cmd_n_keys(cmd); i++) {
 		const struct gr_conf_key *k = &cmd->keys[i];
 		char letter = short_of(cmd, k->key);
 
@@ -127,7 +127,7 @@ void gr_help_print_man(FILE *out)
 		"objects, messages and exit codes equal those of a local run. What cannot travel is compiled here.\n"
 		".SH COMMANDS\n");
 	for (size_t i = 0; gr_cmds[i]; i++) {
-		fprintf(out, ".SS griddle %s%s%s%s\n", gr_cmds[i]->name, gr_cmds[i]->n_keys ? " [OPTIONS]" : "",
+		fprintf(out, ".SS griddle %s%s%s%s\n", gr_cmds[i]->name, gr_cmd_n_keys(gr_cmds[i]) ? " [OPTIONS]" : "",
 			*gr_cmds[i]->args ? " " : "", gr_cmds[i]->args);
 		man_text(out, gr_cmds[i]->summary);
 		fprintf(out, ".\n.PP\n");
@@ -156,7 +156,7 @@ void gr_help_print_bash(FILE *out)
 		fprintf(out, "%s%s", i ? " " : "", gr_cmds[i]->name);
 	fprintf(out, "'\n\telse\n\t\tcase ${COMP_WORDS[1]}:$prev in\n");
 	for (size_t i = 0; gr_cmds[i]; i++)
-		for (size_t k = 0; k < gr_cmds[i]->n_keys; k++) {
+		for (size_t k = 0; k < gr_cmd_n_keys(gr_cmds[i]); k++) {
 			const struct gr_conf_key *key = &gr_cmds[i]->keys[k];
 			char letter = short_of(gr_cmds[i], key->key);
 
@@ -188,7 +188,7 @@ void gr_help_print_bash(FILE *out)
 			while (*s && !islower((unsigned char)*s))
 				s++;
 		}
-		for (size_t k = 0; k < gr_cmds[i]->n_keys; k++)
+		for (size_t k = 0; k < gr_cmd_n_keys(gr_cmds[i]); k++)
 			fprintf(out, "--%s ", gr_cmds[i]->keys[k].key);
 		fprintf(out, "--help' ;;\n");
 	}

@@ -27,7 +27,7 @@ static const struct gr_conf_key *short_key(const struct gr_cmd *cmd, char letter
 
 		if (s[0] != letter)
 			continue;
-		for (size_t i = 0; i < cmd->n_keys; i++)
+		for (size_t i = 0; i < gr_cmd_n_keys(cmd); i++)
 			if (strlen(cmd->keys[i].key) == n && !memcmp(cmd->keys[i].key, s + 2, n))
 				return &cmd->keys[i];
 	}
@@ -39,7 +39,7 @@ int gr_cmd_options(const struct gr_cmd *cmd, int argc, char **argv, struct gr_co
 	extern char **environ;
 	int i = 1, rc;
 
-	gr_conf_init(conf, cmd->keys, cmd->n_keys, obj);
+	gr_conf_init(conf, cmd->keys, gr_cmd_n_keys(cmd), obj);
 	rc = gr_conf_load_env(conf, environ, err);
 	while (rc >= 0) {
 		const struct gr_conf_key *k;
@@ -79,7 +79,7 @@ int gr_cmd_usage(const struct gr_cmd *cmd, const char *word)
 {
 	if (word)
 		fprintf(stderr, "griddle %s: %s: not understood\n", cmd->name, word);
-	fprintf(stderr, "usage: griddle %s%s%s%s\n`griddle help %s` says more.\n", cmd->name, cmd->n_keys ? " [OPTIONS]" : "",
+	fprintf(stderr, "usage: griddle %s%s%s%s\n`griddle help %s` says more.\n", cmd->name, gr_cmd_n_keys(cmd) ? " [OPTIONS]" : "",
 		*cmd->args ? " " : "", cmd->args, cmd->name);
 	return GR_EXIT_USAGE;
 }
