@@ -28,7 +28,7 @@
 #include "lib/cc/triage.h"
 
 #define MAX_DEPTH 16        /* griddle-cc that finds itself behind a compiler's name */
-#define ALIVE_MS 10000      /* so long without an answer, then ask whether the agent still lives */
+#define ALIVE_MS 5000      /* so long without an answer, then ask whether the agent still lives */
 
 struct wrapper {
 	char **argv;            /* the compiler's words; argv[0] as it was typed */
@@ -104,7 +104,7 @@ static int find_compiler(struct wrapper *w, const char *self_path)
 {
 	const char *name = w->argv[0], *slash = strrchr(name, '/'), *path, *end;
 	struct stat self, st;
-	bool has_self = stat("/proc/self/exe", &self) == 0 || stat(self_path, &self) == 0;
+	bool is_behind = false, has_self = stat("/proc/self/exe", &self) == 0 || stat(self_path, &self) == 0;
 	size_t n_name;
 
 	if (slash) {
@@ -114,6 +114,7 @@ static int find_compiler(struct wrapper *w, const char *self_path)
 		if (!has_self || stat(name, &st) < 0 || st.st_dev != self.st_dev || st.st_ino != self.st_ino)
 			return 0;
 		name = slash + 1;       /* a masquerading link by its path: find the one behind it */
+		is_behind = true;
 	}
 	path = env_get(w->envp, "PATH");
 	if (!path)
@@ -131,9 +132,15 @@ static int find_compiler(struct wrapper *w, const char *self_path)
 			n = n ? n : 1;
 			w->exe[n] = '/';
 			memcpy(w->exe + n + 1, name, n_name + 1);
-			if (stat(w->exe, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 0111) &&
-			    !(has_self && st.st_dev == self.st_dev && st.st_ino == self.st_ino) && !access(w->exe, X_OK))
-				return 0;
+			if (stat(w->exe, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 0111) && !access(w->exe, X_OK)) {
+				if (!has_self || st.st_dev != self.st_dev || st.st_ino != self.st_ino) {
+					/* A driver finds its parts from its own name: that must not be the link in front of it. */
+					if (is_behind)
+						w->argv[0] = w->exe;
+					return 0;
+				}
+				is_behind = true;
+			}
 		}
 		if (!*end)
 			return -1;
