@@ -98,6 +98,12 @@ int gr_place_env(struct gr_place *p, const struct gr_digest *d)
 	return (int)i;
 }
 
+void gr_place_env_hold(struct gr_place *p, uint32_t env, bool is_held)
+{
+	assert(env < p->n_envs);
+	p->envs[env].n_class += is_held ? 1 : -1u;
+}
+
 int gr_place_node(struct gr_place *p, const char *name)
 {
 	size_t n = strlen(name);

@@ -48,6 +48,8 @@ void gr_place_free(struct gr_place **p);
 int gr_place_env(struct gr_place *p, const struct gr_digest *d) GR_MUST_CHECK;
 /* As above for one that a worker has or a class names: > 0, or GR_ENOENT. */
 int gr_place_env_find(const struct gr_place *p, const struct gr_digest *d) GR_MUST_CHECK;
+/* Keeps an environment's id although nothing names it yet (between gr_place_env and gr_place_worker_up), or lets go. */
+void gr_place_env_hold(struct gr_place *p, uint32_t env, bool is_held);
 /* The id of a node by its name (1..255 bytes), made when new; kept as long as a worker is on it. */
 int gr_place_node(struct gr_place *p, const char *name) GR_MUST_CHECK;
 

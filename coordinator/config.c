@@ -1,0 +1,106 @@
+/* config.c - the table of the coordinator's settings */
+#include "coordinator/config.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/base/alloc.h"
+#include "lib/base/log.h"
+
+static const char *const levels[] = { "error", "warn", "info", "debug", NULL };
+
+#define AT(f) offsetof(struct gr_coord_config, f)
+static const struct gr_conf_key keys[] = {
+	{ "listen", GR_CONF_STR, "ENDPOINTS", "tcp://127.0.0.1:7420", 0, 0, NULL,
+	  "Where clients and workers connect, comma separated; tcp://HOST:PORT (port 0: chosen by the kernel) or ipc://PATH.",
+	  AT(listen), NULL },
+	{ "http", GR_CONF_STR, "HOST:PORT", "127.0.0.1:7421", 0, 0, NULL,
+	  "Where /metrics, /livez, /readyz and /api/v1 are served; \"off\" for nowhere.", AT(http), NULL },
+	{ "http-anywhere", GR_CONF_BOOL, "", "false", 0, 0, NULL,
+	  "Let --http be an address beyond loopback; what is served there needs no key.", AT(http_anywhere), NULL },
+	{ "state", GR_CONF_STR, "DIR", "/var/lib/griddle/coordinator", 0, 0, NULL, "Folder of the blob cache.", AT(state), NULL },
+	{ "keys", GR_CONF_STR, "FILE", NULL, 0, 0, NULL,
+	  "This coordinator's key pair (griddle keys new). Without it only loopback and ipc endpoints are allowed.",
+	  AT(keys), NULL },
+	{ "allow", GR_CONF_STR, "FILE", NULL, 0, 0, NULL, "List of the keys that may connect, and in which role.", AT(allow), NULL },
+	{ "cache-bytes", GR_CONF_BYTES, "bytes", "8G", 64ll << 20, 1ll << 50, NULL,
+	  "Most the blob cache takes on disk; the least recently used go first.", AT(cache_bytes), NULL },
+	{ "ready-file", GR_CONF_STR, "FILE", NULL, 0, 0, NULL,
+	  "Written when everything is bound: JSON with endpoint, http, pid and public_key.", AT(ready_file), NULL },
+	{ "heartbeat", GR_CONF_MS, "ms", "1s", 50, 60000, NULL, "How often peers are asked whether they live.", AT(heartbeat_ms), NULL },
+	{ "dead", GR_CONF_MS, "ms", "5s", 200, 600000, NULL, "A peer silent for so long is given up.", AT(dead_ms), NULL },
+	{ "max-peers", GR_CONF_INT, "peers", "4096", 1, 100000, NULL, "Most clients and workers at once.", AT(max_peers), NULL },
+	{ "credits", GR_CONF_INT, "tasks", "1024", 16, 65536, NULL,
+	  "Tasks a client may have outstanding; one that sends more is dropped.", AT(credits), NULL },
+	{ "max-sessions", GR_CONF_INT, "sessions", "16", 1, 4096, NULL, "Sessions a client may have open.", AT(max_sessions), NULL },
+	{ "session-log-bytes", GR_CONF_BYTES, "bytes", "256M", 1ll << 20, 256ll << 20, NULL,
+	  "Most a session's log may grow to.", AT(session_log_bytes), NULL },
+	{ "session-linger", GR_CONF_MS, "ms", "60s", 0, 3600000, NULL,
+	  "How long the session of a client that went away is kept for its return.", AT(session_linger_ms), NULL },
+	{ "result-bytes", GR_CONF_BYTES, "bytes", "512M", 1ll << 20, 64ll << 30, NULL,
+	  "Most unconfirmed results kept for one client; one that lets more pile up is dropped.", AT(result_bytes), NULL },
+	{ "settle", GR_CONF_MS, "ms", "5s", 0, 600000, NULL,
+	  "How long tasks wait for a worker with their toolchain after the start, or after the last such worker went away.",
+	  AT(settle_ms), NULL },
+	{ "log-level", GR_CONF_ENUM, "", "info", 0, 0, levels, "The finest lines that are logged.", AT(log_level), NULL },
+};
+
+static void print_help(FILE *out)
+{
+	fputs("usage: griddle-coordinator [--KEY VALUE]...\n"
+	      "The one address that clients and workers connect to: places tasks, passes files and results, tells how things are.\n\n"
+	      "  --help         this text        --version      the version\n"
+	      "  --help-config  every setting with its default, range and meaning\n"
+	      "  --config FILE  settings from a JSON object; environment variables GRIDDLE_KEY and flags are stronger\n\n"
+	      "One machine:  griddle-coordinator --state /tmp/gc\n"
+	      "A cluster:    griddle-coordinator --listen tcp://*:7420 --keys server.key --allow allow.list\n", out);
+}
+
+int gr_coord_config_load(struct gr_coord_config *cfg, int argc, char **argv, char *const *environ_, struct gr_err *err)
+{
+	struct gr_conf *c = &cfg->conf;
+	int rc = 0, i;
+
+	memset(cfg, 0, sizeof(*cfg));
+	gr_conf_init(c, keys, GR_LEN(keys), cfg);
+	for (i = 1; i < argc; i++) {
+		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
+			print_help(stdout);
+		else if (!strcmp(argv[i], "--help-config"))
+			gr_conf_print_help(c, stdout);
+		else if (!strcmp(argv[i], "--help-config-markdown"))
+			gr_conf_print_markdown(c, stdout);
+		else if (!strcmp(argv[i], "--version"))
+			puts("griddle-coordinator " GR_VERSION);
+		else
+			continue;
+		gr_coord_config_free(cfg);
+		return 1;
+	}
+	rc = gr_conf_load_env(c, environ_, err);
+	if (rc < 0)
+		goto out;
+	rc = gr_conf_load_args(c, argc, argv, err);
+	if (rc < 0)
+		goto out;
+	if (rc < argc) {
+		rc = gr_err_set(err, GR_EUSAGE, "unexpected word \"%s\"; --help tells what is known", argv[rc]);
+		goto out;
+	}
+	rc = 0;
+	if (cfg->dead_ms < 2 * cfg->heartbeat_ms)
+		rc = gr_err_set(err, GR_ECONFIG, "dead: %lld ms is less than two heartbeats of %lld ms", (long long)cfg->dead_ms,
+				(long long)cfg->heartbeat_ms);
+	else if (!!cfg->keys != !!cfg->allow)
+		rc = gr_err_set(err, GR_ECONFIG, "keys and allow belong together: %s is missing", cfg->keys ? "allow" : "keys");
+out:
+	if (rc < 0)
+		gr_coord_config_free(cfg);
+	return rc;
+}
+
+void gr_coord_config_free(struct gr_coord_config *cfg)
+{
+	gr_conf_fini(&cfg->conf);
+	memset(cfg, 0, sizeof(*cfg));
+}

@@ -1,0 +1,192 @@
+/**
+ * coord - the one struct of the coordinator, and what its files give each other
+ *
+ * A message comes in through peers.c and goes to session.c (logs), intake.c (tasks), dispatch.c (placement, attempts,
+ * results), blobs.c (files) or control.c (questions). Nothing is decided while messages are read: what changed sets one
+ * zero timer, and dispatch decides for all that came in one wake-up. No thread but the loop's.
+ */
+#pragma once
+#include "coordinator/config.h"
+#include "coordinator/metrics.h"
+#include "lib/base/list.h"
+#include "lib/base/map.h"
+#include "lib/cas/cas.h"
+#include "lib/job/job.h"
+#include "lib/net/server.h"
+#include "lib/place/place.h"
+
+struct gr_blobs;
+struct gr_http;
+
+struct gr_coord {
+	struct gr_coord_config cfg;
+	struct gr_loop *loop;
+	struct gr_server *server;
+	struct gr_place *place;
+	struct gr_cas *cas;
+	struct gr_metrics m;
+	struct gr_list workers, clients;
+	uint32_t n_workers, n_clients;
+	struct gr_map sessions;            /* by id */
+	uint64_t worker_gone_ns;           /* when the last worker went */
+	struct gr_blobs *blobs;
+	struct gr_http *http;
+	uv_timer_t kick, wake;             /* dispatch: now; when a quarantine or a wait ends */
+	uv_timer_cb on_wake;
+	bool is_kicked, is_cluster_dirty, is_ending;
+	struct gr_timer *cluster_timer, *second_timer;
+	uint64_t start_ns, cluster_sent_ns;
+	struct gr_buf cluster_last;        /* what clients were told */
+	uint32_t cluster_n_clients;
+	char endpoint[512], http_endpoint[128];
+};
+
+/* ---- peers ---- */
+struct gr_toolchain {
+	struct gr_digest digest;
+	char name[64], version[32];
+};
+struct gr_worker {
+	struct gr_list link;               /* coord->workers */
+	struct gr_coord *coord;
+	struct gr_peer *peer;
+	uint64_t identity;                 /* hash of name and key: the same after a reconnect */
+	char name[64], node[64], zone[64], tier[16], version[32];
+	uint32_t slots, prefetch;
+	uint64_t mem_bytes, since_ms;
+	uint32_t place;                    /* id in coord->place */
+	bool is_draining;
+	struct gr_toolchain *toolchains;
+	uint32_t n_toolchains;
+	uint64_t signals[GR_MAX_SIGNALS];
+	struct gr_map seats;               /* session id -> struct gr_seat */
+	uint64_t stuck_since_ns;           /* its queue has been full since; 0 not */
+	struct gr_outbox *outbox;          /* blobs on their way to it; blobs.c */
+};
+struct gr_client {
+	struct gr_list link;               /* coord->clients */
+	struct gr_coord *coord;
+	struct gr_peer *peer;
+	struct gr_list sessions;
+	uint32_t n_sessions, n_tasks;      /* tasks without a confirmed result */
+	uint64_t result_bytes;             /* of unconfirmed results */
+	uint64_t since_ms;
+};
+extern const struct gr_server_ops gr_peers_ops;
+/* Takes the frame. Counts. Return: 0; GR_EBUSY, GR_EGONE as gr_server_send. */
+int gr_peers_send(struct gr_coord *c, struct gr_peer *peer, struct gr_buf *frame);
+
+/* ---- sessions ---- */
+struct gr_log_rec {
+	uint32_t at;                       /* offset in the log's bytes */
+	uint8_t tag, kind;
+	bool is_safe_path;                 /* a STR that may be a path */
+	uint64_t size;                     /* of a file */
+};
+struct gr_content {                        /* a digest some record names */
+	struct gr_digest digest;
+	uint64_t size;
+};
+struct gr_seat {                           /* a session on a worker */
+	struct gr_list link;               /* session->seats */
+	struct gr_session *session;
+	struct gr_worker *worker;
+	bool is_open;
+	uint32_t n_sent;                   /* records it was sent */
+};
+struct gr_session {
+	struct gr_list link;               /* client->sessions */
+	struct gr_coord *coord;
+	struct gr_client *client;          /* NULL: lingers */
+	uint64_t id, gone_ns;
+	char key_name[64], client_name[64];
+	struct gr_job job;
+	uint32_t owner;                    /* in coord->place */
+	struct gr_buf log;
+	struct gr_log_rec *recs;
+	uint32_t n_recs, cap_recs;
+	struct gr_map contents;            /* digest -> struct gr_content */
+	uint64_t content_bytes;
+	struct gr_map tasks;               /* id -> struct gr_ctask */
+	struct gr_list seats;
+	uint32_t n_connects;               /* attempts of another connection get other numbers */
+	uint64_t opened_ms;
+};
+int gr_session_open(struct gr_coord *c, struct gr_client *cl, struct gr_slice body);
+int gr_session_log(struct gr_coord *c, struct gr_client *cl, struct gr_slice body);
+int gr_session_close_msg(struct gr_coord *c, struct gr_client *cl, struct gr_slice body);
+/* The session of that id if it is this client's, or NULL. */
+struct gr_session *gr_session_of(struct gr_coord *c, const struct gr_client *cl, uint64_t id);
+struct gr_session *gr_session_find(struct gr_coord *c, uint64_t id);
+/* The client went: tasks are cancelled everywhere, the log stays for a while. */
+void gr_session_detach(struct gr_session *s, uint64_t now_ns);
+void gr_session_free(struct gr_session **s);             /* tells the workers */
+void gr_session_expire(struct gr_coord *c, uint64_t now_ns);
+/* Opens the session on the worker and sends what of the log it lacks. Return: 0; GR_EBUSY, GR_EGONE. */
+int gr_seat_open(struct gr_seat *seat);                  /* SESSION_OPEN, also again */
+int gr_seat_feed(struct gr_session *s, struct gr_worker *w, struct gr_seat **out);
+void gr_seat_free(struct gr_seat *seat);
+
+/* ---- tasks ---- */
+struct gr_ctask {                          /* a task as the coordinator has it */
+	struct gr_task t;
+	struct gr_session *session;
+	struct gr_buf frame;               /* TASK, to be patched and sent */
+	struct gr_buf result;              /* RESULT, until the client confirms it */
+	struct gr_digest toolchain;
+	struct gr_place_task place;        /* as given to gr_place_ready */
+	uint64_t mem_bytes, accepted_ns, queued_ns;
+	uint32_t n_outputs;
+	bool is_sent;                      /* the result went out on this connection */
+	int queued;                        /* placement handle, -1: not queued there */
+};
+int gr_intake_task(struct gr_coord *c, struct gr_client *cl, struct gr_slice body);
+int gr_intake_cancel(struct gr_coord *c, struct gr_client *cl, struct gr_slice body);
+int gr_intake_ack(struct gr_coord *c, struct gr_client *cl, struct gr_slice body);
+
+/* ---- dispatch ---- */
+void gr_dispatch_init(struct gr_coord *c);
+void gr_dispatch_fini(struct gr_coord *c);
+void gr_dispatch_kick(struct gr_coord *c);
+/* A NEW or re-QUEUED task to placement; or it waits (no worker yet), or it ends (there will be none). */
+void gr_dispatch_offer(struct gr_ctask *t);
+int gr_dispatch_result(struct gr_coord *c, struct gr_worker *w, struct gr_slice body);
+/* Every attempt of a worker that went is lost; its tasks go elsewhere. */
+void gr_dispatch_worker_gone(struct gr_coord *c, struct gr_worker *w);
+/* Workers changed: looks again at what waits for a toolchain, and at what can go nowhere any more. */
+void gr_dispatch_recheck(struct gr_coord *c);
+/* Ends a task with an outcome of our own; the client gets it as a RESULT. */
+void gr_dispatch_finish(struct gr_ctask *t, enum gr_outcome outcome, const char *fmt, ...) GR_PRINTF(3, 4);
+/* Stops what runs and frees the task without an outcome. */
+void gr_dispatch_drop(struct gr_ctask *t);
+void gr_dispatch_free(struct gr_ctask *t);               /* an ENDED task that is confirmed */
+
+/* ---- blobs ---- */
+void gr_blobs_init(struct gr_coord *c);
+void gr_blobs_fini(struct gr_coord *c);
+int gr_blobs_need(struct gr_coord *c, struct gr_worker *w, struct gr_slice body);
+int gr_blobs_piece(struct gr_coord *c, struct gr_client *cl, struct gr_slice body);
+int gr_blobs_missing(struct gr_coord *c, struct gr_client *cl, struct gr_slice body);
+/* A worker answers each SESSION_OPEN with one SESSION_OK, so the pair bounds what is under way to it. */
+void gr_blobs_opened(struct gr_worker *w);               /* a SESSION_OPEN was sent */
+void gr_blobs_synced(struct gr_worker *w);               /* a SESSION_OK came: what was sent before its question arrived */
+void gr_blobs_worker_gone(struct gr_worker *w);
+void gr_blobs_session_gone(struct gr_session *s);        /* nobody can be asked for its files now */
+
+/* ---- cluster, control, status ---- */
+void gr_cluster_touch(struct gr_coord *c);               /* something clients are told changed */
+void gr_cluster_fill(const struct gr_coord *c, json_t *o);
+int gr_control_request(struct gr_coord *c, struct gr_peer *peer, struct gr_slice body);
+json_t *gr_status_json(const struct gr_coord *c);        /* new references */
+json_t *gr_nodes_json(const struct gr_coord *c);
+json_t *gr_sessions_json(const struct gr_coord *c);
+json_t *gr_explain_json(const struct gr_coord *c, const struct gr_ctask *t);
+json_t *gr_version_json(void);
+bool gr_coord_is_ready(const struct gr_coord *c);
+
+/* ---- http ---- */
+/* @endpoint "HOST:PORT"; GR_ECONFIG for an address beyond loopback unless @anywhere; GR_EIO. */
+int gr_http_open(struct gr_coord *c, const char *endpoint, bool anywhere, struct gr_err *err) GR_MUST_CHECK;
+void gr_http_close(struct gr_coord *c);
+
+static inline uint64_t gr_coord_now(const struct gr_coord *c) { return gr_loop_now_ns(c->loop); }

@@ -1,0 +1,552 @@
+/* dispatch.c - where job meets place: tasks are offered to placement, decisions are sent, results come back.
+ *
+ * Everything that may make a placement possible only kicks; one zero timer later all decisions of that wake-up are made
+ * in batches and sent. A forwarded TASK is the client's frame with the attempt patched in. A result is confirmed to the
+ * worker whatever becomes of it, and kept for the client until the client confirms it. */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/coord.h"
+#include "lib/base/alloc.h"
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+
+#define BATCH 64u
+#define PAUSE_NS (20 * GR_NS_PER_MS)      /* for a worker whose queue is full */
+#define STUCK_NS (10 * GR_NS_PER_S)       /* full for so long: it does not read */
+
+/* ---- telling workers ---- */
+
+static void send_ref(struct gr_coord *c, struct gr_peer *peer, enum gr_msg_type type, const struct gr_task *t, uint32_t attempt)
+{
+	struct gr_buf b = { 0 };
+
+	gr_taskref_encode(&b, type, t->job->id, t->id, attempt);
+	gr_peers_send(c, peer, &b);
+}
+
+/* Attempts that are still alive are not wanted any more. Their room counts as free at once: a worker holds more tasks
+ * than it runs anyhow, and it kills what is cancelled. */
+static void cancel_live(struct gr_ctask *t)
+{
+	const struct gr_place_ended stopped = { .how = GR_PLACE_STOPPED };
+	struct gr_coord *c = t->session->coord;
+
+	for (uint32_t i = 0; i < t->t.n_attempts; i++) {
+		struct gr_attempt *a = &t->t.attempts[i];
+		struct gr_worker *w = a->peer;
+
+		if (a->state != GR_ATTEMPT_LIVE)
+			continue;
+		gr_place_end(c->place, gr_coord_now(c), a->placed, &stopped);
+		send_ref(c, w->peer, GR_MSG_CANCEL, &t->t, a->number);
+		a->state = GR_ATTEMPT_OVER;
+		a->cause = GR_CAUSE_CANCELLED;
+		a->peer = NULL;
+		a->end_ns = gr_coord_now(c);
+		c->m.attempts_ended[GR_CAUSE_CANCELLED]++;
+	}
+	gr_dispatch_kick(c);
+}
+
+static void unqueue(struct gr_ctask *t)
+{
+	if (t->queued < 0)
+		return;
+	gr_place_cancel(t->session->coord->place, (uint32_t)t->queued);
+	t->queued = -1;
+}
+
+/* ---- endings ---- */
+
+/* The RESULT goes to the client and stays until it is confirmed. */
+static void deliver(struct gr_ctask *t, int outcome)
+{
+	struct gr_session *s = t->session;
+	struct gr_coord *c = s->coord;
+	struct gr_client *cl = s->client;
+	struct gr_buf copy = { 0 };
+
+	gr_buf_fini(&t->frame);
+	c->m.outcomes[outcome < GR_N_OUTCOMES ? outcome : 0]++;
+	gr_buckets_add(&c->m.task_s, (double)(gr_coord_now(c) - t->accepted_ns) / GR_NS_PER_S, 1);
+	gr_cluster_touch(c);
+	if (!cl)
+		return;
+	cl->result_bytes += t->result.n;
+	gr_buf_add(&copy, t->result.p, t->result.n);
+	if (gr_peers_send(c, cl->peer, &copy) == GR_EBUSY)
+		gr_debug("dispatch", "client %s: its queue is full; result of task %" PRIu64 " waits", s->client_name, t->t.id);
+	else
+		t->is_sent = true;
+}
+
+void gr_dispatch_finish(struct gr_ctask *t, enum gr_outcome outcome, const char *fmt, ...)
+{
+	struct gr_result_msg *m;
+	char reason[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(reason, sizeof(reason), fmt, ap);
+	va_end(ap);
+	unqueue(t);
+	cancel_live(t);
+	if (t->t.state != GR_TASK_ENDED)
+		gr_task_move(&t->t, GR_TASK_ENDED);
+	GR_NEW(m);
+	m->session = t->session->id;
+	m->task = t->t.id;
+	m->attempt = t->t.n_attempts ? t->t.attempts[t->t.n_attempts - 1].number : 0;
+	m->outcome = (uint8_t)outcome;
+	m->reason = gr_slice_str(reason);
+	gr_result_encode(&t->result, m);
+	deliver(t, outcome);
+	free(m);
+}
+
+static void task_free(struct gr_ctask *t)
+{
+	gr_map_del(&t->session->tasks, &t->t.id, sizeof(t->t.id));
+	gr_task_move(&t->t, GR_TASK_GONE);
+	gr_buf_fini(&t->frame);
+	gr_buf_fini(&t->result);
+	free(t);
+}
+
+void gr_dispatch_drop(struct gr_ctask *t)
+{
+	unqueue(t);
+	cancel_live(t);
+	if (t->session->client)
+		t->session->client->n_tasks--;
+	t->session->coord->m.outcomes[GR_OUTCOME_CANCELLED]++;
+	task_free(t);
+}
+
+void gr_dispatch_free(struct gr_ctask *t)
+{
+	struct gr_client *cl = t->session->client;
+
+	if (cl) {
+		cl->n_tasks--;
+		cl->result_bytes -= t->result.n;
+	}
+	task_free(t);
+}
+
+/* ---- offering ---- */
+
+static bool is_settling(const struct gr_coord *c, uint64_t now_ns)
+{
+	uint64_t span = (uint64_t)c->cfg.settle_ms * GR_NS_PER_MS;
+
+	return now_ns < c->start_ns + span || (c->worker_gone_ns && now_ns < c->worker_gone_ns + span);
+}
+
+static void wait_for_worker(struct gr_ctask *t)
+{
+	if (t->t.state == GR_TASK_QUEUED)
+		gr_task_move(&t->t, GR_TASK_NEW);
+	gr_dispatch_kick(t->session->coord);       /* arms the timer that looks again */
+}
+
+static void exclude(struct gr_place_task *p, uint32_t worker)
+{
+	for (uint32_t i = 0; i < p->n_exclude; i++)
+		if (p->exclude[i] == worker)
+			return;
+	if (p->n_exclude < GR_PLACE_MAX_EXCLUDES)
+		p->exclude[p->n_exclude++] = worker;
+}
+
+/* Workers that failed it, by identity: also when they reconnected meanwhile. */
+static void find_excludes(struct gr_ctask *t, bool with_lost)
+{
+	struct gr_coord *c = t->session->coord;
+
+	t->place.n_exclude = 0;
+	for (uint32_t i = 0; i < t->t.n_attempts; i++) {
+		const struct gr_attempt *a = &t->t.attempts[i];
+
+		if (a->state == GR_ATTEMPT_LIVE || (!with_lost && a->cause == GR_CAUSE_LOST))
+			continue;
+		GR_LIST_EACH(w, &c->workers, struct gr_worker, link)
+			if (w->identity == a->worker)
+				exclude(&t->place, w->place);
+	}
+}
+
+/* Memory is asked in steps, so that classes stay few. */
+static uint32_t mem_mib(uint64_t bytes)
+{
+	uint64_t mib = bytes >> 20, step = 64;
+
+	while (step * 8 < mib)
+		step *= 2;
+	mib = (mib + step - 1) / step * step;
+	return mib > UINT32_MAX / 2 ? UINT32_MAX / 2 : (uint32_t)mib;
+}
+
+void gr_dispatch_offer(struct gr_ctask *t)
+{
+	struct gr_coord *c = t->session->coord;
+	struct gr_place_class class = { .need.v = { [GR_PLACE_CPU_MCPU] = 1000, [GR_PLACE_MEM_MIB] = mem_mib(t->mem_bytes) } };
+	uint64_t now = gr_coord_now(c);
+	char hex[GR_DIGEST_HEX];
+	int env, rc;
+
+	gr_digest_hex(&t->toolchain, hex);
+	env = gr_place_env_find(c->place, &t->toolchain);
+	if (env >= 0)
+		class.env = (uint32_t)env;
+	rc = env < 0 ? env : gr_place_class(c->place, &class);
+	if (rc == GR_ELIMIT) {
+		gr_dispatch_finish(t, GR_OUTCOME_REFUSED, "the coordinator has too many kinds of tasks at once");
+		return;
+	}
+	if (rc < 0 || !gr_place_feasible(c->place, (uint32_t)rc, NULL, 0)) {
+		if (is_settling(c, now))
+			wait_for_worker(t);
+		else if (rc < 0)
+			gr_dispatch_finish(t, GR_OUTCOME_REFUSED, "no worker has toolchain %.12s", hex);
+		else
+			gr_dispatch_finish(t, GR_OUTCOME_REFUSED, "no worker that has toolchain %.12s takes tasks of %u MiB", hex,
+					   class.need.v[GR_PLACE_MEM_MIB]);
+		return;
+	}
+	t->place.class = (uint32_t)rc;
+	find_excludes(t, true);
+	if (t->place.n_exclude && !gr_place_feasible(c->place, t->place.class, t->place.exclude, t->place.n_exclude)) {
+		/* lost is not failed: better there again than nowhere */
+		find_excludes(t, false);
+		if (!gr_place_feasible(c->place, t->place.class, t->place.exclude, t->place.n_exclude)) {
+			gr_dispatch_finish(t, GR_OUTCOME_RETRY, "every worker that has toolchain %.12s was tried", hex);
+			return;
+		}
+	}
+	rc = gr_place_ready(c->place, now, &t->place);
+	if (rc < 0) {
+		gr_dispatch_finish(t, GR_OUTCOME_REFUSED, "cannot be queued: %s", gr_err_text(rc));
+		return;
+	}
+	t->queued = rc;
+	t->queued_ns = now;
+	if (t->t.state == GR_TASK_NEW)
+		gr_task_move(&t->t, GR_TASK_QUEUED);
+	gr_dispatch_kick(c);
+}
+
+void gr_dispatch_recheck(struct gr_coord *c)
+{
+	struct gr_session *s;
+	size_t i = 0;
+
+	if (c->is_ending)
+		return;
+	while ((s = gr_map_each(&c->sessions, &i))) {
+		GR_LIST_EACH_SAFE(t, &s->job.lists[GR_TASK_QUEUED], struct gr_ctask, t.link) {
+			if (t->queued >= 0 &&
+			    gr_place_feasible(c->place, t->place.class, t->place.exclude, t->place.n_exclude))
+				continue;
+			unqueue(t);
+			gr_dispatch_offer(t);
+		}
+		GR_LIST_EACH_SAFE(t, &s->job.lists[GR_TASK_NEW], struct gr_ctask, t.link)
+			gr_dispatch_offer(t);
+	}
+	gr_dispatch_kick(c);
+}
+
+/* ---- deciding and sending ---- */
+
+/* Return: 0; an error when the worker's queue is full or it is going, and nothing was begun. */
+static int send_attempt(struct gr_coord *c, struct gr_ctask *t, struct gr_worker *w, uint32_t placed)
+{
+	struct gr_buf copy = { 0 };
+	struct gr_seat *seat;
+	int rc = gr_seat_feed(t->session, w, &seat);
+
+	if (rc < 0)
+		return rc;
+	gr_buf_add(&copy, t->frame.p, t->frame.n);
+	gr_task_patch_attempt(&copy, t->t.first_attempt + t->t.n_attempts);
+	rc = gr_peers_send(c, w->peer, &copy);
+	if (rc < 0)
+		return rc;
+	gr_task_begin(&t->t, w->identity, w, placed, gr_coord_now(c));
+	c->m.attempts++;
+	gr_buckets_add(&c->m.wait_s, (double)(gr_coord_now(c) - t->queued_ns) / GR_NS_PER_S, 1);
+	return 0;
+}
+
+static void act(struct gr_coord *c, const struct gr_place_decision *d)
+{
+	const struct gr_place_ended stopped = { .how = GR_PLACE_STOPPED };
+	struct gr_ctask *t = (struct gr_ctask *)(uintptr_t)d->tag;
+	struct gr_worker *w = (struct gr_worker *)(uintptr_t)d->worker_tag;
+	uint64_t now;
+	int rc;
+
+	t->queued = -1;
+	rc = send_attempt(c, t, w, d->placed);
+	if (rc >= 0) {
+		w->stuck_since_ns = 0;
+		return;
+	}
+	now = gr_coord_now(c);
+	gr_place_end(c->place, now, d->placed, &stopped);
+	gr_place_worker_pause(c->place, w->place, now + PAUSE_NS);
+	if (!w->stuck_since_ns)
+		w->stuck_since_ns = now;
+	rc = gr_place_ready(c->place, now, &t->place);
+	if (rc >= 0)
+		t->queued = rc;
+}
+
+static void arm(struct gr_coord *c)
+{
+	uint64_t now = gr_coord_now(c), at = gr_place_wake_ns(c->place), settled = 0;
+	uint64_t span = (uint64_t)c->cfg.settle_ms * GR_NS_PER_MS;
+
+	if (is_settling(c, now)) {
+		settled = c->start_ns + span;
+		if (c->worker_gone_ns && c->worker_gone_ns + span > settled)
+			settled = c->worker_gone_ns + span;
+		if (settled < at)
+			at = settled;
+	}
+	if (at == UINT64_MAX)
+		uv_timer_stop(&c->wake);
+	else
+		uv_timer_start(&c->wake, c->on_wake, at > now ? (at - now) / GR_NS_PER_MS + 1 : 1, 0);
+}
+
+static void run(struct gr_coord *c)
+{
+	struct gr_place_decision d[BATCH];
+	uint32_t n;
+
+	do {
+		uint64_t from = gr_coord_now(c);
+
+		n = gr_place_next(c->place, from, d, BATCH);
+		if (n)
+			gr_buckets_add(&c->m.decide_s, (double)(gr_coord_now(c) - from) / n / GR_NS_PER_S, n);
+		for (uint32_t i = 0; i < n; i++)
+			act(c, &d[i]);
+	} while (n == BATCH);
+	arm(c);
+	gr_cluster_touch(c);
+}
+
+static void on_kick(uv_timer_t *h)
+{
+	struct gr_coord *c = h->data;
+
+	c->is_kicked = false;
+	run(c);
+}
+
+static void on_wake(uv_timer_t *h)
+{
+	struct gr_coord *c = h->data;
+
+	gr_dispatch_recheck(c);
+}
+
+static void on_second(void *ctx)
+{
+	struct gr_coord *c = ctx;
+	uint64_t now = gr_coord_now(c);
+
+	gr_session_expire(c, now);
+	GR_LIST_EACH_SAFE(w, &c->workers, struct gr_worker, link)
+		if (w->stuck_since_ns && now - w->stuck_since_ns > STUCK_NS) {
+			gr_server_drop(c->server, w->peer, GR_EBUSY, "does not read what it is sent");
+			return;         /* one a second: the list may have changed */
+		}
+	GR_LIST_EACH_SAFE(cl, &c->clients, struct gr_client, link)
+		if (cl->result_bytes > (uint64_t)c->cfg.result_bytes) {
+			gr_server_drop(c->server, cl->peer, GR_ELIMIT, "does not confirm its results");
+			return;
+		}
+	GR_LIST_EACH(cl, &c->clients, struct gr_client, link)
+		GR_LIST_EACH(s, &cl->sessions, struct gr_session, link)
+			GR_LIST_EACH(t, &s->job.lists[GR_TASK_ENDED], struct gr_ctask, t.link) {
+				struct gr_buf copy = { 0 };
+
+				if (t->is_sent)
+					continue;
+				gr_buf_add(&copy, t->result.p, t->result.n);
+				t->is_sent = gr_peers_send(c, cl->peer, &copy) >= 0;
+			}
+}
+
+void gr_dispatch_kick(struct gr_coord *c)
+{
+	if (c->is_kicked || c->is_ending)
+		return;
+	c->is_kicked = true;
+	uv_timer_start(&c->kick, on_kick, 0, 0);
+}
+
+void gr_dispatch_init(struct gr_coord *c)
+{
+	uv_timer_init(gr_loop_uv(c->loop), &c->kick);
+	uv_timer_init(gr_loop_uv(c->loop), &c->wake);
+	c->kick.data = c->wake.data = c;
+	c->on_wake = on_wake;
+	c->start_ns = gr_coord_now(c);
+	c->second_timer = gr_timer_start(c->loop, 1000, 1000, on_second, c);
+}
+
+void gr_dispatch_fini(struct gr_coord *c)
+{
+	gr_timer_stop(&c->second_timer);
+	uv_close((uv_handle_t *)&c->kick, NULL);
+	uv_close((uv_handle_t *)&c->wake, NULL);
+}
+
+/* ---- what workers say ---- */
+
+static enum gr_cause cause_of(const struct gr_worker *w, uint8_t outcome)
+{
+	switch (outcome) {
+	case GR_OUTCOME_DONE:
+		return GR_CAUSE_DONE;
+	case GR_OUTCOME_REFUSED:
+		return GR_CAUSE_REFUSED;
+	case GR_OUTCOME_TIMEOUT:
+		return GR_CAUSE_TIMEOUT;
+	case GR_OUTCOME_OOM:
+		return GR_CAUSE_OOM;
+	case GR_OUTCOME_CANCELLED:
+		return GR_CAUSE_CANCELLED;
+	default:
+		return w->is_draining ? GR_CAUSE_DRAINED : GR_CAUSE_RETRY;
+	}
+}
+
+static void release(struct gr_coord *c, struct gr_worker *w, const struct gr_attempt *a, const struct gr_result_msg *m,
+		    enum gr_cause cause)
+{
+	struct gr_place_ended e = { .how = GR_PLACE_STOPPED, .cpu_us = m->cpu_us, .max_rss_bytes = m->max_rss_bytes };
+	struct gr_place_worker_info before, after;
+
+	if (cause == GR_CAUSE_DONE)
+		e.how = GR_PLACE_DONE;
+	else if (cause == GR_CAUSE_RETRY)
+		e.how = GR_PLACE_FAILED;
+	gr_place_worker_info(c->place, w->place, &before);
+	gr_place_end(c->place, gr_coord_now(c), a->placed, &e);
+	gr_place_worker_info(c->place, w->place, &after);
+	if (after.quarantined_until_ns && !before.quarantined_until_ns)
+		gr_warn("dispatch", "worker %s is quarantined for %" PRIu64 " s: it failed fast several times, last: %.*s", w->name,
+			(uint64_t)((after.quarantined_until_ns - gr_coord_now(c)) / GR_NS_PER_S), (int)(m->reason.n < 300 ? m->reason.n : 300),
+			(const char *)m->reason.p);
+}
+
+static void keep_result(struct gr_ctask *t, struct gr_slice body)
+{
+	size_t at = gr_frame_begin(&t->result, GR_MSG_RESULT);
+
+	gr_buf_add(&t->result, body.p, body.n);
+	gr_frame_end(&t->result, at);
+}
+
+static int take_result(struct gr_coord *c, struct gr_worker *w, const struct gr_result_msg *m, struct gr_slice body)
+{
+	struct gr_session *s = gr_session_find(c, m->session);
+	struct gr_ctask *t = s ? gr_map_get(&s->tasks, &m->task, sizeof(m->task)) : NULL;
+	struct gr_attempt *a = t ? gr_task_attempt(&t->t, m->attempt) : NULL;
+	enum gr_cause cause = cause_of(w, m->outcome);
+
+	if (!a || a->worker != w->identity) {
+		c->m.results_fenced++;
+		return 0;
+	}
+	for (uint32_t i = 0; i < m->n_outputs; i++)
+		if (m->outputs[i].index >= t->n_outputs) {
+			gr_warn("dispatch", "worker %s: result of task %" PRIu64 " has an output that was not asked for", w->name, m->task);
+			return GR_EPROTO;
+		}
+	if (a->state == GR_ATTEMPT_LIVE) {
+		release(c, w, a, m, cause);
+		c->m.attempts_ended[cause]++;
+	}
+	switch (gr_task_end(&t->t, m->attempt, w->identity, cause, gr_coord_now(c))) {
+	case GR_VERDICT_ACCEPT:
+	case GR_VERDICT_EXHAUSTED:
+		unqueue(t);
+		cancel_live(t);
+		keep_result(t, body);
+		deliver(t, m->outcome);
+		break;
+	case GR_VERDICT_AGAIN:
+		gr_info("dispatch", "task %" PRIu64 " of %s: worker %s: %s: %.*s; trying elsewhere", m->task, s->client_name, w->name,
+			gr_cause_name(cause), (int)(m->reason.n < 200 ? m->reason.n : 200), (const char *)m->reason.p);
+		gr_dispatch_offer(t);
+		break;
+	case GR_VERDICT_FENCED:
+		c->m.results_fenced++;
+		break;
+	case GR_VERDICT_WAIT:
+		break;
+	}
+	gr_dispatch_kick(c);
+	return 0;
+}
+
+int gr_dispatch_result(struct gr_coord *c, struct gr_worker *w, struct gr_slice body)
+{
+	struct gr_result_msg *m;
+	struct gr_buf b = { 0 };
+	int rc;
+
+	GR_NEW(m);
+	rc = gr_result_decode(body, m);
+	if (rc >= 0)
+		rc = take_result(c, w, m, body);
+	if (rc >= 0) {
+		gr_taskref_encode(&b, GR_MSG_RESULT_ACK, m->session, m->task, m->attempt);
+		gr_peers_send(c, w->peer, &b);
+	}
+	free(m);
+	return rc;
+}
+
+static void lose(struct gr_coord *c, struct gr_worker *w, struct gr_ctask *t)
+{
+	for (uint32_t i = 0; i < t->t.n_attempts; i++) {
+		struct gr_attempt *a = &t->t.attempts[i];
+
+		if (a->state != GR_ATTEMPT_LIVE || a->peer != w)
+			continue;
+		c->m.attempts_ended[GR_CAUSE_LOST]++;
+		switch (gr_task_end(&t->t, a->number, w->identity, GR_CAUSE_LOST, gr_coord_now(c))) {
+		case GR_VERDICT_AGAIN:
+			gr_dispatch_offer(t);
+			return;
+		case GR_VERDICT_EXHAUSTED:
+			gr_dispatch_finish(t, GR_OUTCOME_RETRY, "its worker was lost %u times, last %s", t->t.n_tries, w->name);
+			return;
+		default:
+			break;
+		}
+	}
+}
+
+void gr_dispatch_worker_gone(struct gr_coord *c, struct gr_worker *w)
+{
+	struct gr_session *s;
+	size_t i = 0;
+
+	/* offering may put a task on the list that is walked, behind: it is not this worker's any more */
+	while ((s = gr_map_each(&c->sessions, &i)))
+		GR_LIST_EACH_SAFE(t, &s->job.lists[GR_TASK_RUNNING], struct gr_ctask, t.link)
+			lose(c, w, t);
+}

@@ -1,0 +1,154 @@
+/* metrics.c - the Prometheus page. Families are printed whole and in one place each, names end in their unit or _total. */
+#include "coordinator/metrics.h"
+
+#include <inttypes.h>
+#include <unistd.h>
+#include <sys/resource.h>
+
+#include "coordinator/coord.h"
+#include "lib/base/alloc.h"
+#include "lib/base/clock.h"
+
+static const double decide_bounds[] = { 2.5e-7, 5e-7, 1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 1e-3, 1e-2 };
+static const double task_bounds[] = { .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 25, 60, 120, 300, 600 };
+static const double wait_bounds[] = { .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 60 };
+
+void gr_metrics_init(struct gr_metrics *m)
+{
+	gr_buckets_init(&m->decide_s, decide_bounds, GR_LEN(decide_bounds));
+	gr_buckets_init(&m->task_s, task_bounds, GR_LEN(task_bounds));
+	gr_buckets_init(&m->wait_s, wait_bounds, GR_LEN(wait_bounds));
+}
+
+static void head(struct gr_buf *b, const char *name, const char *type, const char *help)
+{
+	gr_buf_printf(b, "# HELP griddle_%s %s\n# TYPE griddle_%s %s\n", name, help, name, type);
+}
+
+static void one(struct gr_buf *b, const char *name, const char *type, const char *help, uint64_t v)
+{
+	head(b, name, type, help);
+	gr_buf_printf(b, "griddle_%s %" PRIu64 "\n", name, v);
+}
+
+static void row(struct gr_buf *b, const char *name, const char *label, const char *value, uint64_t v)
+{
+	gr_buf_printf(b, "griddle_%s{%s=\"%s\"} %" PRIu64 "\n", name, label, value, v);
+}
+
+static void histogram(struct gr_buf *b, const char *name, const char *help, const struct gr_buckets *h)
+{
+	uint64_t n = 0;
+
+	head(b, name, "histogram", help);
+	for (uint32_t i = 0; i < h->n_bounds; i++) {
+		n += h->counts[i];
+		gr_buf_printf(b, "griddle_%s_bucket{le=\"%g\"} %" PRIu64 "\n", name, h->bounds[i], n);
+	}
+	gr_buf_printf(b, "griddle_%s_bucket{le=\"+Inf\"} %" PRIu64 "\ngriddle_%s_sum %.9g\ngriddle_%s_count %" PRIu64 "\n", name,
+		      h->count, name, h->sum, name, h->count);
+}
+
+static void tasks(const struct gr_coord *c, struct gr_buf *b)
+{
+	static const char *const states[] = { "waiting", "queued", "running", "unconfirmed" };
+	const struct gr_metrics *m = &c->m;
+	uint64_t n[GR_TASK_GONE] = { 0 };
+	struct gr_session *s;
+	size_t i = 0;
+
+	while ((s = gr_map_each(&c->sessions, &i)))
+		for (int k = 0; k < GR_TASK_GONE; k++)
+			n[k] += s->job.n[k];
+	head(b, "tasks", "gauge", "Tasks now, by state.");
+	for (int k = 0; k < GR_TASK_GONE; k++)
+		row(b, "tasks", "state", states[k], n[k]);
+	one(b, "tasks_accepted_total", "counter", "Tasks taken in.", m->tasks_accepted);
+	head(b, "tasks_total", "counter", "Tasks that ended, by outcome.");
+	for (int k = GR_OUTCOME_DONE; k < GR_N_OUTCOMES; k++)
+		row(b, "tasks_total", "outcome", gr_outcome_name(k), m->outcomes[k]);
+	one(b, "attempts_total", "counter", "Attempts sent to workers.", m->attempts);
+	head(b, "attempts_ended_total", "counter", "Attempts that ended, by cause.");
+	for (int k = GR_CAUSE_NONE + 1; k < GR_CAUSE_N; k++)
+		row(b, "attempts_ended_total", "cause", gr_cause_name(k), m->attempts_ended[k]);
+	one(b, "results_fenced_total", "counter", "Results of attempts that were no longer wanted.", m->results_fenced);
+	histogram(b, "task_duration_seconds", "From a task's arrival to its outcome.", &m->task_s);
+	histogram(b, "task_wait_seconds", "From a task's queueing to its sending.", &m->wait_s);
+	histogram(b, "placement_decision_seconds", "Time of one placement decision, averaged over its batch.", &m->decide_s);
+}
+
+static void peers(const struct gr_coord *c, struct gr_buf *b)
+{
+	static const char *const roles[] = { "client", "worker", "admin" };
+	const struct gr_metrics *m = &c->m;
+	struct gr_place_stats st;
+	uint32_t n_live = 0;
+	struct gr_session *s;
+	size_t i = 0;
+
+	gr_place_stats(c->place, gr_coord_now(c), &st);
+	while ((s = gr_map_each(&c->sessions, &i)))
+		n_live += s->client != NULL;
+	head(b, "workers", "gauge", "Connected workers, by state.");
+	row(b, "workers", "state", "up", st.n_workers - st.n_draining - st.n_quarantined);
+	row(b, "workers", "state", "draining", st.n_draining);
+	row(b, "workers", "state", "quarantined", st.n_quarantined);
+	one(b, "slots", "gauge", "Tasks that the workers can run at once.", st.slots);
+	one(b, "slots_free", "gauge", "Slots that no task is placed on.", st.free_slots);
+	one(b, "clients", "gauge", "Connected clients.", c->n_clients);
+	head(b, "sessions", "gauge", "Sessions, by whether their client is connected.");
+	row(b, "sessions", "state", "open", n_live);
+	row(b, "sessions", "state", "lingering", c->sessions.n - n_live);
+	one(b, "sessions_opened_total", "counter", "Sessions begun.", m->sessions_opened);
+	one(b, "sessions_resumed_total", "counter", "Sessions taken up again by a client that came back.", m->sessions_resumed);
+	one(b, "sessions_reset_total", "counter", "Sessions closed because their log was contradicted.", m->sessions_reset);
+	one(b, "log_records_total", "counter", "Records taken into session logs.", m->log_records);
+	head(b, "peers_accepted_total", "counter", "Connections accepted, by role.");
+	for (int k = 0; k < 3; k++)
+		row(b, "peers_accepted_total", "role", roles[k], m->peers_accepted[k]);
+	one(b, "peers_gone_total", "counter", "Connections that ended, for whatever reason.", m->peers_gone);
+	one(b, "peers_dropped_total", "counter", "Peers dropped for what they sent.", m->peers_dropped);
+	one(b, "sends_refused_total", "counter", "Messages a peer's full queue did not take.", m->sends_refused);
+}
+
+static void bytes(const struct gr_coord *c, struct gr_buf *b)
+{
+	const struct gr_metrics *m = &c->m;
+	struct gr_cas_stats cas = { 0 };
+
+	gr_cas_stats(c->cas, &cas);
+	head(b, "received_bytes_total", "counter", "Bytes of messages received, by the sender's role.");
+	row(b, "received_bytes_total", "role", "client", m->bytes_in[0]);
+	row(b, "received_bytes_total", "role", "worker", m->bytes_in[1]);
+	head(b, "sent_bytes_total", "counter", "Bytes of messages sent, by the receiver's role.");
+	row(b, "sent_bytes_total", "role", "client", m->bytes_out[0]);
+	row(b, "sent_bytes_total", "role", "worker", m->bytes_out[1]);
+	one(b, "blobs_received_total", "counter", "Files taken into the cache.", m->blobs_in);
+	one(b, "blobs_sent_total", "counter", "Files sent to workers.", m->blobs_out);
+	one(b, "blobs_missing_total", "counter", "Files a worker needed that nobody could give.", m->blobs_missing);
+	one(b, "blobs_corrupt_total", "counter", "Files received that did not have their digest.", m->blobs_corrupt);
+	one(b, "blob_received_bytes_total", "counter", "Bytes of files received, decoded.", m->blob_bytes_in);
+	one(b, "blob_sent_bytes_total", "counter", "Bytes of files sent.", m->blob_bytes_out);
+	one(b, "cache_bytes", "gauge", "Size of the blob cache.", cas.bytes);
+	one(b, "cache_blobs", "gauge", "Files in the blob cache.", cas.n_blobs);
+	one(b, "cache_evicted_total", "counter", "Files put out of the blob cache for room.", cas.evicted);
+}
+
+void gr_metrics_print(const struct gr_coord *c, struct gr_buf *b)
+{
+	struct rusage ru;
+
+	head(b, "build_info", "gauge", "The program's version, as a label.");
+	gr_buf_printf(b, "griddle_build_info{version=\"%s\"} 1\n", GR_VERSION);
+	head(b, "uptime_seconds", "gauge", "Time since the start.");
+	gr_buf_printf(b, "griddle_uptime_seconds %.3f\n", (double)(gr_coord_now(c) - c->start_ns) / GR_NS_PER_S);
+	if (getrusage(RUSAGE_SELF, &ru) == 0) {
+		head(b, "cpu_seconds_total", "counter", "CPU time the coordinator used.");
+		gr_buf_printf(b, "griddle_cpu_seconds_total %.6f\n",
+			      (double)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) + (double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) / 1e6);
+		one(b, "max_resident_bytes", "gauge", "Most memory the coordinator had in use.", (uint64_t)ru.ru_maxrss << 10);
+	}
+	peers(c, b);
+	tasks(c, b);
+	bytes(c, b);
+}

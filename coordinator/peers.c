@@ -1,0 +1,419 @@
+/* peers.c - who is connected: greeting, the table of who may say what to whom, farewell.
+ *
+ * A worker that comes back before its old connection was given up takes its place: same name and key, so the old one
+ * cannot be alive. What it left running is lost for placement, yet its late results are known by its identity. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/coord.h"
+#include "lib/base/alloc.h"
+#include "lib/base/log.h"
+
+#define MAX_SLOTS 4096
+#define MAX_PREFETCH 1024
+
+/* What a peer's data points at; the first member of both. */
+static struct gr_worker *worker_of(struct gr_peer *p)
+{
+	return gr_peer_role(p) == GR_ROLE_WORKER ? gr_peer_data(p) : NULL;
+}
+
+static struct gr_client *client_of(struct gr_peer *p)
+{
+	return gr_peer_role(p) != GR_ROLE_WORKER ? gr_peer_data(p) : NULL;
+}
+
+int gr_peers_send(struct gr_coord *c, struct gr_peer *peer, struct gr_buf *frame)
+{
+	size_t n = frame->n;
+	int rc = gr_server_send(c->server, peer, frame);
+
+	gr_buf_fini(frame);
+	if (rc >= 0)
+		c->m.bytes_out[gr_peer_role(peer) == GR_ROLE_WORKER] += n;
+	else
+		c->m.sends_refused += rc == GR_EBUSY;
+	return rc;
+}
+
+/* ---- greeting ---- */
+
+static int get_count(const json_t *o, const char *key, int64_t def, int64_t max, int64_t *out, struct gr_err *err)
+{
+	const json_t *v = json_object_get(o, key);
+
+	*out = def;
+	if (!v)
+		return 0;
+	if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) > max)
+		return gr_err_set(err, GR_EPROTO, "\"%s\" must be a number 0..%lld", key, (long long)max);
+	*out = json_integer_value(v);
+	return 0;
+}
+
+static void get_text(const json_t *o, const char *key, const char *def, char *out, size_t n_out)
+{
+	const char *v = json_string_value(json_object_get(o, key));
+
+	snprintf(out, n_out, "%s", v && *v ? v : def);
+	for (char *p = out; *p; p++)
+		if ((unsigned char)*p < ' ' || *p == 127)
+			*p = '?';
+}
+
+static int get_toolchains(struct gr_worker *w, const json_t *list, struct gr_err *err)
+{
+	size_t i;
+	const json_t *v;
+
+	if (!list)
+		return 0;
+	if (!json_is_array(list) || json_array_size(list) > GR_PLACE_MAX_WORKER_ENVS)
+		return gr_err_set(err, GR_EPROTO, "\"toolchains\" must be a list of at most %u", GR_PLACE_MAX_WORKER_ENVS);
+	w->toolchains = gr_xalloc((json_array_size(list) + 1) * sizeof(*w->toolchains));
+	json_array_foreach(list, i, v) {
+		struct gr_toolchain *t = &w->toolchains[w->n_toolchains];
+		const char *hex = json_string_value(json_object_get(v, "digest"));
+
+		if (!hex || gr_digest_parse(hex, &t->digest) < 0)
+			return gr_err_set(err, GR_EPROTO, "toolchain %zu has no digest", i);
+		get_text(v, "name", "?", t->name, sizeof(t->name));
+		get_text(v, "version", "", t->version, sizeof(t->version));
+		w->n_toolchains++;
+	}
+	return 0;
+}
+
+static int worker_place(struct gr_coord *c, struct gr_worker *w, const struct gr_hello *h, struct gr_err *err)
+{
+	uint32_t envs[GR_PLACE_MAX_WORKER_ENVS];
+	struct gr_place_worker spec = { .tag = (uintptr_t)w, .slots = w->slots, .prefetch = w->prefetch, .envs = envs };
+	int64_t node_cpu;
+	int rc;
+
+	rc = get_count(h->json, "node_cpu_mcpu", 0, 1 << 30, &node_cpu, err);
+	if (rc < 0)
+		return rc;
+	for (uint32_t i = 0; i < w->n_toolchains; i++) {
+		rc = gr_place_env(c->place, &w->toolchains[i].digest);
+		if (rc < 0)
+			return gr_err_set(err, rc, "more than %u different toolchains", GR_PLACE_MAX_ENVS);
+		/* an environment exists from the moment a worker has it: two new ones must not share a free id */
+		envs[spec.n_envs++] = (uint32_t)rc;
+		gr_place_env_hold(c->place, (uint32_t)rc, true);
+	}
+	rc = gr_place_node(c->place, w->node);
+	if (rc >= 0) {
+		spec.node = (uint32_t)rc;
+		spec.node_cpu_mcpu = (uint32_t)node_cpu;
+		spec.cap.v[GR_PLACE_CPU_MCPU] = w->slots * 1000;
+		spec.cap.v[GR_PLACE_MEM_MIB] = w->mem_bytes >> 20 > UINT32_MAX ? UINT32_MAX : (uint32_t)(w->mem_bytes >> 20);
+		if (!w->mem_bytes)
+			spec.cap.v[GR_PLACE_MEM_MIB] = UINT32_MAX;
+		rc = gr_place_worker_up(c->place, gr_coord_now(c), &spec);
+	}
+	for (uint32_t i = 0; i < spec.n_envs; i++)
+		gr_place_env_hold(c->place, envs[i], false);
+	if (rc < 0)
+		return gr_err_set(err, rc, "cannot be placed: %s", gr_err_text(rc));
+	w->place = (uint32_t)rc;
+	return 0;
+}
+
+static void worker_free(struct gr_worker *w)
+{
+	gr_map_fini(&w->seats);
+	free(w->toolchains);
+	free(w);
+}
+
+/* Two connections of one worker: the older is dead, whether its silence was noticed or not. */
+static void supersede(struct gr_coord *c, const struct gr_worker *new_one)
+{
+	GR_LIST_EACH(old, &c->workers, struct gr_worker, link)
+		if (old->identity == new_one->identity) {
+			gr_warn("peers", "worker %s connected anew; its old connection is given up", old->name);
+			gr_server_drop(c->server, old->peer, GR_EGONE, "superseded by a newer connection of the same name");
+			return;
+		}
+}
+
+static int hello_worker(struct gr_coord *c, struct gr_peer *peer, const struct gr_hello *h, struct gr_err *err)
+{
+	const char *key = gr_peer_key_name(peer);
+	struct gr_worker *w;
+	int64_t slots, prefetch, mem;
+	int rc;
+
+	GR_NEW(w);
+	w->coord = c;
+	w->peer = peer;
+	snprintf(w->name, sizeof(w->name), "%s", h->name);
+	snprintf(w->version, sizeof(w->version), "%s", h->version);
+	get_text(h->json, "node", h->name, w->node, sizeof(w->node));
+	get_text(h->json, "zone", "", w->zone, sizeof(w->zone));
+	get_text(h->json, "tier", "?", w->tier, sizeof(w->tier));
+	w->identity = gr_hash64(key, strlen(key), gr_hash64(w->name, strlen(w->name), 1));
+	w->since_ms = gr_clock_real_ms();
+	rc = get_count(h->json, "slots", 1, MAX_SLOTS, &slots, err);
+	if (rc >= 0)
+		rc = get_count(h->json, "prefetch", 1, MAX_PREFETCH, &prefetch, err);
+	if (rc >= 0)
+		rc = get_count(h->json, "mem_bytes", 0, INT64_MAX, &mem, err);
+	if (rc >= 0 && !slots)
+		rc = gr_err_set(err, GR_EPROTO, "a worker needs at least one slot");
+	if (rc >= 0)
+		rc = get_toolchains(w, json_object_get(h->json, "toolchains"), err);
+	if (rc >= 0) {
+		w->slots = (uint32_t)slots;
+		w->prefetch = (uint32_t)prefetch;
+		w->mem_bytes = (uint64_t)mem;
+		supersede(c, w);
+		rc = worker_place(c, w, h, err);
+	}
+	if (rc < 0) {
+		worker_free(w);
+		return rc;
+	}
+	w->seats.seed = gr_rng_u64(gr_loop_rng(c->loop));
+	gr_list_push(&c->workers, &w->link);
+	c->n_workers++;
+	gr_peer_set_data(peer, w);
+	gr_info("peers", "worker %s: %u slots, %u ahead, node %s, tier %s, %u toolchains", w->name, w->slots, w->prefetch,
+		w->node, w->tier, w->n_toolchains);
+	gr_dispatch_recheck(c);
+	gr_cluster_touch(c);
+	return 0;
+}
+
+static void hello_client(struct gr_coord *c, struct gr_peer *peer)
+{
+	struct gr_client *cl;
+
+	GR_NEW(cl);
+	cl->coord = c;
+	cl->peer = peer;
+	cl->since_ms = gr_clock_real_ms();
+	gr_list_init(&cl->sessions);
+	gr_list_push(&c->clients, &cl->link);
+	c->n_clients++;
+	gr_peer_set_data(peer, cl);
+	gr_debug("peers", "client %s (%s)", gr_peer_name(peer), gr_peer_key_name(peer));
+}
+
+static int on_hello(void *ctx, struct gr_peer *peer, const struct gr_hello *hello, json_t *welcome, struct gr_err *err)
+{
+	struct gr_coord *c = ctx;
+	int rc;
+
+	if (c->is_ending)
+		return gr_err_set(err, GR_EBUSY, "the coordinator is ending");
+	if (hello->role == GR_ROLE_WORKER) {
+		rc = hello_worker(c, peer, hello, err);
+		if (rc < 0) {
+			c->m.peers_refused++;
+			return gr_err_wrap(err, "worker %s", hello->name);
+		}
+	} else {
+		hello_client(c, peer);
+	}
+	c->m.peers_accepted[hello->role == GR_ROLE_CLIENT ? 0 : hello->role == GR_ROLE_WORKER ? 1 : 2]++;
+	gr_cluster_fill(c, welcome);
+	return 0;
+}
+
+/* ---- messages ---- */
+
+static int worker_ping(struct gr_coord *c, struct gr_worker *w, struct gr_slice body)
+{
+	struct gr_place_signals s = { .rtt_ns = gr_peer_rtt_ns(w->peer) };
+	struct gr_ping m;
+	int rc = gr_ping_decode(body, &m);
+
+	if (rc < 0)
+		return rc;
+	for (uint32_t i = 0; i < m.n_signals; i++)
+		if (m.signals[i].key < GR_MAX_SIGNALS)
+			w->signals[m.signals[i].key] = m.signals[i].value;
+	s.quota_mcpu = (uint32_t)(w->signals[GR_SIGNAL_CPU_QUOTA_MCPU] & 0x3fffffff);
+	s.throttled_permille = (uint32_t)(w->signals[GR_SIGNAL_CPU_THROTTLED_PERMILLE] & 0x3ff);
+	s.steal_permille = (uint32_t)(w->signals[GR_SIGNAL_CPU_STEAL_PERMILLE] & 0x3ff);
+	s.cpu_psi_permille = (uint32_t)(w->signals[GR_SIGNAL_CPU_PSI_PERMILLE] & 0x3ff);
+	s.mem_psi_permille = (uint32_t)(w->signals[GR_SIGNAL_MEM_PSI_PERMILLE] & 0x3ff);
+	if (w->signals[GR_SIGNAL_SLOTS] && w->signals[GR_SIGNAL_SLOTS] <= MAX_SLOTS)
+		s.slots = (uint32_t)w->signals[GR_SIGNAL_SLOTS];
+	if (s.slots && s.slots != w->slots) {
+		gr_info("peers", "worker %s has %u slots now, had %u", w->name, s.slots, w->slots);
+		w->slots = s.slots;
+		gr_cluster_touch(c);
+		gr_dispatch_kick(c);
+	}
+	gr_place_worker_signals(c->place, w->place, &s);
+	return 0;
+}
+
+static int worker_drain(struct gr_coord *c, struct gr_worker *w, struct gr_slice body)
+{
+	uint32_t grace_ms;
+	int rc = gr_drain_decode(body, &grace_ms);
+
+	if (rc < 0)
+		return rc;
+	if (w->is_draining)
+		return 0;
+	gr_info("peers", "worker %s is draining, %u ms left to it", w->name, grace_ms);
+	w->is_draining = true;
+	gr_place_worker_drain(c->place, w->place, true);
+	c->worker_gone_ns = gr_coord_now(c);
+	gr_dispatch_recheck(c);
+	gr_cluster_touch(c);
+	return 0;
+}
+
+static int worker_session_ok(struct gr_coord *c, struct gr_worker *w, struct gr_slice body)
+{
+	uint64_t session;
+	uint32_t n;
+	int rc = gr_session_decode(body, &session, &n);
+
+	(void)c;
+	if (rc < 0)
+		return rc;
+	gr_blobs_synced(w);
+	return 0;
+}
+
+/* The worker gave the session's tree up (room, age): the next task opens it anew. */
+static int worker_session_close(struct gr_coord *c, struct gr_worker *w, struct gr_slice body)
+{
+	struct gr_seat *seat;
+	uint64_t session;
+	uint32_t n;
+	int rc = gr_session_decode(body, &session, &n);
+
+	(void)c;
+	if (rc < 0)
+		return rc;
+	seat = gr_map_get(&w->seats, &session, sizeof(session));
+	if (seat)
+		gr_seat_free(seat);
+	return 0;
+}
+
+static int ignore_from_worker(struct gr_coord *c, struct gr_worker *w, struct gr_slice body)
+{
+	(void)c, (void)w, (void)body;
+	return 0;
+}
+
+static int control_from_client(struct gr_coord *c, struct gr_client *cl, struct gr_slice body)
+{
+	return gr_control_request(c, cl->peer, body);
+}
+
+static int ignore_from_client(struct gr_coord *c, struct gr_client *cl, struct gr_slice body)
+{
+	(void)c, (void)cl, (void)body;
+	return 0;
+}
+
+static const struct {
+	int type;
+	int (*fn)(struct gr_coord *c, struct gr_worker *w, struct gr_slice body);
+} from_worker[] = {
+	{ GR_MSG_PING, worker_ping }, { GR_MSG_RESULT, gr_dispatch_result }, { GR_MSG_NEED, gr_blobs_need },
+	{ GR_MSG_SESSION_OK, worker_session_ok }, { GR_MSG_DRAIN, worker_drain }, { GR_MSG_SESSION_CLOSE, worker_session_close },
+	{ GR_MSG_PONG, ignore_from_worker }, { GR_MSG_CTL_REP, ignore_from_worker },
+};
+static const struct {
+	int type;
+	int (*fn)(struct gr_coord *c, struct gr_client *cl, struct gr_slice body);
+} from_client[] = {
+	{ GR_MSG_TASK, gr_intake_task }, { GR_MSG_LOG, gr_session_log }, { GR_MSG_BLOB, gr_blobs_piece },
+	{ GR_MSG_RESULT_ACK, gr_intake_ack }, { GR_MSG_CANCEL, gr_intake_cancel }, { GR_MSG_SESSION_OPEN, gr_session_open },
+	{ GR_MSG_SESSION_CLOSE, gr_session_close_msg }, { GR_MSG_MISSING, gr_blobs_missing },
+	{ GR_MSG_CTL_REQ, control_from_client }, { GR_MSG_PING, ignore_from_client }, { GR_MSG_PONG, ignore_from_client },
+};
+
+static int on_msg(void *ctx, struct gr_peer *peer, int type, struct gr_slice body)
+{
+	struct gr_coord *c = ctx;
+	struct gr_worker *w = worker_of(peer);
+	struct gr_client *cl = client_of(peer);
+	int rc = GR_EROLE;
+
+	if (c->is_ending)
+		return 0;
+	c->m.bytes_in[w != NULL] += body.n + GR_WIRE_HEADER_BYTES;
+	if (w) {
+		for (size_t i = 0; i < GR_LEN(from_worker); i++)
+			if (from_worker[i].type == type)
+				rc = from_worker[i].fn(c, w, body);
+	} else if (cl) {
+		for (size_t i = 0; i < GR_LEN(from_client); i++)
+			if (from_client[i].type == type)
+				rc = from_client[i].fn(c, cl, body);
+	} else {
+		return 0;       /* given up a moment ago */
+	}
+	if (rc < 0 && gr_err_class(rc) == GR_CLASS_PEER) {
+		c->m.peers_dropped++;
+		gr_warn("peers", "%s %s: %s: %s", gr_role_name(gr_peer_role(peer)), gr_peer_name(peer), gr_msg_name(type),
+			gr_err_text(rc));
+	}
+	return rc;
+}
+
+/* ---- farewell ---- */
+
+static void worker_gone(struct gr_coord *c, struct gr_worker *w, const char *why)
+{
+	size_t i = 0;
+	struct gr_seat *seat;
+
+	gr_info("peers", "worker %s is gone: %s", w->name, why);
+	gr_list_del(&w->link);
+	c->n_workers--;
+	c->worker_gone_ns = gr_coord_now(c);
+	gr_blobs_worker_gone(w);
+	while (i = 0, (seat = gr_map_each(&w->seats, &i)))
+		gr_seat_free(seat);
+	gr_place_worker_down(c->place, c->worker_gone_ns, w->place);
+	gr_dispatch_worker_gone(c, w);
+	worker_free(w);
+	gr_dispatch_recheck(c);
+	gr_cluster_touch(c);
+}
+
+static void client_gone(struct gr_coord *c, struct gr_client *cl, const char *why)
+{
+	uint64_t now = gr_coord_now(c);
+
+	gr_debug("peers", "client %s is gone: %s", gr_peer_name(cl->peer), why);
+	GR_LIST_EACH_SAFE(s, &cl->sessions, struct gr_session, link)
+		gr_session_detach(s, now);
+	gr_list_del(&cl->link);
+	c->n_clients--;
+	free(cl);
+	gr_cluster_touch(c);
+}
+
+static void on_gone(void *ctx, struct gr_peer *peer, int code, const char *why)
+{
+	struct gr_coord *c = ctx;
+	struct gr_worker *w = worker_of(peer);
+	struct gr_client *cl = client_of(peer);
+
+	if (!why || !*why)
+		why = gr_err_text(code);
+	if (!w && !cl)
+		return;
+	c->m.peers_gone++;
+	gr_peer_set_data(peer, NULL);
+	if (w)
+		worker_gone(c, w, why);
+	else
+		client_gone(c, cl, why);
+}
+
+const struct gr_server_ops gr_peers_ops = { .on_hello = on_hello, .on_msg = on_msg, .on_gone = on_gone };

@@ -1,0 +1,241 @@
+/* status.c - the coordinator's state as JSON: for control requests and for /api/v1, one source for both */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "coordinator/coord.h"
+#include "lib/base/alloc.h"
+#include "lib/base/clock.h"
+
+#define MAX_EXPLAIN 1024u
+
+static void set(json_t *o, const char *key, uint64_t v)
+{
+	json_object_set_new(o, key, json_integer((json_int_t)v));
+}
+
+bool gr_coord_is_ready(const struct gr_coord *c)
+{
+	return !c->is_ending && c->endpoint[0];
+}
+
+json_t *gr_version_json(void)
+{
+	return json_pack("{s:s, s:s, s:i}", "name", "griddle-coordinator", "version", GR_VERSION, "protocol", GR_WIRE_VERSION);
+}
+
+static json_t *toolchains_json(const struct gr_worker *w)
+{
+	json_t *list = json_array();
+	char hex[GR_DIGEST_HEX];
+
+	for (uint32_t i = 0; i < w->n_toolchains; i++) {
+		gr_digest_hex(&w->toolchains[i].digest, hex);
+		json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "digest", hex, "name", w->toolchains[i].name,
+						      "version", w->toolchains[i].version));
+	}
+	return list;
+}
+
+static json_t *tasks_json(const struct gr_coord *c)
+{
+	static const char *const names[] = { "waiting", "queued", "running", "unconfirmed" };
+	uint64_t n[GR_TASK_GONE] = { 0 };
+	struct gr_session *s;
+	json_t *o = json_object();
+	size_t i = 0;
+
+	while ((s = gr_map_each(&c->sessions, &i)))
+		for (int k = 0; k < GR_TASK_GONE; k++)
+			n[k] += s->job.n[k];
+	for (int k = 0; k < GR_TASK_GONE; k++)
+		set(o, names[k], n[k]);
+	return o;
+}
+
+json_t *gr_status_json(const struct gr_coord *c)
+{
+	struct gr_place_stats st;
+	struct gr_cas_stats cas = { 0 };
+	json_t *o = gr_version_json(), *outcomes = json_object(), *cache = json_object();
+
+	gr_place_stats(c->place, gr_coord_now(c), &st);
+	gr_cas_stats(c->cas, &cas);
+	json_object_set_new(o, "ready", json_boolean(gr_coord_is_ready(c)));
+	json_object_set_new(o, "endpoint", json_string(c->endpoint));
+	json_object_set_new(o, "http", json_string(c->http_endpoint));
+	set(o, "uptime_ms", (gr_coord_now(c) - c->start_ns) / GR_NS_PER_MS);
+	set(o, "workers", st.n_workers);
+	set(o, "draining", st.n_draining);
+	set(o, "quarantined", st.n_quarantined);
+	set(o, "slots", st.slots);
+	set(o, "free", st.free_slots);
+	set(o, "clients", c->n_clients);
+	set(o, "sessions", c->sessions.n);
+	json_object_set_new(o, "tasks", tasks_json(c));
+	set(o, "accepted", c->m.tasks_accepted);
+	set(o, "attempts", c->m.attempts);
+	for (int i = GR_OUTCOME_DONE; i < GR_N_OUTCOMES; i++)
+		set(outcomes, gr_outcome_name(i), c->m.outcomes[i]);
+	json_object_set_new(o, "outcomes", outcomes);
+	set(cache, "blobs", cas.n_blobs);
+	set(cache, "bytes", cas.bytes);
+	set(cache, "cap_bytes", cas.cap_bytes);
+	json_object_set_new(o, "cache", cache);
+	set(o, "blob_bytes_in", c->m.blob_bytes_in);
+	set(o, "blob_bytes_out", c->m.blob_bytes_out);
+	return o;
+}
+
+static json_t *signals_json(const struct gr_worker *w)
+{
+	static const struct { int key; const char *name; } rows[] = {
+#define X(num, name, unit) { num, #name },
+		GR_SIGNAL_MAP(X)
+#undef X
+	};
+	json_t *o = json_object();
+	char name[40];
+
+	for (size_t i = 0; i < GR_LEN(rows); i++) {
+		size_t n = 0;
+
+		if (!w->signals[rows[i].key])
+			continue;
+		for (const char *p = rows[i].name; *p && n + 1 < sizeof(name); p++)
+			name[n++] = (char)(*p >= 'A' && *p <= 'Z' ? *p + 32 : *p);
+		name[n] = 0;
+		set(o, name, w->signals[rows[i].key]);
+	}
+	return o;
+}
+
+json_t *gr_nodes_json(const struct gr_coord *c)
+{
+	json_t *list = json_array();
+
+	GR_LIST_EACH(w, &c->workers, struct gr_worker, link) {
+		struct gr_place_worker_info info;
+		json_t *o = json_object();
+
+		gr_place_worker_info(c->place, w->place, &info);
+		json_object_set_new(o, "name", json_string(w->name));
+		json_object_set_new(o, "node", json_string(w->node));
+		json_object_set_new(o, "zone", json_string(w->zone));
+		json_object_set_new(o, "tier", json_string(w->tier));
+		json_object_set_new(o, "version", json_string(w->version));
+		json_object_set_new(o, "state", json_string(info.is_draining ? "draining" :
+							    info.quarantined_until_ns ? "quarantined" : "up"));
+		set(o, "slots", w->slots);
+		set(o, "running", info.n_placed < w->slots ? info.n_placed : w->slots);
+		set(o, "queued", info.n_placed > w->slots ? info.n_placed - w->slots : 0);
+		set(o, "done", info.done);
+		set(o, "failed", info.failed);
+		set(o, "speed_permille", info.speed_permille);
+		set(o, "contention_permille", info.contention_permille);
+		set(o, "rtt_us", gr_peer_rtt_ns(w->peer) / GR_NS_PER_US);
+		set(o, "mem_bytes", w->mem_bytes);
+		set(o, "connected_ms", gr_clock_real_ms() - w->since_ms);
+		json_object_set_new(o, "toolchains", toolchains_json(w));
+		json_object_set_new(o, "signals", signals_json(w));
+		json_array_append_new(list, o);
+	}
+	return json_pack("{s:o}", "nodes", list);
+}
+
+json_t *gr_sessions_json(const struct gr_coord *c)
+{
+	json_t *list = json_array();
+	struct gr_session *s;
+	size_t i = 0;
+
+	while ((s = gr_map_each(&c->sessions, &i))) {
+		json_t *o = json_object();
+		char hex[17];
+
+		snprintf(hex, sizeof(hex), "%016" PRIx64, s->id);
+		json_object_set_new(o, "session", json_string(hex));
+		json_object_set_new(o, "client", json_string(s->client_name));
+		json_object_set_new(o, "key", json_string(s->key_name));
+		json_object_set_new(o, "connected", json_boolean(s->client != NULL));
+		set(o, "records", s->n_recs);
+		set(o, "log_bytes", s->log.n);
+		set(o, "files", s->contents.n);
+		set(o, "file_bytes", s->content_bytes);
+		for (int k = 0; k < GR_TASK_GONE; k++)
+			set(o, gr_task_state_name(k), s->job.n[k]);
+		json_array_append_new(list, o);
+	}
+	return json_pack("{s:o}", "sessions", list);
+}
+
+static json_t *attempts_json(const struct gr_ctask *t)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < t->t.n_attempts; i++) {
+		const struct gr_attempt *a = &t->t.attempts[i];
+		const struct gr_worker *w = a->peer;
+		json_t *o = json_object();
+
+		set(o, "attempt", a->number);
+		json_object_set_new(o, "state", json_string(a->state == GR_ATTEMPT_LIVE ? "live" :
+							    a->state == GR_ATTEMPT_LOST ? "lost" : "over"));
+		json_object_set_new(o, "cause", json_string(gr_cause_name(a->cause)));
+		if (w)
+			json_object_set_new(o, "worker", json_string(w->name));
+		json_array_append_new(list, o);
+	}
+	return list;
+}
+
+static json_t *why_json(const struct gr_place_why *y)
+{
+	const struct gr_worker *w = (const struct gr_worker *)(uintptr_t)y->worker_tag;
+	json_t *o = json_object();
+
+	json_object_set_new(o, "worker", json_string(w->name));
+	json_object_set_new(o, "verdict", json_string(gr_place_verdict_name(y->verdict)));
+	if (y->verdict == GR_PLACE_V_TOO_SMALL || y->verdict == GR_PLACE_V_NO_ROOM)
+		json_object_set_new(o, "of", json_string(gr_place_res_name(y->res)));
+	if (y->asked || y->free) {
+		set(o, y->verdict == GR_PLACE_V_NO_CREDIT ? "holds" : "asked", y->asked);
+		set(o, y->verdict == GR_PLACE_V_NO_CREDIT ? "may_hold" : "free", y->free);
+	}
+	set(o, "wait_us", y->wait_us);
+	set(o, "fetch_us", y->fetch_us);
+	set(o, "run_us", y->run_us);
+	set(o, "score_us", y->score_us);
+	set(o, "speed_permille", y->speed_permille);
+	set(o, "contention_permille", y->contention_permille);
+	return o;
+}
+
+json_t *gr_explain_json(const struct gr_coord *c, const struct gr_ctask *t)
+{
+	struct gr_place_why *rows;
+	json_t *o = json_object(), *list = json_array();
+	uint64_t now = gr_coord_now(c);
+	uint32_t n = 0;
+	char hex[GR_DIGEST_HEX];
+
+	gr_digest_hex(&t->toolchain, hex);
+	set(o, "task", t->t.id);
+	json_object_set_new(o, "state", json_string(gr_task_state_name(t->t.state)));
+	json_object_set_new(o, "toolchain", json_string(hex));
+	set(o, "age_ms", (now - t->accepted_ns) / GR_NS_PER_MS);
+	set(o, "input_bytes", t->place.input_bytes);
+	set(o, "tries", t->t.n_tries);
+	json_object_set_new(o, "attempts", attempts_json(t));
+	if (t->t.state == GR_TASK_NEW)
+		json_object_set_new(o, "pending", json_string("no worker that could run it is connected"));
+	/* its class is only sure to stand while it is queued */
+	if (t->t.state == GR_TASK_QUEUED) {
+		rows = gr_xalloc(MAX_EXPLAIN * sizeof(*rows));
+		n = gr_place_explain(c->place, now, &t->place, rows, MAX_EXPLAIN);
+		for (uint32_t i = 0; i < n; i++)
+			json_array_append_new(list, why_json(&rows[i]));
+		free(rows);
+	}
+	json_object_set_new(o, "workers", list);
+	return o;
+}
