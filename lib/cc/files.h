@@ -52,17 +52,19 @@ struct gr_cc_node {
 	uint64_t user;                  /* the caller's */
 
 	/* ---- private to lib/cc ---- */
-	bool is_suspect, is_young, is_always, is_trusted, is_cut;
-	bool has_reg_child, is_watched;
-	uint8_t watch_mask;
+	bool is_suspect;                /* an event said so: look again */
+	bool is_young;                  /* changed so shortly before it was read that its times prove nothing */
+	bool is_always;                 /* content is looked at on every request: hard links, .incbin */
+	bool is_volatile;               /* its name too: the directory, or one above, is not watched */
+	uint8_t watch;                  /* DIR: 0 not tried, 1 names, 2 names and content, 3 cannot be watched */
 	int wd;
-	uint32_t checked_at, nlink;
-	uint32_t seen;                  /* the closure's visit mark */
+	uint32_t checked_at, read_at;   /* request numbers */
+	uint32_t seen, listed;          /* the closure's visit marks */
+	uint32_t nlink;
 	uint64_t ino, dev;
 	int64_t ctime_ns;
-	struct gr_cc_node *children, *next_sibling;
+	struct gr_cc_node *children, *next_sibling, *next_suspect;
 	struct gr_cc_scan *scan;        /* REG: of the content with digest */
-	uint32_t scan_asm;
 	void *memo;                     /* closure.c */
 };
 
@@ -91,15 +93,16 @@ struct gr_cc_fs {
 	int (*readlink)(void *ctx, const char *path, struct gr_buf *out);
 	/* Reads a regular file; *st is of the opened file, taken after the last byte. GR_EBUSY when it changed meanwhile. */
 	int (*read)(void *ctx, const char *path, size_t max, struct gr_buf *out, struct gr_cc_stat *st);
-	/* Watches a directory; @with_content: also changes of files in it. Again for the same path: the mask is replaced.
-	 * Return: wd >= 0; GR_ENOSPACE; GR_EUNSUP when changes there are not reported reliably. */
+	/* Watches a directory; @with_content: also changes of files in it; a second call widens the first. The same directory
+	 * gives the same wd. Return: wd >= 0; GR_ENOSPACE; GR_EUNSUP when changes there are not reported reliably. */
 	int (*watch)(void *ctx, const char *path, bool with_content);
+	void (*unwatch)(void *ctx, int wd);
 	/* The next queued events, at most @max; 0 when there are none. Never blocks. */
 	int (*events)(void *ctx, struct gr_cc_event *out, int max);
 	int (*fd)(void *ctx);     /* readable when events wait, or -1 */
 	void (*fini)(void *ctx);
 };
-/* The real one, with inotify when the kernel gives it. */
+/* The real one; without inotify where the kernel has none to give. Return: 0. */
 int gr_cc_fs_real(struct gr_cc_fs *out, struct gr_err *err) GR_MUST_CHECK;
 
 #define GR_CC_MAX_FILE_BYTES (256u << 20)
@@ -125,7 +128,8 @@ void gr_cc_files_stats(const struct gr_cc_files *f, struct gr_cc_files_stats *ou
 struct gr_cc_walk {
 	struct gr_cc_node *entry;       /* X: the entry the spelling names, itself perhaps a LINK or ABSENT; when a component
 					   before the last is missing, that component's node. NULL: link loop, path too long */
-	struct gr_cc_node *file;        /* what opening gives: REG, DIR, ABSENT, OTHER, DENIED; NULL as above */
+	struct gr_cc_node *file;        /* what opening gives: REG, DIR, ABSENT, OTHER, DENIED; NULL as above, or when a
+					   component before the last is no directory */
 	struct gr_cc_node **links;      /* symlinks gone through, in order, the last component's included */
 	uint32_t n_links, cap_links;
 	struct gr_cc_node **dirs;       /* directories that ".." was taken of */
@@ -144,8 +148,10 @@ struct gr_cc_node *gr_cc_files_by_id(const struct gr_cc_files *f, uint32_t id); 
 int gr_cc_node_check(struct gr_cc_files *f, struct gr_cc_node *n);
 /* For a REG node: digest true now. 0; GR_ENOENT when it is no regular file any more; GR_EIO, GR_ELIMIT, GR_EBUSY. */
 int gr_cc_node_digest(struct gr_cc_files *f, struct gr_cc_node *n) GR_MUST_CHECK;
-/* For a REG node: digest and scan true now. @lang_asm: also look for .incbin as assembly does. Borrowed until changed. */
-int gr_cc_node_scan(struct gr_cc_files *f, struct gr_cc_node *n, bool lang_asm, const struct gr_cc_scan **out) GR_MUST_CHECK;
+/* For a REG node: digest and scan true now. Borrowed until the node's version rises. */
+int gr_cc_node_scan(struct gr_cc_files *f, struct gr_cc_node *n, const struct gr_cc_scan **out) GR_MUST_CHECK;
+/* True when node, digest and scan are known to be good without a system call (private to lib/cc). */
+bool gr_cc_node_is_settled(const struct gr_cc_node *n);
 /* Appends the content; GR_ECORRUPT when it no longer has the node's digest (then the node is suspect). */
 int gr_cc_node_read(struct gr_cc_files *f, struct gr_cc_node *n, struct gr_buf *out) GR_MUST_CHECK;
 /* Always looked at from now on (.incbin and other inputs that may be written by mmap). */
