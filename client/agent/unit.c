@@ -400,12 +400,12 @@ static void go_all(struct gr_agent *a, enum gr_unit_state from, uint32_t max)
 
 void gr_unit_pump(struct gr_agent *a)
 {
-	const struct gr_cluster *c = gr_uplink_cluster(a);
+	uint32_t n = a->n_units[GR_UNIT_QUEUED];
 
 	if (gr_uplink_is_up(a))
 		go_all(a, GR_UNIT_UPLINK, UINT32_MAX);
-	if (a->n_units[GR_UNIT_QUEUED] && gr_uplink_is_up(a) && c->credits > a->n_units[GR_UNIT_AWAY])
-		go_all(a, GR_UNIT_QUEUED, c->credits - a->n_units[GR_UNIT_AWAY]);
+	while (n-- && a->n_units[GR_UNIT_QUEUED] && gr_uplink_is_up(a) && gr_uplink_has_credit(a))
+		go_all(a, GR_UNIT_QUEUED, 1);
 }
 
 void gr_unit_redo_all(struct gr_agent *a)
@@ -432,6 +432,25 @@ static bool blames_missing_file(struct gr_slice err)
 	       contains(err, "internal compiler error") || contains(err, "Operation not permitted") || contains(err, "Permission denied");
 }
 
+static bool has_word(const struct gr_plan *p, const char *word)
+{
+	int i;
+
+	for (i = 1; i < p->words.argc; i++)
+		if (!strcmp(p->words.argv[i], word))
+			return true;
+	return false;
+}
+
+/* Whether the driver removes an object that was there before a compile that failed. gcc does when `as` had been
+ * started: it failed, or -pipe had it waiting for cc1's output. clang always does, but the same with an outside `as`. */
+static bool removes_object(const struct gr_plan *p, struct gr_slice err)
+{
+	if (contains(err, "Assembler messages:") || has_word(p, "-pipe"))
+		return true;
+	return p->cmd.family == GR_CC_CLANG && !has_word(p, "-fno-integrated-as") && !has_word(p, "-no-integrated-as");
+}
+
 static bool unpack_outputs(struct gr_unit *u, const struct gr_result_msg *m, struct gr_cached *out)
 {
 	size_t total = 0, at[GR_CC_MAX_SIDE_OUTPUTS] = { 0 };
@@ -448,7 +467,7 @@ static bool unpack_outputs(struct gr_unit *u, const struct gr_result_msg *m, str
 	if (total > GR_WIRE_MAX_OUTPUT_BYTES)
 		return false;
 	for (i = 0; i < u->plan->n_outputs; i++)
-		if (u->plan->outputs[i].is_required && !(have & 1u << i))
+		if (u->plan->outputs[i].is_required && !m->exit_code && !(have & 1u << i))
 			return false;
 	for (i = 0; i < m->n_outputs; i++) {
 		const struct gr_result_out *o = &m->outputs[i];
@@ -530,23 +549,31 @@ out:
 
 static void compile_failed(struct gr_unit *u, const struct gr_result_msg *m)
 {
+	struct gr_cached got = { 0 };
 	uint32_t i;
 
-	if (blames_missing_file(m->err) || !m->err.n || u->plan->is_locale_odd) {
+	if (blames_missing_file(m->err) || !m->err.n || u->plan->is_locale_odd || !unpack_outputs(u, m, &got)) {
 		run_local(u, "failed on a worker, perhaps for the worker's reasons", NULL);
-		return;
+		goto out;
 	}
 	if (u->conn && !gr_conn_is_alive(u->conn)) {
 		gr_conn_drop(&u->conn);
 		unit_free(u);
-		return;
+		goto out;
 	}
 	for (i = 0; i < u->plan->n_outputs; i++)
-		if (u->plan->outputs[i].kind == GR_CC_OUT_OBJECT)
+		if (u->plan->outputs[i].kind == GR_CC_OUT_OBJECT && removes_object(u->plan, m->err))
 			gr_output_discard(u->plan->outputs[i].local);
+	/* A depfile, .gcno or .su is there after a failed compile too. */
+	if (write_outputs(u, &got) < 0) {
+		run_local(u, "an output could not be written", NULL);
+		goto out;
+	}
 	count_remote(u, m);
 	make_answer(&u->answer, GR_AGENT_DONE, m->exit_code, m->out, m->err, "remote");
 	finish(u);
+out:
+	gr_cached_fini(&got);
 }
 
 static void retry(struct gr_unit *u, const struct gr_result_msg *m)

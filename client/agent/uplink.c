@@ -36,6 +36,7 @@ struct gr_uplink {
 	bool has_toolchain_list;
 	struct gr_digest *toolchains;
 	size_t n_toolchains;
+	uint32_t n_outstanding;       /* tasks the coordinator counts as ours: sent and not confirmed */
 	struct gr_list backlog;
 	size_t n_backlog_bytes;
 	struct gr_timer *drain;
@@ -138,6 +139,8 @@ int gr_uplink_send_task(struct gr_unit *u)
 		return rc;
 	gr_buf_add(&copy, u->frame.p, u->frame.n);
 	rc = send_counted(&cs, &copy);
+	if (rc >= 0)
+		u->agent->uplink->n_outstanding++;
 	gr_buf_fini(&copy);
 	return rc;
 }
@@ -194,6 +197,7 @@ void gr_uplink_drop_session(struct gr_agent *a)
 	gr_blobs_forget(a);
 	gr_session_free(&a->session);
 	a->uplink->is_session_open = false;
+	a->uplink->n_outstanding = 0;
 	gr_map_fini(&a->tasks);
 	if (a->uplink->is_link_up && !a->is_ending)
 		open_session(a);
@@ -206,6 +210,7 @@ static void session_lost(struct gr_agent *a, const char *why)
 	gr_blobs_forget(a);
 	gr_session_free(&a->session);
 	a->uplink->is_session_open = false;
+	a->uplink->n_outstanding = 0;
 	gr_map_fini(&a->tasks);
 	open_session(a);
 	gr_unit_redo_all(a);
@@ -227,6 +232,7 @@ static int on_session_ok(struct gr_agent *a, struct gr_slice body)
 		return 0;
 	}
 	up->is_session_open = true;
+	up->n_outstanding = 0;
 	GR_LIST_EACH(u, &a->units[GR_UNIT_AWAY], struct gr_unit, on) {
 		rc = gr_uplink_send_task(u);
 		if (rc < 0)
@@ -295,11 +301,13 @@ static int on_result(struct gr_agent *a, struct gr_slice body)
 	if (a->session && m.session == gr_session_id(a->session))
 		u = gr_map_get(&a->tasks, &m.task, sizeof(m.task));
 	a->total.bytes_received += body.n + GR_WIRE_HEADER_BYTES;
+	/* Confirmed first: a unit that is sent again must not count twice. */
+	send_ref(a, GR_MSG_RESULT_ACK, m.session, m.task, m.attempt);
+	a->uplink->n_outstanding -= a->uplink->n_outstanding > 0;
 	if (u) {
 		u->build->n.bytes_received += body.n + GR_WIRE_HEADER_BYTES;
 		gr_unit_result(u, &m);
 	}
-	send_ref(a, GR_MSG_RESULT_ACK, m.session, m.task, m.attempt);
 	gr_unit_pump(a);
 	return 0;
 }
@@ -414,7 +422,10 @@ bool gr_uplink_wants_zlib(const struct gr_agent *a) { return !a->conf->is_loopba
 
 bool gr_uplink_has_credit(const struct gr_agent *a)
 {
-	return a->n_units[GR_UNIT_AWAY] < a->uplink->cluster.credits;
+	uint32_t credits = a->uplink->cluster.credits;
+
+	/* An eighth is kept for tasks of before a reconnect that the coordinator still holds. */
+	return a->uplink->n_outstanding < credits - credits / 8;
 }
 
 bool gr_uplink_lacks(const struct gr_agent *a, const struct gr_digest *d)
