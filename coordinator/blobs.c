@@ -2,10 +2,9 @@
  *
  * NEED from a worker: what the cache has goes to the worker's outbox; the rest is asked of the session's client with
  * FETCH, once however many workers wait. Pieces go into the cache as they come; a whole blob moves its waiters to their
- * outboxes. An outbox sends one blob after another in pieces, and stops when too much is under way: each few MiB a
- * SESSION_OPEN is put behind the pieces, and its answer says that they arrived. So memory is bounded by a piece in
- * hand and the window, not by sizes of files. Passing pieces on before the blob is whole and verified was not kept: a
- * worker could not tell a liar from a damaged line. */
+ * outboxes. An outbox sends one blob after another in pieces, as far as the peer's queue takes them (lib/net counts the
+ * bytes that are under way), so memory is bounded by that queue and a piece in hand, not by sizes of files. Passing
+ * pieces on before the blob is whole and verified was not kept: a worker could not tell a liar from a damaged line. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,16 +12,11 @@
 
 #include "coordinator/coord.h"
 #include "lib/base/alloc.h"
-#include "lib/base/clock.h"
 #include "lib/base/log.h"
 
-#define WINDOW_BYTES (16u << 20)       /* under way to one worker */
-#define SYNC_BYTES (4u << 20)
 #define TURN_BYTES (4u << 20)          /* sent to one worker in one turn of the loop */
 #define MAX_WANTS 65536u               /* of one worker */
-#define N_MARKS 64u
 #define AGAIN_MS 3
-#define DEAF_NS (3 * GR_NS_PER_S)      /* no answer to a SESSION_OPEN for so long: go on without */
 
 struct want {
 	struct gr_list link;           /* fetch->waiters or outbox->ready */
@@ -45,9 +39,7 @@ struct gr_outbox {
 	struct gr_list wants, ready;
 	uint32_t n_wants;
 	int fd;                        /* of the first ready one, -1 */
-	uint64_t size, offset;
-	uint64_t sent, acked, synced_at, marks[N_MARKS], stalled_ns;
-	uint32_t first_mark, n_marks;
+	uint64_t size, offset, sent;
 };
 struct gr_blobs {
 	struct gr_map fetches;
@@ -316,7 +308,7 @@ int gr_blobs_missing(struct gr_coord *c, struct gr_client *cl, struct gr_slice b
 
 /* ---- sending to workers ---- */
 
-/* Return: 1 a piece went, 0 nothing left or no room now, < 0 the worker takes nothing now. */
+/* Return: 1 a piece went, 0 nothing is left, < 0 the worker takes nothing now. */
 static int send_piece(struct gr_coord *c, struct gr_outbox *o)
 {
 	struct gr_blob_msg m = { 0 };
@@ -325,7 +317,7 @@ static int send_piece(struct gr_coord *c, struct gr_outbox *o)
 	ssize_t n;
 	int rc;
 
-	if (gr_list_is_empty(&o->ready) || o->sent - o->acked >= WINDOW_BYTES)
+	if (gr_list_is_empty(&o->ready))
 		return 0;
 	x = GR_CONTAINER(o->ready.next, struct want, link);
 	if (o->fd < 0) {
@@ -368,31 +360,10 @@ static int send_piece(struct gr_coord *c, struct gr_outbox *o)
 	return 1;
 }
 
-static void sync_up(struct gr_outbox *o, uint64_t now_ns)
-{
-	size_t i = 0;
-	struct gr_seat *seat;
-
-	if (o->sent - o->acked >= WINDOW_BYTES) {
-		if (!o->stalled_ns)
-			o->stalled_ns = now_ns;
-		else if (now_ns - o->stalled_ns > DEAF_NS)
-			o->acked = o->sent;
-	} else {
-		o->stalled_ns = 0;
-	}
-	if (o->sent - o->synced_at < SYNC_BYTES || o->n_marks == N_MARKS)
-		return;
-	seat = gr_map_each(&o->worker->seats, &i);
-	if (seat && seat->is_open && gr_seat_open(seat) >= 0)
-		o->synced_at = o->sent;
-}
-
 static void on_again(void *ctx)
 {
 	struct gr_coord *c = ctx;
 	struct gr_blobs *bl = c->blobs;
-	uint64_t now = gr_coord_now(c);
 
 	gr_timer_stop(&bl->again);
 	GR_LIST_EACH_SAFE(o, &bl->busy, struct gr_outbox, link) {
@@ -400,7 +371,6 @@ static void on_again(void *ctx)
 
 		while (o->sent - from < TURN_BYTES && send_piece(c, o) > 0)
 			;
-		sync_up(o, now);
 		if (gr_list_is_empty(&o->ready))
 			gr_list_del(&o->link);
 	}
@@ -412,26 +382,6 @@ static void pump_soon(struct gr_coord *c)
 {
 	if (!c->blobs->again)
 		c->blobs->again = gr_timer_start(c->loop, 0, 0, on_again, c);
-}
-
-void gr_blobs_opened(struct gr_worker *w)
-{
-	struct gr_outbox *o = outbox_of(w);
-
-	if (o->n_marks < N_MARKS)
-		o->marks[(o->first_mark + o->n_marks++) % N_MARKS] = o->sent;
-}
-
-void gr_blobs_synced(struct gr_worker *w)
-{
-	struct gr_outbox *o = outbox_of(w);
-
-	if (!o->n_marks)
-		return;
-	if (o->marks[o->first_mark] > o->acked)
-		o->acked = o->marks[o->first_mark];
-	o->first_mark = (o->first_mark + 1) % N_MARKS;
-	o->n_marks--;
 }
 
 /* ---- farewell ---- */

@@ -34,7 +34,7 @@ struct gr_coord {
 	uv_timer_t kick, wake;             /* dispatch: now; when a quarantine or a wait ends */
 	uv_timer_cb on_wake;
 	bool is_kicked, is_cluster_dirty, is_ending;
-	struct gr_timer *cluster_timer, *second_timer;
+	struct gr_timer *cluster_timer, *second_timer, *resend_timer;
 	uint64_t start_ns, cluster_sent_ns;
 	struct gr_buf cluster_last;        /* what clients were told */
 	uint32_t cluster_n_clients;
@@ -93,6 +93,7 @@ struct gr_seat {                           /* a session on a worker */
 	struct gr_worker *worker;
 	bool is_open;
 	uint32_t n_sent;                   /* records it was sent */
+	uint32_t n_asked;                  /* SESSION_OPENs without answer */
 };
 struct gr_session {
 	struct gr_list link;               /* client->sessions */
@@ -123,7 +124,6 @@ void gr_session_detach(struct gr_session *s, uint64_t now_ns);
 void gr_session_free(struct gr_session **s);             /* tells the workers */
 void gr_session_expire(struct gr_coord *c, uint64_t now_ns);
 /* Opens the session on the worker and sends what of the log it lacks. Return: 0; GR_EBUSY, GR_EGONE. */
-int gr_seat_open(struct gr_seat *seat);                  /* SESSION_OPEN, also again */
 int gr_seat_feed(struct gr_session *s, struct gr_worker *w, struct gr_seat **out);
 void gr_seat_free(struct gr_seat *seat);
 
@@ -167,9 +167,6 @@ void gr_blobs_fini(struct gr_coord *c);
 int gr_blobs_need(struct gr_coord *c, struct gr_worker *w, struct gr_slice body);
 int gr_blobs_piece(struct gr_coord *c, struct gr_client *cl, struct gr_slice body);
 int gr_blobs_missing(struct gr_coord *c, struct gr_client *cl, struct gr_slice body);
-/* A worker answers each SESSION_OPEN with one SESSION_OK, so the pair bounds what is under way to it. */
-void gr_blobs_opened(struct gr_worker *w);               /* a SESSION_OPEN was sent */
-void gr_blobs_synced(struct gr_worker *w);               /* a SESSION_OK came: what was sent before its question arrived */
 void gr_blobs_worker_gone(struct gr_worker *w);
 void gr_blobs_session_gone(struct gr_session *s);        /* nobody can be asked for its files now */
 

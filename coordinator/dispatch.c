@@ -16,6 +16,7 @@
 
 #define BATCH 64u
 #define PAUSE_NS (20 * GR_NS_PER_MS)      /* for a worker whose queue is full */
+#define RESEND_MS 20
 #define STUCK_NS (10 * GR_NS_PER_S)       /* full for so long: it does not read */
 
 /* ---- telling workers ---- */
@@ -62,6 +63,27 @@ static void unqueue(struct gr_ctask *t)
 
 /* ---- endings ---- */
 
+/* Results that a client's full queue did not take, tried again until it does. */
+static void on_resend(void *ctx)
+{
+	struct gr_coord *c = ctx;
+	bool is_left = false;
+
+	GR_LIST_EACH(cl, &c->clients, struct gr_client, link)
+		GR_LIST_EACH(s, &cl->sessions, struct gr_session, link)
+			GR_LIST_EACH(t, &s->job.lists[GR_TASK_ENDED], struct gr_ctask, t.link) {
+				struct gr_buf copy = { 0 };
+
+				if (t->is_sent)
+					continue;
+				gr_buf_add(&copy, t->result.p, t->result.n);
+				t->is_sent = gr_peers_send(c, cl->peer, &copy) != GR_EBUSY;
+				is_left |= !t->is_sent;
+			}
+	if (!is_left)
+		gr_timer_stop(&c->resend_timer);
+}
+
 /* The RESULT goes to the client and stays until it is confirmed. */
 static void deliver(struct gr_ctask *t, int outcome)
 {
@@ -78,10 +100,9 @@ static void deliver(struct gr_ctask *t, int outcome)
 		return;
 	cl->result_bytes += t->result.n;
 	gr_buf_add(&copy, t->result.p, t->result.n);
-	if (gr_peers_send(c, cl->peer, &copy) == GR_EBUSY)
-		gr_debug("dispatch", "client %s: its queue is full; result of task %" PRIu64 " waits", s->client_name, t->t.id);
-	else
-		t->is_sent = true;
+	t->is_sent = gr_peers_send(c, cl->peer, &copy) != GR_EBUSY;
+	if (!t->is_sent && !c->resend_timer)
+		c->resend_timer = gr_timer_start(c->loop, RESEND_MS, RESEND_MS, on_resend, c);
 }
 
 void gr_dispatch_finish(struct gr_ctask *t, enum gr_outcome outcome, const char *fmt, ...)
@@ -374,16 +395,6 @@ static void on_second(void *ctx)
 			gr_server_drop(c->server, cl->peer, GR_ELIMIT, "does not confirm its results");
 			return;
 		}
-	GR_LIST_EACH(cl, &c->clients, struct gr_client, link)
-		GR_LIST_EACH(s, &cl->sessions, struct gr_session, link)
-			GR_LIST_EACH(t, &s->job.lists[GR_TASK_ENDED], struct gr_ctask, t.link) {
-				struct gr_buf copy = { 0 };
-
-				if (t->is_sent)
-					continue;
-				gr_buf_add(&copy, t->result.p, t->result.n);
-				t->is_sent = gr_peers_send(c, cl->peer, &copy) >= 0;
-			}
 }
 
 void gr_dispatch_kick(struct gr_coord *c)
@@ -407,6 +418,7 @@ void gr_dispatch_init(struct gr_coord *c)
 void gr_dispatch_fini(struct gr_coord *c)
 {
 	gr_timer_stop(&c->second_timer);
+	gr_timer_stop(&c->resend_timer);
 	uv_close((uv_handle_t *)&c->kick, NULL);
 	uv_close((uv_handle_t *)&c->wake, NULL);
 }

@@ -270,21 +270,18 @@ static int worker_drain(struct gr_coord *c, struct gr_worker *w, struct gr_slice
 	return 0;
 }
 
-static int worker_session_ok(struct gr_coord *c, struct gr_worker *w, struct gr_slice body)
+/* A task of the session is with the worker. */
+static bool is_live_on(const struct gr_session *s, const struct gr_worker *w)
 {
-	uint64_t session;
-	uint32_t n;
-	int rc = gr_session_decode(body, &session, &n);
-
-	(void)c;
-	if (rc < 0)
-		return rc;
-	gr_blobs_synced(w);
-	return 0;
+	GR_LIST_EACH(t, &s->job.lists[GR_TASK_RUNNING], struct gr_ctask, t.link)
+		for (uint32_t i = 0; i < t->t.n_attempts; i++)
+			if (t->t.attempts[i].state == GR_ATTEMPT_LIVE && t->t.attempts[i].peer == w)
+				return true;
+	return false;
 }
 
-/* The worker gave the session's tree up (room, age): the next task opens it anew. */
-static int worker_session_close(struct gr_coord *c, struct gr_worker *w, struct gr_slice body)
+/* Each SESSION_OPEN is answered once; what comes unasked says that records are missing there. */
+static int worker_session_ok(struct gr_coord *c, struct gr_worker *w, struct gr_slice body)
 {
 	struct gr_seat *seat;
 	uint64_t session;
@@ -295,8 +292,37 @@ static int worker_session_close(struct gr_coord *c, struct gr_worker *w, struct 
 	if (rc < 0)
 		return rc;
 	seat = gr_map_get(&w->seats, &session, sizeof(session));
+	if (!seat)
+		return 0;
+	if (seat->n_asked) {
+		seat->n_asked--;
+		return 0;
+	}
+	if (n >= seat->n_sent)
+		return 0;
+	seat->n_sent = n;
+	gr_seat_feed(seat->session, w, &seat);       /* a full queue: the next task feeds it */
+	return 0;
+}
+
+/* The worker gave the session's tree up (room, age). A task that crossed this message needs the log again; else the next
+ * one opens it anew. */
+static int worker_session_close(struct gr_coord *c, struct gr_worker *w, struct gr_slice body)
+{
+	struct gr_session *s;
+	struct gr_seat *seat;
+	uint64_t session;
+	uint32_t n;
+	int rc = gr_session_decode(body, &session, &n);
+
+	if (rc < 0)
+		return rc;
+	seat = gr_map_get(&w->seats, &session, sizeof(session));
 	if (seat)
 		gr_seat_free(seat);
+	s = gr_session_find(c, session);
+	if (seat && s && is_live_on(s, w))
+		gr_seat_feed(s, w, &seat);
 	return 0;
 }
 

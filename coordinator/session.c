@@ -249,7 +249,7 @@ int gr_session_log(struct gr_coord *c, struct gr_client *cl, struct gr_slice bod
 
 /* ---- on workers ---- */
 
-int gr_seat_open(struct gr_seat *seat)
+static int open_seat(struct gr_seat *seat)
 {
 	struct gr_session *s = seat->session;
 	struct gr_buf b = { 0 };
@@ -262,11 +262,9 @@ int gr_seat_open(struct gr_seat *seat)
 	gr_json_encode(&b, GR_MSG_SESSION_OPEN, j);
 	json_decref(j);
 	rc = gr_peers_send(s->coord, seat->worker->peer, &b);
-	if (rc < 0)
-		return rc;
-	seat->is_open = true;
-	gr_blobs_opened(seat->worker);
-	return 0;
+	seat->is_open = rc >= 0;
+	seat->n_asked += rc >= 0;
+	return rc;
 }
 
 int gr_seat_feed(struct gr_session *s, struct gr_worker *w, struct gr_seat **out)
@@ -282,7 +280,7 @@ int gr_seat_feed(struct gr_session *s, struct gr_worker *w, struct gr_seat **out
 		gr_map_put(&w->seats, &s->id, sizeof(s->id), seat);
 	}
 	if (!seat->is_open)
-		rc = gr_seat_open(seat);
+		rc = open_seat(seat);
 	while (rc >= 0 && seat->n_sent < s->n_recs) {
 		struct gr_log_msg m = { .session = s->id, .first = seat->n_sent };
 		size_t from = s->recs[seat->n_sent].at, to = from;
