@@ -45,23 +45,28 @@ static json_t *agent_status(const struct gr_paths *p)
 	return s;
 }
 
-static void print_members(const json_t *o, const char *prefix)
+static void print_status(const json_t *rep)
 {
-	const char *key;
-	json_t *v;
-	char name[80];
+	const json_t *tasks = json_object_get(rep, "tasks"), *outcomes = json_object_get(rep, "outcomes"),
+		     *cache = json_object_get(rep, "cache");
+	char up[24], used[24], cap[24];
+	const char *outcome;
+	json_t *n;
 
-	json_object_foreach((json_t *)o, key, v) {
-		snprintf(name, sizeof(name), "%s%s%s", prefix, *prefix ? "." : "", key);
-		if (json_is_object(v)) {
-			print_members(v, name);
-		} else if (!json_is_array(v)) {
-			char *text = json_is_string(v) ? NULL : json_dumps(v, JSON_ENCODE_ANY);
-
-			printf("%-24s %s\n", name, text ? text : json_string_value(v));
-			free(text);
-		}
-	}
+	gr_view_seconds((uint64_t)num(rep, "uptime_ms"), up);
+	printf("%-12s %s, version %s, up %s, http %s\n", "coordinator", str(rep, "endpoint"), str(rep, "version"), up, str(rep, "http"));
+	printf("%-12s %" JSON_INTEGER_FORMAT ", %" JSON_INTEGER_FORMAT " slots, %" JSON_INTEGER_FORMAT " free, %" JSON_INTEGER_FORMAT
+	       " draining, %" JSON_INTEGER_FORMAT " quarantined\n", "workers", num(rep, "workers"), num(rep, "slots"), num(rep, "free"),
+	       num(rep, "draining"), num(rep, "quarantined"));
+	printf("%-12s %" JSON_INTEGER_FORMAT " in %" JSON_INTEGER_FORMAT " sessions\n", "clients", num(rep, "clients"),
+	       num(rep, "sessions"));
+	printf("%-12s %" JSON_INTEGER_FORMAT " running, %" JSON_INTEGER_FORMAT " queued, %" JSON_INTEGER_FORMAT " accepted so far",
+	       "tasks", num(tasks, "running"), num(tasks, "waiting") + num(tasks, "queued"), num(rep, "accepted"));
+	json_object_foreach((json_t *)outcomes, outcome, n)
+		if (json_integer_value(n))
+			printf(", %" JSON_INTEGER_FORMAT " %s", json_integer_value(n), outcome);
+	printf("\n%-12s %s of %s\n", "files", gr_view_bytes((uint64_t)num(cache, "bytes"), used),
+	       gr_view_bytes((uint64_t)num(cache, "cap_bytes"), cap));
 }
 
 static void show_status(const struct gr_target *t, json_t *rep, json_t *agent, int64_t mode)
@@ -74,12 +79,12 @@ static void show_status(const struct gr_target *t, json_t *rep, json_t *agent, i
 	} else {
 		const json_t *units = json_object_get(agent, "units");
 
-		print_members(rep, "");
+		print_status(rep);
 		if (!agent) {
-			printf("%-24s not running; `griddle make` starts one\n", "agent");
+			printf("%-12s not running; `griddle make` starts one\n", "agent");
 			return;
 		}
-		printf("%-24s pid %" JSON_INTEGER_FORMAT ", %s; %" JSON_INTEGER_FORMAT " remote, %" JSON_INTEGER_FORMAT " cached, %"
+		printf("%-12s pid %" JSON_INTEGER_FORMAT ", %s; %" JSON_INTEGER_FORMAT " remote, %" JSON_INTEGER_FORMAT " cached, %"
 		       JSON_INTEGER_FORMAT " local, %" JSON_INTEGER_FORMAT " away\n", "agent", num(agent, "pid"),
 		       json_is_true(json_object_get(agent, "connected")) ? "connected" : "not connected", num(units, "remote"),
 		       num(units, "cached"), num(units, "local"), num(units, "in_flight"));
