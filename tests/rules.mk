@@ -15,7 +15,7 @@ SUITE = $(or $(TESTS),$(SUITE_UNIT) $(SUITE_FUZZ) $(SUITE_E2E))
 export ASAN_OPTIONS ?= detect_leaks=1:allocator_may_return_null=1:abort_on_error=0:exitcode=99:handle_abort=1
 export UBSAN_OPTIONS ?= print_stacktrace=1:halt_on_error=1
 export TSAN_OPTIONS ?= suppressions=$(CURDIR)/tests/tsan.supp:second_deadlock_stack=1
-PROVE = BIN='$(CURDIR)/$(B)/bin' GRIDDLE_BUILD_DIR='$(CURDIR)/$(B)' VARIANT=$(VARIANT) \
+PROVE = env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL BIN='$(CURDIR)/$(B)/bin' GRIDDLE_BUILD_DIR='$(CURDIR)/$(B)' VARIANT=$(VARIANT) \
         CMOCKA_MESSAGE_OUTPUT=TAP prove --timer --exec 'timeout --foreground -k 10 $(TIMEOUT_S)'
 
 .PHONY: check-built unit-built e2e-built bench-built deps-check tests-built docs
@@ -99,3 +99,9 @@ uninstall:  ## remove what install put there
 	rm -f "$(MANDIR)/griddle.1" "$(COMPDIR)/griddle"
 	rm -rf "$(DOCDIR)"
 	-rmdir "$(MASQDIR)" "$(DESTDIR)$(PREFIX)/lib/griddle" 2>/dev/null
+
+.PHONY: kernel-matrix
+kernel-matrix:  ## byte identity of defconfig objects with and without DWARF 5, in-tree and O= (10 minutes)
+	@scripts/deps.sh build demo
+	@+$(AGAIN) programs
+	@BIN='$(CURDIR)/$(B)/bin' scripts/kernel-matrix.sh
