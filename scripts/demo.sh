@@ -51,20 +51,22 @@ else
 	kernel_source || die "no $KERNEL_TARBALL: install linux-source-6.1 or set KERNEL=dir"
 	SRC=$KSRC
 fi
-if [ ! -f "$DEMO/tree/.griddle-copied" ]; then
-	say "copying the source to $DEMO/tree"
-	rm -rf "$DEMO/tree"
-	mkdir "$DEMO/tree" && (cd "$SRC" && tar cf - --exclude=./.git .) | tar xf - -C "$DEMO/tree" && touch "$DEMO/tree/.griddle-copied" ||
-		die "cannot copy the source (disk full?)"
-	[ -z "$KERNEL" ] || rm -f "$DEMO/tree/.griddle-copied"    # another tree: copied anew each time
-fi
 TREE=$DEMO/tree
+if [ -n "$OUT_OF_TREE" ] && [ -z "$KERNEL" ]; then
+	TREE=$SRC        # nothing is written there
+elif [ ! -f "$TREE/.griddle-copied" ]; then
+	say "copying the source to $TREE"
+	rm -rf "$TREE"
+	mkdir "$TREE" && (cd "$SRC" && tar cf - --exclude=./.git .) | tar xf - -C "$TREE" && touch "$TREE/.griddle-copied" ||
+		die "cannot copy the source (disk full?)"
+	[ -z "$KERNEL" ] || rm -f "$TREE/.griddle-copied"    # another tree: copied anew each time
+fi
 OUT=${OUT_OF_TREE:+$DEMO/out}
 in_tree=(-C "$TREE" ${OUT:+O="$OUT"})
 
 fresh() {       # an unbuilt, configured tree
 	rm -rf "$DEMO/out"
-	make -s -C "$TREE" mrproper >"$DEMO/mrproper.log" 2>&1 || die "mrproper failed: $DEMO/mrproper.log"
+	[ "$TREE" = "$SRC" ] || make -s -C "$TREE" mrproper >"$DEMO/mrproper.log" 2>&1 || die "mrproper failed: $DEMO/mrproper.log"
 	[ -z "$OUT" ] || mkdir -p "$OUT"
 	make -s "${in_tree[@]}" "$CONFIG" >"$DEMO/config.log" 2>&1 || { tail -n 5 "$DEMO/config.log" >&2; die "make $CONFIG failed"; }
 	[ -n "$EXTRA_CONFIG" ] || return 0
