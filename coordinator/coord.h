@@ -20,6 +20,8 @@ struct gr_http;
 
 struct gr_coord {
 	struct gr_coord_config cfg;
+	struct gr_keypair keys;            /* when cfg.keys */
+	struct gr_allow *allow;
 	struct gr_loop *loop;
 	struct gr_server *server;
 	struct gr_place *place;
@@ -40,6 +42,11 @@ struct gr_coord {
 	uint32_t cluster_n_clients;
 	char endpoint[512], http_endpoint[128];
 };
+
+/* @c holds nothing but cfg. After an error gr_coord_close and gr_coord_fini clean up what was made. */
+int gr_coord_open(struct gr_coord *c, struct gr_loop *loop, struct gr_err *err) GR_MUST_CHECK;
+void gr_coord_close(struct gr_coord *c);          /* says goodbye; the loop runs once more to close its handles */
+void gr_coord_fini(struct gr_coord *c);           /* after that */
 
 /* ---- peers ---- */
 struct gr_toolchain {
