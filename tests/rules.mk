@@ -62,6 +62,7 @@ $(B)/replay/%: $(B)/obj/tests/fuzz/%.o $(B)/obj/tests/fuzz/replay.o $(ARCHIVES)
 
 # Unit tests of a program's parts: the objects they need besides the libraries.
 $(B)/unit/client_test: $(call obj,client/cluster.c client/paths.c client/cmd/make_args.c client/view/summary.c client/view/table.c)
+$(B)/unit/coord_test: $(call obj,$(filter-out coordinator/main.c,$(SRC_coordinator)))
 $(B)/unit/worker_sandbox_test: $(call obj,$(wildcard worker/sandbox/*.c))
 $(B)/unit/agent_session_test: $(call obj,client/agent/session.c)
 $(B)/unit/agent_files_test: $(call obj,client/agent/outputs.c client/agent/journal.c)

@@ -1,0 +1,693 @@
+/* place_test.c - lib/place: what runs next, and where */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/alloc.h"
+#include "lib/base/clock.h"
+#include "lib/base/rng.h"
+#include "lib/place/place.h"
+
+struct world {
+	struct gr_place *p;
+	uint64_t now;
+	uint32_t owner;
+	struct gr_place_decision d[256];
+};
+
+static int set_up(void **state)
+{
+	struct gr_place_config cfg = { .seed = 42 };
+	struct gr_place_owner o = { .tag = 1, .weight = 1 };
+	struct world *w;
+
+	GR_NEW(w);
+	w->p = gr_place_new(&cfg);
+	w->now = GR_NS_PER_S;
+	w->owner = (uint32_t)gr_place_owner_add(w->p, &o);
+	*state = w;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct world *w = *state;
+
+	gr_place_free(&w->p);
+	free(w);
+	return 0;
+}
+
+static struct gr_digest digest(uint8_t b)
+{
+	struct gr_digest d;
+
+	memset(d.b, b, sizeof(d.b));
+	return d;
+}
+
+static uint32_t env(struct world *w, uint8_t b)
+{
+	struct gr_digest d = digest(b);
+	int rc = gr_place_env(w->p, &d);
+
+	assert_true(rc > 0);
+	return (uint32_t)rc;
+}
+
+/* A worker on a node of its own unless named. */
+static uint32_t up(struct world *w, uint64_t tag, uint32_t slots, uint32_t prefetch, uint8_t toolchain, const char *node)
+{
+	char name[32];
+	uint32_t e = toolchain ? env(w, toolchain) : 0;
+	struct gr_place_worker spec = { .tag = tag, .slots = slots, .prefetch = prefetch, .envs = &e, .n_envs = toolchain != 0 };
+	int rc;
+
+	snprintf(name, sizeof(name), "node-%u", (unsigned)tag);
+	spec.cap.v[GR_PLACE_CPU_MCPU] = slots * 1000;
+	spec.cap.v[GR_PLACE_MEM_MIB] = 4096;
+	spec.node = (uint32_t)gr_place_node(w->p, node ? node : name);
+	rc = gr_place_worker_up(w->p, w->now, &spec);
+	assert_true(rc >= 0);
+	return (uint32_t)rc;
+}
+
+static uint32_t class(struct world *w, uint8_t toolchain, uint32_t mem_mib)
+{
+	struct gr_place_class c = { .need.v = { [GR_PLACE_CPU_MCPU] = 1000, [GR_PLACE_MEM_MIB] = mem_mib } };
+	int rc;
+
+	c.env = toolchain ? env(w, toolchain) : 0;
+	rc = gr_place_class(w->p, &c);
+	assert_true(rc >= 0);
+	return (uint32_t)rc;
+}
+
+static int ready(struct world *w, uint64_t tag, uint32_t cls, uint32_t work_ms)
+{
+	struct gr_place_task t = { .tag = tag, .owner = w->owner, .class = cls, .count = 1, .work_ms = work_ms };
+
+	return gr_place_ready(w->p, w->now, &t);
+}
+
+static void put(struct world *w, const struct gr_place_task *t)
+{
+	assert_true(gr_place_ready(w->p, w->now, t) >= 0);
+}
+
+static void end(struct world *w, uint32_t placed, enum gr_place_how how, uint64_t cpu_us)
+{
+	struct gr_place_ended e = { .how = how, .cpu_us = cpu_us };
+
+	gr_place_end(w->p, w->now, placed, &e);
+}
+
+static uint32_t next(struct world *w, uint32_t max)
+{
+	return gr_place_next(w->p, w->now, w->d, max);
+}
+
+static void places_what_is_ready_on_who_is_there(void **state)
+{
+	struct world *w = *state;
+	uint32_t a = up(w, 100, 1, 0, 0, NULL);
+
+	ready(w, 7, class(w, 0, 0), 0);
+	assert_int_equal(next(w, 10), 1);
+	assert_int_equal(w->d[0].act, GR_PLACE_RUN);
+	assert_int_equal(w->d[0].tag, 7);
+	assert_int_equal(w->d[0].worker, a);
+	assert_int_equal(w->d[0].worker_tag, 100);
+	assert_true(w->d[0].finish_us > 0);
+	end(w, w->d[0].placed, GR_PLACE_DONE, 1000);
+}
+
+static void a_toolchain_is_a_must(void **state)
+{
+	struct world *w = *state;
+
+	up(w, 1, 4, 0, 1, NULL);
+	up(w, 2, 4, 0, 2, NULL);
+	for (int i = 0; i < 3; i++)
+		ready(w, (uint64_t)i, class(w, 2, 0), 0);
+	assert_int_equal(next(w, 10), 3);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(w->d[i].worker_tag, 2);
+}
+
+static void a_worker_is_given_its_slots_and_prefetch_and_no_more(void **state)
+{
+	struct world *w = *state;
+	uint32_t c;
+
+	up(w, 1, 2, 3, 0, NULL);
+	c = class(w, 0, 0);
+	for (int i = 0; i < 20; i++)
+		ready(w, (uint64_t)i, c, 0);
+	assert_int_equal(next(w, 100), 5);
+	assert_int_equal(next(w, 100), 0);
+	end(w, w->d[0].placed, GR_PLACE_DONE, 1000);
+	assert_int_equal(next(w, 100), 1);
+}
+
+static void memory_is_hard(void **state)
+{
+	struct world *w = *state;
+	uint32_t c;
+
+	up(w, 1, 8, 0, 0, NULL);
+	c = class(w, 0, 1500);
+	for (int i = 0; i < 4; i++)
+		ready(w, (uint64_t)i, c, 0);
+	assert_int_equal(next(w, 100), 2);
+	assert_int_equal(gr_place_feasible(w->p, c, NULL, 0), 1);
+	assert_int_equal(gr_place_feasible(w->p, class(w, 0, 5000), NULL, 0), 0);
+}
+
+static void the_longest_expected_goes_first_then_the_oldest(void **state)
+{
+	struct world *w = *state;
+	uint32_t c = class(w, 0, 0);
+	static const uint64_t want[] = { 3, 5, 2, 1, 4 };
+
+	ready(w, 1, c, 10);
+	ready(w, 2, c, 100);
+	ready(w, 3, c, 5000);
+	ready(w, 4, c, 10);
+	ready(w, 5, c, 5000);
+	up(w, 1, 8, 0, 0, NULL);
+	assert_int_equal(next(w, 10), 5);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(w->d[i].tag, want[i]);
+}
+
+static void a_range_is_one_record_and_many_decisions(void **state)
+{
+	struct world *w = *state;
+	struct gr_place_task t = { .tag = 9, .owner = w->owner, .class = class(w, 0, 0), .count = 100 };
+	struct gr_place_stats st;
+	int h;
+
+	up(w, 1, 30, 0, 0, NULL);
+	h = gr_place_ready(w->p, w->now, &t);
+	assert_true(h >= 0);
+	assert_int_equal(next(w, 256), 30);
+	for (uint32_t i = 0; i < 30; i++) {
+		assert_int_equal(w->d[i].tag, 9);
+		assert_int_equal(w->d[i].nth, i);
+	}
+	gr_place_stats(w->p, w->now, &st);
+	assert_int_equal(st.n_queued, 70);
+	gr_place_cancel(w->p, (uint32_t)h);
+	gr_place_stats(w->p, w->now, &st);
+	assert_int_equal(st.n_queued, 0);
+}
+
+static void an_idle_worker_is_better_than_a_queue(void **state)
+{
+	struct world *w = *state;
+	uint32_t c = class(w, 0, 0), on[3] = { 0 };
+
+	up(w, 1, 2, 8, 0, NULL);
+	up(w, 2, 2, 8, 0, NULL);
+	for (int i = 0; i < 4; i++)
+		ready(w, (uint64_t)i, c, 100);
+	assert_int_equal(next(w, 10), 4);
+	for (int i = 0; i < 4; i++)
+		on[w->d[i].worker_tag]++;
+	assert_int_equal(on[1], 2);
+	assert_int_equal(on[2], 2);
+}
+
+static void workers_of_one_node_share_its_cores(void **state)
+{
+	struct world *w = *state;
+	struct gr_place_worker spec = { .slots = 4, .node_cpu_mcpu = 4000 };
+	uint32_t c = class(w, 0, 0), on[4] = { 0 };
+
+	/* two pods of 4 slots on a node of 4 cores, and one with a node of its own */
+	spec.cap.v[GR_PLACE_CPU_MCPU] = 4000;
+	spec.cap.v[GR_PLACE_MEM_MIB] = 4096;
+	spec.node = (uint32_t)gr_place_node(w->p, "shared");
+	spec.tag = 1;
+	assert_true(gr_place_worker_up(w->p, w->now, &spec) >= 0);
+	spec.tag = 2;
+	assert_true(gr_place_worker_up(w->p, w->now, &spec) >= 0);
+	spec.node = (uint32_t)gr_place_node(w->p, "own");
+	spec.tag = 3;
+	assert_true(gr_place_worker_up(w->p, w->now, &spec) >= 0);
+	for (int i = 0; i < 8; i++)
+		ready(w, (uint64_t)i, c, 1000);
+	assert_int_equal(next(w, 10), 8);
+	for (int i = 0; i < 8; i++)
+		on[w->d[i].worker_tag]++;
+	assert_int_equal(on[3], 4);
+	assert_int_equal(on[1] + on[2], 4);
+}
+
+static void a_faster_worker_is_learned_and_preferred(void **state)
+{
+	struct world *w = *state;
+	uint32_t c = class(w, 0, 0), fast = up(w, 1, 1, 0, 0, NULL), slow = up(w, 2, 1, 0, 0, NULL);
+	struct gr_place_worker_info fi, si;
+
+	for (int i = 0; i < 200; i++) {
+		struct gr_place_task t = { .tag = (uint64_t)i, .owner = w->owner, .class = c, .count = 1, .family = 77 };
+
+		put(w, &t);
+		put(w, &t);
+		assert_int_equal(next(w, 2), 2);
+		for (int k = 0; k < 2; k++)
+			end(w, w->d[k].placed, GR_PLACE_DONE, w->d[k].worker_tag == 1 ? 100000 : 300000);
+	}
+	gr_place_worker_info(w->p, fast, &fi);
+	gr_place_worker_info(w->p, slow, &si);
+	assert_true(fi.speed_permille > si.speed_permille * 2);
+	ready(w, 1, c, 1000);
+	assert_int_equal(next(w, 1), 1);
+	assert_int_equal(w->d[0].worker_tag, 1);
+}
+
+static void a_worker_that_has_the_files_is_preferred(void **state)
+{
+	struct world *w = *state;
+	struct gr_place_task t = { .tag = 1, .owner = w->owner, .class = class(w, 0, 0), .count = 1, .work_ms = 10,
+				   .input_bytes = 40 << 20 };
+	uint64_t first;
+
+	up(w, 1, 4, 0, 0, NULL);
+	up(w, 2, 4, 0, 0, NULL);
+	gr_place_owner_bytes(w->p, w->owner, 40 << 20);
+	put(w, &t);
+	assert_int_equal(next(w, 1), 1);
+	first = w->d[0].worker_tag;
+	for (int i = 0; i < 3; i++) {
+		put(w, &t);
+		assert_int_equal(next(w, 1), 1);
+		assert_int_equal(w->d[0].worker_tag, first);
+	}
+}
+
+static void owners_share_by_weight(void **state)
+{
+	struct world *w = *state;
+	struct gr_place_owner heavy = { .tag = 2, .weight = 3 };
+	struct gr_place_task t = { .class = class(w, 0, 0), .count = 1 };
+	uint32_t other = (uint32_t)gr_place_owner_add(w->p, &heavy), n = 0;
+
+	up(w, 1, 40, 0, 0, NULL);
+	for (int i = 0; i < 100; i++) {
+		t.owner = w->owner;
+		t.tag = 1;
+		put(w, &t);
+		t.owner = other;
+		t.tag = 2;
+		put(w, &t);
+	}
+	assert_int_equal(next(w, 100), 40);
+	for (int i = 0; i < 40; i++)
+		n += w->d[i].tag == 2;
+	assert_in_range(n, 29, 31);
+}
+
+static void priority_bands_are_strict(void **state)
+{
+	struct world *w = *state;
+	struct gr_place_owner late = { .tag = 2, .weight = 1000, .priority = 1 };
+	struct gr_place_task t = { .class = class(w, 0, 0), .count = 1 };
+	uint32_t other = (uint32_t)gr_place_owner_add(w->p, &late);
+
+	for (int i = 0; i < 3; i++) {
+		t.owner = other;
+		t.tag = 2;
+		put(w, &t);
+		t.owner = w->owner;
+		t.tag = 1;
+		put(w, &t);
+	}
+	up(w, 1, 4, 0, 0, NULL);
+	assert_int_equal(next(w, 10), 4);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(w->d[i].tag, 1);
+	assert_int_equal(w->d[3].tag, 2);
+}
+
+static void what_fits_nowhere_holds_up_nobody(void **state)
+{
+	struct world *w = *state;
+
+	up(w, 1, 4, 0, 0, NULL);
+	ready(w, 1, class(w, 0, 9000), 100000);
+	ready(w, 2, class(w, 0, 0), 10);
+	assert_int_equal(next(w, 10), 1);
+	assert_int_equal(w->d[0].tag, 2);
+}
+
+static void an_excluded_worker_is_not_asked_and_its_like_goes_past(void **state)
+{
+	struct world *w = *state;
+	uint32_t a = up(w, 1, 4, 0, 0, NULL), c = class(w, 0, 0);
+	struct gr_place_task t = { .tag = 1, .owner = w->owner, .class = c, .count = 1, .exclude = { a }, .n_exclude = 1 };
+
+	assert_int_equal(gr_place_feasible(w->p, c, t.exclude, 1), 0);
+	put(w, &t);
+	ready(w, 2, c, 0);
+	assert_int_equal(next(w, 10), 1);
+	assert_int_equal(w->d[0].tag, 2);
+	up(w, 2, 4, 0, 0, NULL);
+	assert_int_equal(next(w, 10), 1);
+	assert_int_equal(w->d[0].worker_tag, 2);
+}
+
+static void a_worker_that_returns_is_not_taken_for_the_excluded_one(void **state)
+{
+	struct world *w = *state;
+	uint32_t a = up(w, 1, 1, 0, 0, NULL), b;
+	struct gr_place_task t = { .tag = 1, .owner = w->owner, .class = class(w, 0, 0), .count = 1, .exclude = { a }, .n_exclude = 1 };
+
+	put(w, &t);
+	gr_place_worker_down(w->p, w->now, a);
+	b = up(w, 2, 1, 0, 0, NULL);
+	assert_int_not_equal(a, b);
+	assert_int_equal(next(w, 10), 1);
+	assert_int_equal(w->d[0].worker, b);
+}
+
+static void a_draining_worker_gets_nothing_new(void **state)
+{
+	struct world *w = *state;
+	uint32_t a = up(w, 1, 4, 0, 0, NULL), c = class(w, 0, 0);
+
+	ready(w, 1, c, 0);
+	assert_int_equal(next(w, 1), 1);
+	gr_place_worker_drain(w->p, a, true);
+	ready(w, 2, c, 0);
+	assert_int_equal(next(w, 1), 0);
+	end(w, w->d[0].placed, GR_PLACE_DONE, 100);
+	assert_int_equal(next(w, 1), 0);
+	assert_int_equal(gr_place_feasible(w->p, c, NULL, 0), 0);
+	gr_place_worker_drain(w->p, a, false);
+	assert_int_equal(next(w, 1), 1);
+}
+
+static void a_worker_that_fails_fast_is_quarantined_and_probed(void **state)
+{
+	struct world *w = *state;
+	uint32_t a = up(w, 1, 1, 0, 0, NULL), c = class(w, 0, 0);
+	struct gr_place_worker_info info;
+
+	for (int i = 0; i < 3; i++) {
+		ready(w, (uint64_t)i, c, 0);
+		assert_int_equal(next(w, 1), 1);
+		w->now += GR_NS_PER_MS;
+		end(w, w->d[0].placed, GR_PLACE_FAILED, 0);
+	}
+	gr_place_worker_info(w->p, a, &info);
+	assert_true(info.quarantined_until_ns > w->now);
+	ready(w, 9, c, 0);
+	assert_int_equal(next(w, 1), 0);
+	assert_int_equal(gr_place_wake_ns(w->p), info.quarantined_until_ns);
+	w->now = gr_place_wake_ns(w->p);
+	assert_int_equal(next(w, 1), 1);
+	/* the probe fails as well: back at once, for longer */
+	end(w, w->d[0].placed, GR_PLACE_FAILED, 0);
+	gr_place_worker_info(w->p, a, &info);
+	assert_true(info.quarantined_until_ns - w->now > 50 * GR_NS_PER_S);
+}
+
+static void a_paused_worker_comes_back_in_time(void **state)
+{
+	struct world *w = *state;
+	uint32_t a = up(w, 1, 1, 0, 0, NULL);
+
+	gr_place_worker_pause(w->p, a, w->now + 5);
+	ready(w, 1, class(w, 0, 0), 0);
+	assert_int_equal(next(w, 1), 0);
+	assert_int_equal(gr_place_wake_ns(w->p), w->now + 5);
+	w->now += 5;
+	assert_int_equal(next(w, 1), 1);
+	assert_int_equal(gr_place_wake_ns(w->p), UINT64_MAX);
+}
+
+static void what_was_on_a_lost_worker_ends_with_it(void **state)
+{
+	struct world *w = *state;
+	uint32_t a = up(w, 1, 4, 0, 0, NULL), c = class(w, 0, 0);
+	struct gr_place_stats st;
+
+	for (int i = 0; i < 4; i++)
+		ready(w, (uint64_t)i, c, 0);
+	assert_int_equal(next(w, 10), 4);
+	gr_place_worker_down(w->p, w->now, a);
+	gr_place_stats(w->p, w->now, &st);
+	assert_int_equal(st.n_placed, 0);
+	assert_int_equal(st.n_workers, 0);
+	assert_int_equal(st.slots, 0);
+}
+
+static void more_slots_are_used_at_once(void **state)
+{
+	struct world *w = *state;
+	uint32_t a = up(w, 1, 1, 0, 0, NULL), c = class(w, 0, 0);
+	struct gr_place_signals s = { .slots = 3 };
+
+	for (int i = 0; i < 5; i++)
+		ready(w, (uint64_t)i, c, 0);
+	assert_int_equal(next(w, 10), 1);
+	gr_place_worker_signals(w->p, a, &s);
+	assert_int_equal(next(w, 10), 2);
+}
+
+static void explain_gives_numbers_for_every_worker(void **state)
+{
+	struct world *w = *state;
+	struct gr_place_why y[8];
+	uint32_t d, c = class(w, 1, 100);
+	struct gr_place_task t = { .owner = w->owner, .class = c, .count = 1, .work_ms = 100 };
+
+	up(w, 1, 1, 0, 2, NULL);                   /* another toolchain */
+	d = up(w, 2, 1, 0, 1, NULL);
+	gr_place_worker_drain(w->p, d, true);
+	up(w, 3, 1, 0, 1, NULL);
+	ready(w, 1, c, 0);
+	assert_int_equal(next(w, 1), 1);           /* fills worker 3 */
+	up(w, 4, 1, 0, 1, NULL);
+	assert_int_equal(gr_place_explain(w->p, w->now, &t, y, 8), 4);
+	assert_int_equal(y[0].verdict, GR_PLACE_V_NO_ENV);
+	assert_int_equal(y[1].verdict, GR_PLACE_V_DRAINING);
+	assert_int_equal(y[2].verdict, GR_PLACE_V_NO_CREDIT);
+	assert_int_equal(y[2].asked, 1);
+	assert_int_equal(y[2].free, 1);
+	assert_true(y[2].wait_us > 0);
+	assert_int_equal(y[3].verdict, GR_PLACE_V_FITS);
+	assert_int_equal(y[3].run_us, 100000);
+	assert_int_equal(y[3].score_us, y[3].wait_us + y[3].fetch_us + y[3].run_us);
+	assert_string_equal(gr_place_verdict_name(y[0].verdict), "no toolchain");
+}
+
+static void an_owner_that_left_is_forgotten_when_its_last_task_ends(void **state)
+{
+	struct world *w = *state;
+	struct gr_place_owner o = { .tag = 5, .weight = 1 };
+	uint32_t id = (uint32_t)gr_place_owner_add(w->p, &o);
+	struct gr_place_task t = { .tag = 1, .owner = id, .class = class(w, 0, 0), .count = 1 };
+
+	up(w, 1, 1, 0, 0, NULL);
+	put(w, &t);
+	assert_int_equal(next(w, 1), 1);
+	gr_place_owner_remove(w->p, id);
+	assert_int_not_equal(gr_place_owner_add(w->p, &o), id);
+	end(w, w->d[0].placed, GR_PLACE_DONE, 1);
+	assert_int_equal(gr_place_owner_add(w->p, &o), id);
+}
+
+/* ---- the machine under random deltas ---- */
+
+struct chaos {
+	struct gr_place *p;
+	struct gr_rng rng;
+	uint64_t now, hash;
+	struct { uint32_t id; bool is_up; uint32_t slots, depth, n, toolchain; } w[24];
+	struct { uint32_t placed, worker; bool is_used; } run[4096];
+	uint32_t n_ready, n_run, n_done, n_back;
+	uint32_t owner[3];
+};
+
+static void chaos_step(struct chaos *c)
+{
+	struct gr_place_decision d[32];
+	uint32_t k = gr_rng_below(&c->rng, 24), n;
+
+	c->now += gr_rng_below(&c->rng, 1000) * GR_NS_PER_MS / 100;
+	switch (gr_rng_below(&c->rng, 10)) {
+	case 0: {
+		struct gr_digest dg = digest((uint8_t)(1 + k % 3));
+		uint32_t e = (uint32_t)gr_place_env(c->p, &dg);
+		struct gr_place_worker spec = { .tag = k, .slots = 1 + k % 4, .prefetch = k % 3, .envs = &e, .n_envs = 1 };
+		char node[8];
+
+		if (c->w[k].is_up)
+			return;
+		snprintf(node, sizeof(node), "n%u", k % 7);
+		spec.cap.v[GR_PLACE_CPU_MCPU] = spec.slots * 1000;
+		spec.cap.v[GR_PLACE_MEM_MIB] = 2000;
+		spec.node = (uint32_t)gr_place_node(c->p, node);
+		c->w[k].id = (uint32_t)gr_place_worker_up(c->p, c->now, &spec);
+		c->w[k].is_up = true;
+		c->w[k].depth = spec.slots + spec.prefetch;
+		c->w[k].n = 0;
+		c->w[k].toolchain = 1 + k % 3;
+		return;
+	}
+	case 1:
+		if (!c->w[k].is_up || gr_rng_below(&c->rng, 4))
+			return;
+		gr_place_worker_down(c->p, c->now, c->w[k].id);
+		c->w[k].is_up = false;
+		for (uint32_t i = 0; i < 4096; i++)
+			if (c->run[i].is_used && c->run[i].worker == k) {
+				c->run[i].is_used = false;
+				c->n_run--;
+				c->n_back++;
+			}
+		return;
+	case 2:
+		if (c->w[k].is_up)
+			gr_place_worker_drain(c->p, c->w[k].id, gr_rng_below(&c->rng, 3) == 0);
+		return;
+	case 3: case 4: case 5: {
+		struct gr_digest dg = digest((uint8_t)(1 + gr_rng_below(&c->rng, 3)));
+		struct gr_place_class cl = { .need.v = { 1000, gr_rng_below(&c->rng, 3) * 500 } };
+		struct gr_place_task t = { .count = 1 + gr_rng_below(&c->rng, 3), .work_ms = gr_rng_below(&c->rng, 1000) };
+		int e = gr_place_env_find(c->p, &dg), cls;
+
+		if (e < 0 || c->n_ready + c->n_run > 3000)
+			return;
+		cl.env = (uint32_t)e;
+		cls = gr_place_class(c->p, &cl);
+		assert_true(cls >= 0);
+		t.class = (uint32_t)cls;
+		t.tag = (uint64_t)dg.b[0];
+		t.owner = c->owner[gr_rng_below(&c->rng, 3)];
+		t.family = 1 + gr_rng_below(&c->rng, 20);
+		assert_true(gr_place_ready(c->p, c->now, &t) >= 0);
+		c->n_ready += t.count;
+		return;
+	}
+	case 6: case 7:
+		for (uint32_t tries = 0; tries < 64; tries++) {
+			uint32_t i = gr_rng_below(&c->rng, 4096);
+			struct gr_place_ended e = { .how = (enum gr_place_how)gr_rng_below(&c->rng, 3),
+						    .cpu_us = gr_rng_below(&c->rng, 1000000) };
+
+			if (!c->run[i].is_used)
+				continue;
+			gr_place_end(c->p, c->now, c->run[i].placed, &e);
+			c->run[i].is_used = false;
+			c->w[c->run[i].worker].n--;
+			c->n_run--;
+			c->n_done++;
+		}
+		return;
+	default:
+		n = gr_place_next(c->p, c->now, d, 32);
+		for (uint32_t i = 0; i < n; i++) {
+			uint32_t who = (uint32_t)d[i].worker_tag, slot = d[i].placed;
+
+			assert_true(c->w[who].is_up);
+			assert_int_equal(c->w[who].id, d[i].worker);
+			assert_int_equal(c->w[who].toolchain, d[i].tag);
+			assert_true(++c->w[who].n <= c->w[who].depth);
+			assert_true(slot < 4096 && !c->run[slot].is_used);
+			c->run[slot].is_used = true;
+			c->run[slot].placed = slot;
+			c->run[slot].worker = who;
+			c->n_ready--;
+			c->n_run++;
+			c->hash = c->hash * 31 + d[i].worker * 7 + d[i].placed + d[i].finish_us;
+		}
+	}
+}
+
+static uint64_t chaos_run(uint64_t seed, uint32_t steps)
+{
+	struct gr_place_config cfg = { .seed = seed };
+	struct gr_place_owner o = { .weight = 1 };
+	struct gr_place_stats st;
+	struct chaos *c;
+	uint64_t hash;
+
+	GR_NEW(c);
+	c->rng.s = seed;
+	c->now = 1;
+	c->p = gr_place_new(&cfg);
+	for (int i = 0; i < 3; i++) {
+		o.weight = (uint32_t)i + 1;
+		c->owner[i] = (uint32_t)gr_place_owner_add(c->p, &o);
+	}
+	for (uint32_t i = 0; i < steps; i++) {
+		chaos_step(c);
+		gr_place_stats(c->p, c->now, &st);
+		assert_int_equal(st.n_queued, c->n_ready);
+		assert_int_equal(st.n_placed, c->n_run);
+	}
+	hash = c->hash;
+	gr_place_free(&c->p);
+	free(c);
+	return hash;
+}
+
+static void no_task_is_lost_or_doubled_and_no_worker_overfilled(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 12; seed++) {
+		print_message("# seed %u\n", (unsigned)seed);
+		chaos_run(seed, 4000);
+	}
+}
+
+static void the_same_calls_give_the_same_decisions(void **state)
+{
+	(void)state;
+	assert_true(chaos_run(99, 4000) == chaos_run(99, 4000));
+	assert_true(chaos_run(99, 4000) != chaos_run(98, 4000));
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		T(places_what_is_ready_on_who_is_there),
+		T(a_toolchain_is_a_must),
+		T(a_worker_is_given_its_slots_and_prefetch_and_no_more),
+		T(memory_is_hard),
+		T(the_longest_expected_goes_first_then_the_oldest),
+		T(a_range_is_one_record_and_many_decisions),
+		T(an_idle_worker_is_better_than_a_queue),
+		T(workers_of_one_node_share_its_cores),
+		T(a_faster_worker_is_learned_and_preferred),
+		T(a_worker_that_has_the_files_is_preferred),
+		T(owners_share_by_weight),
+		T(priority_bands_are_strict),
+		T(what_fits_nowhere_holds_up_nobody),
+		T(an_excluded_worker_is_not_asked_and_its_like_goes_past),
+		T(a_worker_that_returns_is_not_taken_for_the_excluded_one),
+		T(a_draining_worker_gets_nothing_new),
+		T(a_worker_that_fails_fast_is_quarantined_and_probed),
+		T(a_paused_worker_comes_back_in_time),
+		T(what_was_on_a_lost_worker_ends_with_it),
+		T(more_slots_are_used_at_once),
+		T(explain_gives_numbers_for_every_worker),
+		T(an_owner_that_left_is_forgotten_when_its_last_task_ends),
+		T(no_task_is_lost_or_doubled_and_no_worker_overfilled),
+		T(the_same_calls_give_the_same_decisions),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
