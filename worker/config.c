@@ -1,0 +1,137 @@
+/* config.c - the table of the worker's settings */
+#include "worker/config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/base/alloc.h"
+#include "lib/base/log.h"
+
+static const char *const levels[] = { "error", "warn", "info", "debug", NULL };
+static const char *const sandboxes[] = { "auto", "namespace", "chroot", "landlock", NULL };
+static const char *const required[] = { "any", "landlock", "chroot", "namespace", NULL };
+static const char *const compress[] = { "auto", "on", "off", NULL };
+
+#define AT(f) offsetof(struct gr_worker_config, f)
+static const struct gr_conf_key keys[] = {
+	{ "coordinator", GR_CONF_STR, "ENDPOINT", "tcp://127.0.0.1:7420", 0, 0, NULL,
+	  "The coordinator to connect to.", AT(coordinator), NULL },
+	{ "state", GR_CONF_STR, "DIR", "/var/lib/griddle/worker", 0, 0, NULL,
+	  "Folder of the input cache and the session trees; the only one that must be writable.", AT(state), NULL },
+	{ "name", GR_CONF_STR, "NAME", NULL, 0, 0, NULL, "What this worker is called; default: pod or host name.", AT(name), NULL },
+	{ "slots", GR_CONF_INT, "tasks", "0", 0, 256, NULL,
+	  "Tasks at a time; 0: from the cgroup's CPU quota, the CPU affinity and the memory limit.", AT(slots), NULL },
+	{ "prefetch", GR_CONF_INT, "tasks", "2", 0, 256, NULL,
+	  "Tasks to hold ready beyond the running ones, so that inputs arrive meanwhile.", AT(prefetch), NULL },
+	{ "sandbox", GR_CONF_ENUM, "", "auto", 0, 0, sandboxes,
+	  "The sandbox tier; auto: the strongest that works here, found by trying.", AT(sandbox), NULL },
+	{ "require-sandbox", GR_CONF_ENUM, "", "any", 0, 0, required,
+	  "Refuse to start with a weaker tier (landlock < chroot < namespace).", AT(require_sandbox), NULL },
+	{ "user", GR_CONF_INT, "uid", "65532", 0, 4294967294ll, NULL,
+	  "When started as root: the user and group to become; 0 stays root.", AT(user), NULL },
+	{ "cache-bytes", GR_CONF_BYTES, "bytes", "4G", 16ll << 20, 1ll << 50, NULL,
+	  "Most the input cache takes on disk; the least recently used go first.", AT(cache_bytes), NULL },
+	{ "tree-bytes", GR_CONF_BYTES, "bytes", "4G", 16ll << 20, 1ll << 50, NULL,
+	  "Most the session trees take on disk together; idle sessions go first.", AT(tree_bytes), NULL },
+	{ "tmp-bytes", GR_CONF_BYTES, "bytes", "1G", 1ll << 20, 1ll << 50, NULL,
+	  "Most a session's temporary files take in memory (namespace tier).", AT(tmp_bytes), NULL },
+	{ "task-timeout", GR_CONF_MS, "ms", "10m", 100, 86400000, NULL, "Longest a task may run.", AT(task_timeout_ms), NULL },
+	{ "task-mem-bytes", GR_CONF_BYTES, "bytes", "0", 0, 1ll << 50, NULL,
+	  "Address space a task's process may have; 0: the memory limit of the worker.", AT(task_mem_bytes), NULL },
+	{ "session-idle", GR_CONF_MS, "ms", "1h", 1000, 604800000, NULL,
+	  "A session without a task for so long is removed from disk.", AT(session_idle_ms), NULL },
+	{ "grace", GR_CONF_MS, "ms", "30s", 0, 3600000, NULL,
+	  "On SIGTERM: how long running tasks may go on before they are handed back.", AT(grace_ms), NULL },
+	{ "compress", GR_CONF_ENUM, "", "auto", 0, 0, compress,
+	  "Compress results; auto: unless the coordinator is on this machine.", AT(compress), NULL },
+	{ "keys", GR_CONF_STR, "FILE", NULL, 0, 0, NULL, "This worker's key pair (griddle keys new).", AT(keys), NULL },
+	{ "server-key", GR_CONF_STR, "KEY", NULL, 0, 0, NULL, "The coordinator's public key.", AT(server_key), NULL },
+	{ "toolchains", GR_CONF_STR, "PATHS", "auto", 0, 0, NULL,
+	  "Compiler drivers to offer, comma separated; auto: every gcc and clang in PATH.", AT(toolchains), NULL },
+	{ "ready-file", GR_CONF_STR, "FILE", NULL, 0, 0, NULL,
+	  "Written at the first connection: JSON with name, pid, tier, slots and toolchains.", AT(ready_file), NULL },
+	{ "node", GR_CONF_STR, "NAME", NULL, 0, 0, NULL, "The machine's name in the cluster; workers on one node share its cores.",
+	  AT(node), NULL },
+	{ "zone", GR_CONF_STR, "NAME", NULL, 0, 0, NULL, "The zone this node is in.", AT(zone), NULL },
+	{ "pod", GR_CONF_STR, "NAME", NULL, 0, 0, NULL, "This pod's name.", AT(pod), NULL },
+	{ "log-level", GR_CONF_ENUM, "", "info", 0, 0, levels, "The finest lines that are logged.", AT(log_level), NULL },
+};
+
+static void print_help(FILE *out)
+{
+	fputs("usage: griddle-worker [--KEY VALUE]...\n"
+	      "Connects to a coordinator, keeps a cache of inputs and runs compiles in a sandbox.\n\n"
+	      "  --help         this text        --version      the version\n"
+	      "  --help-config  every setting with its default, range and meaning\n"
+	      "  --config FILE  settings from a JSON object; environment variables GRIDDLE_KEY and flags are stronger\n\n"
+	      "One machine:  griddle-worker --state /tmp/gw\n"
+	      "A cluster:    griddle-worker --coordinator tcp://HOST:7420 --keys worker.key --server-key KEY\n\n"
+	      "SIGTERM drains: what runs is finished within --grace, the rest is handed back.\n", out);
+}
+
+static bool is_name(const char *s)
+{
+	size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
+
+	return n && n < 64 && !s[n];
+}
+
+static int fill_in(struct gr_worker_config *cfg, struct gr_err *err)
+{
+	char host[65] = "worker";
+
+	if (!cfg->name) {
+		gethostname(host, sizeof(host) - 1);
+		cfg->name = gr_xstrdup(cfg->pod && is_name(cfg->pod) ? cfg->pod : is_name(host) ? host : "worker");
+	}
+	if (!is_name(cfg->name))
+		return gr_err_set(err, GR_ECONFIG, "name: bad value \"%s\": wants up to 63 of A-Z a-z 0-9 . _ -", cfg->name);
+	if (!cfg->node) {
+		gethostname(host, sizeof(host) - 1);
+		cfg->node = gr_xstrdup(host);
+	}
+	if (!cfg->state[0])
+		return gr_err_set(err, GR_ECONFIG, "state: wants a folder");
+	return 0;
+}
+
+int gr_worker_config_load(struct gr_worker_config *cfg, int argc, char **argv, char *const *environ_, struct gr_err *err)
+{
+	struct gr_conf *c = &cfg->conf;
+	int rc, i;
+
+	memset(cfg, 0, sizeof(*cfg));
+	gr_conf_init(c, keys, GR_LEN(keys), cfg);
+	for (i = 1; i < argc; i++) {
+		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
+			print_help(stdout);
+		else if (!strcmp(argv[i], "--help-config"))
+			gr_conf_print_help(c, stdout);
+		else if (!strcmp(argv[i], "--help-config-markdown"))
+			gr_conf_print_markdown(c, stdout);
+		else if (!strcmp(argv[i], "--version"))
+			puts("griddle-worker " GR_VERSION);
+		else
+			continue;
+		gr_worker_config_free(cfg);
+		return 1;
+	}
+	rc = gr_conf_load_env(c, environ_, err);
+	if (rc >= 0)
+		rc = gr_conf_load_args(c, argc, argv, err);
+	if (rc >= 0 && rc < argc)
+		rc = gr_err_set(err, GR_EUSAGE, "unexpected argument \"%s\"", argv[rc]);
+	if (rc >= 0)
+		rc = fill_in(cfg, err);
+	if (rc < 0)
+		gr_worker_config_free(cfg);
+	return rc < 0 ? rc : 0;
+}
+
+void gr_worker_config_free(struct gr_worker_config *cfg)
+{
+	gr_conf_fini(&cfg->conf);
+	memset(cfg, 0, sizeof(*cfg));
+}
