@@ -146,13 +146,41 @@ size_t gr_cluster_n_alive(const struct gr_cluster *c)
 	return n;
 }
 
+/* What of our environment a process we start shall not take for its own settings: a user's GRIDDLE_KEYS for a cluster far
+ * away must not reach the coordinator on loopback. An agent keeps its tuning and loses only what we give it as flags. */
+static bool is_dropped(const char *entry, bool is_agent)
+{
+	static const char *const folders[] = { "RUNTIME_DIR=", "STATE_DIR=", "CONFIG_DIR=" };
+	static const char *const given[] = { "COORDINATOR=", "KEYS=", "SERVER_KEY=", "SOCKET=", "STATE=", "READY_FILE=", "BUILD=",
+					     "STATUS=", "STOP=" };
+	const char *const *list = is_agent ? given : folders;
+	size_t n = is_agent ? GR_LEN(given) : GR_LEN(folders);
+
+	if (!strncmp(entry, "MAKEFLAGS=", 10) || !strncmp(entry, "MAKELEVEL=", 10))
+		return true;
+	if (strncmp(entry, "GRIDDLE_", 8))
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (!strncmp(entry + 8, list[i], strlen(list[i])))
+			return is_agent;
+	return !is_agent;
+}
+
 int gr_cluster_spawn(const char *const *argv, const char *log, struct gr_cluster_proc *p, struct gr_err *err)
 {
 	posix_spawn_file_actions_t fa;
 	posix_spawnattr_t attr;
+	size_t n_env = 0, n = 0;
 	sigset_t none, dflt;
+	char **env;
 	int rc;
 
+	while (environ[n_env])
+		n_env++;
+	env = gr_xalloc((n_env + 1) * sizeof(*env));
+	for (size_t i = 0; i < n_env; i++)
+		if (!is_dropped(environ[i], !strcmp(p->role, "agent")))
+			env[n++] = environ[i];
 	posix_spawn_file_actions_init(&fa);
 	posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", O_RDONLY, 0);
 	posix_spawn_file_actions_addopen(&fa, 1, log, O_WRONLY | O_CREAT | O_APPEND, 0600);
@@ -165,7 +193,8 @@ int gr_cluster_spawn(const char *const *argv, const char *log, struct gr_cluster
 	posix_spawnattr_setsigmask(&attr, &none);
 	posix_spawnattr_setsigdefault(&attr, &dflt);
 	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	rc = posix_spawn(&p->pid, argv[0], &fa, &attr, (char *const *)argv, environ);
+	rc = posix_spawn(&p->pid, argv[0], &fa, &attr, (char *const *)argv, env);
+	free(env);
 	posix_spawn_file_actions_destroy(&fa);
 	posix_spawnattr_destroy(&attr);
 	if (rc)

@@ -35,6 +35,8 @@ size_t gr_cluster_n_alive(const struct gr_cluster *c);
 
 /**
  * gr_cluster_spawn - start @argv detached: a session of its own, stdin /dev/null, output appended to @log, folder /
+ * GRIDDLE_ settings of our own environment are not passed on: to an agent those that we give as flags, to others none
+ * but the folders.
  * @p: role and name are set by the caller, pid and start here
  */
 int gr_cluster_spawn(const char *const *argv, const char *log, struct gr_cluster_proc *p, struct gr_err *err) GR_MUST_CHECK;

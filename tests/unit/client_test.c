@@ -246,6 +246,38 @@ static void a_detached_process_is_started_watched_and_ended(void **state)
 	assert_false(gr_cluster_is_alive(&c.procs[0]));
 }
 
+static void settings_for_another_cluster_do_not_reach_a_daemon(void **state)
+{
+	const char *argv[] = { "/bin/sh", "-c", "env | grep ^GRIDDLE_ | sort; : > \"$0\"; exec sleep 1000", NULL, NULL };
+	char ready[128], log[128];
+	struct gr_buf got = { 0 };
+	struct gr_err err;
+
+	snprintf(ready, sizeof(ready), "%s/ready", dir);
+	argv[3] = ready;
+	setenv("GRIDDLE_RUNTIME_DIR", "/rt", 1);
+	setenv("GRIDDLE_KEYS", "k", 1);
+	setenv("GRIDDLE_CACHE_BYTES", "1G", 1);
+	for (int i = 0; i < 2; i++) {
+		struct gr_cluster c = { .n_procs = 1 };
+
+		c.procs[0] = (struct gr_cluster_proc){ .role = "agent", .name = "x" };
+		if (i == 0)
+			strcpy(c.procs[0].role, "worker");
+		snprintf(log, sizeof(log), "%s/log%d", dir, i);
+		unlink(ready);
+		assert_int_equal(gr_cluster_spawn(argv, log, &c.procs[0], &err), 0);
+		assert_int_equal(gr_cluster_wait_ready(&c.procs[0], ready, log, 10000, &err), 0);
+		gr_cluster_end(&c, 10000);
+		gr_buf_clear(&got);
+		assert_int_equal(gr_file_read(log, 4096, &got, NULL), 0);
+		assert_string_equal(gr_buf_str(&got), i ? "GRIDDLE_CACHE_BYTES=1G\nGRIDDLE_RUNTIME_DIR=/rt\n" : "GRIDDLE_RUNTIME_DIR=/rt\n");
+	}
+	gr_buf_fini(&got);
+	unsetenv("GRIDDLE_KEYS");
+	unsetenv("GRIDDLE_CACHE_BYTES");
+}
+
 static void a_process_that_ends_at_once_shows_the_end_of_its_log(void **state)
 {
 	const char *argv[] = { "/bin/sh", "-c", "echo one; echo two; echo no key >&2; exit 3", NULL };
@@ -332,7 +364,7 @@ int main(void)
 		T(auto_jobs_make_make_a_client_of_our_pipe), TD(the_runtime_folder_must_be_ours_and_closed),
 		TD(a_cluster_comes_back_as_it_was_saved), TD(damaged_cluster_files_are_refused),
 		T(a_process_id_that_was_given_away_is_never_signalled), TD(a_detached_process_is_started_watched_and_ended),
-		TD(a_process_that_ends_at_once_shows_the_end_of_its_log), T(columns_are_as_wide_as_their_content),
+		TD(settings_for_another_cluster_do_not_reach_a_daemon), TD(a_process_that_ends_at_once_shows_the_end_of_its_log), T(columns_are_as_wide_as_their_content),
 		T(sizes_and_times_are_short), T(the_summary_says_what_ran_where_and_why),
 	};
 
