@@ -28,8 +28,9 @@ static bool is_v6_loopback(const char *host)
 
 bool gr_address_is_loopback(const char *peer_address)
 {
-	/* For an ipc peer libzmq gives ":uid:gid:pid", or nothing. */
-	if (peer_address[0] == 0 || (peer_address[0] == ':' && peer_address[1] != ':'))
+	/* For an ipc peer libzmq gives "localhost:uid:gid:pid", ":uid:gid:pid" or nothing; for TCP always numbers. */
+	if (peer_address[0] == 0 || !strncmp(peer_address, "localhost:", 10) ||
+	    (peer_address[0] == ':' && peer_address[1] != ':'))
 		return true;
 	return is_v4_loopback(peer_address) || is_v6_loopback(peer_address);
 }

@@ -166,10 +166,10 @@ static int parse_line(char *line, struct entry *e)
 	char *save = NULL, *key, *roles, *name;
 
 	line[strcspn(line, "\r\n")] = 0;
-	/* '#' is a Z85 character: it starts a comment only where a word would start. */
+	/* '#' is a Z85 character as well: a first word of 40 of them is a key, and a key behind a '#' is 41 long. */
 	key = strtok_r(line, " \t", &save);
-	if (!key || key[0] == '#')
-		return strlen(key ? key : "") == 40 && gr_key_is_valid(key) && save && *save && *save != '#' ? GR_EINVAL : 0;
+	if (!key || (key[0] == '#' && !gr_key_is_valid(key)))
+		return 0;
 	roles = strtok_r(NULL, " \t", &save);
 	name = strtok_r(NULL, " \t", &save);
 	if (!gr_key_is_valid(key) || !roles)
@@ -187,7 +187,6 @@ static int parse_line(char *line, struct entry *e)
 /* A damaged line authorises nobody, and is said; the good ones still count. */
 static void parse_list(struct gr_allow *a, char *text)
 {
-	char *save = NULL;
 	int n_line = 0;
 
 	a->n = 0;
@@ -207,7 +206,6 @@ static void parse_list(struct gr_allow *a, char *text)
 		GR_GROW(a->entries, a->cap, a->n + 1);
 		a->entries[a->n++] = e;
 	}
-	(void)save;
 }
 
 static bool is_same_file(const struct stat *a, const struct stat *b)

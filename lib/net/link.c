@@ -1,9 +1,12 @@
-/* link.c - a client's or worker's end; see link.h
+/* link.c - see link.h
  *
- * One socket an attempt: libzmq would reconnect by itself, but it keeps what was queued, and a half-done conversation with
- * a coordinator that has since restarted is worse than a new one. The socket's monitor says when the connection stands
- * (then HELLO goes out), when it breaks, and why a handshake failed, which is the only place where "key not authorised"
- * can be seen from this side.
+ * A link is in one state: WAIT for its next attempt, CONNECT until libzmq has a connection (and with it room to send),
+ * GREET from HELLO to WELCOME or REJECT, UP, CLOSED. Every attempt has a DEALER of its own with libzmq's own reconnect
+ * switched off: a fresh socket means that nothing of the old conversation is left in a queue, that the name is resolved
+ * again, and that the server sees a new peer. A socket monitor tells why a connection was refused or lost.
+ *
+ * Silence is judged by a tick. A tick that comes far too late means that this process was stopped, not that the peer
+ * was: the judgement starts anew, and what is queued is always read first.
  */
 #include "lib/net/link.h"
 
@@ -16,398 +19,484 @@
 #include "lib/base/alloc.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
-#include "lib/net/net_int.h"
+#include "lib/net/endpoint.h"
+#include "lib/net/sock.h"
 
-#define BATCH 256
-#define FIRST_BACKOFF_MS 100
-#define MAX_BACKOFF_MS 5000
-#define WELCOME_WITHIN_MS 5000
-#define TICK_CONNECTING_MS 500
+#define BACKOFF_MIN_MS 100u
+#define BACKOFF_MAX_MS 5000u
+#define ATTEMPT_MS 5000u           /* to connect, and again to be welcomed */
+#define HEARTBEAT_MS 1000u         /* until the WELCOME says otherwise */
+#define DEAD_MS 5000u
+#define STABLE_MS 2000u            /* up so long: the next failure is a first failure */
+#define BYE_LINGER_MS 300
+#define MAX_MSGS 256               /* a wake-up */
+#define MAX_BYTES (16u << 20)
 
-enum state { WAITING, CONNECTING, GREETED, UP };
+enum state { WAIT, CONNECT, GREET, UP, CLOSED };
 
 struct gr_link {
 	struct gr_loop *loop;
-	char *endpoint;
+	char *endpoint, *server_key;
+	bool is_name, is_v6;
 	struct gr_keypair keys;
-	char server_key[41];
-	bool has_curve;
-	struct gr_link_ops ops;
+	const struct gr_link_ops *ops;
 	void *ctx;
-
 	enum state state;
 	struct gr_sock *sock, *monitor;
-	struct gr_timer *timer;      /* WAITING: the next attempt; else the heartbeat */
-	uint32_t backoff_ms, heartbeat_ms, dead_ms;
-	uint32_t n_made;             /* sockets made: names the monitors */
-	uint64_t since_ns, seen_ns, ticked_ns, rtt_ns, ping_seq;
-	int last_code;               /* of the last report, so that a long outage is said once */
-	bool is_closing;
+	struct gr_gate *gate;
+	uv_timer_t timer;
+	uint32_t n_failed, heartbeat_ms, dead_ms;
+	uint64_t attempt_ns, last_tick_ns, last_rx_ns;
+	uint64_t ping_seq, ping_ns, rtt_ns;
 };
 
-static void start(void *arg);
-static void tick(void *arg);
+static void on_timer(uv_timer_t *h);
 
-static uint64_t now(struct gr_link *l) { return gr_loop_now_ns(l->loop); }
-bool gr_link_is_up(const struct gr_link *l) { return l->state == UP; }
-uint64_t gr_link_rtt_ns(const struct gr_link *l) { return l->rtt_ns; }
+static uint64_t now_ns(struct gr_link *l) { return gr_loop_now_ns(l->loop); }
 
-static void close_sockets(struct gr_link *l)
+static void set_timer(struct gr_link *l, uint64_t first_ms, uint64_t repeat_ms)
+{
+	uv_update_time(gr_loop_uv(l->loop));
+	uv_timer_start(&l->timer, on_timer, first_ms, repeat_ms);
+}
+
+static void drop_sockets(struct gr_link *l, int linger_ms)
 {
 	if (l->sock)
 		zmq_socket_monitor(gr_sock_zmq(l->sock), NULL, 0);
-	gr_sock_close(&l->monitor);
-	gr_sock_close(&l->sock);
+	gr_sock_close(&l->sock, linger_ms);
+	gr_sock_close(&l->monitor, 0);
+	gr_gate_unref(&l->gate);
 }
 
-/* The attempt or connection is over; the next begins after a while. @slow: no hope in hurrying (refused). */
-static void fail(struct gr_link *l, int code, const char *why, bool slow)
+/* The one way out of CONNECT, GREET and UP but close. The callback may close the link. */
+static void fail(struct gr_link *l, int code, const char *why)
 {
-	bool was_up = l->state == UP;
+	uint64_t up_ms = (now_ns(l) - l->attempt_ns) / GR_NS_PER_MS;
+	bool was_stable = l->state == UP && up_ms >= STABLE_MS;
 	uint32_t wait_ms;
-	char text[512];
 
-	if (l->state == WAITING || l->is_closing)
+	drop_sockets(l, 0);
+	l->state = WAIT;
+	l->n_failed = was_stable ? 1 : l->n_failed + 1;
+	wait_ms = l->n_failed > 6 ? BACKOFF_MAX_MS : BACKOFF_MIN_MS << (l->n_failed - 1);
+	if (wait_ms > BACKOFF_MAX_MS || code == GR_EAUTH || code == GR_EVERSION || code == GR_EROLE)
+		wait_ms = BACKOFF_MAX_MS;
+	wait_ms = wait_ms / 2 + gr_rng_below(gr_loop_rng(l->loop), wait_ms / 2 + 1);
+	set_timer(l, wait_ms, 0);
+	l->ops->on_down(l->ctx, code, why);
+}
+
+/* ---- what comes in ---- */
+
+static int code_of(const char *name)
+{
+#define X(num, err_name, text, exit, class) if (!strcmp(name, #err_name)) return GR_##err_name;
+	GR_ERR_MAP(X)
+#undef X
+	return GR_EGONE;
+}
+
+/* REJECT and BYE: {"code": "EROLE", "why": "..."} */
+static void on_farewell(struct gr_link *l, int type, struct gr_slice body)
+{
+	struct gr_err err = { 0 };
+	const char *name = NULL, *why = NULL;
+	char text[512];
+	json_t *j = NULL;
+	int code = GR_EPROTO;
+
+	if (gr_json_decode(body, &j, &err) == 0) {
+		name = json_string_value(json_object_get(j, "code"));
+		why = json_string_value(json_object_get(j, "why"));
+		code = name ? code_of(name) : GR_EGONE;
+	}
+	snprintf(text, sizeof(text), "%s: %s", type == GR_MSG_REJECT ? "refused" : "the other end said goodbye",
+		 why ? why : gr_err_text(code));
+	json_decref(j);
+	fail(l, code, text);
+}
+
+static uint32_t clamp_ms(const json_t *j, const char *key, uint32_t fallback, uint32_t min, uint32_t max)
+{
+	const json_t *v = json_object_get(j, key);
+	json_int_t n = json_is_integer(v) ? json_integer_value(v) : (json_int_t)fallback;
+
+	return n < (json_int_t)min ? min : n > (json_int_t)max ? max : (uint32_t)n;
+}
+
+static void on_welcome(struct gr_link *l, struct gr_slice body)
+{
+	struct gr_err err = { 0 };
+	json_t *j;
+	int rc = gr_json_decode(body, &j, &err);
+
+	if (rc < 0) {
+		fail(l, rc, err.text);
 		return;
-	snprintf(text, sizeof(text), "%s", why);
-	l->state = WAITING;
-	close_sockets(l);
-	gr_timer_stop(&l->timer);
-	if (was_up || !l->backoff_ms)
-		l->backoff_ms = FIRST_BACKOFF_MS;
-	/* jitter: a fleet that lost its coordinator must not come back in step */
-	wait_ms = slow ? MAX_BACKOFF_MS : l->backoff_ms / 2 + gr_rng_below(gr_loop_rng(l->loop), l->backoff_ms / 2 + 1);
-	l->backoff_ms = l->backoff_ms * 2 < MAX_BACKOFF_MS ? l->backoff_ms * 2 : MAX_BACKOFF_MS;
-	l->timer = gr_timer_start(l->loop, wait_ms, 0, start, l);
-	if (was_up || slow || code != l->last_code) {
-		l->last_code = code;
-		l->ops.on_down(l->ctx, code, text);
+	}
+	l->heartbeat_ms = clamp_ms(j, "heartbeat_ms", HEARTBEAT_MS, 20, 60000);
+	l->dead_ms = clamp_ms(j, "dead_ms", DEAD_MS, 2 * l->heartbeat_ms, 600000);
+	l->state = UP;
+	l->last_tick_ns = l->last_rx_ns = l->attempt_ns = now_ns(l);
+	l->ping_ns = 0;
+	/* The first PING goes at once: the round trip is wanted early. */
+	set_timer(l, 1, l->heartbeat_ms);
+	l->ops->on_up(l->ctx, j);
+	json_decref(j);
+}
+
+static void on_ping(struct gr_link *l, int type, struct gr_slice body)
+{
+	struct gr_buf frame = { 0 };
+	struct gr_ping m;
+	uint64_t ns;
+	int rc = gr_ping_decode(body, &m);
+
+	if (rc < 0) {
+		fail(l, rc, "malformed heartbeat");
+		return;
+	}
+	if (type == GR_MSG_PING) {
+		gr_ping_encode(&frame, GR_MSG_PONG, &m);
+		gr_sock_send(l->sock, gr_slice(NULL, 0), NULL, &frame);   /* no room: the next one will do */
+		gr_buf_fini(&frame);
+	} else if (l->ping_ns && m.seq == l->ping_seq && m.t_ns == l->ping_ns) {
+		ns = now_ns(l) - l->ping_ns;
+		l->rtt_ns = l->rtt_ns ? l->rtt_ns - l->rtt_ns / 8 + ns / 8 : ns;
+		l->ping_ns = 0;
 	}
 }
 
-static void say_hello(struct gr_link *l)
+static void on_frame(struct gr_link *l, struct gr_slice frame)
 {
-	struct gr_buf b = { 0 };
-	json_t *hello;
+	struct gr_slice body = { NULL, 0 };
+	char text[160];
+	int type = gr_frame_open(frame, &body), rc;
 
-	hello = l->ops.make_hello(l->ctx);
-	gr_json_encode(&b, GR_MSG_HELLO, hello);
-	json_decref(hello);
-	if (gr_sock_send(gr_sock_zmq(l->sock), &b) == 0)
-		l->state = GREETED;
+	if (type == GR_EVERSION && body.p && frame.p[3] == GR_MSG_REJECT) {
+		on_farewell(l, GR_MSG_REJECT, body);
+		return;
+	}
+	if (type < 0) {
+		fail(l, type, gr_err_text(type));
+		return;
+	}
+	l->last_rx_ns = now_ns(l);
+	if (type == GR_MSG_REJECT || type == GR_MSG_BYE) {
+		on_farewell(l, type, body);
+	} else if (l->state == GREET && type == GR_MSG_WELCOME) {
+		on_welcome(l, body);
+	} else if (l->state != UP || type == GR_MSG_WELCOME || !gr_msg_may_send(type, 'S')) {
+		snprintf(text, sizeof(text), "%s is not what the coordinator may send now", gr_msg_name(type));
+		fail(l, GR_EPROTO, text);
+	} else if (type == GR_MSG_PING || type == GR_MSG_PONG) {
+		on_ping(l, type, body);
+	} else {
+		rc = l->ops->on_msg(l->ctx, type, body);
+		if (rc < 0 && gr_err_class(rc) == GR_CLASS_PEER && l->state == UP) {
+			snprintf(text, sizeof(text), "%s: %s", gr_msg_name(type), gr_err_text(rc));
+			fail(l, rc, text);
+		}
+	}
 }
 
-/* ---- the monitor ---- */
-static void monitor_event(struct gr_link *l, int event, int value)
+static void receive(struct gr_link *l)
 {
-	char text[400];
+	struct gr_sock *sock = l->sock;
+	size_t n_bytes = 0;
+
+	/* A callback may end this connection, and begin another only after the next turn of the loop. */
+	for (int i = 0; i < MAX_MSGS && n_bytes < MAX_BYTES && l->sock == sock && sock; i++) {
+		zmq_msg_t msg;
+
+		zmq_msg_init(&msg);
+		if (zmq_msg_recv(&msg, gr_sock_zmq(sock), ZMQ_DONTWAIT) < 0) {
+			zmq_msg_close(&msg);
+			return;
+		}
+		n_bytes += zmq_msg_size(&msg);
+		if (zmq_msg_more(&msg))
+			fail(l, GR_EPROTO, "a message of several parts");
+		else
+			on_frame(l, gr_slice(zmq_msg_data(&msg), zmq_msg_size(&msg)));
+		zmq_msg_close(&msg);
+	}
+}
+
+/* ---- connecting ---- */
+
+static void say_hello(struct gr_link *l)
+{
+	struct gr_buf frame = { 0 };
+	json_t *hello = l->ops->make_hello(l->ctx);
+	int rc;
+
+	gr_json_encode(&frame, GR_MSG_HELLO, hello);
+	json_decref(hello);
+	rc = gr_sock_send(l->sock, gr_slice(NULL, 0), NULL, &frame);
+	gr_buf_fini(&frame);
+	if (rc == GR_EBUSY)
+		return;
+	if (rc < 0) {
+		fail(l, rc, "HELLO could not be sent");
+		return;
+	}
+	gr_sock_want_out(l->sock, false);
+	l->state = GREET;
+	set_timer(l, ATTEMPT_MS, 0);
+}
+
+static void on_sock(void *ctx)
+{
+	struct gr_link *l = ctx;
+
+	if (l->state == CONNECT)
+		say_hello(l);
+	receive(l);
+}
+
+static void on_connection_lost(struct gr_link *l, unsigned event, uint32_t value)
+{
+	const char *why = l->state == CONNECT ? "cannot connect" : "connection closed by the other end";
+	char text[200];
+	int code = GR_EUNREACH;
 
 	switch (event) {
-	case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
-		if (l->state == CONNECTING)
-			say_hello(l);
-		break;
 	case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
-		snprintf(text, sizeof(text), "%s: key not authorised (%d): have an administrator run `griddle keys allow %s ROLE NAME` there",
-			 l->endpoint, value, l->keys.public_key);
-		fail(l, GR_EAUTH, text, true);
+		code = GR_EAUTH;
+		why = "key not authorised";
+		break;
+	case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
+		if (value == ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH) {
+			code = GR_EAUTH;
+			why = l->server_key ? "encryption asked for, and the other end has no keys" :
+					      "the other end asks for encryption: keys and its public key are needed";
+		} else if (value == ZMQ_PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC) {
+			code = GR_EAUTH;
+			why = "the other end does not hold the server key that was given";
+		} else {
+			why = "the other end does not speak ZeroMQ as griddle does";
+		}
 		break;
 	case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
-	case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
-		snprintf(text, sizeof(text), "%s: the handshake failed: %s", l->endpoint,
-			 l->has_curve ? "is --server-key the coordinator's public key, and does it use keys?"
-				      : "does the coordinator want keys (--keys, --server-key)?");
-		fail(l, GR_EAUTH, text, true);
-		break;
-	case ZMQ_EVENT_DISCONNECTED:
-		snprintf(text, sizeof(text), "%s: connection closed", l->endpoint);
-		fail(l, GR_EUNREACH, text, false);
+		why = l->server_key ? "connection closed in the handshake (is the server key right?)" :
+				      "connection closed in the handshake";
 		break;
 	default:
 		break;
 	}
+	snprintf(text, sizeof(text), "%s: %.120s", why, l->endpoint);
+	fail(l, code, text);
 }
 
 static void on_monitor(void *ctx)
 {
 	struct gr_link *l = ctx;
+	struct gr_sock *monitor = l->monitor;
 
-	while (l->monitor) {
-		zmq_msg_t what, where;
-		uint16_t event = 0;
-		int32_t value = 0;
+	while (l->monitor == monitor && monitor) {
+		void *zmq = gr_sock_zmq(monitor);
+		uint8_t head[6], address[512];
+		uint16_t event;
+		uint32_t value;
 
-		zmq_msg_init(&what);
-		zmq_msg_init(&where);
-		if (zmq_msg_recv(&what, gr_sock_zmq(l->monitor), ZMQ_DONTWAIT) < 0) {
-			zmq_msg_close(&what);
-			break;
-		}
-		if (zmq_msg_more(&what))
-			zmq_msg_recv(&where, gr_sock_zmq(l->monitor), 0);
-		if (zmq_msg_size(&what) >= 6) {
-			memcpy(&event, zmq_msg_data(&what), 2);
-			memcpy(&value, (char *)zmq_msg_data(&what) + 2, 4);
-		}
-		zmq_msg_close(&what);
-		zmq_msg_close(&where);
-		monitor_event(l, event, value);
+		if (zmq_recv(zmq, head, sizeof(head), ZMQ_DONTWAIT) != sizeof(head))
+			return;
+		if (zmq_recv(zmq, address, sizeof(address), ZMQ_DONTWAIT) < 0)
+			return;
+		memcpy(&event, head, 2);
+		memcpy(&value, head + 2, 4);
+		if (event == ZMQ_EVENT_CONNECTED || event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED || event == ZMQ_EVENT_CONNECT_DELAYED)
+			continue;
+		/* What arrived before the connection went may say why. */
+		receive(l);
+		if (l->monitor == monitor)
+			on_connection_lost(l, event, value);
 	}
 }
 
-/* ---- messages ---- */
-static uint32_t ms_of(const json_t *j, const char *key, uint32_t def)
+static void *open_monitor(struct gr_link *l, void *zmq)
 {
-	json_int_t v = json_integer_value(json_object_get(j, key));
+	void *pair = zmq_socket(gr_loop__zmq(l->loop), ZMQ_PAIR);
+	char name[64];
 
-	return v >= 10 && v <= 3600000 ? (uint32_t)v : def;
+	snprintf(name, sizeof(name), "inproc://griddle.monitor.%llu", (unsigned long long)gr_loop__serial(l->loop));
+	if (!pair || zmq_socket_monitor(zmq, name, ZMQ_EVENT_ALL) < 0 || zmq_connect(pair, name) < 0)
+		abort();
+	gr_sock_set_int(pair, ZMQ_LINGER, 0);
+	return pair;
 }
 
-static void take_welcome(struct gr_link *l, struct gr_slice body)
+static void connect_now(struct gr_link *l)
 {
-	struct gr_err err;
-	json_t *j;
+	void *zmq = zmq_socket(gr_loop__zmq(l->loop), ZMQ_DEALER);
+	int rc;
 
-	if (gr_json_decode(body, &j, &err) < 0) {
-		fail(l, GR_EPROTO, err.text, true);
+	if (!zmq) {   /* out of descriptors: later */
+		fail(l, GR_EUNREACH, zmq_strerror(errno));
 		return;
 	}
-	l->state = UP;
-	l->last_code = 0;
-	l->backoff_ms = FIRST_BACKOFF_MS;
-	l->heartbeat_ms = ms_of(j, "heartbeat_ms", 1000);
-	l->dead_ms = ms_of(j, "dead_ms", 5000);
-	gr_timer_stop(&l->timer);
-	l->ticked_ns = now(l);
-	l->timer = gr_timer_start(l->loop, l->heartbeat_ms, l->heartbeat_ms, tick, l);
-	l->ops.on_up(l->ctx, j);
-	json_decref(j);
-}
-
-/* REJECT and BYE: {"code": name, "text": ...} */
-static void take_end(struct gr_link *l, int type, struct gr_slice body)
-{
-	char text[400];
-	const char *name;
-	int code = GR_EUNREACH;
-	json_t *j;
-
-	if (gr_json_decode(body, &j, NULL) < 0) {
-		fail(l, GR_EPROTO, "the coordinator sent a malformed message", true);
-		return;
+	gr_sock_set_limits(zmq);
+	gr_sock_set_int(zmq, ZMQ_IMMEDIATE, 1);
+	gr_sock_set_int(zmq, ZMQ_RECONNECT_IVL, -1);
+	gr_sock_set_int(zmq, ZMQ_CONNECT_TIMEOUT, ATTEMPT_MS);
+	/* A name may have addresses of both kinds, and not both need answer: take turns. */
+	gr_sock_set_int(zmq, ZMQ_IPV6, l->is_v6 || (l->is_name && l->n_failed % 2 == 1));
+	if (l->server_key) {
+		gr_sock_set_str(zmq, ZMQ_CURVE_SERVERKEY, l->server_key);
+		gr_sock_set_str(zmq, ZMQ_CURVE_PUBLICKEY, l->keys.public_key);
+		gr_sock_set_str(zmq, ZMQ_CURVE_SECRETKEY, l->keys.secret_key);
 	}
-	name = json_string_value(json_object_get(j, "code"));
-	for (int c = -1; name && c > -64; c--)
-		if (!strcmp(gr_err_name(c), name))
-			code = c;
-	snprintf(text, sizeof(text), "%s: %s: %.300s", l->endpoint, type == GR_MSG_REJECT ? "refused" : "ended by the coordinator",
-		 json_string_value(json_object_get(j, "text")) ?: "no reason given");
-	json_decref(j);
-	fail(l, code, text, type == GR_MSG_REJECT);
-}
-
-static void take_ping(struct gr_link *l, int type, struct gr_slice body)
-{
-	struct gr_ping m;
-	struct gr_buf b = { 0 };
-	uint64_t t = now(l);
-
-	if (gr_ping_decode(body, &m) < 0) {
-		fail(l, GR_EPROTO, "the coordinator sent a malformed heartbeat", false);
-		return;
-	}
-	if (type == GR_MSG_PING) {
-		m.n_signals = 0;
-		gr_ping_encode(&b, GR_MSG_PONG, &m);
-		(void)gr_sock_send(gr_sock_zmq(l->sock), &b);
-	} else if (m.t_ns <= t) {
-		l->rtt_ns = l->rtt_ns ? l->rtt_ns - l->rtt_ns / 8 + (t - m.t_ns) / 8 : t - m.t_ns;
-	}
-}
-
-static void take_frame(struct gr_link *l, struct gr_slice frame)
-{
-	struct gr_slice body;
-	char text[160];
-	int type = gr_frame_open(frame, &body), rc;
-
-	l->seen_ns = now(l);
-	if (type < 0 || !gr_msg_may_send(type, 'S')) {
-		snprintf(text, sizeof(text), "the coordinator sent %s", type < 0 ? gr_err_text(type) : "what only others may");
-		fail(l, type == GR_EVERSION ? GR_EVERSION : GR_EPROTO, text, true);
-	} else if (type == GR_MSG_REJECT || type == GR_MSG_BYE) {
-		take_end(l, type, body);
-	} else if (type == GR_MSG_WELCOME && l->state != UP) {
-		take_welcome(l, body);
-	} else if (l->state == UP && (type == GR_MSG_PING || type == GR_MSG_PONG)) {
-		take_ping(l, type, body);
-	} else if (l->state == UP && type != GR_MSG_WELCOME) {
-		rc = l->ops.on_msg(l->ctx, type, body);
-		if (rc < 0 && gr_err_class(rc) == GR_CLASS_PEER) {
-			snprintf(text, sizeof(text), "%s: %s from the coordinator", gr_err_text(rc), gr_msg_name(type));
-			fail(l, rc, text, false);
-		}
-	}
-}
-
-static bool receive(struct gr_link *l)
-{
-	zmq_msg_t m;
-
-	if (!l->sock)
-		return false;
-	zmq_msg_init(&m);
-	if (zmq_msg_recv(&m, gr_sock_zmq(l->sock), ZMQ_DONTWAIT) < 0) {
-		zmq_msg_close(&m);
-		return false;
-	}
-	take_frame(l, gr_slice(zmq_msg_data(&m), zmq_msg_size(&m)));
-	zmq_msg_close(&m);
-	return true;
-}
-
-static void on_msgs(void *ctx)
-{
-	struct gr_link *l = ctx;
-
-	for (int i = 0; i < BATCH && receive(l); i++)
-		;
+	l->state = CONNECT;
+	l->attempt_ns = now_ns(l);
+	l->gate = gr_gate_new();
+	l->monitor = gr_sock_new(l->loop, open_monitor(l, zmq), on_monitor, l);
+	l->sock = gr_sock_new(l->loop, zmq, on_sock, l);
+	gr_sock_want_out(l->sock, true);
+	set_timer(l, ATTEMPT_MS, 0);
+	rc = zmq_connect(zmq, l->endpoint);
+	if (rc < 0)
+		fail(l, GR_EUNREACH, zmq_strerror(errno));
 }
 
 /* ---- time ---- */
-static void tick(void *arg)
+
+static void send_ping(struct gr_link *l, uint64_t now)
 {
-	struct gr_link *l = arg;
-	struct gr_ping m = { 0 };
-	struct gr_buf b = { 0 };
-	uint64_t t, late_ns;
+	struct gr_ping ping = { .seq = ++l->ping_seq, .t_ns = now };
+	struct gr_buf frame = { 0 };
 
-	for (int i = 0; i < 64 * BATCH && receive(l); i++)
-		;
-	if (l->state == WAITING)
-		return;
-	t = now(l);
-	if (l->state != UP) {
-		if (t - l->since_ns > WELCOME_WITHIN_MS * GR_NS_PER_MS) {
-			char text[300];
-
-			snprintf(text, sizeof(text), "%s: no answer", l->endpoint);
-			fail(l, GR_EUNREACH, text, false);
-		} else if (l->state == CONNECTING) {
-			say_hello(l);   /* should the monitor's word have been lost */
-		}
-		return;
-	}
-	late_ns = t - l->ticked_ns;
-	l->ticked_ns = t;
-	if (late_ns > l->dead_ms * GR_NS_PER_MS / 2 + l->heartbeat_ms * GR_NS_PER_MS)
-		l->seen_ns = t;   /* we were stopped: the silence was ours */
-	if (t - l->seen_ns > l->dead_ms * GR_NS_PER_MS) {
-		fail(l, GR_ETIME, "the coordinator is silent", false);
-		return;
-	}
-	m.seq = ++l->ping_seq;
-	m.t_ns = t;
-	if (l->ops.fill_ping)
-		l->ops.fill_ping(l->ctx, &m);
-	gr_ping_encode(&b, GR_MSG_PING, &m);
-	(void)gr_sock_send(gr_sock_zmq(l->sock), &b);
+	if (l->ops->fill_ping)
+		l->ops->fill_ping(l->ctx, &ping);
+	gr_ping_encode(&frame, GR_MSG_PING, &ping);
+	if (l->sock && gr_sock_send(l->sock, gr_slice(NULL, 0), NULL, &frame) == 0)
+		l->ping_ns = now;
+	gr_buf_fini(&frame);
 }
 
-static void start(void *arg)
+static void heartbeat(struct gr_link *l)
 {
-	struct gr_link *l = arg;
-	void *ctx = gr_loop__zmq(l->loop), *z, *mon;
-	int one = 1;
-	char name[64];
+	uint64_t now = now_ns(l), late_ms = (now - l->last_tick_ns) / GR_NS_PER_MS;
+	char text[96];
 
-	gr_timer_stop(&l->timer);
-	z = zmq_socket(ctx, ZMQ_DEALER);
-	gr_sock_options(z);
-	zmq_setsockopt(z, ZMQ_IMMEDIATE, &one, sizeof(one));
-	if (l->has_curve) {
-		zmq_setsockopt(z, ZMQ_CURVE_SERVERKEY, l->server_key, 41);
-		zmq_setsockopt(z, ZMQ_CURVE_PUBLICKEY, l->keys.public_key, 41);
-		zmq_setsockopt(z, ZMQ_CURVE_SECRETKEY, l->keys.secret_key, 41);
+	l->last_tick_ns = now;
+	if (late_ms > l->heartbeat_ms + l->dead_ms / 2)
+		l->last_rx_ns = now;
+	receive(l);
+	if (l->state != UP)
+		return;
+	if (now > l->last_rx_ns + l->dead_ms * GR_NS_PER_MS && !gr_sock_has_input(l->sock)) {
+		snprintf(text, sizeof(text), "nothing heard for %llu ms",
+			 (unsigned long long)((now - l->last_rx_ns) / GR_NS_PER_MS));
+		fail(l, GR_ETIME, text);
+		return;
 	}
-	snprintf(name, sizeof(name), "inproc://griddle-link-%p-%u", (void *)l, ++l->n_made);
-	zmq_socket_monitor(z, name, ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
-			   ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_DISCONNECTED);
-	mon = zmq_socket(ctx, ZMQ_PAIR);
-	zmq_connect(mon, name);
-	l->state = CONNECTING;
-	l->since_ns = l->seen_ns = now(l);
-	l->sock = gr_sock_new(l->loop, z, on_msgs, l);
-	l->monitor = gr_sock_new(l->loop, mon, on_monitor, l);
-	l->timer = gr_timer_start(l->loop, TICK_CONNECTING_MS, TICK_CONNECTING_MS, tick, l);
-	if (zmq_connect(z, l->endpoint) < 0)
-		fail(l, GR_EUNREACH, zmq_strerror(errno), true);
+	send_ping(l, now);
 }
 
-/* ---- life ---- */
-int gr_link_new(struct gr_loop *loop, const struct gr_link_config *cfg, const struct gr_link_ops *ops, void *ctx, struct gr_link **out,
-		struct gr_err *err)
+static void on_timer(uv_timer_t *h)
 {
+	struct gr_link *l = h->data;
+	char text[200];
+
+	switch (l->state) {
+	case WAIT:
+		connect_now(l);
+		break;
+	case CONNECT:
+		snprintf(text, sizeof(text), "no connection within %u s: %.120s", ATTEMPT_MS / 1000, l->endpoint);
+		fail(l, GR_EUNREACH, text);
+		break;
+	case GREET:
+		receive(l);
+		if (l->state != GREET)
+			break;
+		snprintf(text, sizeof(text), "no WELCOME within %u s: %.120s", ATTEMPT_MS / 1000, l->endpoint);
+		fail(l, GR_ETIME, text);
+		break;
+	case UP:
+		heartbeat(l);
+		break;
+	case CLOSED:
+		break;
+	}
+}
+
+/* ---- the face ---- */
+
+int gr_link_new(struct gr_loop *loop, const struct gr_link_config *cfg, const struct gr_link_ops *ops, void *ctx,
+		struct gr_link **out, struct gr_err *err)
+{
+	struct gr_endpoint e;
 	struct gr_link *l;
-	bool has_curve = cfg->keys && cfg->server_key && *cfg->server_key;
+	int rc = gr_endpoint_parse(cfg->endpoint, false, &e, err);
 
-	if (strncmp(cfg->endpoint, "tcp://", 6) && strncmp(cfg->endpoint, "ipc://", 6))
-		return gr_err_set(err, GR_EINVAL, "\"%s\" is no endpoint: wants tcp://HOST:PORT or ipc://PATH", cfg->endpoint);
-	if (!strncmp(cfg->endpoint, "tcp://", 6) && (!strrchr(cfg->endpoint + 6, ':') || !atoi(strrchr(cfg->endpoint + 6, ':') + 1)))
-		return gr_err_set(err, GR_EINVAL, "\"%s\" lacks a port: wants tcp://HOST:PORT", cfg->endpoint);
-	if (has_curve && !gr_key_is_valid(cfg->server_key))
-		return gr_err_set(err, GR_ECONFIG, "--server-key \"%s\" is not a public key (40 characters of Z85)", cfg->server_key);
-	if (!has_curve && !gr_endpoint_is_local(cfg->endpoint))
-		return gr_err_set(err, GR_EAUTH, "%s: beyond loopback keys are needed (griddle keys new; --keys FILE --server-key KEY)",
-				  cfg->endpoint);
+	if (rc < 0)
+		return rc;
+	if (!cfg->server_key && !e.is_loopback)
+		return gr_err_set(err, GR_EAUTH, "%s: without keys only loopback and ipc are allowed; give a key file and "
+				  "the server's public key", cfg->endpoint);
+	if (cfg->server_key && !cfg->keys)
+		return gr_err_set(err, GR_EINVAL, "%s: a server key needs a key pair of one's own", cfg->endpoint);
+	if (cfg->server_key && !gr_key_is_valid(cfg->server_key))
+		return gr_err_set(err, GR_EINVAL, "not a public key (40 characters of Z85): %s", cfg->server_key);
 	GR_NEW(l);
 	l->loop = loop;
 	l->endpoint = gr_xstrdup(cfg->endpoint);
-	l->has_curve = has_curve;
-	if (has_curve) {
+	l->is_name = e.is_name;
+	l->is_v6 = e.is_v6;
+	if (cfg->server_key) {
+		l->server_key = gr_xstrdup(cfg->server_key);
 		l->keys = *cfg->keys;
-		snprintf(l->server_key, sizeof(l->server_key), "%s", cfg->server_key);
 	}
-	l->ops = *ops;
+	l->ops = ops;
 	l->ctx = ctx;
-	l->timer = gr_timer_start(loop, 0, 0, start, l);
+	uv_timer_init(gr_loop_uv(loop), &l->timer);
+	l->timer.data = l;
+	/* From the loop, so that no callback comes before the caller has its link. */
+	set_timer(l, 0, 0);
 	*out = l;
 	return 0;
 }
 
 int gr_link_send(struct gr_link *l, struct gr_buf *frame)
 {
-	int rc;
-
-	if (l->state != UP) {
-		gr_buf_fini(frame);
+	if (l->state != UP)
 		return GR_EUNREACH;
-	}
-	rc = gr_sock_send(gr_sock_zmq(l->sock), frame);
-	return rc == 0 ? 0 : rc == -EAGAIN ? GR_EBUSY : GR_EUNREACH;
+	return gr_sock_send(l->sock, gr_slice(NULL, 0), l->gate, frame);
+}
+
+bool gr_link_is_up(const struct gr_link *l) { return l->state == UP; }
+uint64_t gr_link_rtt_ns(const struct gr_link *l) { return l->rtt_ns; }
+
+static void on_closed(uv_handle_t *h)
+{
+	struct gr_link *l = h->data;
+
+	explicit_bzero(&l->keys, sizeof(l->keys));
+	free(l->endpoint);
+	free(l->server_key);
+	free(l);
 }
 
 void gr_link_close(struct gr_link **lp)
 {
 	struct gr_link *l = *lp;
-	struct gr_buf b = { 0 };
-	int linger_ms = 200;
-	json_t *j;
 
+	*lp = NULL;
 	if (!l)
 		return;
-	*lp = NULL;
-	l->is_closing = true;
 	if (l->state == UP) {
-		j = json_pack("{s:s, s:s}", "code", "EGONE", "text", "bye");
-		gr_json_encode(&b, GR_MSG_BYE, j);
+		struct gr_buf frame = { 0 };
+		json_t *j = json_pack("{s:s, s:s}", "code", "EGONE", "why", "closed");
+
+		gr_json_encode(&frame, GR_MSG_BYE, j);
 		json_decref(j);
-		(void)gr_sock_send(gr_sock_zmq(l->sock), &b);
-		zmq_setsockopt(gr_sock_zmq(l->sock), ZMQ_LINGER, &linger_ms, sizeof(linger_ms));
+		gr_sock_send(l->sock, gr_slice(NULL, 0), NULL, &frame);
+		gr_buf_fini(&frame);
 	}
-	gr_timer_stop(&l->timer);
-	close_sockets(l);
-	explicit_bzero(&l->keys, sizeof(l->keys));
-	free(l->endpoint);
-	free(l);
+	drop_sockets(l, l->state == UP ? BYE_LINGER_MS : 0);
+	l->state = CLOSED;
+	uv_close((uv_handle_t *)&l->timer, on_closed);
 }

@@ -29,7 +29,8 @@ struct gr_link_config {
 /* GR_EAUTH for plain beyond loopback; GR_EINVAL for a bad endpoint. */
 int gr_link_new(struct gr_loop *loop, const struct gr_link_config *cfg, const struct gr_link_ops *ops, void *ctx,
 		struct gr_link **out, struct gr_err *err) GR_MUST_CHECK;
-/* Takes the frame's bytes. GR_EUNREACH when not up; GR_EBUSY when the queue is full. */
+/* Takes the frame's bytes: 0, and @frame is empty. GR_EUNREACH when not up, GR_EBUSY when the queue is full: @frame is
+ * as it was. */
 int gr_link_send(struct gr_link *l, struct gr_buf *frame);
 bool gr_link_is_up(const struct gr_link *l);
 uint64_t gr_link_rtt_ns(const struct gr_link *l);

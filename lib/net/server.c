@@ -1,12 +1,14 @@
-/* server.c - the coordinator's end; see server.h
+/* server.c - see server.h
  *
- * A peer is a ROUTER routing id. It is known from its first valid HELLO on; whatever else an unknown id sends is answered
- * with one BYE ("say hello"), which makes a link that outlived our restart shake hands again. libzmq 4.3 cannot close one
- * connection of a ROUTER, so a peer that was dropped stays in the table as deaf until it has been silent for dead_ms:
- * what it goes on sending is not looked at.
+ * A peer is a ROUTER's name for a connection: five bytes, the first zero, which libzmq makes and never uses again. A
+ * name of another form was chosen by the peer and is ignored, so that nobody can step into another's shoes. Under
+ * CURVE each frame also carries the key of its connection, which must stay the peer's.
  *
- * Judging silence: the timer first takes in everything that is queued, and when it is itself late by more than half of
- * dead_ms (we were stopped, or the machine slept) it counts all silences anew, so that our own absence kills nobody.
+ * A ROUTER cannot close one connection. To drop a peer is to say BYE and to forget it; what it sends after that is a
+ * stranger's, and a stranger is heard only if it says HELLO. libzmq's own heartbeat closes connections that are dead.
+ *
+ * A name whose connection is gone shows at the next send, at the latest with the next PING: the peer is marked and
+ * reaped from the timer, because a send happens inside somebody's callback.
  */
 #include "lib/net/server.h"
 
@@ -21,41 +23,540 @@
 #include "lib/base/list.h"
 #include "lib/base/log.h"
 #include "lib/base/map.h"
-#include "lib/net/net_int.h"
+#include "lib/net/endpoint.h"
+#include "lib/net/sock.h"
+#include "lib/net/zap.h"
 
-#define MAX_ID 255
-#define BATCH 256
-
-enum state { UP, DEAF };
+#define ID_BYTES 5u
+#define MAX_MSGS 512                /* a wake-up */
+#define MAX_BYTES (32u << 20)
+#define BYE_LINGER_MS 300
+#define MAX_EARLY 64u               /* frames sent from on_hello, before the WELCOME */
+#define STRANGER_EVERY_MS 10u       /* at most one answer to frames of unknown peers */
 
 struct gr_peer {
-	struct gr_list link;
-	enum state state;
-	uint8_t id[MAX_ID];
-	size_t n_id;
+	struct gr_list node;
+	uint8_t id[ID_BYTES];
 	enum gr_role role;
-	char name[64], key_name[64];
-	uint64_t seen_ns, rtt_ns, ping_seq;
-	bool is_lost;             /* a send said so; told to the owner from the timer, never from inside a send */
+	char name[64], key_name[64], key[41];
 	void *data;
+	struct gr_gate *gate;
+	bool is_welcome, is_gone, is_unreachable;
+	uint64_t last_rx_ns, ping_seq, ping_ns, rtt_ns;
+	struct gr_buf *early;
+	uint32_t n_early;
 };
 
 struct gr_server {
 	struct gr_loop *loop;
-	struct gr_server_config cfg;
-	struct gr_server_ops ops;
+	struct gr_keypair keys;
+	bool is_curve, is_closed;
+	struct gr_allow *allow;
+	uint32_t heartbeat_ms, dead_ms, max_peers;
+	const struct gr_server_ops *ops;
 	void *ctx;
 	struct gr_sock *sock;
 	struct gr_zap *zap;
-	struct gr_timer *tick, *soon;
-	struct gr_map by_id;
+	uv_timer_t timer;
 	struct gr_list peers;
-	uint64_t ticked_ns, warned_ns;
-	uint32_t n_quiet;         /* log lines swallowed since warned_ns */
-	bool is_closing;
+	struct gr_map by_id;
+	uint64_t last_tick_ns, last_stranger_ns;
 };
 
-static uint64_t now(struct gr_server *s) { return gr_loop_now_ns(s->loop); }
+static void on_timer(uv_timer_t *h);
+static void on_sock(void *ctx);
+
+static struct gr_slice id_of(const struct gr_peer *p) { return gr_slice(p->id, ID_BYTES); }
+
+/* REJECT and BYE */
+static void send_farewell(struct gr_server *s, struct gr_slice id, enum gr_msg_type type, int code, const char *why)
+{
+	struct gr_buf frame = { 0 };
+	json_t *j = json_pack("{s:s, s:s, s:i, s:i}", "code", gr_err_name(code), "why", why,
+			      "wire_min", GR_WIRE_VERSION, "wire_max", GR_WIRE_VERSION);
+
+	if (!j)   /* a reason that is not UTF-8 */
+		j = json_pack("{s:s, s:s}", "code", gr_err_name(code), "why", gr_err_text(code));
+	gr_json_encode(&frame, type, j);
+	json_decref(j);
+	if (!s->is_closed)
+		gr_sock_send(s->sock, id, NULL, &frame);   /* a peer that cannot be reached learns it from the silence */
+	gr_buf_fini(&frame);
+}
+
+/* ---- peers ---- */
+
+static void free_peer(struct gr_peer *p)
+{
+	for (uint32_t i = 0; i < p->n_early; i++)
+		gr_buf_fini(&p->early[i]);
+	free(p->early);
+	gr_gate_unref(&p->gate);
+	free(p);
+}
+
+static void remove_peer(struct gr_server *s, struct gr_peer *p, int code, const char *why)
+{
+	p->is_gone = true;
+	gr_list_del(&p->node);
+	gr_map_del(&s->by_id, p->id, ID_BYTES);
+	s->ops->on_gone(s->ctx, p, code, why);
+	free_peer(p);
+}
+
+void gr_server_drop(struct gr_server *s, struct gr_peer *peer, int code, const char *why)
+{
+	if (peer->is_gone)
+		return;
+	send_farewell(s, id_of(peer), GR_MSG_BYE, code, why);
+	remove_peer(s, peer, code, why);
+}
+
+/* For what the peer did wrong: also a line in the log. */
+static void drop_bad(struct gr_server *s, struct gr_peer *p, int code, const char *why)
+{
+	gr_warn("net", "%s %s (%s) dropped: %s", gr_role_name(p->role), p->name, p->key_name, why);
+	gr_server_drop(s, p, code, why);
+}
+
+static int send_to(struct gr_server *s, struct gr_peer *p, struct gr_gate *gate, struct gr_buf *frame)
+{
+	int rc = gr_sock_send(s->sock, id_of(p), gate, frame);
+
+	if (rc != GR_EUNREACH)
+		return rc;
+	if (!p->is_unreachable) {
+		p->is_unreachable = true;
+		uv_timer_start(&s->timer, on_timer, 0, s->heartbeat_ms);
+	}
+	return GR_EGONE;
+}
+
+int gr_server_send(struct gr_server *s, struct gr_peer *peer, struct gr_buf *frame)
+{
+	if (peer->is_gone || peer->is_unreachable || s->is_closed)
+		return GR_EGONE;
+	if (peer->is_welcome)
+		return send_to(s, peer, peer->gate, frame);
+	if (peer->n_early == MAX_EARLY)
+		return GR_EBUSY;
+	peer->early = gr_xrealloc(peer->early, (peer->n_early + 1) * sizeof(*peer->early));
+	peer->early[peer->n_early++] = *frame;
+	*frame = (struct gr_buf){ 0 };
+	return 0;
+}
+
+/* ---- HELLO ---- */
+
+/* What the connection itself proves. Return: the role mask, or 0. */
+static int roles_of(struct gr_server *s, const char *key, char name[64])
+{
+	if (s->is_curve)
+		return gr_allow_find(s->allow, key, name);
+	strcpy(name, "loopback");
+	return GR_ROLE_CLIENT | GR_ROLE_WORKER | GR_ROLE_ADMIN;
+}
+
+static int check_hello(struct gr_server *s, const struct gr_hello *h, const char *key, char key_name[64], struct gr_err *err)
+{
+	int roles;
+
+	if (h->version_min > GR_WIRE_VERSION || h->version_max < GR_WIRE_VERSION)
+		return gr_err_set(err, GR_EVERSION, "this coordinator (griddle %s) speaks protocol %d; %s (griddle %s) speaks %u to %u",
+				  GR_VERSION, GR_WIRE_VERSION, h->name, h->version, h->version_min, h->version_max);
+	roles = roles_of(s, key, key_name);
+	if (roles <= 0)
+		return gr_err_set(err, GR_EAUTH, "key not authorised");
+	if (!(roles & (int)h->role))
+		return gr_err_set(err, GR_EROLE, "key \"%s\" is not allowed as %s", key_name, gr_role_name(h->role));
+	if (s->by_id.n >= s->max_peers)
+		return gr_err_set(err, GR_EBUSY, "%u peers are connected already", s->max_peers);
+	return 0;
+}
+
+static void welcome(struct gr_server *s, struct gr_peer *p, json_t *body)
+{
+	struct gr_buf frame = { 0 };
+	int rc;
+
+	gr_json_encode(&frame, GR_MSG_WELCOME, body);
+	rc = send_to(s, p, NULL, &frame);
+	gr_buf_fini(&frame);
+	p->is_welcome = true;
+	for (uint32_t i = 0; rc == 0 && i < p->n_early; i++)
+		rc = send_to(s, p, p->gate, &p->early[i]);
+	for (uint32_t i = 0; i < p->n_early; i++)
+		gr_buf_fini(&p->early[i]);
+	p->n_early = 0;
+	if (rc < 0 && !p->is_gone)
+		gr_server_drop(s, p, GR_EGONE, "connection closed");
+}
+
+static int admit(struct gr_server *s, struct gr_peer *p, const struct gr_hello *h, json_t *body, struct gr_err *err)
+{
+	int rc;
+
+	json_object_set_new(body, "version", json_string(GR_VERSION));
+	json_object_set_new(body, "wire", json_integer(GR_WIRE_VERSION));
+	json_object_set_new(body, "heartbeat_ms", json_integer(s->heartbeat_ms));
+	json_object_set_new(body, "dead_ms", json_integer(s->dead_ms));
+	rc = s->ops->on_hello(s->ctx, p, h, body, err);
+	if (rc < 0 && err->text[0] == 0)
+		gr_err_set(err, rc, "%s", gr_err_text(rc));
+	return rc;
+}
+
+static void on_hello(struct gr_server *s, struct gr_slice id, const char *key, struct gr_slice body)
+{
+	struct gr_err err = { 0 };
+	struct gr_hello h;
+	struct gr_peer *p;
+	json_t *reply;
+	int rc;
+
+	rc = gr_hello_decode(body, &h, &err);
+	if (rc < 0) {
+		gr_warn("net", "refused: %s", err.text);
+		send_farewell(s, id, GR_MSG_REJECT, rc, err.text);
+		return;
+	}
+	GR_NEW(p);
+	gr_list_init(&p->node);
+	rc = check_hello(s, &h, key, p->key_name, &err);
+	if (rc < 0)
+		goto refuse;
+	memcpy(p->id, id.p, ID_BYTES);
+	p->role = h.role;
+	memcpy(p->name, h.name, sizeof(p->name));
+	snprintf(p->key, sizeof(p->key), "%s", key);
+	p->gate = gr_gate_new();
+	p->last_rx_ns = gr_loop_now_ns(s->loop);
+	reply = json_object();
+	rc = admit(s, p, &h, reply, &err);
+	if (rc < 0) {
+		json_decref(reply);
+		goto refuse;
+	}
+	if (s->is_closed) {
+		json_decref(reply);
+		free_peer(p);
+		gr_hello_fini(&h);
+		return;
+	}
+	gr_list_push(&s->peers, &p->node);
+	gr_map_put(&s->by_id, p->id, ID_BYTES, p);
+	welcome(s, p, reply);
+	json_decref(reply);
+	gr_hello_fini(&h);
+	return;
+refuse:
+	gr_warn("net", "%s %s refused: %s", gr_role_name(h.role), h.name, err.text);
+	send_farewell(s, id, GR_MSG_REJECT, rc, err.text);
+	free_peer(p);
+	gr_hello_fini(&h);
+}
+
+/* Not a peer, or not any more: only HELLO is heard. Others are told that they are not known, but not often. */
+static void on_stranger(struct gr_server *s, struct gr_slice id, const char *key, struct gr_slice frame)
+{
+	struct gr_slice body = { NULL, 0 };
+	uint64_t now = gr_loop_now_ns(s->loop);
+	int type = gr_frame_open(frame, &body);
+
+	if (type == GR_MSG_HELLO) {
+		on_hello(s, id, key, body);
+		return;
+	}
+	if (type == GR_MSG_BYE || now < s->last_stranger_ns + STRANGER_EVERY_MS * GR_NS_PER_MS)
+		return;
+	s->last_stranger_ns = now;
+	if (type == GR_EVERSION)
+		send_farewell(s, id, GR_MSG_REJECT, GR_EVERSION, "this coordinator (griddle " GR_VERSION ") speaks another protocol");
+	else if (type < 0)
+		send_farewell(s, id, GR_MSG_BYE, type, gr_err_text(type));
+	else
+		send_farewell(s, id, GR_MSG_BYE, GR_EGONE, "not known here (any more): say HELLO first");
+}
+
+/* ---- frames of peers ---- */
+
+/* Return: true when there is something in it for on_msg. */
+static bool on_ping(struct gr_server *s, struct gr_peer *p, int type, struct gr_slice body)
+{
+	struct gr_buf frame = { 0 };
+	struct gr_ping m;
+	uint64_t ns;
+	int rc = gr_ping_decode(body, &m);
+
+	if (rc < 0) {
+		drop_bad(s, p, rc, "malformed heartbeat");
+		return false;
+	}
+	if (type == GR_MSG_PONG) {
+		if (p->ping_ns && m.seq == p->ping_seq && m.t_ns == p->ping_ns) {
+			ns = gr_loop_now_ns(s->loop) - p->ping_ns;
+			p->rtt_ns = p->rtt_ns ? p->rtt_ns - p->rtt_ns / 8 + ns / 8 : ns;
+			p->ping_ns = 0;
+		}
+		return false;
+	}
+	gr_ping_encode(&frame, GR_MSG_PONG, &m);
+	send_to(s, p, NULL, &frame);   /* no room: the next one will do */
+	gr_buf_fini(&frame);
+	return m.n_signals > 0;
+}
+
+static void on_frame(struct gr_server *s, struct gr_peer *p, struct gr_slice frame)
+{
+	struct gr_slice body = { NULL, 0 };
+	uint8_t id[ID_BYTES];
+	char text[160];
+	int type = gr_frame_open(frame, &body), rc;
+
+	p->last_rx_ns = gr_loop_now_ns(s->loop);
+	if (type < 0) {
+		drop_bad(s, p, type, gr_err_text(type));
+		return;
+	}
+	if (type == GR_MSG_HELLO || !gr_msg_may_send(type, p->role == GR_ROLE_WORKER ? 'W' : 'C')) {
+		snprintf(text, sizeof(text), "a %s may not send %s%s", gr_role_name(p->role), gr_msg_name(type),
+			 type == GR_MSG_HELLO ? " twice" : "");
+		drop_bad(s, p, type == GR_MSG_HELLO ? GR_EPROTO : GR_EROLE, text);
+		return;
+	}
+	if ((type == GR_MSG_PING || type == GR_MSG_PONG) && !on_ping(s, p, type, body))
+		return;
+	if (type == GR_MSG_BYE) {
+		remove_peer(s, p, GR_EGONE, "said goodbye");
+		return;
+	}
+	memcpy(id, p->id, ID_BYTES);
+	rc = s->ops->on_msg(s->ctx, p, type, body);
+	/* The callback may have dropped the peer, or closed the server. */
+	if (rc >= 0 || gr_err_class(rc) != GR_CLASS_PEER || s->is_closed || gr_map_get(&s->by_id, id, ID_BYTES) != p)
+		return;
+	snprintf(text, sizeof(text), "%s: %s", gr_msg_name(type), gr_err_text(rc));
+	drop_bad(s, p, rc, text);
+}
+
+/* A message whose sender is proven, or not: then it is nobody's. */
+static void on_message(struct gr_server *s, struct gr_slice id, zmq_msg_t *msg)
+{
+	struct gr_slice frame = gr_slice(zmq_msg_data(msg), zmq_msg_size(msg));
+	const char *key = zmq_msg_gets(msg, "User-Id"), *address = zmq_msg_gets(msg, "Peer-Address");
+	struct gr_peer *p;
+
+	if (id.n != ID_BYTES || id.p[0] != 0)
+		return;
+	if (s->is_curve ? !key || !gr_key_is_valid(key) : !gr_address_is_loopback(address ? address : ""))
+		return;
+	p = gr_map_get(&s->by_id, id.p, ID_BYTES);
+	if (!p)
+		on_stranger(s, id, s->is_curve ? key : "", frame);
+	else if (s->is_curve && strcmp(p->key, key))
+		drop_bad(s, p, GR_EAUTH, "its key changed");
+	else
+		on_frame(s, p, frame);
+}
+
+/* A message is [name][frame]. Return: its size, or < 0 when there is none. */
+static int64_t receive_one(struct gr_server *s)
+{
+	void *zmq = gr_sock_zmq(s->sock);
+	zmq_msg_t id, msg;
+	int64_t n = -1;
+	bool is_long = false;
+
+	zmq_msg_init(&id);
+	zmq_msg_init(&msg);
+	if (zmq_msg_recv(&id, zmq, ZMQ_DONTWAIT) < 0 || zmq_msg_recv(&msg, zmq, ZMQ_DONTWAIT) < 0)
+		goto out;
+	n = (int64_t)zmq_msg_size(&msg);
+	while (zmq_msg_more(&msg)) {
+		is_long = true;
+		if (zmq_msg_recv(&msg, zmq, ZMQ_DONTWAIT) < 0)
+			goto out;
+	}
+	if (!is_long) {
+		on_message(s, gr_slice(zmq_msg_data(&id), zmq_msg_size(&id)), &msg);
+	} else {
+		struct gr_peer *p = gr_map_get(&s->by_id, zmq_msg_data(&id), zmq_msg_size(&id));
+
+		if (p)
+			drop_bad(s, p, GR_EPROTO, "a message of several parts");
+	}
+out:
+	zmq_msg_close(&id);
+	zmq_msg_close(&msg);
+	return n;
+}
+
+static void receive(struct gr_server *s)
+{
+	int64_t n_bytes = 0;
+
+	for (int i = 0; i < MAX_MSGS && n_bytes < MAX_BYTES && !s->is_closed; i++) {
+		int64_t n = receive_one(s);
+
+		if (n < 0)
+			return;
+		n_bytes += n;
+	}
+}
+
+static void on_sock(void *ctx) { receive(ctx); }
+
+/* ---- time ---- */
+
+static bool is_over(const struct gr_server *s, const struct gr_peer *p, uint64_t now)
+{
+	return p->is_unreachable || now > p->last_rx_ns + s->dead_ms * GR_NS_PER_MS;
+}
+
+static void reap(struct gr_server *s, uint64_t now)
+{
+	char text[96];
+	bool again = true;
+
+	/* on_gone may drop others: after each one the list is looked at anew. */
+	while (again && !s->is_closed) {
+		again = false;
+		GR_LIST_EACH(p, &s->peers, struct gr_peer, node) {
+			if (!is_over(s, p, now))
+				continue;
+			snprintf(text, sizeof(text), "nothing heard for %llu ms",
+				 (unsigned long long)((now - p->last_rx_ns) / GR_NS_PER_MS));
+			if (p->is_unreachable)
+				remove_peer(s, p, GR_EGONE, "connection closed");
+			else
+				gr_server_drop(s, p, GR_ETIME, text);
+			again = true;
+			break;
+		}
+	}
+}
+
+static void on_timer(uv_timer_t *h)
+{
+	struct gr_server *s = h->data;
+	uint64_t now = gr_loop_now_ns(s->loop);
+	bool was_stopped = (now - s->last_tick_ns) / GR_NS_PER_MS > s->heartbeat_ms + s->dead_ms / 2;
+
+	s->last_tick_ns = now;
+	if (was_stopped)
+		GR_LIST_EACH(p, &s->peers, struct gr_peer, node)
+			p->last_rx_ns = now;
+	receive(s);
+	if (s->is_closed)
+		return;
+	/* Still something to read: whose it is nobody knows, so nobody is judged. */
+	if (!gr_sock_has_input(s->sock))
+		reap(s, now);
+	if (s->is_closed)
+		return;
+	GR_LIST_EACH(p, &s->peers, struct gr_peer, node) {
+		struct gr_ping ping = { .seq = ++p->ping_seq, .t_ns = now };
+		struct gr_buf frame = { 0 };
+
+		gr_ping_encode(&frame, GR_MSG_PING, &ping);
+		if (send_to(s, p, NULL, &frame) == 0)
+			p->ping_ns = now;
+		gr_buf_fini(&frame);
+	}
+}
+
+/* ---- the face ---- */
+
+struct gr_server *gr_server_new(struct gr_loop *loop, const struct gr_server_config *cfg,
+				const struct gr_server_ops *ops, void *ctx)
+{
+	void *zmq = zmq_socket(gr_loop__zmq(loop), ZMQ_ROUTER);
+	struct gr_server *s;
+
+	if (!zmq)
+		abort();
+	GR_NEW(s);
+	s->loop = loop;
+	s->heartbeat_ms = cfg->heartbeat_ms ? cfg->heartbeat_ms : 1000;
+	s->dead_ms = cfg->dead_ms ? cfg->dead_ms : 5000;
+	s->max_peers = cfg->max_peers ? cfg->max_peers : 4096;
+	s->allow = cfg->allow;
+	s->ops = ops;
+	s->ctx = ctx;
+	s->last_tick_ns = gr_loop_now_ns(loop);
+	gr_list_init(&s->peers);
+	s->by_id.seed = gr_rng_u64(gr_loop_rng(loop));
+	gr_sock_set_limits(zmq);
+	gr_sock_set_int(zmq, ZMQ_ROUTER_MANDATORY, 1);
+	gr_sock_set_int(zmq, ZMQ_BACKLOG, 1024);
+	gr_sock_set_int(zmq, ZMQ_HEARTBEAT_IVL, 30000);
+	gr_sock_set_int(zmq, ZMQ_HEARTBEAT_TIMEOUT, 120000);
+	if (cfg->keys) {
+		s->is_curve = true;
+		s->keys = *cfg->keys;
+		gr_sock_set_int(zmq, ZMQ_CURVE_SERVER, 1);
+		gr_sock_set_str(zmq, ZMQ_CURVE_SECRETKEY, s->keys.secret_key);
+		gr_sock_set_str(zmq, ZMQ_ZAP_DOMAIN, GR_ZAP_DOMAIN);
+	}
+	s->sock = gr_sock_new(loop, zmq, on_sock, s);
+	uv_timer_init(gr_loop_uv(loop), &s->timer);
+	s->timer.data = s;
+	uv_timer_start(&s->timer, on_timer, s->heartbeat_ms, s->heartbeat_ms);
+	return s;
+}
+
+int gr_server_bind(struct gr_server *s, const char *endpoint, char *bound, struct gr_err *err)
+{
+	char text[256];
+	size_t n = sizeof(text);
+	struct gr_endpoint e;
+	int rc = gr_endpoint_parse(endpoint, true, &e, err);
+
+	if (rc < 0)
+		return rc;
+	if (!s->is_curve && !e.is_loopback)
+		return gr_err_set(err, GR_EAUTH, "%s: without keys only loopback and ipc are allowed; give a key file and an "
+				  "allow list (griddle keys)", endpoint);
+	if (s->is_curve && !s->allow)
+		return gr_err_set(err, GR_EAUTH, "%s: keys without an allow list would admit anybody", endpoint);
+	if (s->is_curve && !s->zap) {
+		rc = gr_zap_new(s->loop, s->allow, &s->zap, err);
+		if (rc < 0)
+			return rc;
+	}
+	gr_sock_set_int(gr_sock_zmq(s->sock), ZMQ_IPV6, e.is_v6);
+	if (zmq_bind(gr_sock_zmq(s->sock), endpoint) < 0)
+		return gr_err_set(err, errno == EADDRINUSE ? GR_EEXIST : GR_EIO, "%s: %s", endpoint, zmq_strerror(errno));
+	if (zmq_getsockopt(gr_sock_zmq(s->sock), ZMQ_LAST_ENDPOINT, text, &n) < 0)
+		return gr_err_set(err, GR_EIO, "%s: %s", endpoint, zmq_strerror(errno));
+	if (bound)
+		snprintf(bound, 256, "%s", text);
+	return 0;
+}
+
+static void on_closed(uv_handle_t *h)
+{
+	struct gr_server *s = h->data;
+
+	explicit_bzero(&s->keys, sizeof(s->keys));
+	free(s);
+}
+
+void gr_server_close(struct gr_server **sp)
+{
+	struct gr_server *s = *sp;
+
+	*sp = NULL;
+	if (!s)
+		return;
+	while (!gr_list_is_empty(&s->peers))
+		gr_server_drop(s, GR_CONTAINER(s->peers.next, struct gr_peer, node), GR_EGONE, "the coordinator ends");
+	s->is_closed = true;
+	gr_map_fini(&s->by_id);
+	gr_sock_close(&s->sock, BYE_LINGER_MS);
+	gr_zap_free(&s->zap);
+	uv_close((uv_handle_t *)&s->timer, on_closed);
+}
 
 enum gr_role gr_peer_role(const struct gr_peer *p) { return p->role; }
 const char *gr_peer_name(const struct gr_peer *p) { return p->name; }
@@ -63,441 +564,3 @@ const char *gr_peer_key_name(const struct gr_peer *p) { return p->key_name; }
 uint64_t gr_peer_rtt_ns(const struct gr_peer *p) { return p->rtt_ns; }
 void *gr_peer_data(const struct gr_peer *p) { return p->data; }
 void gr_peer_set_data(struct gr_peer *p, void *data) { p->data = data; }
-
-/* A stranger must not be able to fill the log: ten lines a second, then a count. */
-static bool may_warn(struct gr_server *s)
-{
-	uint64_t t = now(s);
-
-	if (t - s->warned_ns > GR_NS_PER_S) {
-		if (s->n_quiet > 10)
-			gr_warn("net", "%u more lines like these were left out", s->n_quiet - 10);
-		s->warned_ns = t;
-		s->n_quiet = 0;
-	}
-	return ++s->n_quiet <= 10;
-}
-
-static int send_to(struct gr_server *s, const uint8_t *id, size_t n_id, struct gr_buf *frame)
-{
-	void *z = gr_sock_zmq(s->sock);
-	int e;
-
-	if (zmq_send(z, id, n_id, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
-		e = errno;
-		gr_buf_fini(frame);
-		return e == EAGAIN ? GR_EBUSY : GR_EGONE;
-	}
-	return gr_sock_send(z, frame) < 0 ? GR_EGONE : 0;
-}
-
-static void send_text(struct gr_server *s, const uint8_t *id, size_t n_id, enum gr_msg_type type, int code, const char *text)
-{
-	json_t *j = json_pack("{s:s, s:s}", "code", gr_err_name(code), "text", text);
-	struct gr_buf b = { 0 };
-
-	gr_json_encode(&b, type, j);
-	json_decref(j);
-	(void)send_to(s, id, n_id, &b);
-}
-
-static void bury(void *arg);
-
-int gr_server_send(struct gr_server *s, struct gr_peer *p, struct gr_buf *frame)
-{
-	int rc;
-
-	if (p->state != UP || p->is_lost) {
-		gr_buf_fini(frame);
-		return GR_EGONE;
-	}
-	rc = send_to(s, p->id, p->n_id, frame);
-	if (rc == GR_EGONE) {
-		p->is_lost = true;
-		if (!s->soon)
-			s->soon = gr_timer_start(s->loop, 0, 0, bury, s);
-	}
-	return rc;
-}
-
-static void forget(struct gr_server *s, struct gr_peer *p)
-{
-	gr_map_del(&s->by_id, p->id, p->n_id);
-	gr_list_del(&p->link);
-	free(p);
-}
-
-/* Tells the owner; @stays keeps the id as deaf. */
-static void end_peer(struct gr_server *s, struct gr_peer *p, int code, const char *why, bool stays)
-{
-	p->state = DEAF;
-	s->ops.on_gone(s->ctx, p, code, why);
-	p->data = NULL;
-	if (!stays)
-		forget(s, p);
-}
-
-static void bury(void *arg)
-{
-	struct gr_server *s = arg;
-
-	gr_timer_stop(&s->soon);
-	GR_LIST_EACH_SAFE(p, &s->peers, struct gr_peer, link)
-		if (p->is_lost && p->state == UP) {
-			end_peer(s, p, GR_EGONE, "connection closed", false);
-			bury(s);   /* on_gone may have changed the list: begin anew */
-			return;
-		}
-}
-
-void gr_server_drop(struct gr_server *s, struct gr_peer *p, int code, const char *why)
-{
-	if (p->state != UP)
-		return;
-	send_text(s, p->id, p->n_id, GR_MSG_BYE, code, why);
-	end_peer(s, p, code, why, true);
-}
-
-static void drop_malformed(struct gr_server *s, struct gr_peer *p, int code, const char *what)
-{
-	char why[200];
-
-	snprintf(why, sizeof(why), "%s: %s", what, gr_err_text(code));
-	gr_warn("net", "%s %s (%s) dropped: %s", gr_role_name(p->role), p->name, p->key_name, why);
-	gr_server_drop(s, p, code, why);
-}
-
-/* ---- handshake ---- */
-static void reject(struct gr_server *s, const uint8_t *id, size_t n_id, int code, const char *text)
-{
-	if (may_warn(s))
-		gr_warn("net", "a peer was refused: %s", text);
-	send_text(s, id, n_id, GR_MSG_REJECT, code, text);
-}
-
-static int check_key(struct gr_server *s, const char *user_id, const struct gr_hello *h, char key_name[64], struct gr_err *err)
-{
-	int roles;
-
-	if (!s->cfg.keys) {
-		strcpy(key_name, "loopback");
-		return 0;
-	}
-	roles = user_id ? gr_allow_find(s->cfg.allow, user_id, key_name) : 0;
-	if (!roles)
-		return gr_err_set(err, GR_EAUTH, "key not authorised");
-	if (!(roles & (int)h->role) && !(roles & GR_ROLE_ADMIN && h->role == GR_ROLE_CLIENT))
-		return gr_err_set(err, GR_EROLE, "key \"%s\" may not be a %s", key_name, gr_role_name(h->role));
-	return 0;
-}
-
-static void welcome(struct gr_server *s, struct gr_peer *p, json_t *extra)
-{
-	struct gr_buf b = { 0 };
-
-	json_object_set_new(extra, "protocol", json_integer(GR_WIRE_VERSION));
-	json_object_set_new(extra, "heartbeat_ms", json_integer(s->cfg.heartbeat_ms));
-	json_object_set_new(extra, "dead_ms", json_integer(s->cfg.dead_ms));
-	json_object_set_new(extra, "version", json_string(GR_VERSION));
-	gr_json_encode(&b, GR_MSG_WELCOME, extra);
-	(void)gr_server_send(s, p, &b);
-}
-
-static void take_hello(struct gr_server *s, const uint8_t *id, size_t n_id, const char *user_id, struct gr_slice body)
-{
-	struct gr_err err = { 0 };
-	struct gr_hello h = { 0 };
-	char key_name[64] = "";
-	struct gr_peer *p;
-	json_t *extra;
-	int rc;
-
-	rc = gr_hello_decode(body, &h, &err);
-	if (rc == 0 && (h.version_min > GR_WIRE_VERSION || h.version_max < GR_WIRE_VERSION))
-		rc = gr_err_set(&err, GR_EVERSION, "%s %s speaks protocol %u to %u, this coordinator speaks %u: use griddle %s on both sides",
-				gr_role_name(h.role), h.name, h.version_min, h.version_max, GR_WIRE_VERSION, GR_VERSION);
-	if (rc == 0)
-		rc = check_key(s, user_id, &h, key_name, &err);
-	if (rc == 0 && s->by_id.n >= s->cfg.max_peers)
-		rc = gr_err_set(&err, GR_ELIMIT, "too many peers (--max-peers %u)", s->cfg.max_peers);
-	if (rc < 0) {
-		reject(s, id, n_id, rc, err.text);
-		gr_hello_fini(&h);
-		return;
-	}
-	GR_NEW(p);
-	memcpy(p->id, id, n_id);
-	p->n_id = n_id;
-	p->role = h.role;
-	strcpy(p->name, h.name);
-	strcpy(p->key_name, key_name);
-	p->seen_ns = now(s);
-	extra = json_object();
-	rc = s->ops.on_hello(s->ctx, p, &h, extra, &err);
-	if (rc < 0) {
-		reject(s, id, n_id, rc, err.text);
-		free(p);
-	} else {
-		gr_map_put(&s->by_id, p->id, p->n_id, p);
-		gr_list_push(&s->peers, &p->link);
-		welcome(s, p, extra);
-	}
-	json_decref(extra);
-	gr_hello_fini(&h);
-}
-
-/* ---- messages ---- */
-static void take_ping(struct gr_server *s, struct gr_peer *p, struct gr_slice body)
-{
-	struct gr_ping m;
-	struct gr_buf b = { 0 };
-	uint32_t n;
-
-	if (gr_ping_decode(body, &m) < 0) {
-		drop_malformed(s, p, GR_EPROTO, "PING");
-		return;
-	}
-	n = m.n_signals;
-	m.n_signals = 0;
-	gr_ping_encode(&b, GR_MSG_PONG, &m);
-	(void)gr_server_send(s, p, &b);
-	if (n && p->state == UP && s->ops.on_msg(s->ctx, p, GR_MSG_PING, body) < 0)
-		drop_malformed(s, p, GR_EPROTO, "PING");
-}
-
-static void take_pong(struct gr_server *s, struct gr_peer *p, struct gr_slice body)
-{
-	struct gr_ping m;
-	uint64_t t = now(s), rtt;
-
-	if (gr_ping_decode(body, &m) < 0 || m.t_ns > t) {
-		drop_malformed(s, p, GR_EPROTO, "PONG");
-		return;
-	}
-	rtt = t - m.t_ns;
-	p->rtt_ns = p->rtt_ns ? p->rtt_ns - p->rtt_ns / 8 + rtt / 8 : rtt;
-}
-
-static void take_msg(struct gr_server *s, struct gr_peer *p, int type, struct gr_slice body)
-{
-	char who = p->role == GR_ROLE_WORKER ? 'W' : 'C';
-	int rc;
-
-	p->seen_ns = now(s);
-	if (type < 0) {
-		drop_malformed(s, p, type, "frame");
-	} else if (type == GR_MSG_HELLO || !gr_msg_may_send(type, who)) {
-		drop_malformed(s, p, GR_EROLE, gr_msg_name(type));
-	} else if (type == GR_MSG_PING) {
-		take_ping(s, p, body);
-	} else if (type == GR_MSG_PONG) {
-		take_pong(s, p, body);
-	} else if (type == GR_MSG_BYE) {
-		end_peer(s, p, GR_EGONE, "said bye", false);
-	} else {
-		rc = s->ops.on_msg(s->ctx, p, type, body);
-		if (rc < 0 && gr_err_class(rc) == GR_CLASS_PEER && p->state == UP)
-			drop_malformed(s, p, rc, gr_msg_name(type));
-	}
-}
-
-static void take_frame(struct gr_server *s, const uint8_t *id, size_t n_id, const char *user_id, struct gr_slice frame)
-{
-	struct gr_peer *p = gr_map_get(&s->by_id, id, n_id);
-	struct gr_slice body = { 0 };
-	int type = gr_frame_open(frame, &body);
-
-	if (p && p->state == DEAF) {
-		p->seen_ns = now(s);
-		return;
-	}
-	if (p) {
-		take_msg(s, p, type, body);
-		return;
-	}
-	if (type == GR_MSG_HELLO) {
-		take_hello(s, id, n_id, user_id, body);
-	} else if (type == GR_EVERSION) {
-		reject(s, id, n_id, GR_EVERSION, "the peer speaks another version of the protocol than 1");
-	} else {
-		if (type < 0 && may_warn(s))
-			gr_warn("net", "a stranger sent %zu bytes that are no message (%s)", frame.n, gr_err_text(type));
-		send_text(s, id, n_id, GR_MSG_BYE, GR_EPROTO, "say hello first");
-	}
-}
-
-/* One message: routing id and exactly one frame; whatever else comes is thrown away part by part. */
-static bool receive(struct gr_server *s)
-{
-	void *z = gr_sock_zmq(s->sock);
-	zmq_msg_t id, frame, extra;
-	bool is_whole = true;
-
-	zmq_msg_init(&id);
-	if (zmq_msg_recv(&id, z, ZMQ_DONTWAIT) < 0) {
-		zmq_msg_close(&id);
-		return false;
-	}
-	zmq_msg_init(&frame);
-	if (!zmq_msg_more(&id) || zmq_msg_recv(&frame, z, 0) < 0)
-		is_whole = false;
-	while (is_whole && zmq_msg_more(&frame)) {
-		int more = 1;
-
-		while (more) {
-			zmq_msg_init(&extra);
-			if (zmq_msg_recv(&extra, z, 0) < 0)
-				more = 0;
-			else
-				more = zmq_msg_more(&extra);
-			zmq_msg_close(&extra);
-		}
-		is_whole = false;
-	}
-	if (zmq_msg_size(&id) <= MAX_ID)
-		take_frame(s, zmq_msg_data(&id), zmq_msg_size(&id), s->cfg.keys && is_whole ? zmq_msg_gets(&frame, "User-Id") : NULL,
-			   is_whole ? gr_slice(zmq_msg_data(&frame), zmq_msg_size(&frame)) : gr_slice("", 0));
-	zmq_msg_close(&frame);
-	zmq_msg_close(&id);
-	return true;
-}
-
-static void on_msgs(void *ctx)
-{
-	struct gr_server *s = ctx;
-
-	for (int i = 0; i < BATCH && !s->is_closing && receive(s); i++)
-		;
-}
-
-static void judge(struct gr_server *s, uint64_t t)
-{
-	uint64_t dead_ns = s->cfg.dead_ms * GR_NS_PER_MS;
-
-	GR_LIST_EACH_SAFE(p, &s->peers, struct gr_peer, link) {
-		if (t < p->seen_ns + dead_ns)
-			continue;
-		if (p->state == DEAF) {
-			forget(s, p);
-			continue;
-		}
-		gr_warn("net", "%s %s: silent for %u ms, given up", gr_role_name(p->role), p->name, s->cfg.dead_ms);
-		gr_server_drop(s, p, GR_ETIME, "silent for too long");   /* the BYE makes it shake hands again when it wakes */
-		judge(s, t);   /* on_gone may have changed the list */
-		return;
-	}
-}
-
-static void ticked(void *ctx)
-{
-	struct gr_server *s = ctx;
-	uint64_t late_ns, t;
-
-	for (int i = 0; i < 64 * BATCH && receive(s); i++)
-		;
-	t = now(s);
-	late_ns = t - s->ticked_ns;
-	s->ticked_ns = t;
-	if (late_ns > s->cfg.dead_ms * GR_NS_PER_MS / 2 + s->cfg.heartbeat_ms * GR_NS_PER_MS)
-		GR_LIST_EACH(p, &s->peers, struct gr_peer, link)
-			p->seen_ns = t;
-	judge(s, t);
-	GR_LIST_EACH(p, &s->peers, struct gr_peer, link) {
-		struct gr_ping m = { .seq = ++p->ping_seq, .t_ns = t };
-		struct gr_buf b = { 0 };
-
-		if (p->state != UP)
-			continue;
-		gr_ping_encode(&b, GR_MSG_PING, &m);
-		(void)gr_server_send(s, p, &b);
-	}
-}
-
-/* ---- life ---- */
-struct gr_server *gr_server_new(struct gr_loop *loop, const struct gr_server_config *cfg, const struct gr_server_ops *ops, void *ctx)
-{
-	struct gr_server *s;
-	int one = 1;
-	void *z;
-
-	GR_NEW(s);
-	s->loop = loop;
-	s->cfg = *cfg;
-	s->cfg.heartbeat_ms = cfg->heartbeat_ms ? cfg->heartbeat_ms : 1000;
-	s->cfg.dead_ms = cfg->dead_ms ? cfg->dead_ms : 5000;
-	s->cfg.max_peers = cfg->max_peers ? cfg->max_peers : 4096;
-	s->ops = *ops;
-	s->ctx = ctx;
-	s->by_id.seed = gr_rng_u64(gr_loop_rng(loop));
-	gr_list_init(&s->peers);
-	z = zmq_socket(gr_loop__zmq(loop), ZMQ_ROUTER);
-	gr_sock_options(z);
-	zmq_setsockopt(z, ZMQ_ROUTER_MANDATORY, &one, sizeof(one));
-	s->sock = gr_sock_new(loop, z, on_msgs, s);
-	s->ticked_ns = now(s);
-	s->tick = gr_timer_start(loop, s->cfg.heartbeat_ms, s->cfg.heartbeat_ms, ticked, s);
-	return s;
-}
-
-static int use_curve(struct gr_server *s, struct gr_err *err)
-{
-	void *z = gr_sock_zmq(s->sock);
-	int one = 1, rc;
-
-	if (!s->cfg.allow)
-		return gr_err_set(err, GR_EAUTH, "keys are given but no list of authorised keys (--allow FILE)");
-	if (!s->zap) {
-		rc = gr_zap_start(s->loop, s->cfg.allow, &s->zap, err);
-		if (rc < 0)
-			return rc;
-	}
-	if (zmq_setsockopt(z, ZMQ_ZAP_DOMAIN, "griddle", 7) < 0 || zmq_setsockopt(z, ZMQ_CURVE_SERVER, &one, sizeof(one)) < 0 ||
-	    zmq_setsockopt(z, ZMQ_CURVE_SECRETKEY, s->cfg.keys->secret_key, 41) < 0)
-		return gr_err_set(err, GR_EAUTH, "CURVE cannot be set up: %s", zmq_strerror(errno));
-	return 0;
-}
-
-int gr_server_bind(struct gr_server *s, const char *endpoint, char *bound, struct gr_err *err)
-{
-	void *z = gr_sock_zmq(s->sock);
-	char real[256];
-	size_t n = sizeof(real);
-	int rc;
-
-	if (!s->cfg.keys && !gr_endpoint_is_local(endpoint))
-		return gr_err_set(err, GR_EAUTH, "%s: listening beyond loopback needs keys (griddle keys new; --keys FILE --allow FILE)", endpoint);
-	if (s->cfg.keys) {
-		rc = use_curve(s, err);
-		if (rc < 0)
-			return rc;
-	}
-	if (zmq_bind(z, endpoint) < 0)
-		return gr_err_set(err, errno == EINVAL || errno == EPROTONOSUPPORT ? GR_EINVAL : GR_EUNREACH, "%s: %s", endpoint,
-				  zmq_strerror(errno));
-	if (bound && zmq_getsockopt(z, ZMQ_LAST_ENDPOINT, real, &n) == 0)
-		strcpy(bound, real);
-	return 0;
-}
-
-void gr_server_close(struct gr_server **sp)
-{
-	struct gr_server *s = *sp;
-	int linger_ms = 200;
-
-	if (!s)
-		return;
-	*sp = NULL;
-	s->is_closing = true;
-	GR_LIST_EACH_SAFE(p, &s->peers, struct gr_peer, link) {
-		if (p->state == UP)
-			send_text(s, p->id, p->n_id, GR_MSG_BYE, GR_EGONE, "the coordinator is shutting down");
-		forget(s, p);
-	}
-	gr_timer_stop(&s->tick);
-	gr_timer_stop(&s->soon);
-	zmq_setsockopt(gr_sock_zmq(s->sock), ZMQ_LINGER, &linger_ms, sizeof(linger_ms));
-	gr_sock_close(&s->sock);
-	gr_zap_stop(&s->zap);
-	gr_map_fini(&s->by_id);
-	free(s);
-}

@@ -16,12 +16,14 @@ struct gr_peer;
 
 struct gr_server_ops {
 	/* A valid HELLO of an allowed role. Return 0 to accept, with the WELCOME's extra members added to @welcome;
-	 * or an error with @err: the peer gets REJECT with that text. */
+	 * or an error with @err: the peer gets REJECT with that text. What is sent to @peer from here (64 frames at
+	 * most) goes behind the WELCOME. @peer may not be dropped from here: return an error. */
 	int (*on_hello)(void *ctx, struct gr_peer *peer, const struct gr_hello *hello, json_t *welcome, struct gr_err *err);
 	/* Any other message this role may send, frame and header checked; heartbeats are handled inside, but a PING's
 	 * signals are passed on. Return < 0 of class PEER: the peer is dropped, with a log line. */
 	int (*on_msg)(void *ctx, struct gr_peer *peer, int type, struct gr_slice body);
-	/* Also for peers whose on_hello accepted only. @peer is freed after it returns. */
+	/* For each peer that on_hello accepted, once, also from gr_server_drop and gr_server_close. @peer is freed after
+	 * it returns. */
 	void (*on_gone)(void *ctx, struct gr_peer *peer, int code, const char *why);
 };
 struct gr_server_config {
@@ -35,7 +37,7 @@ struct gr_server *gr_server_new(struct gr_loop *loop, const struct gr_server_con
 				const struct gr_server_ops *ops, void *ctx);
 /* "tcp://127.0.0.1:0" picks a port. @bound (may be NULL) gets the real endpoint, >= 256 bytes. */
 int gr_server_bind(struct gr_server *s, const char *endpoint, char *bound, struct gr_err *err) GR_MUST_CHECK;
-/* Takes the frame's bytes (@frame is empty after it). GR_EBUSY when the peer's queue is full: the peer is too slow and
+/* Takes the frame's bytes: 0, and @frame is empty. On an error @frame is as it was. GR_EBUSY when the peer's queue is full: the peer is too slow and
  * the caller decides; GR_EGONE when the peer is gone. */
 int gr_server_send(struct gr_server *s, struct gr_peer *peer, struct gr_buf *frame);
 void gr_server_drop(struct gr_server *s, struct gr_peer *peer, int code, const char *why);   /* sends BYE */

@@ -168,30 +168,42 @@ static int send_rc(void)
 	return errno == EAGAIN || errno == EINTR ? GR_EBUSY : GR_EUNREACH;
 }
 
-/* A message that carries the frame's bytes; the frame keeps them until the message was really queued. */
-static int wrap_frame(zmq_msg_t *msg, struct gr_gate *gate, const struct gr_buf *frame, struct flight **out)
+static bool is_counted(const struct gr_gate *gate, const struct gr_buf *frame)
+{
+	return gate && frame->n > COPY_BYTES;
+}
+
+static bool has_room(struct gr_sock *s, bool is_router, struct gr_gate *gate, size_t n)
+{
+	size_t now = atomic_load_explicit(&gate->bytes, memory_order_acquire);
+	int ev = 0;
+	size_t n_ev = sizeof(ev);
+
+	if (now > 0 && now + n > GATE_BYTES)
+		return false;
+	/* A ROUTER answers for the peer when the name is sent. */
+	return is_router || (zmq_getsockopt(s->zmq, ZMQ_EVENTS, &ev, &n_ev) == 0 && (ev & ZMQ_POLLOUT));
+}
+
+/* A message that carries the frame's bytes. Return: what counts them, or NULL for a copy. */
+static struct flight *wrap_frame(zmq_msg_t *msg, struct gr_gate *gate, const struct gr_buf *frame)
 {
 	struct flight *f;
-	size_t now;
 
-	*out = NULL;
-	if (!gate || frame->n <= COPY_BYTES) {
+	if (!is_counted(gate, frame)) {
 		if (zmq_msg_init_size(msg, frame->n) < 0)
-			return GR_ENOMEM;
-		memcpy(zmq_msg_data(msg), frame->p, frame->n);
-		return 0;
+			abort();
+		if (frame->n > 0)
+			memcpy(zmq_msg_data(msg), frame->p, frame->n);
+		return NULL;
 	}
-	now = atomic_load_explicit(&gate->bytes, memory_order_acquire);
-	if (now > 0 && now + frame->n > GATE_BYTES)
-		return GR_EBUSY;
 	GR_NEW(f);
 	*f = (struct flight){ gate, frame->n };
 	atomic_fetch_add_explicit(&gate->refs, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&gate->bytes, frame->n, memory_order_acq_rel);
 	if (zmq_msg_init_data(msg, frame->p, frame->n, flight_landed, f) < 0)
 		abort();
-	*out = f;
-	return 0;
+	return f;
 }
 
 int gr_sock_send(struct gr_sock *s, struct gr_slice id, struct gr_gate *gate, struct gr_buf *frame)
@@ -202,27 +214,17 @@ int gr_sock_send(struct gr_sock *s, struct gr_slice id, struct gr_gate *gate, st
 
 	if (frame->n > GR_WIRE_MAX_FRAME_BYTES + GR_WIRE_HEADER_BYTES)
 		return GR_ELIMIT;
-	if (gate && frame->n > COPY_BYTES) {
-		size_t now = atomic_load_explicit(&gate->bytes, memory_order_acquire);
-
-		if (now > 0 && now + frame->n > GATE_BYTES)
-			return GR_EBUSY;
-	}
+	if (is_counted(gate, frame) && !has_room(s, id.n > 0, gate, frame->n))
+		return GR_EBUSY;
 	/* The peer's name goes first: when it is taken, the ROUTER takes the rest of the message as well. */
 	if (id.n > 0 && zmq_send(s->zmq, id.p, id.n, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
 		return send_rc();
-	rc = wrap_frame(&msg, gate, frame, &f);
-	if (rc < 0)
-		abort();
+	f = wrap_frame(&msg, gate, frame);
 	if (zmq_msg_send(&msg, s->zmq, ZMQ_DONTWAIT) < 0) {
 		rc = send_rc();
-		if (f) {
-			/* Closing the message would free the bytes, which are still the caller's: give it a copy. */
-			void *copy = gr_xmemdup(frame->p, frame->n);
-
-			frame->p = copy;
-			frame->cap = frame->n + 1;
-		}
+		/* Closing the message frees the bytes, which are still the caller's: leave it a copy. */
+		if (f)
+			*frame = (struct gr_buf){ gr_xmemdup(frame->p, frame->n), frame->n, frame->n + 1 };
 		zmq_msg_close(&msg);
 		return rc;
 	}
