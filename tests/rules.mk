@@ -64,6 +64,8 @@ $(B)/replay/%: $(B)/obj/tests/fuzz/%.o $(B)/obj/tests/fuzz/replay.o $(ARCHIVES)
 $(B)/unit/client_test: $(call obj,client/cluster.c client/paths.c client/cmd/make_args.c client/view/summary.c client/view/table.c)
 $(B)/unit/coord_test: $(call obj,$(filter-out coordinator/main.c,$(SRC_coordinator)))
 $(B)/unit/worker_sandbox_test: $(call obj,$(wildcard worker/sandbox/*.c))
+$(B)/unit/worker_signals_test: $(call obj,$(wildcard worker/signals/*.c))
+$(B)/unit/worker_map_test: $(call obj,worker/map_paths.c)
 $(B)/unit/agent_session_test: $(call obj,client/agent/session.c)
 $(B)/unit/agent_files_test: $(call obj,client/agent/outputs.c client/agent/journal.c)
 

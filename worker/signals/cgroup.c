@@ -310,8 +310,11 @@ void gr_cgroup_pressure(struct gr_cgroup *g, struct gr_pressure *out)
 	}
 	read_steal(g, &total, &steal);
 	if (g->has_last) {
-		out->throttled = permille(n_throttled - g->n_throttled, n_periods - g->n_periods);
-		out->steal = permille(steal - g->cpu_steal, total - g->cpu_total);
+		/* counters that went back belong to another group or machine: nothing is known of the time between */
+		if (n_periods >= g->n_periods && n_throttled >= g->n_throttled)
+			out->throttled = permille(n_throttled - g->n_throttled, n_periods - g->n_periods);
+		if (total >= g->cpu_total && steal >= g->cpu_steal)
+			out->steal = permille(steal - g->cpu_steal, total - g->cpu_total);
 	}
 	g->n_periods = n_periods;
 	g->n_throttled = n_throttled;
