@@ -47,7 +47,7 @@ struct gr_request {                       /* one COMPILE packet; strings point i
 	char *bytes;
 	const char *cwd, *exe;
 	char **argv, **env;               /* NULL-terminated */
-	uint32_t n_args, n_env, umask, flags;
+	uint32_t n_args, n_env, umask, flags, columns;
 	pid_t pid;                        /* the wrapper's, from the kernel; 0 when it is in another pid namespace */
 };
 

@@ -157,6 +157,7 @@ static bool split_request(struct gr_request *req, size_t n_body, const struct gr
 	req->n_env = head->u.compile.n_env;
 	req->umask = head->u.compile.umask & 0777;
 	req->flags = head->flags;
+	req->columns = head->u.compile.columns;
 	req->argv = gr_xalloc((req->n_args + 1 + req->n_env + 1) * sizeof(char *));
 	req->env = req->argv + req->n_args + 1;
 	for (i = 0; i < n_str; i++) {

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "client/agent/plan.h"
+#include "client/agent/terminal.h"
 #include "client/agent/toolchains.h"
 #include "lib/base/alloc.h"
 #include "lib/base/path.h"
@@ -89,27 +90,16 @@ void gr_plan_free(struct gr_plan **plan)
 
 /* ---- environment ---- */
 
-static const char *env_get(const struct gr_request *req, const char *name)
-{
-	size_t n = strlen(name);
-	char **e;
-
-	for (e = req->env; *e; e++)
-		if (!strncmp(*e, name, n) && (*e)[n] == '=')
-			return *e + n + 1;
-	return NULL;
-}
-
 /* What LC_ALL a worker should have for the same messages. Any machine has C and C.UTF-8; an English locale says the
  * same as C.UTF-8, one that does not exist here counts as C, and of others a worker may not have the words. */
 static const char *worker_locale(const struct gr_request *req, bool *is_odd)
 {
-	const char *name = env_get(req, "LC_ALL"), *language = env_get(req, "LANGUAGE");
+	const char *name = gr_request_env(req, "LC_ALL"), *language = gr_request_env(req, "LANGUAGE");
 	bool is_utf8;
 	locale_t l;
 
 	if (!name || !*name) {
-		const char *ctype = env_get(req, "LC_CTYPE"), *messages = env_get(req, "LC_MESSAGES"), *lang = env_get(req, "LANG");
+		const char *ctype = gr_request_env(req, "LC_CTYPE"), *messages = gr_request_env(req, "LC_MESSAGES"), *lang = gr_request_env(req, "LANG");
 
 		lang = lang && *lang ? lang : "C";
 		ctype = ctype && *ctype ? ctype : lang;
@@ -151,7 +141,7 @@ static void make_env(struct gr_unit *u)
 	p->env = gr_xalloc((u->req.n_env + 3) * sizeof(char *));
 	add_env(p, "LC_ALL", worker_locale(&u->req, &p->is_locale_odd));
 	/* The compiler believes PWD, when it is the same folder, for DW_AT_comp_dir: its links go along (plan_close). */
-	pwd = env_get(&u->req, "PWD");
+	pwd = gr_request_env(&u->req, "PWD");
 	if (pwd && pwd[0] == '/')
 		add_env(p, "PWD", pwd);
 	for (e = u->req.env; *e; e++)
@@ -164,7 +154,6 @@ static void make_env(struct gr_unit *u)
 int gr_plan_parse(struct gr_unit *u, const char **reason, const char **detail)
 {
 	struct gr_plan *p;
-	const char *term, *colors;
 	int rc;
 
 	gr_plan_free(&u->plan);
@@ -184,10 +173,7 @@ int gr_plan_parse(struct gr_unit *u, const char **reason, const char **detail)
 		return GR_EUNSUP;
 	}
 	make_env(u);
-	term = env_get(&u->req, "TERM");
-	colors = env_get(&u->req, "GCC_COLORS");
-	p->has_color_added = (u->req.flags & GR_AGENT_F_STDERR_TTY) && p->cmd.color == GR_CC_COLOR_AUTO && term && strcmp(term, "dumb") &&
-			     !(colors && !*colors && p->cmd.family == GR_CC_GCC);
+	p->n_added = gr_terminal_flags(&u->req, &p->cmd, p->cmd.family == GR_CC_GCC ? atoi(u->toolchain->t->version) : 0, p->added);
 	return 0;
 }
 
@@ -369,7 +355,7 @@ static bool add_nodes(struct gr_agent *a, struct gr_cc_node *const *nodes, uint3
 static bool add_pwd(struct gr_unit *u)
 {
 	struct gr_planner *p = u->agent->planner;
-	const char *pwd = env_get(&u->req, "PWD");
+	const char *pwd = gr_request_env(&u->req, "PWD");
 	struct gr_cc_node *root = p->closure.cwd;
 
 	if (!pwd || pwd[0] != '/' || !strcmp(pwd, u->req.cwd))
@@ -410,16 +396,16 @@ static bool add_inputs(struct gr_unit *u, struct gr_buf *raw, struct gr_ids *out
 	return true;
 }
 
-static bool add_words(struct gr_agent *a, char *const *words, uint32_t n, const char *last, struct gr_buf *raw, struct gr_ids *out)
+static bool add_words(struct gr_agent *a, char *const *words, uint32_t n, const char *const *added, int n_added, struct gr_buf *raw, struct gr_ids *out)
 {
 	struct gr_planner *p = a->planner;
 	uint32_t i;
 
-	if (n + 1 > GR_WIRE_MAX_ARGS)
+	if (n + 2 > GR_WIRE_MAX_ARGS)
 		return false;
-	GR_GROW(p->ids, p->cap_ids, n + 1);
-	for (i = 0; i < n + (last ? 1 : 0); i++) {
-		p->ids[i] = gr_session_str(a->session, gr_slice_str(i < n ? words[i] : last));
+	GR_GROW(p->ids, p->cap_ids, n + 2);
+	for (i = 0; i < n + (uint32_t)n_added; i++) {
+		p->ids[i] = gr_session_str(a->session, gr_slice_str(i < n ? words[i] : added[i - n]));
 		if (p->ids[i] == GR_SESSION_NO_ID)
 			return false;
 	}
@@ -434,13 +420,12 @@ int gr_plan_encode(struct gr_unit *u, const char **reason)
 	struct gr_plan *p = u->plan;
 	struct gr_buf argv = { 0 }, env = { 0 }, inputs = { 0 };
 	struct gr_task_msg m = { .toolchain = p->toolchain, .timeout_ms = (uint32_t)a->conf->unit_timeout_ms };
-	const char *color = p->has_color_added ? p->cmd.family == GR_CC_CLANG ? "-fcolor-diagnostics" : "-fdiagnostics-color=always" : NULL;
 	bool is_fine;
 	uint32_t i;
 
 	is_fine = add_inputs(u, &inputs, &m.inputs) &&
-		  add_words(a, p->words.argv, (uint32_t)p->words.argc, color, &argv, &m.argv) &&
-		  add_words(a, p->env, p->n_env, NULL, &env, &m.env);
+		  add_words(a, p->words.argv, (uint32_t)p->words.argc, p->added, p->n_added, &argv, &m.argv) &&
+		  add_words(a, p->env, p->n_env, NULL, 0, &env, &m.env);
 	m.cwd = is_fine ? gr_session_str(a->session, gr_slice_str(u->req.cwd)) : GR_SESSION_NO_ID;
 	is_fine = m.cwd != GR_SESSION_NO_ID;
 	m.n_outputs = p->n_outputs;

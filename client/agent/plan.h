@@ -29,7 +29,8 @@ struct gr_plan {
 	struct gr_digest toolchain, source, key1;
 	char **env;                       /* what the task carries, NULL-terminated */
 	uint32_t n_env;
-	bool has_color_added;             /* -fdiagnostics-color=always for a terminal */
+	const char *added[2];             /* flags for a terminal */
+	int n_added;
 	bool is_locale_odd;               /* messages may be worded otherwise elsewhere */
 	char *source_path;                /* absolute, physical */
 };

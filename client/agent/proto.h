@@ -49,7 +49,8 @@ struct gr_agent_head {
 	uint32_t n_body;            /* bytes behind the head, or in the memfd */
 	union {
 		struct {
-			uint32_t umask, n_args, n_env, pid;
+			uint32_t umask, n_args, n_env;
+			uint32_t columns;       /* width of the terminal on stdin, 0 none; set when stderr is one */
 		} compile;
 		struct {
 			int32_t exit_code, term_signal;

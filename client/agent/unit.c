@@ -18,6 +18,7 @@
 #include "client/agent/agent.h"
 #include "client/agent/cache.h"
 #include "client/agent/plan.h"
+#include "client/agent/terminal.h"
 #include "client/agent/toolchains.h"
 #include "lib/base/alloc.h"
 #include "lib/base/clock.h"
@@ -92,17 +93,6 @@ static void unit_free(struct gr_unit *u)
 	free(u);
 }
 
-static const char *request_env(const struct gr_request *req, const char *name)
-{
-	size_t n = strlen(name);
-	char **e;
-
-	for (e = req->env; *e; e++)
-		if (!strncmp(*e, name, n) && (*e)[n] == '=')
-			return *e + n + 1;
-	return NULL;
-}
-
 void gr_unit_new(struct gr_agent *a, struct gr_conn *conn, struct gr_request *req)
 {
 	struct gr_unit *u;
@@ -114,7 +104,7 @@ void gr_unit_new(struct gr_agent *a, struct gr_conn *conn, struct gr_request *re
 	u->pidfd = -1;
 	u->req = *req;
 	*req = (struct gr_request){ 0 };
-	u->build = gr_build_find(a, request_env(&u->req, "GRIDDLE_BUILD"));
+	u->build = gr_build_find(a, gr_request_env(&u->req, "GRIDDLE_BUILD"));
 	gr_conn_set_unit(conn, u);
 	gr_unit_move(u, GR_UNIT_NEW);
 	gr_unit_go(u);
@@ -264,9 +254,9 @@ static bool try_cache(struct gr_unit *u)
 	struct gr_cached hit = { 0 };
 	bool is_hit;
 
-	if (!a->cache || u->build->no_cache || request_env(&u->req, "GRIDDLE_NO_CACHE"))
+	if (!a->cache || u->build->no_cache || gr_request_env(&u->req, "GRIDDLE_NO_CACHE"))
 		return false;
-	is_hit = gr_cache_find(u, &hit) > 0 && write_outputs(u, &hit) == 0;
+	is_hit = gr_cache_find(u, &hit) > 0 && gr_terminal_fits(&u->req, hit.err) && write_outputs(u, &hit) == 0;
 	if (is_hit) {
 		u->build->n.cached++;
 		a->total.cached++;
@@ -508,7 +498,7 @@ static void store(struct gr_unit *u, const struct gr_cached *what)
 	struct gr_slice depfile = gr_slice(NULL, 0);
 	uint32_t i;
 
-	if (!u->agent->cache || u->build->no_cache || request_env(&u->req, "GRIDDLE_NO_CACHE"))
+	if (!u->agent->cache || u->build->no_cache || gr_request_env(&u->req, "GRIDDLE_NO_CACHE"))
 		return;
 	for (i = 0; i < what->n_outputs; i++)
 		if (u->plan->outputs[what->outputs[i].index].kind == GR_CC_OUT_DEPFILE)
@@ -527,6 +517,10 @@ static void compiled(struct gr_unit *u, const struct gr_result_msg *m)
 	}
 	if (m->err.n && u->plan->is_locale_odd) {
 		run_local(u, "messages in a language a worker may not have", NULL);
+		goto out;
+	}
+	if (!gr_terminal_fits(&u->req, m->err)) {
+		run_local(u, "messages wider than the terminal", NULL);
 		goto out;
 	}
 	if (u->conn && !gr_conn_is_alive(u->conn)) {
@@ -554,6 +548,10 @@ static void compile_failed(struct gr_unit *u, const struct gr_result_msg *m)
 
 	if (blames_missing_file(m->err) || !m->err.n || u->plan->is_locale_odd || !unpack_outputs(u, m, &got)) {
 		run_local(u, "failed on a worker, perhaps for the worker's reasons", NULL);
+		goto out;
+	}
+	if (!gr_terminal_fits(&u->req, m->err)) {
+		run_local(u, "messages wider than the terminal", NULL);
 		goto out;
 	}
 	if (u->conn && !gr_conn_is_alive(u->conn)) {

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -64,7 +65,7 @@ static bool env_matters(const char *e)
 	static const char *const names[] = {
 		"LANG=", "LANGUAGE=", "LC_*", "SOURCE_DATE_EPOCH=", "CPATH=", "C_INCLUDE_PATH=", "CPLUS_INCLUDE_PATH=",
 		"OBJC_INCLUDE_PATH=", "GCC_*", "CC_*", "CCC_*", "CLANG_*", "COMPILER_PATH=", "LIBRARY_PATH=", "COLUMNS=", "TERM=",
-		"NO_COLOR=", "DEPENDENCIES_OUTPUT=", "SUNPRO_DEPENDENCIES=", "PWD=", "GRIDDLE_BUILD=", "GRIDDLE_REMOTE=",
+		"NO_COLOR=", "COLORTERM=", "TERM_URLS=", "DEPENDENCIES_OUTPUT=", "SUNPRO_DEPENDENCIES=", "PWD=", "GRIDDLE_BUILD=", "GRIDDLE_REMOTE=",
 		"GRIDDLE_NO_CACHE=", NULL,
 	};
 	const char *const *n;
@@ -284,6 +285,7 @@ static bool send_request(struct wrapper *w, int sock)
 	size_t n_body;
 	ssize_t n = -1;
 	mode_t mask = umask(0);
+	struct winsize ws;
 	int fd;
 
 	umask(mask);
@@ -293,7 +295,8 @@ static bool send_request(struct wrapper *w, int sock)
 	head->type = GR_AGENT_COMPILE;
 	head->flags = (isatty(2) ? GR_AGENT_F_STDERR_TTY : 0) | (w->is_verbose ? GR_AGENT_F_VERBOSE : 0);
 	head->u.compile.umask = mask;
-	head->u.compile.pid = (uint32_t)getpid();
+	if (head->flags & GR_AGENT_F_STDERR_TTY && ioctl(0, TIOCGWINSZ, &ws) == 0)
+		head->u.compile.columns = ws.ws_col;
 	n_body = fill_body(w, pkt.body, sizeof(pkt.body), head);
 	if (!n_body)
 		return false;
