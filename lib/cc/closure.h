@@ -44,8 +44,12 @@ struct gr_cc_closure {
 	struct gr_cc_node **outdirs;              /* one for each of cmd->outputs: the folder it goes to */
 	uint32_t n_outdirs, cap_outdirs;
 	uint32_t flags;                           /* enum gr_cc_scan_flag, all files together */
-	void *search;                             /* private: the interned search list */
-	struct gr_digest extra;                   /* private: roots and computed includes, for key 2 */
+	/* ---- private ---- */
+	void *search;                             /* the interned search list */
+	struct gr_cc_node **roots;                /* source, forced includes, computed includes */
+	uint32_t n_roots, cap_roots;
+	struct gr_cc_node **leaves;               /* read, but not for includes: .incbin, plugins */
+	uint32_t n_leaves, cap_leaves;
 };
 
 struct gr_cc_closer;                              /* memory of resolutions, over one file table */

@@ -105,6 +105,7 @@ void gr_cc_files_free(struct gr_cc_files **pf)
 }
 
 int gr_cc_files_fd(const struct gr_cc_files *f) { return f->fs.fd(f->fs.ctx); }
+struct gr_cc_node *gr_cc_files_root(const struct gr_cc_files *f) { return f->root; }
 uint64_t gr_cc_files_names_gen(const struct gr_cc_files *f) { return f->names_gen; }
 struct gr_cc_node *gr_cc_files_by_id(const struct gr_cc_files *f, uint32_t id) { return id < f->n_nodes ? f->nodes[id] : NULL; }
 

@@ -142,6 +142,7 @@ void gr_cc_files_walk(struct gr_cc_files *f, struct gr_cc_node *dir, const char 
 struct gr_cc_node *gr_cc_files_dir(struct gr_cc_files *f, const char *path);
 /* The entry of a path (walk's `entry`), from directory @cwd; NULL on a loop. */
 struct gr_cc_node *gr_cc_files_entry(struct gr_cc_files *f, struct gr_cc_node *cwd, const char *path);
+struct gr_cc_node *gr_cc_files_root(const struct gr_cc_files *f);
 struct gr_cc_node *gr_cc_files_by_id(const struct gr_cc_files *f, uint32_t id);   /* NULL out of range */
 
 /* Makes kind, size, target true now (no content). Return: kind. */
