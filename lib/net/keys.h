@@ -2,8 +2,7 @@
  * keys - CURVE key pairs and the list of authorised keys
  *
  * A key file holds "public <Z85>\nsecret <Z85>\n", mode 0600. The allow list holds a line a key:
- * "<public Z85 40 chars> <roles, comma separated: client,worker,admin> <name>"; '#' starts a comment
- * (but a first word of 40 Z85 characters is a key, whatever it starts with).
+ * "<public Z85 40 chars> <roles, comma separated: client,worker,admin> <name>"; '#' starts a comment.
  */
 #pragma once
 #include "lib/base/err.h"

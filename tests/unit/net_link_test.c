@@ -1,0 +1,505 @@
+/* net_link_test.c - a link and a server on one loop, without keys: handshake, heartbeats, loss and misbehaviour */
+#include "tests/unit/net_fixture.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const struct gr_server_config quick = { .heartbeat_ms = 50, .dead_ms = 1000 };
+
+static void a_worker_is_welcomed_and_messages_travel_both_ways(void **state)
+{
+	struct world w = { 0 };
+	struct seen_link s = { .role = GR_ROLE_WORKER, .name = "w-1", .n_signals = 1 };
+	struct gr_buf f = { 0 };
+
+	fx_open(&w, "tcp://127.0.0.1:0", &quick);
+	fx_link(&w, &s, NULL, NULL);
+	RUN_UNTIL(&w, s.n_up == 1 && w.peer);
+	assert_int_equal(gr_peer_role(w.peer), GR_ROLE_WORKER);
+	assert_string_equal(gr_peer_name(w.peer), "w-1");
+	assert_string_equal(gr_peer_key_name(w.peer), "loopback");
+
+	gr_drain_encode(&f, 500);
+	assert_int_equal(gr_link_send(s.link, &f), 0);
+	assert_int_equal(f.n, 0);
+	gr_session_encode(&f, GR_MSG_SESSION_CLOSE, 9, 0);
+	assert_int_equal(gr_server_send(w.server, w.peer, &f), 0);
+	assert_int_equal(f.n, 0);
+	RUN_UNTIL(&w, w.n_msgs == 1 && s.n_msgs == 1);
+	assert_int_equal(w.last_type, GR_MSG_DRAIN);
+	assert_int_equal(s.last_type, GR_MSG_SESSION_CLOSE);
+
+	RUN_UNTIL(&w, gr_peer_rtt_ns(w.peer) > 0 && gr_link_rtt_ns(s.link) > 0 && w.signal.key == GR_SIGNAL_SLOTS);
+	assert_int_equal(w.signal.value, 12);
+	gr_link_close(&s.link);
+	RUN_UNTIL(&w, w.n_gone == 1);
+	assert_string_equal(w.gone_why, "said goodbye");
+	fx_close(&w);
+}
+
+static void ipc_works_like_tcp(void **state)
+{
+	struct world w = { 0 };
+	struct seen_link s = { .role = GR_ROLE_CLIENT, .name = "c" };
+	char path[128];
+
+	snprintf(path, sizeof(path), "ipc:///tmp/griddle-net-test-%d.sock", (int)getpid());
+	fx_open(&w, path, &quick);
+	fx_link(&w, &s, NULL, NULL);
+	RUN_UNTIL(&w, s.n_up == 1);
+	gr_link_close(&s.link);
+	fx_close(&w);
+	unlink(path + 6);
+}
+
+static void what_on_hello_sends_arrives_behind_the_welcome(void **state)
+{
+	struct world w = { .n_early = 3 };
+	struct seen_link s = { .role = GR_ROLE_CLIENT, .name = "c" };
+
+	fx_open(&w, "tcp://127.0.0.1:0", &quick);
+	fx_link(&w, &s, NULL, NULL);
+	RUN_UNTIL(&w, s.n_msgs == 3);
+	assert_int_equal(s.n_up, 1);
+	assert_int_equal(s.n_down, 0);
+	gr_link_close(&s.link);
+	fx_close(&w);
+}
+
+static void a_refusal_of_the_program_reaches_the_link_in_words(void **state)
+{
+	struct world w = { .hello_rc = GR_EROLE };
+	struct seen_link s = { .role = GR_ROLE_CLIENT, .name = "c" };
+
+	fx_open(&w, "tcp://127.0.0.1:0", &quick);
+	fx_link(&w, &s, NULL, NULL);
+	RUN_UNTIL(&w, s.n_down == 1);
+	assert_int_equal(s.code, GR_EROLE);
+	assert_non_null(strstr(s.why, "not today"));
+	assert_int_equal(w.n_gone, 0);
+	gr_link_close(&s.link);
+	fx_close(&w);
+}
+
+static void expect_reject(struct world *w, void *raw, int code)
+{
+	struct gr_buf frame = { 0 };
+	struct gr_slice body;
+	struct gr_err err;
+	json_t *j;
+
+	RUN_UNTIL(w, fx_raw_got(raw, GR_MSG_REJECT, &frame));
+	assert_int_equal(gr_frame_open(gr_buf_slice(&frame), &body), GR_MSG_REJECT);
+	assert_int_equal(gr_json_decode(body, &j, &err), 0);
+	assert_string_equal(json_string_value(json_object_get(j, "code")), gr_err_name(code));
+	assert_true(strlen(json_string_value(json_object_get(j, "why"))) > 10);
+	json_decref(j);
+	gr_buf_fini(&frame);
+}
+
+static void another_protocol_version_is_refused_with_a_reason(void **state)
+{
+	struct world w = { 0 };
+	struct gr_buf f = { 0 };
+	json_t *j = gr_hello_json(GR_ROLE_CLIENT, "future");
+	void *raw;
+
+	fx_open(&w, "tcp://127.0.0.1:0", &quick);
+	raw = fx_raw(&w);
+	json_object_set_new(j, "wire_min", json_integer(2));
+	json_object_set_new(j, "wire_max", json_integer(3));
+	gr_json_encode(&f, GR_MSG_HELLO, j);
+	fx_raw_send(raw, &f);
+	expect_reject(&w, raw, GR_EVERSION);
+	gr_json_encode(&f, GR_MSG_HELLO, j);
+	f.p[2] = 3;   /* a frame of that version, too */
+	fx_raw_send(raw, &f);
+	expect_reject(&w, raw, GR_EVERSION);
+	assert_int_equal(w.n_hello, 0);
+	json_decref(j);
+	zmq_close(raw);
+	fx_close(&w);
+}
+
+static void too_many_peers_are_refused(void **state)
+{
+	struct gr_server_config one = quick;
+	struct world w = { 0 };
+	void *first, *second;
+
+	one.max_peers = 1;
+	fx_open(&w, "tcp://127.0.0.1:0", &one);
+	first = fx_raw(&w);
+	fx_raw_hello(first, GR_ROLE_CLIENT, "one");
+	RUN_UNTIL(&w, w.peer);
+	second = fx_raw(&w);
+	fx_raw_hello(second, GR_ROLE_CLIENT, "two");
+	expect_reject(&w, second, GR_EBUSY);
+	zmq_close(first);
+	zmq_close(second);
+	fx_close(&w);
+}
+
+static void a_silent_peer_is_dropped(void **state)
+{
+	struct gr_server_config cfg = { .heartbeat_ms = 50, .dead_ms = 200 };
+	struct world w = { 0 };
+	struct gr_buf frame = { 0 };
+	void *raw;
+
+	fx_open(&w, "tcp://127.0.0.1:0", &cfg);
+	raw = fx_raw(&w);
+	fx_raw_hello(raw, GR_ROLE_WORKER, "mute");
+	RUN_UNTIL(&w, w.n_gone == 1);
+	assert_int_equal(w.gone_code, GR_ETIME);
+	RUN_UNTIL(&w, fx_raw_got(raw, GR_MSG_BYE, &frame));
+	gr_buf_fini(&frame);
+	zmq_close(raw);
+	fx_close(&w);
+}
+
+static void a_closed_connection_shows_before_the_silence_does(void **state)
+{
+	struct gr_server_config cfg = { .heartbeat_ms = 50, .dead_ms = 60000 };
+	struct world w = { 0 };
+	void *raw;
+
+	fx_open(&w, "tcp://127.0.0.1:0", &cfg);
+	raw = fx_raw(&w);
+	fx_raw_hello(raw, GR_ROLE_WORKER, "gone");
+	RUN_UNTIL(&w, w.peer);
+	zmq_close(raw);
+	RUN_UNTIL(&w, w.n_gone == 1);
+	assert_int_equal(w.gone_code, GR_EGONE);
+	fx_close(&w);
+}
+
+static void a_link_leaves_a_server_that_falls_silent_and_comes_back(void **state)
+{
+	struct world w = { .loop = gr_loop_new(1) };
+	struct seen_link s = { .role = GR_ROLE_CLIENT, .name = "c" };
+	struct gr_buf frame = { 0 };
+	void *router = zmq_socket(gr_loop__zmq(w.loop), ZMQ_ROUTER);
+	size_t n = sizeof(w.endpoint);
+	json_t *j = json_pack("{s:i, s:i, s:i}", "wire", GR_WIRE_VERSION, "heartbeat_ms", 50, "dead_ms", 200);
+
+	gr_sock_set_int(router, ZMQ_LINGER, 0);
+	assert_int_equal(zmq_bind(router, "tcp://127.0.0.1:0"), 0);
+	assert_int_equal(zmq_getsockopt(router, ZMQ_LAST_ENDPOINT, w.endpoint, &n), 0);
+	fx_link(&w, &s, NULL, NULL);
+	for (int i = 1; i <= 2; i++) {
+		uint8_t id[16];
+		int n_id;
+
+		RUN_UNTIL(&w, (n_id = zmq_recv(router, id, sizeof(id), ZMQ_DONTWAIT)) == 5);
+		RUN_UNTIL(&w, fx_raw_got(router, GR_MSG_HELLO, &frame));
+		gr_buf_clear(&frame);
+		gr_json_encode(&frame, GR_MSG_WELCOME, j);
+		assert_int_equal(zmq_send(router, id, (size_t)n_id, ZMQ_SNDMORE), n_id);
+		fx_raw_send(router, &frame);
+		RUN_UNTIL(&w, s.n_up == i);
+		RUN_UNTIL(&w, s.n_down == i);
+		assert_int_equal(s.code, GR_ETIME);
+		/* the pings of this connection */
+		while (zmq_recv(router, id, sizeof(id), ZMQ_DONTWAIT) >= 0)
+			;
+	}
+	json_decref(j);
+	gr_buf_fini(&frame);
+	gr_link_close(&s.link);
+	zmq_close(router);
+	fx_close(&w);
+}
+
+static void a_link_comes_back_when_the_server_does(void **state)
+{
+	struct world w = { 0 };
+	struct seen_link s = { .role = GR_ROLE_CLIENT, .name = "c" };
+	struct gr_buf f = { 0 };
+	char endpoint[256];
+
+	fx_open(&w, "tcp://127.0.0.1:0", &quick);
+	strcpy(endpoint, w.endpoint);
+	fx_link(&w, &s, NULL, NULL);
+	RUN_UNTIL(&w, s.n_up == 1);
+	gr_server_close(&w.server);
+	RUN_UNTIL(&w, s.n_down >= 1);
+	assert_false(gr_link_is_up(s.link));
+	gr_drain_encode(&f, 1);
+	assert_int_equal(gr_link_send(s.link, &f), GR_EUNREACH);
+	assert_true(f.n > 0);
+	gr_buf_fini(&f);
+	RUN_UNTIL(&w, s.n_down >= 3);
+	assert_int_equal(s.code, GR_EUNREACH);
+	fx_open(&w, endpoint, &quick);
+	RUN_UNTIL(&w, s.n_up == 2);
+	gr_link_close(&s.link);
+	fx_close(&w);
+}
+
+/* Each of these, from one peer, ends that peer and leaves the other alone. */
+static void a_misbehaving_peer_is_dropped_and_nobody_else(void **state)
+{
+	static const struct { const char *what; int code; } cases[] = {
+		{ "garbage", GR_EPROTO }, { "truncated", GR_ETRUNC }, { "too long for its type", GR_ELIMIT },
+		{ "unknown type", GR_EPROTO }, { "length differs", GR_EPROTO }, { "another version", GR_EVERSION },
+		{ "wrong role", GR_EROLE }, { "hello again", GR_EPROTO }, { "empty", GR_ETRUNC }, { "several parts", GR_EPROTO },
+		{ "bad heartbeat", GR_ETRUNC }, { "refused by the program", GR_ELIMIT },
+	};
+	static const uint8_t zeros[1024];
+	struct world w = { 0 };
+	struct seen_link s = { .role = GR_ROLE_WORKER, .name = "good" };
+	struct gr_peer *good;
+	struct gr_buf seen = { 0 };
+
+	fx_open(&w, "tcp://127.0.0.1:0", &quick);
+	fx_link(&w, &s, NULL, NULL);
+	RUN_UNTIL(&w, s.n_up == 1);
+	good = w.peer;
+	for (size_t i = 0; i < GR_LEN(cases); i++) {
+		struct gr_buf f = { 0 };
+		void *raw = fx_raw(&w);
+		size_t at;
+
+		fx_raw_hello(raw, GR_ROLE_CLIENT, "bad");
+		RUN_UNTIL(&w, w.peer && w.peer != good);
+		gr_taskref_encode(&f, GR_MSG_CANCEL, 1, 2, 3);
+		switch (i) {
+		case 0: gr_buf_clear(&f); gr_buf_add_str(&f, "GET / HTTP/1.1\r\n\r\n"); break;
+		case 1: f.n -= 3; break;
+		case 2: gr_buf_clear(&f); at = gr_frame_begin(&f, GR_MSG_PING); gr_buf_add(&f, zeros, sizeof(zeros)); gr_frame_end(&f, at);
+			break;
+		case 3: f.p[3] = 99; break;
+		case 4: gr_wr_u8(&f, 0); break;
+		case 5: f.p[2] = 9; break;
+		case 6: gr_buf_clear(&f); gr_digests_encode(&f, GR_MSG_NEED, 1, NULL, 0); break;
+		case 7: gr_buf_clear(&f); fx_raw_hello(raw, GR_ROLE_CLIENT, "bad"); break;
+		case 8: gr_buf_clear(&f); break;
+		case 9: assert_int_equal(zmq_send(raw, "x", 1, ZMQ_SNDMORE), 1); break;
+		case 10: gr_buf_clear(&f); at = gr_frame_begin(&f, GR_MSG_PING); gr_wr_u64(&f, 1); gr_frame_end(&f, at); break;
+		case 11: w.msg_rc = GR_ELIMIT; break;
+		}
+		if (i != 7)
+			fx_raw_send(raw, &f);
+		RUN_UNTIL(&w, w.n_gone == (int)i + 1);
+		if (w.gone_code != cases[i].code)
+			fail_msg("%s: %s", cases[i].what, w.gone_why);
+		assert_string_equal(w.gone_name, "bad");
+		RUN_UNTIL(&w, fx_raw_got(raw, GR_MSG_BYE, &seen));
+		w.msg_rc = 0;
+		gr_buf_fini(&f);
+		zmq_close(raw);
+	}
+	assert_int_equal(s.n_down, 0);
+	gr_buf_fini(&seen);
+	gr_link_close(&s.link);
+	fx_close(&w);
+}
+
+static void a_frame_above_the_limit_never_gets_in(void **state)
+{
+	struct gr_server_config cfg = { .heartbeat_ms = 50, .dead_ms = 20000 };
+	struct world w = { 0 };
+	struct seen_link s = { .role = GR_ROLE_WORKER, .name = "good" };
+	size_t n = GR_WIRE_MAX_FRAME_BYTES + 100;
+	void *big = gr_xalloc(n), *raw;
+
+	fx_open(&w, "tcp://127.0.0.1:0", &cfg);
+	fx_link(&w, &s, NULL, NULL);
+	RUN_UNTIL(&w, s.n_up == 1);
+	raw = fx_raw(&w);
+	fx_raw_hello(raw, GR_ROLE_WORKER, "bad");
+	RUN_UNTIL(&w, w.n_hello == 2);
+	assert_int_equal(zmq_send(raw, big, n, 0), (int)n);
+	RUN_UNTIL(&w, w.n_gone == 1);   /* libzmq closes that connection */
+	assert_string_equal(w.gone_name, "bad");
+	assert_int_equal(s.n_down, 0);
+	assert_int_equal(w.n_msgs, 0);
+	free(big);
+	zmq_close(raw);
+	gr_link_close(&s.link);
+	fx_close(&w);
+}
+
+static void frames_of_a_dropped_peer_are_a_strangers(void **state)
+{
+	struct world w = { 0 };
+	struct gr_buf f = { 0 };
+	void *raw;
+
+	fx_open(&w, "tcp://127.0.0.1:0", &quick);
+	raw = fx_raw(&w);
+	fx_raw_hello(raw, GR_ROLE_WORKER, "w");
+	RUN_UNTIL(&w, w.peer);
+	gr_server_drop(w.server, w.peer, GR_ELIMIT, "enough");
+	assert_int_equal(w.n_gone, 1);
+	gr_drain_encode(&f, 1);
+	fx_raw_send(raw, &f);
+	RUN_UNTIL(&w, fx_raw_got(raw, GR_MSG_BYE, &f));
+	RUN_UNTIL(&w, fx_raw_got(raw, GR_MSG_BYE, &f));   /* "not known here" */
+	assert_int_equal(w.n_msgs, 0);
+	gr_buf_fini(&f);
+	zmq_close(raw);
+	fx_close(&w);
+}
+
+static void a_peer_that_does_not_read_makes_the_sender_busy(void **state)
+{
+	struct world w = { 0 };
+	struct gr_server_config cfg = { .heartbeat_ms = 1000, .dead_ms = 60000 };
+	struct gr_buf f = { 0 };
+	void *raw;
+	int rc = 0, n = 0;
+
+	fx_open(&w, "tcp://127.0.0.1:0", &cfg);
+	raw = zmq_socket(gr_loop__zmq(w.loop), ZMQ_DEALER);
+	gr_sock_set_int(raw, ZMQ_LINGER, 0);
+	gr_sock_set_int(raw, ZMQ_RCVHWM, 1);
+	assert_int_equal(zmq_connect(raw, w.endpoint), 0);
+	fx_raw_hello(raw, GR_ROLE_CLIENT, "slow");
+	RUN_UNTIL(&w, w.peer);
+	for (; rc == 0 && n < 1000; n++) {
+		gr_buf_clear(&f);
+		gr_buf_reserve(&f, 1 << 20);
+		memset(f.p, 7, 1 << 20);
+		f.n = 1 << 20;
+		rc = gr_server_send(w.server, w.peer, &f);
+	}
+	assert_int_equal(rc, GR_EBUSY);
+	assert_true(n < 100);
+	assert_int_equal(f.n, 1 << 20);
+	assert_int_equal(f.p[12345], 7);
+	/* Room again once it reads. */
+	RUN_UNTIL(&w, (fx_raw_recv(raw, &f), 1) && f.n == 1 << 20);
+	f.n = 1 << 20;
+	RUN_UNTIL(&w, (rc = gr_server_send(w.server, w.peer, &f)) == 0 || (zmq_recv(raw, &n, 1, ZMQ_DONTWAIT), 0));
+	gr_buf_fini(&f);
+	zmq_close(raw);
+	fx_close(&w);
+}
+
+static void plain_is_refused_beyond_loopback(void **state)
+{
+	struct world w = { .loop = gr_loop_new(1) };
+	struct gr_link_config cfg = { "tcp://192.0.2.1:7420", NULL, NULL };
+	struct gr_err err = { 0 };
+	struct gr_link *link = NULL;
+
+	w.server = gr_server_new(w.loop, &quick, &fx_server_ops, &w);
+	assert_int_equal(gr_server_bind(w.server, "tcp://0.0.0.0:0", NULL, &err), GR_EAUTH);
+	assert_non_null(strstr(err.text, "without keys"));
+	assert_int_equal(gr_server_bind(w.server, "tcp://*:0", NULL, &err), GR_EAUTH);
+	assert_int_equal(gr_server_bind(w.server, "tcp://build-box:0", NULL, &err), GR_EAUTH);
+	assert_int_equal(gr_link_new(w.loop, &cfg, &fx_link_ops, &w, &link, &err), GR_EAUTH);
+	assert_non_null(strstr(err.text, "without keys"));
+	cfg.endpoint = "tcp://localhost";
+	assert_int_equal(gr_link_new(w.loop, &cfg, &fx_link_ops, &w, &link, &err), GR_EINVAL);
+	fx_close(&w);
+}
+
+static void localhost_is_found_by_name(void **state)
+{
+	struct world w = { 0 };
+	struct seen_link s = { .role = GR_ROLE_CLIENT, .name = "c" };
+	char port[16];
+
+	fx_open(&w, "tcp://127.0.0.1:0", &quick);
+	snprintf(port, sizeof(port), "%s", strrchr(w.endpoint, ':'));
+	snprintf(w.endpoint, sizeof(w.endpoint), "tcp://localhost%s", port);
+	fx_link(&w, &s, NULL, NULL);
+	RUN_UNTIL(&w, s.n_up == 1);
+	gr_link_close(&s.link);
+	fx_close(&w);
+}
+
+/* In a process of its own: writes 'u' for each up, 'd' for each down to @fd. */
+struct child { struct gr_loop *loop; int fd; };
+static json_t *child_hello(void *ctx) { return gr_hello_json(GR_ROLE_WORKER, "child"); }
+static void child_up(void *ctx, const json_t *welcome) { (void)!write(((struct child *)ctx)->fd, "u", 1); }
+static void child_down(void *ctx, int code, const char *why) { (void)!write(((struct child *)ctx)->fd, "d", 1); }
+static int child_msg(void *ctx, int type, struct gr_slice body)
+{
+	_exit(0);
+}
+
+static pid_t start_child(const char *endpoint, int fd)
+{
+	static const struct gr_link_ops ops = { child_hello, child_up, child_down, child_msg, NULL };
+	struct gr_link_config cfg = { endpoint, NULL, NULL };
+	struct child c = { .fd = fd };
+	struct gr_link *link;
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	c.loop = gr_loop_new(3);
+	alarm(60);
+	if (gr_link_new(c.loop, &cfg, &ops, &c, &link, NULL) == 0)
+		gr_loop_run(c.loop);
+	_exit(1);
+}
+
+static void a_stopped_process_is_found_out_and_returns_when_it_goes_on(void **state)
+{
+	struct gr_server_config cfg = { .heartbeat_ms = 50, .dead_ms = 300 };
+	struct world w = { 0 };
+	struct gr_buf f = { 0 };
+	char endpoint[128], events[64] = "", *first;
+	int fds[2], status, n;
+	pid_t pid;
+
+	/* The child is forked before this process has a loop; the address must be known before. */
+	snprintf(endpoint, sizeof(endpoint), "ipc:///tmp/griddle-net-stop-%d.sock", (int)getpid());
+	assert_int_equal(pipe(fds), 0);
+	pid = start_child(endpoint, fds[1]);
+	fx_open(&w, endpoint, &cfg);
+	RUN_UNTIL(&w, w.n_hello == 1);
+	kill(pid, SIGSTOP);
+	RUN_UNTIL(&w, w.n_gone == 1);
+	assert_int_equal(w.gone_code, GR_ETIME);
+	kill(pid, SIGCONT);
+	RUN_UNTIL(&w, w.n_hello == 2 && w.peer);
+	gr_drain_encode(&f, 1);
+	f.p[3] = GR_MSG_CLUSTER;
+	assert_int_equal(gr_server_send(w.server, w.peer, &f), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	n = (int)read(fds[0], events, sizeof(events) - 1);
+	assert_true(n >= 3);
+	/* It may have tried before the address was bound. */
+	first = strchr(events, 'u');
+	assert_non_null(first);
+	assert_int_equal(first[1], 'd');
+	assert_non_null(strchr(first + 1, 'u'));
+	close(fds[0]);
+	close(fds[1]);
+	fx_close(&w);
+	unlink(endpoint + 6);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_stopped_process_is_found_out_and_returns_when_it_goes_on),
+		cmocka_unit_test(a_worker_is_welcomed_and_messages_travel_both_ways),
+		cmocka_unit_test(ipc_works_like_tcp),
+		cmocka_unit_test(what_on_hello_sends_arrives_behind_the_welcome),
+		cmocka_unit_test(a_refusal_of_the_program_reaches_the_link_in_words),
+		cmocka_unit_test(another_protocol_version_is_refused_with_a_reason),
+		cmocka_unit_test(too_many_peers_are_refused),
+		cmocka_unit_test(a_silent_peer_is_dropped),
+		cmocka_unit_test(a_closed_connection_shows_before_the_silence_does),
+		cmocka_unit_test(a_link_leaves_a_server_that_falls_silent_and_comes_back),
+		cmocka_unit_test(a_link_comes_back_when_the_server_does),
+		cmocka_unit_test(a_misbehaving_peer_is_dropped_and_nobody_else),
+		cmocka_unit_test(a_frame_above_the_limit_never_gets_in),
+		cmocka_unit_test(frames_of_a_dropped_peer_are_a_strangers),
+		cmocka_unit_test(a_peer_that_does_not_read_makes_the_sender_busy),
+		cmocka_unit_test(plain_is_refused_beyond_loopback),
+		cmocka_unit_test(localhost_is_found_by_name),
+	};
+
+	gr_log_init("net_link_test", GR_LOG_ERROR);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
