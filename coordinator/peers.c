@@ -26,7 +26,7 @@ static struct gr_client *client_of(struct gr_peer *p)
 int gr_peers_send(struct gr_coord *c, struct gr_peer *peer, struct gr_buf *frame)
 {
 	size_t n = frame->n;
-	int rc = gr_server_send(c->server, peer, frame);
+	int rc = c->is_ending ? GR_EGONE : gr_server_send(c->server, peer, frame);
 
 	gr_buf_fini(frame);
 	if (rc >= 0)
