@@ -16,7 +16,7 @@ facts
 spawn_in() { _c=$1; shift; cg_run "$_c" "$@" >>"$RUN/daemons.log" 2>&1 & PIDS="$PIDS $!"; }
 start_griddle() {
 	export GRIDDLE_RUNTIME_DIR=$RUN/rt GRIDDLE_STATE_DIR=$RUN/state; mkdir -p "$RUN/rt"; chmod 700 "$RUN/rt"
-	cg_run daemons "$BIN/griddle" up --workers 2 --slots 2 >/dev/null || exit 1; UP=1
+	cg_run daemons "$BIN/griddle" up --workers 2 --slots 2 --no-agent >/dev/null || exit 1; UP=1
 }
 stop_all() {
 	[ -n "${UP:-}" ] && "$BIN/griddle" down >/dev/null 2>&1; UP=
