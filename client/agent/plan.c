@@ -228,6 +228,23 @@ static void set_seen(struct gr_plan *p, const struct gr_cc_closure *cl)
 	p->n_seen = n;
 }
 
+/* With the flags a terminal adds: the stored messages depend on them. */
+static void set_key1(struct gr_unit *u)
+{
+	struct gr_plan *p = u->plan;
+	struct gr_buf b = { 0 };
+	int i;
+
+	gr_cc_key1(&p->toolchain, &p->cmd, u->req.cwd, p->env, (u->req.flags & GR_AGENT_F_STDERR_TTY) != 0, &p->source, &p->key1);
+	if (!p->n_added)
+		return;
+	gr_buf_add(&b, p->key1.b, sizeof(p->key1.b));
+	for (i = 0; i < p->n_added; i++)
+		gr_buf_add(&b, p->added[i], strlen(p->added[i]) + 1);
+	gr_sha256_of(b.p, b.n, &p->key1);
+	gr_buf_fini(&b);
+}
+
 int gr_plan_close(struct gr_unit *u, const char **reason, const char **detail)
 {
 	struct gr_agent *a = u->agent;
@@ -255,7 +272,7 @@ int gr_plan_close(struct gr_unit *u, const char **reason, const char **detail)
 	gr_cc_node_path(cl->source, &path);
 	free(p->source_path);
 	p->source_path = gr_buf_take(&path, NULL);
-	gr_cc_key1(&p->toolchain, &p->cmd, u->req.cwd, u->req.env, (u->req.flags & GR_AGENT_F_STDERR_TTY) != 0, &p->source, &p->key1);
+	set_key1(u);
 	return 0;
 }
 

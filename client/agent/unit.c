@@ -256,7 +256,8 @@ static bool try_cache(struct gr_unit *u)
 
 	if (!a->cache || u->build->no_cache || gr_request_env(&u->req, "GRIDDLE_NO_CACHE"))
 		return false;
-	is_hit = gr_cache_find(u, &hit) > 0 && gr_terminal_fits(&u->req, hit.err) && write_outputs(u, &hit) == 0;
+	is_hit = gr_cache_find(u, &hit) > 0 && gr_terminal_fits(&u->req, hit.err) && !(hit.err.n && u->plan->is_locale_odd) &&
+		 write_outputs(u, &hit) == 0;
 	if (is_hit) {
 		u->build->n.cached++;
 		a->total.cached++;
