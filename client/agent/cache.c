@@ -271,7 +271,7 @@ void gr_cache_open(struct gr_agent *a)
 	struct gr_cache *c;
 	int rc;
 
-	if (!a->conf->cache_bytes)
+	if (!a->conf->cache_bytes || !a->conf->has_cache)
 		return;
 	GR_NEW(c);
 	c->agent = a;
