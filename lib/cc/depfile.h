@@ -4,6 +4,7 @@
  * Continuation lines, several targets, "\ ", "\#", "\\ ", "$$"; rules without prerequisites (-MP) are skipped.
  */
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
