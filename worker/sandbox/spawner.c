@@ -218,6 +218,7 @@ void gr_sb_spawner_main(int fd)
 	} m;
 
 	prctl(PR_SET_NAME, "griddle-spawner", 0, 0, 0);
+	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);   /* servers stay below us when their first parent is gone */
 	setsid();
 	signal(SIGINT, SIG_IGN);
 	signal(SIGTERM, SIG_IGN);
