@@ -39,7 +39,7 @@ TEST_LIBS :=
 endif
 
 WARN := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings \
-        -Wno-unused-parameter -Wno-format-truncation -Wvla -Wundef $(if $(ERR),-Werror)
+        -Wno-unused-parameter -Wno-format-truncation -Wvla -Wundef $(if $(filter fuzz,$(VARIANT)),-Wno-unknown-warning-option) $(if $(ERR),-Werror)
 OPT_release := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 OPT_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 OPT_tsan    := -O1 -g -fsanitize=thread
@@ -72,12 +72,16 @@ HELP_BIN := $(patsubst tests/helper/%.c,$(B)/helper/%,$(wildcard tests/helper/*.
 all: programs  ## build the four programs into build/release/bin
 programs: $(PROGRAMS)
 
-# The stamp holds flags and the source list: a changed flag or a deleted file rebuilds what it must.
-STAMP := $(B)/stamp
+# Stamps change only when their text does: changed flags rebuild the objects, a deleted file the archives and programs.
+# -Werror is no part of it: it changes no object.
+STAMP := $(B)/flags
+LISTS := $(B)/sources
+FLAGS_TEXT := $(CC) $(subst ','\'',$(filter-out -Werror,$(GR_CFLAGS)) $(GR_LDFLAGS))
+stamp = @mkdir -p $(@D); printf '%s\n' '$(1)' | cmp -s - $@ || printf '%s\n' '$(1)' > $@
 $(STAMP): FORCE
-	@mkdir -p $(@D)
-	@printf '%s\n' '$(CC) $(subst ','\'',$(GR_CFLAGS) $(GR_LDFLAGS)) $(ALL_SRC)' | cmp -s - $@ || \
-	  printf '%s\n' '$(CC) $(subst ','\'',$(GR_CFLAGS) $(GR_LDFLAGS)) $(ALL_SRC)' > $@
+	$(call stamp,$(FLAGS_TEXT))
+$(LISTS): FORCE
+	$(call stamp,$(ALL_SRC))
 FORCE:
 
 $(B)/obj/%.o: %.c $(STAMP)
@@ -86,14 +90,14 @@ $(B)/obj/%.o: %.c $(STAMP)
 	$(Q)$(CC) $(GR_CFLAGS) -MMD -MP -c -o $@ $<
 
 define archive_rule
-$(B)/lib$(1).a: $$(call obj,$$(call lib_src,$(1))) $$(STAMP)
+$(B)/lib$(1).a: $$(call obj,$$(call lib_src,$(1))) $$(LISTS)
 	@rm -f $$@
 	$$(Q)ar cDr $$@ $$(filter %.o,$$^)
 endef
 $(foreach l,$(LIBS),$(eval $(call archive_rule,$(l))))
 
 define program_rule
-$(B)/bin/$(1): $$(call obj,$$(SRC_$(2))) $$(ARCHIVES)
+$(B)/bin/$(1): $$(call obj,$$(SRC_$(2))) $$(ARCHIVES) $$(LISTS)
 	@mkdir -p $$(@D)
 	$$(if $$(V),,@echo '  LINK    $$@')
 	$$(Q)$$(CC) -o $$@ $$(filter %.o,$$^) $$(ARCHIVES) $$(GR_LDFLAGS) $$(PKG_LIBS)

@@ -64,9 +64,10 @@ int gr_unpack(struct gr_slice in, uint8_t enc, uint64_t raw_n, uint64_t max, str
 	z.avail_out = (uInt)raw_n;
 	rc = inflate(&z, Z_FINISH);
 	inflateEnd(&z);
-	out->p[start] = 0;
-	if (rc != Z_STREAM_END || z.avail_out != 0 || z.avail_in != 0)
+	if (rc != Z_STREAM_END || z.avail_out != 0 || z.avail_in != 0) {
+		out->p[start] = 0;
 		return GR_EPROTO;
+	}
 	out->n = start + (size_t)raw_n;
 	out->p[out->n] = 0;
 	return 0;
