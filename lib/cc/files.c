@@ -267,6 +267,8 @@ static void look(struct gr_cc_files *f, struct gr_cc_node *n)
 	if (gr_cc_node_check(f, n->parent) != GR_CC_DIR) {
 		set_kind(f, n, n->parent->kind == GR_CC_DENIED ? GR_CC_DENIED : GR_CC_ABSENT);
 		n->is_volatile = n->parent->is_volatile;
+		/* nothing watches for it until its folder is one: ask the folder each time */
+		n->is_suspect = true;
 		return;
 	}
 	watch(f, n->parent, false);
