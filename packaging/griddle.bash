@@ -1,0 +1,30 @@
+# bash completion for griddle; from `griddle completion bash`
+_griddle() {
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} words=
+	if [ "$COMP_CWORD" = 1 ]; then
+		words='up down make cc status nodes doctor keys agent completion version help'
+	else
+		case ${COMP_WORDS[1]}:$prev in
+		make:--remote) words='auto always never' ;;
+		status:--output|status:-o) words='table json name' ;;
+		nodes:--output|nodes:-o) words='table json name' ;;
+		doctor:--output|doctor:-o) words='table json name' ;;
+		agent:--remote) words='auto always never' ;;
+		up:*) words='--workers --slots --cache-bytes --agent --help' ;;
+		down:*) words='--help' ;;
+		make:*) words='--jobs --remote --cache --summary --summary-json --coordinator --keys --server-key --help' ;;
+		cc:*) words='--help' ;;
+		status:*) words='--output --coordinator --keys --server-key --help' ;;
+		nodes:*) words='--output --coordinator --keys --server-key --help' ;;
+		doctor:*) words='--output --coordinator --keys --server-key --help' ;;
+		keys:*) words='new show allow --keys --allow --roles --help' ;;
+		agent:*) words='--coordinator --socket --state --keys --server-key --remote --cache --cache-bytes --local-slots --reconnect-wait --unit-timeout --session-idle --idle-exit --ready-file --log --status --stop --help' ;;
+		completion:*) words='bash --help' ;;
+		version:*) words='--help' ;;
+		help:*) words='up down make cc status nodes doctor keys agent completion version help' ;;
+		esac
+	fi
+	COMPREPLY=($(compgen -W "$words" -- "$cur"))
+	[ ${#COMPREPLY[@]} -gt 0 ] || COMPREPLY=($(compgen -f -- "$cur"))
+}
+complete -F _griddle griddle
