@@ -51,7 +51,6 @@ static void histogram(struct gr_buf *b, const char *name, const char *help, cons
 
 static void tasks(const struct gr_coord *c, struct gr_buf *b)
 {
-	static const char *const states[] = { "waiting", "queued", "running", "unconfirmed" };
 	const struct gr_metrics *m = &c->m;
 	uint64_t n[GR_TASK_GONE] = { 0 };
 	struct gr_session *s;
@@ -60,9 +59,10 @@ static void tasks(const struct gr_coord *c, struct gr_buf *b)
 	while ((s = gr_map_each(&c->sessions, &i)))
 		for (int k = 0; k < GR_TASK_GONE; k++)
 			n[k] += s->job.n[k];
-	head(b, "tasks", "gauge", "Tasks now, by state.");
-	for (int k = 0; k < GR_TASK_GONE; k++)
-		row(b, "tasks", "state", states[k], n[k]);
+	one(b, "tasks_waiting", "gauge", "Tasks that no connected worker could run.", n[GR_TASK_NEW]);
+	one(b, "tasks_queued", "gauge", "Tasks waiting for placement.", n[GR_TASK_QUEUED]);
+	one(b, "tasks_running", "gauge", "Tasks that are with a worker.", n[GR_TASK_RUNNING]);
+	one(b, "tasks_unconfirmed", "gauge", "Tasks whose result the client has not confirmed.", n[GR_TASK_ENDED]);
 	one(b, "tasks_accepted_total", "counter", "Tasks taken in.", m->tasks_accepted);
 	head(b, "tasks_total", "counter", "Tasks that ended, by outcome.");
 	for (int k = GR_OUTCOME_DONE; k < GR_N_OUTCOMES; k++)
@@ -89,10 +89,9 @@ static void peers(const struct gr_coord *c, struct gr_buf *b)
 	gr_place_stats(c->place, gr_coord_now(c), &st);
 	while ((s = gr_map_each(&c->sessions, &i)))
 		n_live += s->client != NULL;
-	head(b, "workers", "gauge", "Connected workers, by state.");
-	row(b, "workers", "state", "up", st.n_workers - st.n_draining - st.n_quarantined);
-	row(b, "workers", "state", "draining", st.n_draining);
-	row(b, "workers", "state", "quarantined", st.n_quarantined);
+	one(b, "workers", "gauge", "Connected workers.", st.n_workers);
+	one(b, "workers_draining", "gauge", "Connected workers that take nothing new.", st.n_draining);
+	one(b, "workers_quarantined", "gauge", "Connected workers left alone for a while, because they failed fast.", st.n_quarantined);
 	one(b, "slots", "gauge", "Tasks that the workers can run at once.", st.slots);
 	one(b, "slots_free", "gauge", "Slots that no task is placed on.", st.free_slots);
 	one(b, "clients", "gauge", "Connected clients.", c->n_clients);

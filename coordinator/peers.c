@@ -382,11 +382,7 @@ static int on_msg(void *ctx, struct gr_peer *peer, int type, struct gr_slice bod
 	} else {
 		return 0;       /* given up a moment ago */
 	}
-	if (rc < 0 && gr_err_class(rc) == GR_CLASS_PEER) {
-		c->m.peers_dropped++;
-		gr_warn("peers", "%s %s: %s: %s", gr_role_name(gr_peer_role(peer)), gr_peer_name(peer), gr_msg_name(type),
-			gr_err_text(rc));
-	}
+	c->m.peers_dropped += rc < 0 && gr_err_class(rc) == GR_CLASS_PEER;      /* lib/net says so in the log */
 	return rc;
 }
 
