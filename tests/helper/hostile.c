@@ -306,7 +306,7 @@ static void send_source(struct gr_slice body)
 }
 
 /* A blob of BOMB_BYTES as the log says, in zlib that unpacks to a mebibyte. */
-#define BOMB_BYTES 2000u
+#define BOMB_BYTES 8000u
 static void send_bomb(struct gr_slice body)
 {
 	struct gr_blob_msg m = { .session = SESSION, .total = BOMB_BYTES, .raw_n = BOMB_BYTES, .enc = GR_ENC_ZLIB };
