@@ -62,3 +62,4 @@ cl_agent() {                    # cl_agent [ARGS...]: sets AGENT_PID
 	wait_for 20 test -S "$GRIDDLE_SOCKET" || { echo "Bail out! agent did not start"; diag < "$T/agent.log"; exit 1; }
 }
 metric() { curl -s "http://$HTTP/metrics" | awk -v m="$1" '$1 == m { print $2; f = 1 } END { if (!f) print 0 }'; }   # metric 'name{labels}'
+metric_is() { [ "$(metric "$1")" = "$2" ]; }
