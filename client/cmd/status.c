@@ -111,8 +111,9 @@ static void show_nodes(json_t *rep, int64_t mode)
 			printf("%s\n", str(w, "name"));
 			continue;
 		}
-		json_array_foreach(json_object_get(w, "toolchains"), k, tc)
-			gr_buf_printf(&names, "%s%s %s", k ? ", " : "", str(tc, "name"), str(tc, "version"));
+		json_array_foreach(json_object_get(w, "toolchains"), k, tc)   /* gcc and g++ share a name */
+			if (!strstr(gr_buf_str(&names), str(tc, "name")))
+				gr_buf_printf(&names, "%s%s", names.n ? ", " : "", str(tc, "name"));
 		gr_table_cell(t, "%s", str(w, "name"));
 		gr_table_cell(t, "%s", str(w, "node"));
 		gr_table_cell(t, "%" JSON_INTEGER_FORMAT, num(w, "slots"));
