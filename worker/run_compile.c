@@ -543,7 +543,7 @@ static bool run(struct gr_wtask *t)
 	if (rc == 0 && ((t->out_fd < 0 && (t->out_fd = stream_fd()) < 0) || (t->err_fd < 0 && (t->err_fd = stream_fd()) < 0)))
 		rc = gr_err_set(&err, GR_ENOMEM, "streams: %s", strerror(errno));
 	if (rc == 0) {
-		st.program = t->tool->tc->real;
+		st.program = t->tool->tc->driver;   /* leads to the real one; its name is what ps shows */
 		st.argv = c->argv;
 		st.n_argv = c->n_argv;
 		st.env = c->env;

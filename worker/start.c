@@ -46,8 +46,11 @@ static int start_ready_helper(const char *path)
 			close(fds[1]);
 			return -1;
 		}
+		waitpid(pid, NULL, 0);
 		return fds[1];
 	}
+	if (fork() != 0)
+		_exit(0);   /* the helper is nobody's child: no zombie stays for it */
 	setsid();
 	signal(SIGINT, SIG_IGN);
 	signal(SIGTERM, SIG_IGN);
