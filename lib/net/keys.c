@@ -143,6 +143,7 @@ struct gr_allow {
 	struct stat st;           /* of what was read; st_nlink 0: no file */
 	struct entry *entries;
 	size_t n, cap;
+	uint64_t version;
 };
 
 static int parse_roles(char *text)
@@ -215,6 +216,13 @@ static bool is_same_file(const struct stat *a, const struct stat *b)
 	       a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
+static void forget(struct gr_allow *a)
+{
+	a->version += a->n > 0;
+	a->n = 0;
+	a->st = (struct stat){ 0 };
+}
+
 static int reload(struct gr_allow *a, struct gr_err *err)
 {
 	struct gr_buf text = { 0 };
@@ -224,8 +232,7 @@ static int reload(struct gr_allow *a, struct gr_err *err)
 	if (stat(a->path, &st) < 0) {
 		if (errno != ENOENT)
 			return gr_err_set(err, gr_err_errno(errno), "allow list %s: %s", a->path, strerror(errno));
-		a->n = 0;
-		a->st = (struct stat){ 0 };
+		forget(a);
 		return 0;
 	}
 	if (is_same_file(&st, &a->st))
@@ -237,6 +244,7 @@ static int reload(struct gr_allow *a, struct gr_err *err)
 		gr_buf_str(&text);
 		parse_list(a, (char *)text.p);
 		a->st = st;
+		a->version++;
 	}
 	gr_buf_fini(&text);
 	return rc;
@@ -267,18 +275,34 @@ void gr_allow_free(struct gr_allow **ap)
 	free(a);
 }
 
-int gr_allow_find(struct gr_allow *a, const char *public_key, char name[64])
+/* Unreadable is not empty: say so, and let nobody in on what it said before. */
+static void refresh(struct gr_allow *a)
 {
 	struct gr_err err = { 0 };
+
+	if (reload(a, &err) == 0)
+		return;
+	gr_error("keys", "%s", err.text);
+	forget(a);
+}
+
+uint64_t gr_allow_version(struct gr_allow *a)
+{
+	uint64_t version;
+
+	pthread_mutex_lock(&a->lock);
+	refresh(a);
+	version = a->version;
+	pthread_mutex_unlock(&a->lock);
+	return version;
+}
+
+int gr_allow_find(struct gr_allow *a, const char *public_key, char name[64])
+{
 	int roles = 0;
 
 	pthread_mutex_lock(&a->lock);
-	if (reload(a, &err) < 0) {
-		/* Unreadable is not empty: say so, and let nobody in on what it said before. */
-		gr_error("keys", "%s", err.text);
-		a->n = 0;
-		a->st = (struct stat){ 0 };
-	}
+	refresh(a);
 	for (size_t i = 0; i < a->n; i++) {
 		if (strcmp(a->entries[i].key, public_key))
 			continue;

@@ -22,4 +22,6 @@ struct gr_allow *gr_allow_open(const char *path, struct gr_err *err);
 void gr_allow_free(struct gr_allow **a);
 /* Return: the role mask (>0) and the name; 0 when the key is not listed. */
 int gr_allow_find(struct gr_allow *a, const char *public_key, char name[64]);
+/* Re-reads the file when it changed. Return: a number that changed when the list did. */
+uint64_t gr_allow_version(struct gr_allow *a);
 int gr_allow_add(const char *path, const char *public_key, int roles, const char *name, struct gr_err *err) GR_MUST_CHECK;

@@ -33,6 +33,7 @@
 #define BYE_LINGER_MS 300
 #define MAX_EARLY 64u               /* frames sent from on_hello, before the WELCOME */
 #define STRANGER_EVERY_MS 10u       /* at most one answer to frames of unknown peers */
+#define ZAP_ENFORCE_DOMAIN 93       /* libzmq knows it, zmq.h names it only with the draft API */
 
 struct gr_peer {
 	struct gr_list node;
@@ -60,7 +61,7 @@ struct gr_server {
 	uv_timer_t timer;
 	struct gr_list peers;
 	struct gr_map by_id;
-	uint64_t last_tick_ns, last_stranger_ns;
+	uint64_t last_tick_ns, last_stranger_ns, allow_version;
 };
 
 static void on_timer(uv_timer_t *h);
@@ -408,31 +409,51 @@ static void on_sock(void *ctx) { receive(ctx); }
 
 /* ---- time ---- */
 
-static bool is_over(const struct gr_server *s, const struct gr_peer *p, uint64_t now)
+static bool is_revoked(struct gr_server *s, const struct gr_peer *p)
 {
-	return p->is_unreachable || now > p->last_rx_ns + s->dead_ms * GR_NS_PER_MS;
+	char name[64];
+
+	return !(gr_allow_find(s->allow, p->key, name) & (int)p->role);
+}
+
+/* The first peer that must go, and why. */
+static struct gr_peer *find_over(struct gr_server *s, uint64_t now, bool list_changed, int *code, char why[96])
+{
+	GR_LIST_EACH(p, &s->peers, struct gr_peer, node) {
+		*code = 0;
+		if (p->is_unreachable) {
+			*code = GR_EGONE;
+			snprintf(why, 96, "connection closed");
+		} else if (now > p->last_rx_ns + s->dead_ms * GR_NS_PER_MS) {
+			*code = GR_ETIME;
+			snprintf(why, 96, "nothing heard for %llu ms", (unsigned long long)((now - p->last_rx_ns) / GR_NS_PER_MS));
+		} else if (list_changed && is_revoked(s, p)) {
+			*code = GR_EAUTH;
+			snprintf(why, 96, "its key is not authorised any more");
+		}
+		if (*code < 0)
+			return p;
+	}
+	return NULL;
 }
 
 static void reap(struct gr_server *s, uint64_t now)
 {
-	char text[96];
-	bool again = true;
+	uint64_t version = s->is_curve && s->allow ? gr_allow_version(s->allow) : 0;
+	bool list_changed = version != s->allow_version;
+	struct gr_peer *p;
+	char why[96];
+	int code;
 
+	s->allow_version = version;
 	/* on_gone may drop others: after each one the list is looked at anew. */
-	while (again && !s->is_closed) {
-		again = false;
-		GR_LIST_EACH(p, &s->peers, struct gr_peer, node) {
-			if (!is_over(s, p, now))
-				continue;
-			snprintf(text, sizeof(text), "nothing heard for %llu ms",
-				 (unsigned long long)((now - p->last_rx_ns) / GR_NS_PER_MS));
-			if (p->is_unreachable)
-				remove_peer(s, p, GR_EGONE, "connection closed");
-			else
-				gr_server_drop(s, p, GR_ETIME, text);
-			again = true;
-			break;
-		}
+	while (!s->is_closed && (p = find_over(s, now, list_changed, &code, why))) {
+		if (code == GR_EGONE)
+			remove_peer(s, p, code, why);
+		else if (code == GR_EAUTH)
+			drop_bad(s, p, code, why);
+		else
+			gr_server_drop(s, p, code, why);
 	}
 }
 
@@ -467,6 +488,21 @@ static void on_timer(uv_timer_t *h)
 
 /* ---- the face ---- */
 
+static void set_curve(struct gr_server *s, void *zmq, const struct gr_server_config *cfg)
+{
+	int on = 1;
+
+	s->is_curve = true;
+	s->keys = *cfg->keys;
+	s->allow_version = cfg->allow ? gr_allow_version(cfg->allow) : 0;
+	gr_sock_set_int(zmq, ZMQ_CURVE_SERVER, 1);
+	gr_sock_set_str(zmq, ZMQ_CURVE_SECRETKEY, s->keys.secret_key);
+	gr_sock_set_str(zmq, ZMQ_ZAP_DOMAIN, GR_ZAP_DOMAIN);
+	/* Without a handler nobody gets in, rather than anybody. gr_server_bind sees to the handler in any case, so a
+	 * libzmq that does not know the option loses nothing. */
+	(void)!zmq_setsockopt(zmq, ZAP_ENFORCE_DOMAIN, &on, sizeof(on));
+}
+
 struct gr_server *gr_server_new(struct gr_loop *loop, const struct gr_server_config *cfg,
 				const struct gr_server_ops *ops, void *ctx)
 {
@@ -491,13 +527,8 @@ struct gr_server *gr_server_new(struct gr_loop *loop, const struct gr_server_con
 	gr_sock_set_int(zmq, ZMQ_BACKLOG, 1024);
 	gr_sock_set_int(zmq, ZMQ_HEARTBEAT_IVL, 30000);
 	gr_sock_set_int(zmq, ZMQ_HEARTBEAT_TIMEOUT, 120000);
-	if (cfg->keys) {
-		s->is_curve = true;
-		s->keys = *cfg->keys;
-		gr_sock_set_int(zmq, ZMQ_CURVE_SERVER, 1);
-		gr_sock_set_str(zmq, ZMQ_CURVE_SECRETKEY, s->keys.secret_key);
-		gr_sock_set_str(zmq, ZMQ_ZAP_DOMAIN, GR_ZAP_DOMAIN);
-	}
+	if (cfg->keys)
+		set_curve(s, zmq, cfg);
 	s->sock = gr_sock_new(loop, zmq, on_sock, s);
 	uv_timer_init(gr_loop_uv(loop), &s->timer);
 	s->timer.data = s;

@@ -251,7 +251,7 @@ void gr_sock_set_str(void *zmq, int option, const char *value)
 
 void gr_sock_set_limits(void *zmq)
 {
-	int64_t max = GR_WIRE_MAX_FRAME_BYTES + GR_WIRE_HEADER_BYTES;
+	int64_t max = GR_WIRE_MAX_FRAME_BYTES + GR_WIRE_HEADER_BYTES + 256;   /* what CURVE adds */
 
 	if (zmq_setsockopt(zmq, ZMQ_MAXMSGSIZE, &max, sizeof(max)) < 0)
 		abort();

@@ -146,6 +146,29 @@ static void a_key_that_is_added_gets_in_without_a_restart(void **state)
 	gr_link_close(&after.link);
 }
 
+static void a_key_that_is_taken_off_the_list_is_dropped(void **state)
+{
+	struct curve *c = *state;
+	struct seen_link gone = { .role = GR_ROLE_WORKER, .name = "x" }, stays = { .role = GR_ROLE_CLIENT, .name = "y" };
+	struct gr_err err;
+	FILE *f;
+
+	fx_link(&c->w, &gone, &c->worker, c->server.public_key);
+	fx_link(&c->w, &stays, &c->client, c->server.public_key);
+	RUN_UNTIL(&c->w, gone.n_up == 1 && stays.n_up == 1);
+	f = fopen(c->path, "w");
+	assert_non_null(f);
+	fclose(f);
+	assert_int_equal(gr_allow_add(c->path, c->client.public_key, GR_ROLE_CLIENT, "anna", &err), 0);
+	RUN_UNTIL(&c->w, gone.n_down == 1);
+	assert_int_equal(gone.code, GR_EAUTH);
+	assert_int_equal(c->w.n_gone, 1);
+	assert_string_equal(c->w.gone_name, "x");
+	assert_int_equal(stays.n_down, 0);
+	gr_link_close(&gone.link);
+	gr_link_close(&stays.link);
+}
+
 static void a_stranger_does_not_disturb_the_others(void **state)
 {
 	struct curve *c = *state;
@@ -202,6 +225,7 @@ int main(void)
 		CURVE_TEST(a_link_with_keys_does_not_talk_to_a_plain_server),
 		CURVE_TEST(a_server_with_another_key_is_not_believed),
 		CURVE_TEST(a_key_that_is_added_gets_in_without_a_restart),
+		CURVE_TEST(a_key_that_is_taken_off_the_list_is_dropped),
 		CURVE_TEST(a_stranger_does_not_disturb_the_others),
 		CURVE_TEST(keys_without_a_list_do_not_bind),
 		CURVE_TEST(the_handler_is_there_before_a_second_server_could_do_without),

@@ -1,7 +1,9 @@
 /* net_link_test.c - a link and a server on one loop, without keys: handshake, heartbeats, loss and misbehaviour */
 #include "tests/unit/net_fixture.h"
 
+#include <arpa/inet.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -478,10 +480,131 @@ static void a_stopped_process_is_found_out_and_returns_when_it_goes_on(void **st
 	unlink(endpoint + 6);
 }
 
+static void read_bytes(int fd, char *out, size_t room)
+{
+	ssize_t n = read(fd, out, room - 1);
+
+	out[n > 0 ? n : 0] = 0;
+}
+
+/* Answers what a link says, as a coordinator whose peers may be silent for 300 ms. Return: PINGs seen of @id, < 0 when
+ * another connection said HELLO. */
+static int serve(void *router, struct gr_buf *id, struct gr_buf *frame)
+{
+	json_t *j = json_pack("{s:i, s:i, s:i}", "wire", GR_WIRE_VERSION, "heartbeat_ms", 50, "dead_ms", 300);
+	struct gr_buf peer = { 0 }, answer = { 0 };
+	struct gr_slice body;
+	struct gr_ping ping;
+	int n = 0;
+
+	while (n >= 0 && fx_raw_recv(router, &peer) && fx_raw_recv(router, frame)) {
+		int type = gr_frame_open(gr_buf_slice(frame), &body);
+
+		gr_buf_clear(&answer);
+		if (type == GR_MSG_HELLO && id->n > 0) {
+			n = -1;
+			break;
+		}
+		if (type == GR_MSG_HELLO) {
+			gr_buf_add(id, peer.p, peer.n);
+			gr_json_encode(&answer, GR_MSG_WELCOME, j);
+		} else if (type == GR_MSG_PING && gr_ping_decode(body, &ping) == 0) {
+			gr_ping_encode(&answer, GR_MSG_PONG, &ping);
+			n++;
+		}
+		zmq_send(router, peer.p, peer.n, ZMQ_SNDMORE | ZMQ_DONTWAIT);
+		zmq_send(router, answer.p, answer.n, ZMQ_DONTWAIT);
+	}
+	gr_buf_fini(&peer);
+	gr_buf_fini(&answer);
+	json_decref(j);
+	return n;
+}
+
+static void a_process_that_was_stopped_does_not_blame_the_other(void **state)
+{
+	struct world w = { 0 };
+	struct gr_buf id = { 0 }, frame = { 0 };
+	char endpoint[128], events[64];
+	uint64_t since_ns;
+	int fds[2], n = 0, got;
+	void *router;
+	pid_t pid;
+
+	snprintf(endpoint, sizeof(endpoint), "ipc:///tmp/griddle-net-cont-%d.sock", (int)getpid());
+	assert_int_equal(pipe(fds), 0);
+	pid = start_child(endpoint, fds[1]);
+	w.loop = gr_loop_new(1);
+	router = zmq_socket(gr_loop__zmq(w.loop), ZMQ_ROUTER);
+	gr_sock_set_int(router, ZMQ_LINGER, 0);
+	assert_int_equal(zmq_bind(router, endpoint), 0);
+	RUN_UNTIL(&w, (n += serve(router, &id, &frame)) >= 3);
+	read_bytes(fds[0], events, sizeof(events));
+	kill(pid, SIGSTOP);
+	since_ns = gr_loop_now_ns(w.loop);
+	RUN_UNTIL(&w, (serve(router, &id, &frame), gr_loop_now_ns(w.loop) - since_ns > 1000 * GR_NS_PER_MS));
+	kill(pid, SIGCONT);
+	n = 0;
+	RUN_UNTIL(&w, (got = serve(router, &id, &frame)) < 0 || (n += got) >= 10);
+	assert_true(got >= 0);   /* still the same connection */
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	assert_int_equal(write(fds[1], "e", 1), 1);
+	read_bytes(fds[0], events, sizeof(events));
+	assert_string_equal(events, "e");
+	close(fds[0]);
+	close(fds[1]);
+	gr_buf_fini(&id);
+	gr_buf_fini(&frame);
+	zmq_close(router);
+	fx_close(&w);
+	unlink(endpoint + 6);
+}
+
+static int tcp_to(const char *endpoint)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(strrchr(endpoint, ':') + 1)) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	return fd;
+}
+
+static void what_is_not_zeromq_at_all_disturbs_nobody(void **state)
+{
+	static const char *const lines[] = {
+		"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f\x03", "\xff", "\x01\x00",
+		"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+	};
+	struct world w = { 0 };
+	struct seen_link s = { .role = GR_ROLE_WORKER, .name = "good" };
+	struct gr_buf f = { 0 };
+	int fds[GR_LEN(lines)];
+
+	fx_open(&w, "tcp://127.0.0.1:0", &quick);
+	fx_link(&w, &s, NULL, NULL);
+	RUN_UNTIL(&w, s.n_up == 1);
+	for (size_t i = 0; i < GR_LEN(lines); i++) {
+		fds[i] = tcp_to(w.endpoint);
+		assert_true(send(fds[i], lines[i], strlen(lines[i]), MSG_NOSIGNAL) > 0);
+	}
+	gr_drain_encode(&f, 1);
+	assert_int_equal(gr_link_send(s.link, &f), 0);
+	RUN_UNTIL(&w, w.n_msgs == 1);
+	assert_int_equal(s.n_down, 0);
+	assert_int_equal(w.n_hello, 1);
+	for (size_t i = 0; i < GR_LEN(lines); i++)
+		close(fds[i]);
+	gr_link_close(&s.link);
+	fx_close(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_stopped_process_is_found_out_and_returns_when_it_goes_on),
+		cmocka_unit_test(a_process_that_was_stopped_does_not_blame_the_other),
 		cmocka_unit_test(a_worker_is_welcomed_and_messages_travel_both_ways),
 		cmocka_unit_test(ipc_works_like_tcp),
 		cmocka_unit_test(what_on_hello_sends_arrives_behind_the_welcome),
@@ -493,6 +616,7 @@ int main(void)
 		cmocka_unit_test(a_link_leaves_a_server_that_falls_silent_and_comes_back),
 		cmocka_unit_test(a_link_comes_back_when_the_server_does),
 		cmocka_unit_test(a_misbehaving_peer_is_dropped_and_nobody_else),
+		cmocka_unit_test(what_is_not_zeromq_at_all_disturbs_nobody),
 		cmocka_unit_test(a_frame_above_the_limit_never_gets_in),
 		cmocka_unit_test(frames_of_a_dropped_peer_are_a_strangers),
 		cmocka_unit_test(a_peer_that_does_not_read_makes_the_sender_busy),
