@@ -155,6 +155,19 @@ static void fetch_done(struct gr_coord *c, struct fetch *f)
 	fetch_free(c, f);
 }
 
+/* A worker that asks again, because it heard nothing for long, is waiting already. */
+static bool is_awaited(const struct gr_coord *c, const struct gr_worker *w, const struct gr_digest *d)
+{
+	const struct fetch *f = gr_map_get(&c->blobs->fetches, d->b, sizeof(d->b));
+
+	if (!f)
+		return false;
+	GR_LIST_EACH(x, &f->waiters, struct want, link)
+		if (x->worker == w)
+			return true;
+	return false;
+}
+
 /* Return: true when the client must still be asked for it. */
 static bool want_from_client(struct gr_coord *c, struct gr_session *s, struct want *x, uint64_t size)
 {
@@ -202,6 +215,8 @@ int gr_blobs_need(struct gr_coord *c, struct gr_worker *w, struct gr_slice body)
 			say_missing(c, w, m.session, &d);
 			continue;
 		}
+		if (!has && is_awaited(c, w, &d))
+			continue;
 		GR_NEW(x);
 		x->digest = d;
 		x->session = m.session;

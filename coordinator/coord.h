@@ -35,7 +35,7 @@ struct gr_coord {
 	struct gr_http *http;
 	uv_timer_t kick, wake;             /* dispatch: now; when a quarantine or a wait ends */
 	uv_timer_cb on_wake;
-	bool is_kicked, is_cluster_dirty, is_ending;
+	bool is_kicked, is_recheck_due, is_cluster_dirty, is_ending;
 	struct gr_timer *cluster_timer, *second_timer, *resend_timer;
 	uint64_t start_ns, cluster_sent_ns;
 	struct gr_buf cluster_last;        /* what clients were told */
@@ -160,8 +160,10 @@ void gr_dispatch_offer(struct gr_ctask *t);
 int gr_dispatch_result(struct gr_coord *c, struct gr_worker *w, struct gr_slice body);
 /* Every attempt of a worker that went is lost; its tasks go elsewhere. */
 void gr_dispatch_worker_gone(struct gr_coord *c, struct gr_worker *w);
-/* Workers changed: looks again at what waits for a toolchain, and at what can go nowhere any more. */
-void gr_dispatch_recheck(struct gr_coord *c);
+/* Workers changed: looks again at what waits for a toolchain, and, when there are less, at what can go nowhere any more. */
+void gr_dispatch_recheck(struct gr_coord *c, bool is_less);
+/* The session's client is there again: it gets every result it did not confirm. */
+void gr_dispatch_resend(struct gr_session *s);
 /* Ends a task with an outcome of our own; the client gets it as a RESULT. */
 void gr_dispatch_finish(struct gr_ctask *t, enum gr_outcome outcome, const char *fmt, ...) GR_PRINTF(3, 4);
 /* Stops what runs and frees the task without an outcome. */

@@ -82,6 +82,15 @@ static void on_resend(void *ctx)
 			}
 	if (!is_left)
 		gr_timer_stop(&c->resend_timer);
+	else if (!c->resend_timer)
+		c->resend_timer = gr_timer_start(c->loop, RESEND_MS, RESEND_MS, on_resend, c);
+}
+
+void gr_dispatch_resend(struct gr_session *s)
+{
+	GR_LIST_EACH(t, &s->job.lists[GR_TASK_ENDED], struct gr_ctask, t.link)
+		t->is_sent = false;
+	on_resend(s->coord);
 }
 
 /* The RESULT goes to the client and stays until it is confirmed. */
@@ -229,22 +238,22 @@ void gr_dispatch_offer(struct gr_ctask *t)
 		gr_dispatch_finish(t, GR_OUTCOME_REFUSED, "the coordinator has too many kinds of tasks at once");
 		return;
 	}
-	if (rc < 0 || !gr_place_feasible(c->place, (uint32_t)rc, NULL, 0)) {
+	if (rc < 0 || !gr_place_feasible(c->place, (uint32_t)rc, NULL, 0, 1)) {
 		if (is_settling(c, now))
 			wait_for_worker(t);
 		else if (rc < 0)
 			gr_dispatch_finish(t, GR_OUTCOME_REFUSED, "no worker has toolchain %.12s", hex);
 		else
-			gr_dispatch_finish(t, GR_OUTCOME_REFUSED, "no worker that has toolchain %.12s takes tasks of %u MiB", hex,
-					   class.need.v[GR_PLACE_MEM_MIB]);
+			gr_dispatch_finish(t, GR_OUTCOME_REFUSED, "no worker that has toolchain %.12s %s", hex,
+					   class.need.v[GR_PLACE_MEM_MIB] ? "has the memory for it" : "takes tasks now");
 		return;
 	}
 	t->place.class = (uint32_t)rc;
 	find_excludes(t, true);
-	if (t->place.n_exclude && !gr_place_feasible(c->place, t->place.class, t->place.exclude, t->place.n_exclude)) {
+	if (t->place.n_exclude && !gr_place_feasible(c->place, t->place.class, t->place.exclude, t->place.n_exclude, 1)) {
 		/* lost is not failed: better there again than nowhere */
 		find_excludes(t, false);
-		if (!gr_place_feasible(c->place, t->place.class, t->place.exclude, t->place.n_exclude)) {
+		if (!gr_place_feasible(c->place, t->place.class, t->place.exclude, t->place.n_exclude, 1)) {
 			gr_dispatch_finish(t, GR_OUTCOME_RETRY, "every worker that has toolchain %.12s was tried", hex);
 			return;
 		}
@@ -261,7 +270,7 @@ void gr_dispatch_offer(struct gr_ctask *t)
 	gr_dispatch_kick(c);
 }
 
-void gr_dispatch_recheck(struct gr_coord *c)
+void gr_dispatch_recheck(struct gr_coord *c, bool is_less)
 {
 	struct gr_session *s;
 	size_t i = 0;
@@ -270,8 +279,10 @@ void gr_dispatch_recheck(struct gr_coord *c)
 		return;
 	while ((s = gr_map_each(&c->sessions, &i))) {
 		GR_LIST_EACH_SAFE(t, &s->job.lists[GR_TASK_QUEUED], struct gr_ctask, t.link) {
+			if (!is_less)
+				break;
 			if (t->queued >= 0 &&
-			    gr_place_feasible(c->place, t->place.class, t->place.exclude, t->place.n_exclude))
+			    gr_place_feasible(c->place, t->place.class, t->place.exclude, t->place.n_exclude, 1))
 				continue;
 			unqueue(t);
 			gr_dispatch_offer(t);
@@ -369,6 +380,10 @@ static void on_kick(uv_timer_t *h)
 	struct gr_coord *c = h->data;
 
 	c->is_kicked = false;
+	if (c->is_recheck_due) {
+		c->is_recheck_due = false;
+		gr_dispatch_recheck(c, true);
+	}
 	run(c);
 }
 
@@ -376,7 +391,7 @@ static void on_wake(uv_timer_t *h)
 {
 	struct gr_coord *c = h->data;
 
-	gr_dispatch_recheck(c);
+	gr_dispatch_recheck(c, true);
 }
 
 static void on_second(void *ctx)
@@ -456,10 +471,12 @@ static void release(struct gr_coord *c, struct gr_worker *w, const struct gr_att
 	gr_place_worker_info(c->place, w->place, &before);
 	gr_place_end(c->place, gr_coord_now(c), a->placed, &e);
 	gr_place_worker_info(c->place, w->place, &after);
-	if (after.quarantined_until_ns && !before.quarantined_until_ns)
+	if (after.quarantined_until_ns && !before.quarantined_until_ns) {
 		gr_warn("dispatch", "worker %s is quarantined for %" PRIu64 " s: it failed fast several times, last: %.*s", w->name,
 			(uint64_t)((after.quarantined_until_ns - gr_coord_now(c)) / GR_NS_PER_S), (int)(m->reason.n < 300 ? m->reason.n : 300),
 			(const char *)m->reason.p);
+		c->is_recheck_due = true;
+	}
 }
 
 static void keep_result(struct gr_ctask *t, struct gr_slice body)

@@ -181,7 +181,7 @@ static int hello_worker(struct gr_coord *c, struct gr_peer *peer, const struct g
 	gr_peer_set_data(peer, w);
 	gr_info("peers", "worker %s: %u slots, %u ahead, node %s, tier %s, %u toolchains", w->name, w->slots, w->prefetch,
 		w->node, w->tier, w->n_toolchains);
-	gr_dispatch_recheck(c);
+	gr_dispatch_recheck(c, false);
 	gr_cluster_touch(c);
 	return 0;
 }
@@ -216,9 +216,9 @@ static int on_hello(void *ctx, struct gr_peer *peer, const struct gr_hello *hell
 		}
 	} else {
 		hello_client(c, peer);
+		gr_cluster_fill(c, welcome);
 	}
 	c->m.peers_accepted[hello->role == GR_ROLE_CLIENT ? 0 : hello->role == GR_ROLE_WORKER ? 1 : 2]++;
-	gr_cluster_fill(c, welcome);
 	return 0;
 }
 
@@ -265,7 +265,7 @@ static int worker_drain(struct gr_coord *c, struct gr_worker *w, struct gr_slice
 	w->is_draining = true;
 	gr_place_worker_drain(c->place, w->place, true);
 	c->worker_gone_ns = gr_coord_now(c);
-	gr_dispatch_recheck(c);
+	gr_dispatch_recheck(c, true);
 	gr_cluster_touch(c);
 	return 0;
 }
@@ -403,7 +403,7 @@ static void worker_gone(struct gr_coord *c, struct gr_worker *w, const char *why
 	gr_place_worker_down(c->place, c->worker_gone_ns, w->place);
 	gr_dispatch_worker_gone(c, w);
 	worker_free(w);
-	gr_dispatch_recheck(c);
+	gr_dispatch_recheck(c, true);
 	gr_cluster_touch(c);
 }
 

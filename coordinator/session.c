@@ -68,14 +68,11 @@ static void attach(struct gr_session *s, struct gr_client *cl)
 	gr_list_push(&cl->sessions, &s->link);
 	cl->n_sessions++;
 	GR_LIST_EACH(t, &s->job.lists[GR_TASK_ENDED], struct gr_ctask, t.link) {
-		struct gr_buf copy = { 0 };
-
 		cl->n_tasks++;
 		cl->result_bytes += t->result.n;
-		/* it may have been on its way when the connection broke; the client confirms it in any case */
-		gr_buf_add(&copy, t->result.p, t->result.n);
-		gr_peers_send(s->coord, cl->peer, &copy);
 	}
+	/* they may have been on their way when the connection broke; the client confirms them in any case */
+	gr_dispatch_resend(s);
 }
 
 static struct gr_session *session_new(struct gr_coord *c, struct gr_client *cl, uint64_t id)

@@ -437,16 +437,17 @@ bool gr_place__fits_shape(const struct gr_place *p, const struct gr_place__worke
 	return true;
 }
 
-uint32_t gr_place_feasible(const struct gr_place *p, uint32_t class, const uint32_t *exclude, uint32_t n_exclude)
+uint32_t gr_place_feasible(const struct gr_place *p, uint32_t class, const uint32_t *exclude, uint32_t n_exclude, uint32_t enough)
 {
 	const struct gr_place_class *c = &p->classes[class].spec;
 	const struct gr_place__env *e = &p->envs[c->env];
 	enum gr_place_res res;
 	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < e->n; i++) {
+	/* those that can take one now come first in the array, so mostly the first look is enough */
+	for (uint32_t i = 0; i < e->n && n < enough; i++) {
 		const struct gr_place__worker *w = &p->workers[e->workers[i]];
-		bool is_out = w->is_draining || (c->zone && c->zone != w->zone) || !gr_place__fits_shape(p, w, c, &res);
+		bool is_out = w->is_draining || w->is_quarantined || (c->zone && c->zone != w->zone) || !gr_place__fits_shape(p, w, c, &res);
 
 		for (uint32_t k = 0; k < n_exclude && !is_out; k++)
 			is_out = exclude[k] == w->id;

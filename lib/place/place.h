@@ -154,8 +154,9 @@ void gr_place_end(struct gr_place *p, uint64_t now_ns, uint32_t placed, const st
 uint64_t gr_place_wake_ns(const struct gr_place *p);
 
 /* ---- looking ---- */
-/* Workers that are up, not draining, and could run the class when empty, less the excluded. 0: it can go nowhere now. */
-uint32_t gr_place_feasible(const struct gr_place *p, uint32_t class, const uint32_t *exclude, uint32_t n_exclude);
+/* Workers that take new tasks (not draining, not quarantined) and could run the class when empty, less the excluded;
+ * counted up to @enough. 0: it can go nowhere now. */
+uint32_t gr_place_feasible(const struct gr_place *p, uint32_t class, const uint32_t *exclude, uint32_t n_exclude, uint32_t enough);
 
 enum gr_place_verdict {
 	GR_PLACE_V_FITS, GR_PLACE_V_NO_ENV, GR_PLACE_V_TOO_SMALL, GR_PLACE_V_NO_ROOM, GR_PLACE_V_NO_CREDIT,

@@ -166,8 +166,8 @@ static void memory_is_hard(void **state)
 	for (int i = 0; i < 4; i++)
 		ready(w, (uint64_t)i, c, 0);
 	assert_int_equal(next(w, 100), 2);
-	assert_int_equal(gr_place_feasible(w->p, c, NULL, 0), 1);
-	assert_int_equal(gr_place_feasible(w->p, class(w, 0, 5000), NULL, 0), 0);
+	assert_int_equal(gr_place_feasible(w->p, c, NULL, 0, 100), 1);
+	assert_int_equal(gr_place_feasible(w->p, class(w, 0, 5000), NULL, 0, 100), 0);
 }
 
 static void the_longest_expected_goes_first_then_the_oldest(void **state)
@@ -355,7 +355,7 @@ static void an_excluded_worker_is_not_asked_and_its_like_goes_past(void **state)
 	uint32_t a = up(w, 1, 4, 0, 0, NULL), c = class(w, 0, 0);
 	struct gr_place_task t = { .tag = 1, .owner = w->owner, .class = c, .count = 1, .exclude = { a }, .n_exclude = 1 };
 
-	assert_int_equal(gr_place_feasible(w->p, c, t.exclude, 1), 0);
+	assert_int_equal(gr_place_feasible(w->p, c, t.exclude, 1, 100), 0);
 	put(w, &t);
 	ready(w, 2, c, 0);
 	assert_int_equal(next(w, 10), 1);
@@ -391,7 +391,7 @@ static void a_draining_worker_gets_nothing_new(void **state)
 	assert_int_equal(next(w, 1), 0);
 	end(w, w->d[0].placed, GR_PLACE_DONE, 100);
 	assert_int_equal(next(w, 1), 0);
-	assert_int_equal(gr_place_feasible(w->p, c, NULL, 0), 0);
+	assert_int_equal(gr_place_feasible(w->p, c, NULL, 0, 100), 0);
 	gr_place_worker_drain(w->p, a, false);
 	assert_int_equal(next(w, 1), 1);
 }
@@ -410,6 +410,7 @@ static void a_worker_that_fails_fast_is_quarantined_and_probed(void **state)
 	}
 	gr_place_worker_info(w->p, a, &info);
 	assert_true(info.quarantined_until_ns > w->now);
+	assert_int_equal(gr_place_feasible(w->p, c, NULL, 0, 1), 0);
 	ready(w, 9, c, 0);
 	assert_int_equal(next(w, 1), 0);
 	assert_int_equal(gr_place_wake_ns(w->p), info.quarantined_until_ns);
