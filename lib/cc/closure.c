@@ -213,7 +213,8 @@ static void make_set(struct req *r)
 		GR_GROW(r->dirs, r->cap_dirs, r->n_dirs + 1);
 		r->dirs[r->n_dirs++] = r->dirs[i];
 	}
-	memmove(r->dirs, r->dirs + i_system, n_list * sizeof(*r->dirs));
+	if (i_system)
+		memmove(r->dirs, r->dirs + i_system, n_list * sizeof(*r->dirs));
 	r->n_dirs = n_list;
 	for (uint32_t i = 0; search && i < search->n_absent; i++) {
 		const struct gr_cc_node *d = walk(r, r->out->cwd, search->absent[i], strlen(search->absent[i]));
