@@ -560,8 +560,10 @@ static void compile_failed(struct gr_unit *u, const struct gr_result_msg *m)
 		unit_free(u);
 		goto out;
 	}
+	/* gcc opens its .gcno before it reads the source, and removes it when that has errors. */
 	for (i = 0; i < u->plan->n_outputs; i++)
-		if (u->plan->outputs[i].kind == GR_CC_OUT_OBJECT && removes_object(u->plan, m->err))
+		if (u->plan->outputs[i].kind == GR_CC_OUT_OBJECT ? removes_object(u->plan, m->err) :
+		    u->plan->outputs[i].kind == GR_CC_OUT_GCNO && u->plan->cmd.family == GR_CC_GCC)
 			gr_output_discard(u->plan->outputs[i].local);
 	/* A depfile, .gcno or .su is there after a failed compile too. */
 	if (write_outputs(u, &got) < 0) {

@@ -27,7 +27,7 @@ cl_agent --cache-bytes 0
 check 'a compile goes to the worker' wait_for 30 sh -c "GRIDDLE_VERBOSE=1 '$CC' gcc -c a.c 2>&1 | grep -q remote"
 printf '#!/bin/sh\nexec gcc "$@"\n' > mycc; chmod +x mycc
 check 'a compiler that is a script: here, with the reason' sh -c "GRIDDLE_VERBOSE=1 '$CC' ./mycc -c a.c 2>&1 | grep -q 'run here: compiler not known'"
-check 'an unknown option: here, with the reason' sh -c "GRIDDLE_VERBOSE=1 '$CC' gcc -fno-such-thing -c a.c 2>&1 | grep -q 'run here:'"
+check 'a flag that only this machine can answer: here, with the reason' sh -c "GRIDDLE_VERBOSE=1 '$CC' gcc -march=native -c a.c 2>&1 | grep -q 'run here: .*march=native'"
 
 # ---- files that change
 mkdir i1 i2
@@ -79,7 +79,7 @@ cat > slow.c <<'X'
 #define B(n) A(n##0) A(n##1) A(n##2) A(n##3) A(n##4) A(n##5) A(n##6) A(n##7) A(n##8) A(n##9)
 #define C(n) B(n##0) B(n##1) B(n##2) B(n##3) B(n##4) B(n##5) B(n##6) B(n##7) B(n##8) B(n##9)
 #define D(n) C(n##0) C(n##1) C(n##2) C(n##3) C(n##4) C(n##5) C(n##6) C(n##7) C(n##8) C(n##9)
-D(1) D(2) D(3) D(4) D(5) D(6) D(7) D(8)
+D(1)
 X
 in_flight() { status | awk -F'[:,]' '/"in_flight"/ { print $2 + 0; exit }'; }
 "$CC" gcc -O2 -c slow.c & p=$!
