@@ -451,6 +451,8 @@ static int probe_gcc(struct gr_cc_toolchain *t, struct gr_err *err)
 		rc = add_named_program(t, "-print-prog-name=cc1plus", false, err);
 	if (rc == 0)
 		rc = add_named_program(t, "-print-prog-name=as", true, err);
+	if (rc == 0)    /* writes the .dwo of -gsplit-dwarf */
+		rc = add_named_program(t, "-print-prog-name=objcopy", false, err);
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; i < GR_LEN(dirs); i++) {
