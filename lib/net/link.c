@@ -5,7 +5,7 @@
  * switched off: a fresh socket means that nothing of the old conversation is left in a queue, that the name is resolved
  * again, and that the server sees a new peer. A socket monitor tells why a connection was refused or lost.
  *
- * Silence is judged by a tick. A tick that comes far too late means that this process was stopped, not that the peer
+ * Silence is judged by a tick, and bytes of a frame that is not whole yet are no silence. A tick that comes far too late means that this process was stopped, not that the peer
  * was: the judgement starts anew, and what is queued is always read first.
  */
 #include "lib/net/link.h"
@@ -48,6 +48,7 @@ struct gr_link {
 	uint32_t n_failed, heartbeat_ms, dead_ms;
 	uint64_t attempt_ns, last_tick_ns, last_rx_ns;
 	uint64_t ping_seq, ping_ns, rtt_ns;
+	int fd;                            /* of the connection; libzmq's */
 };
 
 static void on_timer(uv_timer_t *h);
@@ -216,6 +217,7 @@ static void receive(struct gr_link *l)
 			return;
 		}
 		n_bytes += zmq_msg_size(&msg);
+		l->fd = zmq_msg_get(&msg, ZMQ_SRCFD);
 		if (zmq_msg_more(&msg))
 			fail(l, GR_EPROTO, "a message of several parts");
 		else
@@ -375,6 +377,14 @@ static void send_ping(struct gr_link *l, uint64_t now)
 	gr_buf_fini(&frame);
 }
 
+static bool is_silent(const struct gr_link *l, uint64_t now)
+{
+	uint64_t ms = now > l->last_rx_ns ? (now - l->last_rx_ns) / GR_NS_PER_MS : 0;
+
+	return ms > l->dead_ms && (ms > (uint64_t)l->dead_ms * GR_ARRIVING_PATIENCE || !gr_sock_is_arriving(l->fd, l->dead_ms)) &&
+	       !gr_sock_has_input(l->sock);
+}
+
 static void heartbeat(struct gr_link *l)
 {
 	uint64_t now = now_ns(l), late_ms = (now - l->last_tick_ns) / GR_NS_PER_MS;
@@ -386,7 +396,7 @@ static void heartbeat(struct gr_link *l)
 	receive(l);
 	if (l->state != UP)
 		return;
-	if (now > l->last_rx_ns + l->dead_ms * GR_NS_PER_MS && !gr_sock_has_input(l->sock)) {
+	if (is_silent(l, now)) {
 		snprintf(text, sizeof(text), "nothing heard for %llu ms",
 			 (unsigned long long)((now - l->last_rx_ns) / GR_NS_PER_MS));
 		fail(l, GR_ETIME, text);

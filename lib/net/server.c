@@ -7,6 +7,9 @@
  * A ROUTER cannot close one connection. To drop a peer is to say BYE and to forget it; what it sends after that is a
  * stranger's, and a stranger is heard only if it says HELLO. libzmq's own heartbeat closes connections that are dead.
  *
+ * Silence is the absence of whole frames. Before a silent peer is dropped the kernel is asked whether bytes still come
+ * in: one large frame on a slow line takes longer than dead_ms, and hides the heartbeats behind it.
+ *
  * A name whose connection is gone shows at the next send, at the latest with the next PING: the peer is marked and
  * reaped from the timer, because a send happens inside somebody's callback.
  */
@@ -43,6 +46,7 @@ struct gr_peer {
 	void *data;
 	struct gr_gate *gate;
 	bool is_welcome, is_gone, is_unreachable;
+	int fd;                     /* of the connection; libzmq's */
 	uint64_t last_rx_ns, ping_seq, ping_ns, rtt_ns;
 	struct gr_buf *early;
 	uint32_t n_early;
@@ -207,7 +211,7 @@ static int admit(struct gr_server *s, struct gr_peer *p, const struct gr_hello *
 	return rc;
 }
 
-static void on_hello(struct gr_server *s, struct gr_slice id, const char *key, struct gr_slice body)
+static void on_hello(struct gr_server *s, struct gr_slice id, const char *key, int fd, struct gr_slice body)
 {
 	struct gr_err err = { 0 };
 	struct gr_hello h;
@@ -227,6 +231,7 @@ static void on_hello(struct gr_server *s, struct gr_slice id, const char *key, s
 	if (rc < 0)
 		goto refuse;
 	memcpy(p->id, id.p, ID_BYTES);
+	p->fd = fd;
 	p->role = h.role;
 	memcpy(p->name, h.name, sizeof(p->name));
 	snprintf(p->key, sizeof(p->key), "%s", key);
@@ -258,14 +263,14 @@ refuse:
 }
 
 /* Not a peer, or not any more: only HELLO is heard. Others are told that they are not known, but not often. */
-static void on_stranger(struct gr_server *s, struct gr_slice id, const char *key, struct gr_slice frame)
+static void on_stranger(struct gr_server *s, struct gr_slice id, const char *key, int fd, struct gr_slice frame)
 {
 	struct gr_slice body = { NULL, 0 };
 	uint64_t now = gr_loop_now_ns(s->loop);
 	int type = gr_frame_open(frame, &body);
 
 	if (type == GR_MSG_HELLO) {
-		on_hello(s, id, key, body);
+		on_hello(s, id, key, fd, body);
 		return;
 	}
 	if (type == GR_MSG_BYE || now < s->last_stranger_ns + STRANGER_EVERY_MS * GR_NS_PER_MS)
@@ -353,7 +358,7 @@ static void on_message(struct gr_server *s, struct gr_slice id, zmq_msg_t *msg)
 		return;
 	p = gr_map_get(&s->by_id, id.p, ID_BYTES);
 	if (!p)
-		on_stranger(s, id, s->is_curve ? key : "", frame);
+		on_stranger(s, id, s->is_curve ? key : "", zmq_msg_get(msg, ZMQ_SRCFD), frame);
 	else if (s->is_curve && strcmp(p->key, key))
 		drop_bad(s, p, GR_EAUTH, "its key changed");
 	else
@@ -409,6 +414,13 @@ static void on_sock(void *ctx) { receive(ctx); }
 
 /* ---- time ---- */
 
+static bool is_silent(const struct gr_server *s, const struct gr_peer *p, uint64_t now)
+{
+	uint64_t ms = now > p->last_rx_ns ? (now - p->last_rx_ns) / GR_NS_PER_MS : 0;
+
+	return ms > s->dead_ms && (ms > (uint64_t)s->dead_ms * GR_ARRIVING_PATIENCE || !gr_sock_is_arriving(p->fd, s->dead_ms));
+}
+
 static bool is_revoked(struct gr_server *s, const struct gr_peer *p)
 {
 	char name[64];
@@ -424,7 +436,7 @@ static struct gr_peer *find_over(struct gr_server *s, uint64_t now, bool list_ch
 		if (p->is_unreachable) {
 			*code = GR_EGONE;
 			snprintf(why, 96, "connection closed");
-		} else if (now > p->last_rx_ns + s->dead_ms * GR_NS_PER_MS) {
+		} else if (is_silent(s, p, now)) {
 			*code = GR_ETIME;
 			snprintf(why, 96, "nothing heard for %llu ms", (unsigned long long)((now - p->last_rx_ns) / GR_NS_PER_MS));
 		} else if (list_changed && is_revoked(s, p)) {

@@ -11,8 +11,11 @@
 #include "lib/net/sock.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <zmq.h>
 
 #include "lib/base/alloc.h"
@@ -233,6 +236,16 @@ int gr_sock_send(struct gr_sock *s, struct gr_slice id, struct gr_gate *gate, st
 	else
 		gr_buf_fini(frame);
 	return 0;
+}
+
+/* ---- life ---- */
+
+bool gr_sock_is_arriving(int fd, uint32_t within_ms)
+{
+	struct tcp_info info = { 0 };
+	socklen_t n = sizeof(info);
+
+	return fd >= 0 && getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &n) == 0 && info.tcpi_last_data_recv < within_ms;
 }
 
 /* ---- options ---- */

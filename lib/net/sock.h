@@ -39,7 +39,17 @@ void gr_sock_close(struct gr_sock **s, int linger_ms);
  */
 int gr_sock_send(struct gr_sock *s, struct gr_slice id, struct gr_gate *gate, struct gr_buf *frame);
 
+/**
+ * gr_sock_is_arriving - is a frame on its way in, though none has come whole?
+ * @fd: the connection: zmq_msg_get(msg, ZMQ_SRCFD)     @within_ms: bytes must have come since
+ * Only for TCP, false for all else. A descriptor that was closed and used again gives a wrong answer about a dead
+ * connection, so the caller has to have another way to find that out, and a limit to its patience.
+ */
+bool gr_sock_is_arriving(int fd, uint32_t within_ms);
+
 /* zmq_setsockopt with values that cannot be wrong; aborts when they are. */
 void gr_sock_set_int(void *zmq, int option, int value);
 void gr_sock_set_str(void *zmq, int option, const char *value);
 void gr_sock_set_limits(void *zmq);                 /* what both ends of a link have in common */
+
+#define GR_ARRIVING_PATIENCE 10u                    /* times dead_ms, for one frame */

@@ -3,7 +3,7 @@
 
 #include <unistd.h>
 
-static const struct gr_server_config quick = { .heartbeat_ms = 50, .dead_ms = 2000 };
+static const struct gr_server_config quick = { .heartbeat_ms = 50, .dead_ms = 10000 };
 
 struct curve {
 	struct world w;
@@ -192,6 +192,27 @@ static void a_stranger_does_not_disturb_the_others(void **state)
 	gr_link_close(&good.link);
 }
 
+static void a_result_of_the_largest_size_travels(void **state)
+{
+	struct curve *c = *state;
+	struct seen_link s = { .role = GR_ROLE_WORKER, .name = "big" };
+	struct gr_buf f = { 0 };
+	size_t at;
+
+	fx_link(&c->w, &s, &c->worker, c->server.public_key);
+	RUN_UNTIL(&c->w, s.n_up == 1);
+	at = gr_frame_begin(&f, GR_MSG_RESULT);
+	gr_buf_reserve(&f, GR_WIRE_MAX_FRAME_BYTES);
+	memset(f.p + f.n, 3, GR_WIRE_MAX_FRAME_BYTES);
+	f.n += GR_WIRE_MAX_FRAME_BYTES;
+	gr_frame_end(&f, at);
+	assert_int_equal(gr_link_send(s.link, &f), 0);
+	RUN_UNTIL(&c->w, c->w.n_msgs == 1);
+	assert_int_equal(c->w.last_type, GR_MSG_RESULT);
+	assert_int_equal(s.n_down, 0);
+	gr_link_close(&s.link);
+}
+
 static void keys_without_a_list_do_not_bind(void **state)
 {
 	struct curve *c = *state;
@@ -227,6 +248,7 @@ int main(void)
 		CURVE_TEST(a_key_that_is_added_gets_in_without_a_restart),
 		CURVE_TEST(a_key_that_is_taken_off_the_list_is_dropped),
 		CURVE_TEST(a_stranger_does_not_disturb_the_others),
+		CURVE_TEST(a_result_of_the_largest_size_travels),
 		CURVE_TEST(keys_without_a_list_do_not_bind),
 		CURVE_TEST(the_handler_is_there_before_a_second_server_could_do_without),
 	};

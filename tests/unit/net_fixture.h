@@ -16,7 +16,7 @@
 #include "lib/net/server.h"
 #include "lib/net/sock.h"
 
-#define WAIT_MS 20000u
+#define WAIT_MS 60000u
 
 struct world;
 struct seen_link {

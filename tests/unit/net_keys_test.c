@@ -235,6 +235,6 @@ int main(void)
 		cmocka_unit_test(peer_addresses_of_this_machine_are_known),
 	};
 
-	gr_log_init("net_keys_test", GR_LOG_ERROR - 1);
+	gr_log_init("net_keys_test", GR_LOG_ERROR);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -571,6 +571,63 @@ static int tcp_to(const char *endpoint)
 	return fd;
 }
 
+/* Both ways between two sockets, a little at each call. */
+struct narrow { int listener, a, b; };
+
+static void pump(struct narrow *n)
+{
+	static uint8_t bytes[32768];
+	int ends[2] = { n->a, n->b };
+
+	for (int i = 0; i < 2; i++) {
+		ssize_t got = recv(ends[i], bytes, sizeof(bytes), MSG_DONTWAIT | MSG_PEEK), sent;
+
+		if (got <= 0)
+			continue;
+		sent = send(ends[!i], bytes, (size_t)got, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (sent > 0)
+			assert_int_equal(recv(ends[i], bytes, (size_t)sent, 0), sent);
+	}
+}
+
+static void a_large_frame_on_a_slow_line_is_no_silence(void **state)
+{
+	struct gr_server_config cfg = { .heartbeat_ms = 50, .dead_ms = 500 };
+	struct world w = { 0 };
+	struct seen_link s = { .role = GR_ROLE_WORKER, .name = "slow" };
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t n_a = sizeof(a);
+	struct narrow line = { 0 };
+	struct gr_buf f = { 0 };
+	size_t at;
+
+	fx_open(&w, "tcp://127.0.0.1:0", &cfg);
+	line.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(line.listener, (struct sockaddr *)&a, sizeof(a)), 0);
+	assert_int_equal(listen(line.listener, 1), 0);
+	assert_int_equal(getsockname(line.listener, (struct sockaddr *)&a, &n_a), 0);
+	line.b = tcp_to(w.endpoint);
+	snprintf(w.endpoint, sizeof(w.endpoint), "tcp://127.0.0.1:%d", ntohs(a.sin_port));
+	fx_link(&w, &s, NULL, NULL);
+	uv_run(gr_loop_uv(w.loop), UV_RUN_ONCE);
+	line.a = accept(line.listener, NULL, NULL);
+	RUN_UNTIL(&w, (pump(&line), s.n_up == 1));
+	at = gr_frame_begin(&f, GR_MSG_RESULT);
+	gr_buf_reserve(&f, 12 << 20);
+	memset(f.p + f.n, 3, 12 << 20);
+	f.n += 12 << 20;
+	gr_frame_end(&f, at);
+	assert_int_equal(gr_link_send(s.link, &f), 0);
+	RUN_UNTIL(&w, (pump(&line), w.n_msgs == 1));
+	assert_int_equal(s.n_down, 0);
+	assert_int_equal(w.n_gone, 0);
+	gr_link_close(&s.link);
+	close(line.a);
+	close(line.b);
+	close(line.listener);
+	fx_close(&w);
+}
+
 static void what_is_not_zeromq_at_all_disturbs_nobody(void **state)
 {
 	static const char *const lines[] = {
@@ -616,6 +673,7 @@ int main(void)
 		cmocka_unit_test(a_link_leaves_a_server_that_falls_silent_and_comes_back),
 		cmocka_unit_test(a_link_comes_back_when_the_server_does),
 		cmocka_unit_test(a_misbehaving_peer_is_dropped_and_nobody_else),
+		cmocka_unit_test(a_large_frame_on_a_slow_line_is_no_silence),
 		cmocka_unit_test(what_is_not_zeromq_at_all_disturbs_nobody),
 		cmocka_unit_test(a_frame_above_the_limit_never_gets_in),
 		cmocka_unit_test(frames_of_a_dropped_peer_are_a_strangers),
