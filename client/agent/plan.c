@@ -139,7 +139,7 @@ static void make_env(struct gr_unit *u)
 	char **e;
 
 	p->env = gr_xalloc((u->req.n_env + 3) * sizeof(char *));
-	add_env(p, "LC_ALL", worker_locale(&u->req, &p->is_locale_odd));
+	add_env(p, "LC_ALL", worker_locale(&u->req, &p->has_odd_messages));
 	/* The compiler believes PWD, when it is the same folder, for DW_AT_comp_dir: its links go along (plan_close). */
 	pwd = gr_request_env(&u->req, "PWD");
 	if (pwd && pwd[0] == '/')
@@ -174,6 +174,10 @@ int gr_plan_parse(struct gr_unit *u, const char **reason, const char **detail)
 	}
 	make_env(u);
 	p->n_added = gr_terminal_flags(&u->req, &p->cmd, p->cmd.family == GR_CC_GCC ? atoi(u->toolchain->t->version) : 0, p->added);
+	if (p->n_added < 0) {
+		p->n_added = 0;
+		p->has_odd_messages = true;
+	}
 	return 0;
 }
 

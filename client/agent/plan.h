@@ -31,7 +31,7 @@ struct gr_plan {
 	uint32_t n_env;
 	const char *added[2];             /* flags for a terminal */
 	int n_added;
-	bool is_locale_odd;               /* messages may be worded otherwise elsewhere */
+	bool has_odd_messages;            /* they may be worded or shown otherwise elsewhere */
 	char *source_path;                /* absolute, physical */
 };
 /**

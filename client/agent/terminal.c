@@ -34,16 +34,27 @@ static bool has_links(const struct gr_request *req)
 		return false;
 	if (gr_request_env(req, "GCC_URLS") || gr_request_env(req, "TERM_URLS"))
 		return true;
-	return colorterm || !is_one_of(gr_request_env(req, "TERM"), "xterm", "linux", "vt100");
+	return colorterm || !is_one_of(gr_request_env(req, "TERM"), "xterm", "linux", NULL);
 }
 
-static bool says_urls(const struct gr_cc_cmd *cmd)
+static bool has_option(const struct gr_cc_cmd *cmd, const char *start)
 {
 	int i;
 
 	for (i = 1; i < cmd->argc; i++)
-		if (!strncmp(cmd->argv[i], "-fdiagnostics-urls", 18) || !strncmp(cmd->argv[i], "-fdiagnostics-format", 20) ||
-		    !strcmp(cmd->argv[i], "-fdiagnostics-plain-output"))
+		if (!strncmp(cmd->argv[i], start, strlen(start)))
+			return true;
+	return false;
+}
+
+/* clang asks the terminal's description, which is not asked here. */
+static bool clang_has_colors(const char *term)
+{
+	static const char *const start[] = { "xterm", "screen", "tmux", "linux", "rxvt", "konsole", "alacritty", "foot", NULL };
+	size_t i;
+
+	for (i = 0; start[i]; i++)
+		if (!strncmp(term, start[i], strlen(start[i])))
 			return true;
 	return false;
 }
@@ -51,18 +62,29 @@ static bool says_urls(const struct gr_cc_cmd *cmd)
 int gr_terminal_flags(const struct gr_request *req, const struct gr_cc_cmd *cmd, int gcc_major, const char *out[2])
 {
 	const char *term = gr_request_env(req, "TERM"), *colors = gr_request_env(req, "GCC_COLORS");
+	bool wants_links;
 	int n = 0;
 
 	if (!(req->flags & GR_AGENT_F_STDERR_TTY) || !term || !*term || !strcmp(term, "dumb"))
 		return 0;
+	if (has_option(cmd, "-frecord-") || has_option(cmd, "-grecord-command-line"))
+		return -1;
 	if (cmd->family == GR_CC_CLANG) {
+		if (cmd->color == GR_CC_COLOR_AUTO && !clang_has_colors(term))
+			return -1;
 		if (cmd->color == GR_CC_COLOR_AUTO)
 			out[n++] = "-fcolor-diagnostics";
 		return n;
 	}
+	if (has_option(cmd, "-fdiagnostics-plain-output"))
+		return 0;
+	wants_links = gcc_major >= 10 && has_links(req) && !has_option(cmd, "-fdiagnostics-urls") && !has_option(cmd, "-fdiagnostics-format");
+	/* gcc writes -fdiagnostics-urls, unlike -fdiagnostics-color, into DW_AT_producer. */
+	if (wants_links && (cmd->has_debug || has_option(cmd, "-flto")))
+		return -1;
 	if (cmd->color == GR_CC_COLOR_AUTO && !(colors && !*colors))
 		out[n++] = "-fdiagnostics-color=always";
-	if (gcc_major >= 10 && has_links(req) && !says_urls(cmd))
+	if (wants_links)
 		out[n++] = "-fdiagnostics-urls=always";
 	return n;
 }

@@ -11,7 +11,9 @@
 
 /* The environment's value, or NULL. */
 const char *gr_request_env(const struct gr_request *req, const char *name);
-/* Flags to add for a terminal: at most 2, constant strings, into @out. Return: how many. @gcc_major: 0 for clang. */
+/* Flags to add for a terminal: at most 2, constant strings, into @out. @gcc_major: 0 for clang.
+ * Return: how many; -1 when it is not known what the compiler would do, or a flag would show in the object: then nothing
+ * is added, and messages, if there are any, must be made here. */
 int gr_terminal_flags(const struct gr_request *req, const struct gr_cc_cmd *cmd, int gcc_major, const char *out[2]);
 /* True when no line of @text reaches the terminal's width, or the messages do not go to one. */
 bool gr_terminal_fits(const struct gr_request *req, struct gr_slice text);

@@ -256,7 +256,7 @@ static bool try_cache(struct gr_unit *u)
 
 	if (!a->cache || u->build->no_cache || gr_request_env(&u->req, "GRIDDLE_NO_CACHE"))
 		return false;
-	is_hit = gr_cache_find(u, &hit) > 0 && gr_terminal_fits(&u->req, hit.err) && !(hit.err.n && u->plan->is_locale_odd) &&
+	is_hit = gr_cache_find(u, &hit) > 0 && gr_terminal_fits(&u->req, hit.err) && !(hit.err.n && u->plan->has_odd_messages) &&
 		 write_outputs(u, &hit) == 0;
 	if (is_hit) {
 		u->build->n.cached++;
@@ -516,8 +516,8 @@ static void compiled(struct gr_unit *u, const struct gr_result_msg *m)
 		run_local(u, "a worker's result lacks outputs", NULL);
 		goto out;
 	}
-	if (m->err.n && u->plan->is_locale_odd) {
-		run_local(u, "messages in a language a worker may not have", NULL);
+	if (m->err.n && u->plan->has_odd_messages) {
+		run_local(u, "messages in a language or for a terminal that a worker may not know", NULL);
 		goto out;
 	}
 	if (!gr_terminal_fits(&u->req, m->err)) {
@@ -547,7 +547,7 @@ static void compile_failed(struct gr_unit *u, const struct gr_result_msg *m)
 	struct gr_cached got = { 0 };
 	uint32_t i;
 
-	if (blames_missing_file(m->err) || !m->err.n || u->plan->is_locale_odd || !unpack_outputs(u, m, &got)) {
+	if (blames_missing_file(m->err) || !m->err.n || u->plan->has_odd_messages || !unpack_outputs(u, m, &got)) {
 		run_local(u, "failed on a worker, perhaps for the worker's reasons", NULL);
 		goto out;
 	}

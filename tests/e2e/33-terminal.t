@@ -22,10 +22,11 @@ pair() {         # pair DESCRIPTION COLUMNS COMMAND remote|any
 clang=$(command -v clang || true)
 for term in xterm-256color xterm linux vt100 dumb; do
 	TERM=$term; export TERM
-	pair "TERM=$term gcc, warnings" 200 'gcc -Wall -g -c warn.c' remote
+	pair "TERM=$term gcc, warnings" 200 'gcc -Wall -c warn.c' remote
+	pair "TERM=$term gcc, warnings and debug information" 200 'gcc -Wall -g -c warn.c' any
 	pair "TERM=$term gcc, errors" 200 'gcc -Wall -c bad.c' remote
 	pair "TERM=$term g++, errors" 400 'g++ -c badcpp.cc' remote
-	[ -z "$clang" ] || pair "TERM=$term clang, warnings" 200 'clang -Wall -g -c warn.c' remote
+	[ -z "$clang" ] || pair "TERM=$term clang, warnings" 200 'clang -Wall -g -c warn.c' any
 done
 TERM=xterm-256color; export TERM
 COLORTERM=truecolor; export COLORTERM; pair 'COLORTERM=truecolor' 200 'gcc -Wall -c warn.c' remote
