@@ -718,6 +718,8 @@ static void add_output(struct gr_cc_cmd *cmd, enum gr_cc_output_kind kind, const
 			local(cmd, "two outputs of one name", path);
 	if (!strcmp(path, cmd->source))
 		local(cmd, "output is the source", path);
+	if (!*path || path[strlen(path) - 1] == '/' || !strcmp(path, "-") || !strncmp(path, "/dev/", 5))
+		local(cmd, "output is no file", path);
 	if (cmd->n_outputs < GR_CC_MAX_SIDE_OUTPUTS)
 		cmd->outputs[cmd->n_outputs++] = (struct gr_cc_output){ kind, is_required, path };
 }

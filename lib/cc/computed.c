@@ -281,7 +281,7 @@ int gr_cc__computed(struct gr_cc_closer *c, const struct gr_cc_closure_in *in, s
 				*reason = "computed include";
 				return GR_CC_CLOSURE_NEEDS_PREPROCESSOR;
 			}
-			p = (const char *)e->names.p;
+			p = e->names.n ? (const char *)e->names.p : "";
 			for (end = p + e->names.n; p < end; p += strlen(p) + 1)
 				gr_cc__resolve(c, found, m->entry->parent, *p == 'q', p + 1, strlen(p + 1));
 		}

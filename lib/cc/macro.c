@@ -467,7 +467,7 @@ static bool header_name(const struct toks *l, struct gr_buf *name)
 
 static void add_name(struct gr_buf *out, const struct gr_buf *name)
 {
-	const char *p = (const char *)out->p, *end = p + out->n;
+	const char *p = gr_buf_str(out), *end = p + out->n;
 
 	for (; p < end; p += strlen(p) + 1)
 		if (strlen(p) == name->n && !memcmp(p, name->p, name->n))

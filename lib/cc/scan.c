@@ -109,6 +109,10 @@ static void add_inc(struct scanner *s, enum gr_cc_inc_kind kind, enum gr_cc_inc_
 {
 	struct gr_cc_inc *inc;
 
+	if (memchr(p, 0, n) || (form != GR_CC_FORM_COMPUTED && !n)) {
+		form = GR_CC_FORM_COMPUTED;
+		n = 0;
+	}
 	GR_GROW(s->inc, s->cap_inc, s->n_inc + 1);
 	inc = &s->inc[s->n_inc++];
 	*inc = (struct gr_cc_inc){ (uint8_t)kind, (uint8_t)form, (uint32_t)s->text.n, (uint32_t)n };
@@ -321,6 +325,9 @@ static const char *take_name(struct scanner *s, const char *p, enum gr_cc_inc_ki
 	p = take_tokens(p, s->end, depth, &s->text);
 	n = s->text.n - start;
 	s->text.n = start;
+	for (size_t i = 0; i < n; i++)
+		if (!s->text.p[start + i])
+			s->text.p[start + i] = ' ';
 	if (n) {
 		s->flags |= GR_CC_SCAN_COMPUTED;
 		GR_GROW(s->inc, s->cap_inc, s->n_inc + 1);
