@@ -162,7 +162,7 @@ static int run(struct gr_worker *w, struct gr_err *err)
 	rc = gr_start_choose_tier(w, err);
 	if (rc < 0)
 		return rc;
-	rc = gr_cas_open("cache", (uint64_t)w->cfg->cache_bytes, &w->cas, err);
+	rc = gr_cas_open("cas", (uint64_t)w->cfg->cache_bytes, &w->cas, err);
 	if (rc < 0)
 		return rc;
 	count_slots(w);
