@@ -10,6 +10,22 @@
 #include <stddef.h>
 #include <string.h>
 
+/* Most of a command line: -W..., -O..., -g..., -D..., -I..., -f..., -m... in one word, of which no word of the tables
+ * below is one. */
+static inline bool gr_cc_is_plain_family(const char *w)
+{
+	switch (w[1]) {
+	case 'W': case 'O': case 'g': case 'D': case 'I':
+		return w[2] != 0 && w[2] != 'c';        /* -gcc-toolchain */
+	case 'f':
+		return w[2] != 's' && w[2] != 'r' && w[2] != 'm' && w[2] != 'p';
+	case 'm':
+		return w[2] != 'l';
+	default:
+		return false;
+	}
+}
+
 /* An option whose argument is the next word when it is written exactly so. Used by args.c too. */
 static inline bool gr_cc_takes_next(const char *w)
 {
@@ -30,8 +46,10 @@ static inline bool gr_cc_takes_next(const char *w)
 		return false;
 	if (!w[2])
 		return strchr(one, w[1]) != NULL;
+	if (gr_cc_is_plain_family(w))
+		return false;
 	for (i = 0; more[i]; i++)
-		if (!strcmp(w, more[i]))
+		if (w[1] == more[i][1] && w[2] == more[i][2] && !strcmp(w, more[i]))
 			return true;
 	return false;
 }
@@ -47,11 +65,13 @@ static inline const char *gr_cc_triage_word(const char *w)
 	static const char *const prefix[] = { "-print-", "--print-", "--help=", "-wrapper", NULL };
 	size_t i;
 
+	if (gr_cc_is_plain_family(w))
+		return NULL;
 	for (i = 0; exact[i]; i++)
-		if (!strcmp(w, exact[i]))
+		if (w[1] == exact[i][1] && w[2] == exact[i][2] && !strcmp(w, exact[i]))
 			return exact[i];
 	for (i = 0; prefix[i]; i++)
-		if (!strncmp(w, prefix[i], strlen(prefix[i])))
+		if (w[1] == prefix[i][1] && !strncmp(w, prefix[i], strlen(prefix[i])))
 			return prefix[i];
 	return NULL;
 }
