@@ -13,4 +13,11 @@ check "objects were compared" [ "$(sed -n 's/^objects compared *//p' "$T/out")" 
 check "none is different" grep -qE '^objects different +0$' "$T/out"
 check "no process is left" [ -z "$(ps -eo args | grep -F "$T" | grep -v grep)" ]
 check "no folder is left" [ -z "$(ls -d "$T"/griddle-demo.* 2>/dev/null)" ]
+
+# the same, interrupted while griddle make runs
+BIN=$BIN DEMO_DIR=$T/demo TMPDIR=$T OUT_OF_TREE=1 TARGETS='kernel/' setsid env --default-signal=INT "$TOP/scripts/demo.sh" >"$T/out" 2>"$T/err" & pid=$!
+wait_for 120 sh -c "grep -q 'building with griddle' '$T/err' && grep -q '^  CC ' '$T/demo/griddle.log'"
+kill -INT -- -$pid; wait $pid; rc=$?; check "Ctrl-C ends it with 8" [ $rc = 8 ]; [ $rc = 8 ] || tail -n 30 "$T/err" | diag
+check "and no process is left" [ -z "$(ps -eo args | grep -F "$T" | grep -v grep)" ]; ps -eo pid,args | grep -F "$T" | grep -v grep | diag
+check "and no folder" [ -z "$(ls -d "$T"/griddle-demo.* 2>/dev/null)" ]
 done_testing
