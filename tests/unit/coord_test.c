@@ -1079,6 +1079,152 @@ static void a_worker_that_fails_fast_is_left_alone_for_a_while(void **state)
 	assert_int_equal(count(bad, GR_MSG_TASK), 3);
 }
 
+static void tasks_whose_only_worker_is_quarantined_go_home(void **state)
+{
+	struct world *w = *state;
+	struct fake *cl = begin(w), *bad = worker_of(w, "bad", 3, 0, 'g');
+	size_t n_seen = 0;
+	char reason[128];
+
+	for (uint64_t i = 1; i <= 5; i++)
+		send_task(cl, i);
+	while (count(cl, GR_MSG_RESULT) < 5) {
+		UNTIL(w, count(bad, GR_MSG_TASK) > n_seen || count(cl, GR_MSG_RESULT) == 5);
+		while (n_seen < count(bad, GR_MSG_TASK)) {
+			uint64_t task;
+			uint32_t attempt = task_at(bad, n_seen++, &task);
+
+			send_result(bad, task, attempt, GR_OUTCOME_RETRY);
+		}
+	}
+	for (size_t i = 0; i < 5; i++)
+		assert_true(outcome_at(cl, i, reason) == GR_OUTCOME_RETRY || strstr(reason, "takes tasks now"));
+}
+
+static void a_worker_told_of_more_slots_gets_more(void **state)
+{
+	struct world *w = *state;
+	struct fake *cl = begin(w), *wk = worker(w, "w1");
+	struct gr_ping ping = { .seq = 1, .n_signals = 1, .signals = { { GR_SIGNAL_SLOTS, 3 } } };
+	struct gr_buf b = { 0 };
+
+	for (uint64_t i = 1; i <= 5; i++)
+		send_task(cl, i);
+	UNTIL(w, count(wk, GR_MSG_TASK) == 1);
+	gr_ping_encode(&b, GR_MSG_PING, &ping);
+	send_frame(wk, &b);
+	UNTIL(w, count(wk, GR_MSG_TASK) == 3);
+}
+
+static void a_file_two_clients_have_comes_from_the_one_that_stays(void **state)
+{
+	struct world *w = *state;
+	struct fake *cl = begin(w), *w1 = worker(w, "w1"), *w2 = worker(w, "w2"), *other = client(w, "other");
+	struct gr_log_msg m = { .session = SESSION + 1, .n = 6 };
+	struct gr_buf b = { 0 };
+	struct gr_digest d;
+
+	open_session(other, SESSION + 1);
+	m.bytes = gr_buf_slice(&w->log);
+	gr_log_encode(&b, &m);
+	send_frame(other, &b);
+	settle(other);
+	send_need(w1, "int a;");
+	UNTIL(w, count(cl, GR_MSG_FETCH) == 1);
+	digest_of("int a;", &d);
+	gr_digests_encode(&b, GR_MSG_NEED, SESSION + 1, &d, 1);
+	send_frame(w2, &b);
+	gr_digests_encode(&b, GR_MSG_NEED, SESSION + 1, &d, 1);      /* asking again changes nothing */
+	send_frame(w2, &b);
+	send_result(w2, 99, 1, GR_OUTCOME_DONE);                     /* answered behind both */
+	UNTIL(w, count(w2, GR_MSG_RESULT_ACK) == 1);
+	assert_int_equal(count(other, GR_MSG_FETCH), 0);
+	leave(cl);
+	UNTIL(w, count(other, GR_MSG_FETCH) == 1 && count(w1, GR_MSG_MISSING) == 1);
+	send_blob(other, "int a;", "int a;", 6);
+	UNTIL(w, count(w2, GR_MSG_BLOB) == 1);
+	assert_int_equal(count(w2, GR_MSG_MISSING), 0);
+}
+
+static void a_file_in_pieces_arrives_whole(void **state)
+{
+	struct world *w = *state;
+	struct fake *cl, *wk;
+	struct gr_record r = { .tag = GR_RECORD_STR };
+	const size_t size = GR_WIRE_CHUNK_BYTES * 2 + 777;
+	struct gr_buf content = { 0 }, b = { 0 }, got = { 0 };
+	struct gr_digest d;
+
+	start(w, NULL);
+	cl = client(w, "agent");
+	wk = worker(w, "w1");
+	open_session(cl, SESSION);
+	gr_buf_reserve(&content, size);
+	for (size_t i = 0; i < size; i++)
+		content.p[i] = (uint8_t)(i * 31 + i / 4096);
+	content.n = size;
+	gr_sha256_of(content.p, content.n, &d);
+	r.str = gr_slice_str("/src/big");
+	gr_record_encode(&w->log, &r);
+	r = (struct gr_record){ .tag = GR_RECORD_FILE, .path = 0, .kind = GR_FILE_REG, .size = size, .digest = d };
+	gr_record_encode(&w->log, &r);
+	send_log(cl, 0, 2, gr_buf_slice(&w->log));
+	settle(cl);
+	gr_digests_encode(&b, GR_MSG_NEED, SESSION, &d, 1);
+	send_frame(wk, &b);
+	UNTIL(w, count(cl, GR_MSG_FETCH) == 1);
+	for (size_t at = 0; at < size; at += GR_WIRE_CHUNK_BYTES) {
+		size_t n = size - at < GR_WIRE_CHUNK_BYTES ? size - at : GR_WIRE_CHUNK_BYTES;
+		struct gr_blob_msg m = { .session = SESSION, .digest = d, .total = size, .offset = at, .raw_n = (uint32_t)n,
+					 .data = gr_slice(content.p + at, n) };
+
+		gr_blob_encode(&b, &m);
+		send_frame(cl, &b);
+	}
+	UNTIL(w, count(wk, GR_MSG_BLOB) == 3);
+	for (size_t i = 0; i < 3; i++) {
+		struct gr_blob_msg m;
+
+		assert_int_equal(gr_blob_decode(nth(wk, GR_MSG_BLOB, i), &m), 0);
+		assert_int_equal(m.offset, got.n);
+		gr_buf_add(&got, m.data.p, m.data.n);
+	}
+	assert_true(gr_slice_eq(gr_buf_slice(&got), gr_buf_slice(&content)));
+	gr_buf_fini(&content);
+	gr_buf_fini(&got);
+}
+
+static void fifty_tasks_on_four_workers_each_end_once(void **state)
+{
+	struct world *w = *state;
+	struct fake *cl = begin(w), *wk[4];
+	size_t done[4] = { 0 }, total = 0;
+	uint8_t seen[51] = { 0 };
+	char name[8];
+
+	for (int i = 0; i < 4; i++) {
+		snprintf(name, sizeof(name), "w%d", i);
+		wk[i] = worker_of(w, name, 2, i, 'g');
+	}
+	for (uint64_t i = 1; i <= 50; i++)
+		send_task(cl, i);
+	while (total < 50) {
+		UNTIL(w, count(wk[0], GR_MSG_TASK) > done[0] || count(wk[1], GR_MSG_TASK) > done[1] ||
+			 count(wk[2], GR_MSG_TASK) > done[2] || count(wk[3], GR_MSG_TASK) > done[3]);
+		for (int i = 0; i < 4; i++)
+			while (done[i] < count(wk[i], GR_MSG_TASK)) {
+				uint64_t task;
+				uint32_t attempt = task_at(wk[i], done[i]++, &task);
+
+				assert_int_equal(seen[task]++, 0);
+				send_result(wk[i], task, attempt, GR_OUTCOME_DONE);
+				total++;
+			}
+	}
+	UNTIL(w, count(cl, GR_MSG_RESULT) == 50);
+	assert_int_equal(w->c.m.outcomes[GR_OUTCOME_DONE], 50);
+}
+
 /* ---- telling ---- */
 
 static void clients_hear_of_workers_that_come(void **state)
@@ -1200,6 +1346,11 @@ int main(void)
 		T(a_second_connection_of_a_name_takes_the_place_of_the_first),
 		T(a_hello_with_nonsense_is_refused_with_the_reason),
 		T(a_worker_that_fails_fast_is_left_alone_for_a_while),
+		T(tasks_whose_only_worker_is_quarantined_go_home),
+		T(a_worker_told_of_more_slots_gets_more),
+		T(a_file_two_clients_have_comes_from_the_one_that_stays),
+		T(a_file_in_pieces_arrives_whole),
+		T(fifty_tasks_on_four_workers_each_end_once),
 		T(clients_hear_of_workers_that_come),
 		T(questions_are_answered),
 		T(the_metrics_page_tells_families_once_each_with_help_and_type),
