@@ -30,7 +30,7 @@ result "includes are written from the root" "$(includes 'lib coordinator worker 
 find lib coordinator worker client -name '*.[ch]' | xargs wc -l | awk '$2 != "total" && $1 > 800 { print "# warning: " $2 ": " $1 " lines: look for the second idea in it" }'
 
 # Pure: bytes and integers, memory from base; no input, output, clock, environment, log or randomness.
-place=${GRIDDLE_BUILD_DIR:-build/release}/libplace.a
+place=${BUILD_DIR:-build/release}/libplace.a
 if [ ! -f "$place" ]; then
 	n=$((n + 1)); echo "ok $n - lib/place is pure # SKIP $place is not built"
 elif [ "${VARIANT:-release}" != release ]; then

@@ -15,7 +15,7 @@ SUITE = $(or $(TESTS),$(SUITE_UNIT) $(SUITE_FUZZ) $(SUITE_E2E))
 export ASAN_OPTIONS ?= detect_leaks=1:allocator_may_return_null=1:abort_on_error=0:exitcode=99:handle_abort=1
 export UBSAN_OPTIONS ?= print_stacktrace=1:halt_on_error=1
 export TSAN_OPTIONS ?= suppressions=$(CURDIR)/tests/tsan.supp:second_deadlock_stack=1
-PROVE = env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL BIN='$(CURDIR)/$(B)/bin' GRIDDLE_BUILD_DIR='$(CURDIR)/$(B)' VARIANT=$(VARIANT) \
+PROVE = env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL BIN='$(CURDIR)/$(B)/bin' BUILD_DIR='$(CURDIR)/$(B)' VARIANT=$(VARIANT) \
         CMOCKA_MESSAGE_OUTPUT=TAP prove --timer --exec 'timeout --foreground -k 10 $(TIMEOUT_S)'
 
 .PHONY: check-built unit-built e2e-built bench-built deps-check tests-built docs

@@ -9,11 +9,13 @@
  */
 #include "worker/worker.h"
 
+#include <errno.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
 #include "lib/base/alloc.h"
@@ -21,6 +23,7 @@
 #include "lib/base/log.h"
 
 #define TICK_MS 250
+#define TICKS_TOOLS 20                    /* compilers are looked at every 5 s */
 #define ACK_WAIT_NS (3 * GR_NS_PER_S)
 
 extern char **environ;
@@ -89,6 +92,31 @@ static void on_term(void *ctx, int signum)
 	gr_worker_check_drained(w);
 }
 
+/* A package was upgraded: tasks that run see the old files to their end, then everything is looked at again and the
+ * coordinator told by a new HELLO. */
+static void check_tools(struct gr_worker *w)
+{
+	struct gr_err err = { 0 };
+
+	if (!w->has_stale_tools && w->n_ticks++ % TICKS_TOOLS == 0 && !gr_tools_are_current(&w->tools)) {
+		gr_info("main", "a compiler changed: looking at all of them again when %u tasks are done", w->n_running + w->n_queued);
+		w->has_stale_tools = true;
+	}
+	if (!w->has_stale_tools || w->n_running || w->n_queued || w->is_draining)
+		return;
+	GR_LIST_EACH(s, &w->session_list, struct gr_wsession, link)
+		gr_session_reset_tree(s);
+	gr_tools_fini(&w->tools);
+	gr_tools_find(&w->tools, w->cfg->toolchains);
+	w->has_stale_tools = false;
+	gr_link_close(&w->link);
+	if (gr_worker_connect(w, &err) < 0) {
+		gr_error("main", "%s", err.text);
+		w->exit_code = GR_EXIT_LOCAL;
+		stop(w);
+	}
+}
+
 static void on_tick(void *ctx)
 {
 	struct gr_worker *w = ctx;
@@ -97,6 +125,9 @@ static void on_tick(void *ctx)
 	gr_fetch_tick(w->fetch);
 	gr_session_tick(w);
 	gr_result_send_all(w, false);
+	check_tools(w);
+	if (!w->link)
+		return;
 	if (w->is_draining && gr_loop_now_ns(w->loop) > w->drain_until_ns)
 		hand_back_running(w);
 	gr_worker_pump(w);
@@ -155,7 +186,7 @@ static void fini(struct gr_worker *w)
 
 static int run(struct gr_worker *w, struct gr_err *err)
 {
-	struct timespec seed;
+	uint64_t seed;
 	int rc;
 
 	gr_tools_find(&w->tools, w->cfg->toolchains);
@@ -166,8 +197,9 @@ static int run(struct gr_worker *w, struct gr_err *err)
 	if (rc < 0)
 		return rc;
 	count_slots(w);
-	clock_gettime(CLOCK_REALTIME, &seed);
-	w->loop = gr_loop_new((uint64_t)seed.tv_nsec * 2654435761u + (uint64_t)seed.tv_sec + (uint64_t)getpid());
+	if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
+		return gr_err_set(err, GR_EIO, "no random numbers: %s", strerror(errno));
+	w->loop = gr_loop_new(seed);
 	w->tasks.seed = gr_rng_u64(gr_loop_rng(w->loop));
 	w->sessions.seed = gr_rng_u64(gr_loop_rng(w->loop));
 	uv_idle_init(gr_loop_uv(w->loop), &w->idle);
@@ -218,9 +250,12 @@ int main(int argc, char **argv)
 	rc = gr_start_privileged(&cfg, &w->start, &err);
 	if (rc >= 0)
 		rc = run(w, &err);
-	if (rc < 0)
+	if (rc < 0) {
 		gr_error("main", "%s", err.text);
+		w->exit_code = gr_err_exit(rc);
+	}
+	rc = w->exit_code;
 	free(w);
 	gr_worker_config_free(&cfg);
-	return rc < 0 ? gr_err_exit(rc) : GR_EXIT_OK;
+	return rc;
 }
