@@ -132,6 +132,8 @@ void gr_session_free(struct gr_session **s);             /* tells the workers */
 void gr_session_expire(struct gr_coord *c, uint64_t now_ns);
 /* Opens the session on the worker and sends what of the log it lacks. Return: 0; GR_EBUSY, GR_EGONE. */
 int gr_seat_feed(struct gr_session *s, struct gr_worker *w, struct gr_seat **out);
+/* The worker came back and has it still. */
+void gr_seat_adopt(struct gr_session *s, struct gr_worker *w, uint32_t n_records);
 void gr_seat_free(struct gr_seat *seat);
 
 /* ---- tasks ---- */

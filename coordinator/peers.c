@@ -138,6 +138,22 @@ static void supersede(struct gr_coord *c, const struct gr_worker *new_one)
 		}
 }
 
+/* Sessions the worker still has, with so many records: their logs need not travel again. */
+static void take_seats(struct gr_coord *c, struct gr_worker *w, const json_t *list)
+{
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach(list, i, v) {
+		const char *hex = json_string_value(json_object_get(v, "session"));
+		const json_t *n = json_object_get(v, "n_records");
+		struct gr_session *s = hex ? gr_session_find(c, strtoull(hex, NULL, 16)) : NULL;
+
+		if (s && json_is_integer(n) && json_integer_value(n) >= 0 && json_integer_value(n) <= s->n_recs)
+			gr_seat_adopt(s, w, (uint32_t)json_integer_value(n));
+	}
+}
+
 static int hello_worker(struct gr_coord *c, struct gr_peer *peer, const struct gr_hello *h, struct gr_err *err)
 {
 	const char *key = gr_peer_key_name(peer);
@@ -181,6 +197,11 @@ static int hello_worker(struct gr_coord *c, struct gr_peer *peer, const struct g
 	gr_peer_set_data(peer, w);
 	gr_info("peers", "worker %s: %u slots, %u ahead, node %s, tier %s, %u toolchains", w->name, w->slots, w->prefetch,
 		w->node, w->tier, w->n_toolchains);
+	take_seats(c, w, json_object_get(h->json, "sessions"));
+	if (json_is_true(json_object_get(h->json, "draining"))) {
+		w->is_draining = true;
+		gr_place_worker_drain(c->place, w->place, true);
+	}
 	gr_dispatch_recheck(c, false);
 	gr_cluster_touch(c);
 	return 0;

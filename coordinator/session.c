@@ -264,18 +264,36 @@ static int open_seat(struct gr_seat *seat)
 	return rc;
 }
 
+static struct gr_seat *seat_new(struct gr_session *s, struct gr_worker *w)
+{
+	struct gr_seat *seat;
+
+	GR_NEW(seat);
+	seat->session = s;
+	seat->worker = w;
+	gr_list_push(&s->seats, &seat->link);
+	gr_map_put(&w->seats, &s->id, sizeof(s->id), seat);
+	return seat;
+}
+
+void gr_seat_adopt(struct gr_session *s, struct gr_worker *w, uint32_t n_records)
+{
+	struct gr_seat *seat;
+
+	if (gr_map_get(&w->seats, &s->id, sizeof(s->id)))
+		return;
+	seat = seat_new(s, w);
+	seat->is_open = true;
+	seat->n_sent = n_records;
+}
+
 int gr_seat_feed(struct gr_session *s, struct gr_worker *w, struct gr_seat **out)
 {
 	struct gr_seat *seat = gr_map_get(&w->seats, &s->id, sizeof(s->id));
 	int rc = 0;
 
-	if (!seat) {
-		GR_NEW(seat);
-		seat->session = s;
-		seat->worker = w;
-		gr_list_push(&s->seats, &seat->link);
-		gr_map_put(&w->seats, &s->id, sizeof(s->id), seat);
-	}
+	if (!seat)
+		seat = seat_new(s, w);
 	if (!seat->is_open)
 		rc = open_seat(seat);
 	while (rc >= 0 && seat->n_sent < s->n_recs) {

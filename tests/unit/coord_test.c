@@ -31,7 +31,7 @@ struct fake {                          /* a client or a worker */
 	struct gr_link *link;
 	enum gr_role role;
 	char name[32], tool, node[32];
-	int slots, prefetch;
+	int slots, prefetch, has_session;
 	bool is_up;
 	int n_down, down_code;
 	struct seen *seen;
@@ -84,6 +84,8 @@ static json_t *make_hello(void *ctx)
 	json_object_set_new(j, "slots", json_integer(f->slots));
 	json_object_set_new(j, "prefetch", json_integer(f->prefetch));
 	json_object_set_new(j, "tier", json_string("namespace"));
+	if (f->has_session)
+		json_object_set_new(j, "sessions", json_pack("[{s:s, s:i}]", "session", "1122334455667788", "n_records", f->has_session));
 	if (f->node[0])
 		json_object_set_new(j, "node", json_string(f->node));
 	return j;
@@ -496,6 +498,24 @@ static void records_a_worker_says_it_lacks_are_sent_again(void **state)
 	gr_session_encode(&b, GR_MSG_SESSION_CLOSE, SESSION, 0);      /* lost all of it, with a task in hand */
 	send_frame(wk, &b);
 	UNTIL(w, count(wk, GR_MSG_SESSION_OPEN) == 2 && count(wk, GR_MSG_LOG) == 3);
+}
+
+static void a_worker_that_kept_the_log_is_sent_what_came_since(void **state)
+{
+	struct world *w = *state;
+	struct fake *cl = begin(w), *wk;
+	struct gr_log_msg log;
+
+	settle(cl);
+	wk = fake_new(w, GR_ROLE_WORKER, "w1");
+	wk->has_session = 4;
+	UNTIL(w, wk->is_up);
+	send_task(cl, 1);
+	UNTIL(w, count(wk, GR_MSG_TASK) == 1);
+	assert_int_equal(count(wk, GR_MSG_SESSION_OPEN), 0);
+	assert_int_equal(gr_log_decode(nth(wk, GR_MSG_LOG, 0), &log), 0);
+	assert_int_equal(log.first, 4);
+	assert_int_equal(log.n, 2);
 }
 
 static void send_need(struct fake *wk, const char *content)
@@ -1311,6 +1331,7 @@ int main(void)
 		T(a_task_goes_to_a_worker_behind_its_log_and_the_result_comes_back),
 		T(the_log_travels_once_a_worker),
 		T(records_a_worker_says_it_lacks_are_sent_again),
+		T(a_worker_that_kept_the_log_is_sent_what_came_since),
 		T(a_file_two_workers_need_is_fetched_once),
 		T(a_file_the_log_does_not_name_is_missing),
 		T(a_file_with_other_content_is_missing_and_not_kept),
