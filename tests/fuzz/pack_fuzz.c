@@ -4,7 +4,7 @@
 
 #include "lib/wire/msg.h"
 
-#define MAX_BYTES (1u << 20)
+#define MAX_BYTES (1u << 16)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
