@@ -49,4 +49,6 @@ check "and ends the rest of the old one$alive" [ -z "$alive" ]
 mkdir "$T/bin"; cp "$G" "$T/bin"; (PATH=/usr/bin:/bin; "$T/bin/griddle" up >"$T/out" 2>"$T/err"); rc=$?
 check "up without the daemons beside it or in PATH says which is missing" [ $rc != 0 ] 
 check "and leaves no cluster.json" [ ! -e "$T/rt/cluster.json" ]
+"$G" down >/dev/null 2>&1
+check "no sanitizer has anything to say" [ -z "$(grep -lE 'ERROR: (Address|Leak)Sanitizer|runtime error:|WARNING: ThreadSanitizer' -r "$T/state" --include='*.log')" ]
 done_testing

@@ -73,4 +73,6 @@ make -s -C "$P" clean >/dev/null
 (cd "$P" && GRIDDLE_RUNTIME_DIR=$T/rt make -s CC="$BIN/griddle-cc gcc" -j4 >/dev/null 2>&1) && hashes >"$T/ours"; check "plain make with CC=griddle-cc goes through the agent too" cmp -s "$T/plain" "$T/ours"
 "$G" down >/dev/null 2>&1
 make -s -C "$P" clean >/dev/null; (cd "$P" && make -s CC="$BIN/griddle-cc gcc" >/dev/null 2>&1) && hashes >"$T/ours"; check "and without an agent" cmp -s "$T/plain" "$T/ours"
+"$G" down >/dev/null 2>&1
+check "no sanitizer has anything to say" [ -z "$(grep -lE 'ERROR: (Address|Leak)Sanitizer|runtime error:|WARNING: ThreadSanitizer' -r "$T/state" --include='*.log')" ]
 done_testing
