@@ -587,7 +587,8 @@ static void act(struct parse *p, const struct option *o, const char *word, const
 	case DEP_MMD:
 		if (p->has_wp_md)
 			local(cmd, "two dependency files", word);
-		cmd->depfile_has_system = o->action == DEP_MD || (p->has_md && cmd->depfile_has_system && cmd->family == GR_CC_GCC);
+		/* with both, the driver lets -MMD win */
+		cmd->depfile_has_system = o->action == DEP_MD && (!p->has_md || cmd->depfile_has_system);
 		p->has_md = true;
 		break;
 	case DEP_FILE:

@@ -52,7 +52,7 @@ struct gr_cc_closure {
 	uint32_t n_leaves, cap_leaves;
 };
 
-struct gr_cc_closer;                              /* memory of resolutions, over one file table */
+struct gr_cc_closer;                              /* memory of resolutions, over one file table; freed before it */
 struct gr_cc_closer *gr_cc_closer_new(struct gr_cc_files *files);
 void gr_cc_closer_free(struct gr_cc_closer **c);
 /**

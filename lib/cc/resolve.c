@@ -62,12 +62,17 @@ static void found_free(struct gr_cc__found *f)
 	free(f);
 }
 
-static void memo_clear(struct gr_cc__memo *m)
+static void drop_defs(struct gr_cc__memo *m)
 {
 	for (uint32_t i = 0; i < m->n_defs; i++)
 		free(m->defs[i]);
-	m->n_edges = m->n_leaves = m->n_extra = m->n_sites = m->n_defs = 0;
+	m->n_defs = 0;
 	m->wanted_gen = 0;
+}
+
+static void memo_clear(struct gr_cc__memo *m)
+{
+	m->n_edges = m->n_leaves = m->n_extra = m->n_sites = 0;
 	m->flags = 0;
 	m->trouble = NULL;
 	m->is_volatile = false;
@@ -82,7 +87,7 @@ void gr_cc__forget_all(struct gr_cc_closer *c)
 	for (uint32_t id = 0; (n = gr_cc_files_by_id(c->files, id)); id++) {
 		for (struct gr_cc__memo *m = n->memo, *next; m; m = next) {
 			next = m->next;
-			memo_clear(m);
+			drop_defs(m);
 			free(m->edges);
 			free(m->leaves);
 			free(m->extra);
@@ -349,7 +354,9 @@ static void build(struct gr_cc_closer *c, struct gr_cc__memo *m, struct gr_cc_no
 struct gr_cc__memo *gr_cc__memo_get(struct gr_cc_closer *c, struct gr_cc_node *entry, struct gr_cc__set *set, bool is_root)
 {
 	uint64_t gen = gr_cc_files_names_gen(c->files);
+	struct gr_cc_node *had_content;
 	struct gr_cc__memo *m;
+	uint32_t had_version;
 
 	for (m = entry->memo; m && m->set != set; m = m->next)
 		;
@@ -370,6 +377,8 @@ struct gr_cc__memo *gr_cc__memo_get(struct gr_cc_closer *c, struct gr_cc_node *e
 		entry->memo = m;
 		c->n_memos++;
 	}
+	had_content = m->content;
+	had_version = m->version;
 	memo_clear(m);
 	m->has_key = false;
 	m->is_root |= is_root;
@@ -384,6 +393,9 @@ struct gr_cc__memo *gr_cc__memo_get(struct gr_cc_closer *c, struct gr_cc_node *e
 	if (m->content && m->content->kind != GR_CC_REG)
 		m->content = NULL;
 	build(c, m, entry);
+	/* other names elsewhere do not change what the text defines */
+	if (m->content != had_content || m->version != had_version)
+		drop_defs(m);
 	if (entry->is_volatile || (m->content && m->content->is_volatile))
 		m->is_volatile = true;
 	return m;

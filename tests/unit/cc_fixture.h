@@ -31,12 +31,12 @@ struct world_event {
 	char name[256];
 };
 struct world {
-	struct world_entry e[512];
+	struct world_entry e[1024];
 	size_t n;
-	char watched[128][256];
-	bool with_content[128];
+	char watched[1024][256];
+	bool with_content[1024];
 	int n_watched;
-	struct world_event events[1024];
+	struct world_event events[4096];
 	int n_events, at_event;
 	bool watch_fails, loses_events;
 	uint64_t next_ino;
@@ -62,7 +62,7 @@ static inline void world_event(struct world *w, const char *path, uint8_t flag)
 	for (int i = 0; i < w->n_watched && !w->loses_events; i++) {
 		if (strcmp(w->watched[i], dir) || (flag == GR_CC_EV_CONTENT && !w->with_content[i]))
 			continue;
-		assert_true(w->n_events < 1024);
+		assert_true(w->n_events < 4096);
 		w->events[w->n_events].wd = i;
 		w->events[w->n_events].flags = flag;
 		snprintf(w->events[w->n_events++].name, 256, "%s", slash + 1);
@@ -75,7 +75,7 @@ static inline struct world_entry *world_put(struct world *w, const char *path, u
 	bool is_new = !e || e->kind != kind || kind == GR_CC_LINK;
 
 	if (!e) {
-		assert_true(w->n < 512);
+		assert_true(w->n < 1024);
 		e = &w->e[w->n++];
 		memset(e, 0, sizeof(*e));
 	}
@@ -196,13 +196,15 @@ static inline int world_watch(void *ctx, const char *path, bool with_content)
 		return GR_EUNSUP;
 	for (i = 0; i < w->n_watched && strcmp(w->watched[i], path); i++)
 		;
-	assert_true(i < 128);
+	assert_true(i < 1024);
 	if (i == w->n_watched)
 		w->n_watched++;
 	snprintf(w->watched[i], 256, "%s", path);
 	w->with_content[i] |= with_content;
 	return i;
 }
+
+static inline int world_cannot_watch(void *ctx, const char *path, bool with_content) { return GR_EUNSUP; }
 
 static inline void world_unwatch(void *ctx, int wd)
 {
