@@ -3,7 +3,7 @@
  *
  * Words are mapped by form: an absolute path as a word of its own, behind an option that takes one joined, or as a part
  * of -Wp, and -Wa,. What is not a path for the compiler (-MT, -D) stays. A command with prefix maps of its own, or with
- * options whose files we do not know, is declined: another worker or the client does it.
+ * options whose files we do not know, is declined: the client does it.
  *
  * Depfiles: gcc breaks a line before the word that would pass column 72, clang before the one that would pass 75; both
  * count escaped bytes. The words are taken apart, freed of the root and put together again by that rule.

@@ -65,7 +65,7 @@ static void unmap_file(struct gr_wtask *t, struct reading *r, const char *name, 
 	if (!r->root[0] || !gr_mentions(r->root, gr_buf_slice(b)))
 		return;
 	if (b->n > 4 && !memcmp(b->p, "\177ELF", 4)) {
-		refuse(r, GR_OUTCOME_RETRY, "the landlock tier left its own paths in the object");
+		refuse(r, GR_OUTCOME_REFUSED, "the landlock tier left its own paths in the object");
 		return;
 	}
 	if (is_depfile(name))

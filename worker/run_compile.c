@@ -31,6 +31,7 @@
 #define MAX_ROUNDS 4u
 #define LOG_WAIT_NS (60 * GR_NS_PER_S)
 #define FSIZE_BYTES (2ull << 30)
+#define MAX_PROCESSES 4096u             /* of a session */
 
 static const char *const env_passed[] = {
 	"LANG=", "LANGUAGE=", "SOURCE_DATE_EPOCH=", "CPATH=", "C_INCLUDE_PATH=", "CPLUS_INCLUDE_PATH=", "OBJC_INCLUDE_PATH=",
@@ -171,8 +172,7 @@ void gr_task_give_up(struct gr_wtask *t, int outcome, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(reason, sizeof(reason), fmt, ap);
 	va_end(ap);
-	if (t->state == GR_TS_FETCH)
-		gr_fetch_forget(t->s->w->fetch, t);
+	gr_fetch_forget(t->s->w->fetch, t);
 	gr_result_make(t, outcome, reason, NULL);
 }
 
@@ -316,12 +316,14 @@ void gr_task_receive(struct gr_worker *w, struct gr_slice body)
 	t->tool = gr_tools_get(&w->tools, &t->m.toolchain);
 	if (w->is_draining)
 		gr_task_give_up(t, GR_OUTCOME_RETRY, "draining");
+	else if (w->has_stale_tools)
+		gr_task_give_up(t, GR_OUTCOME_RETRY, "the worker's compilers are being changed");
 	else if (w->n_queued > 4 * (w->n_slots + (uint32_t)w->cfg->prefetch) + 64)
 		gr_task_give_up(t, GR_OUTCOME_RETRY, "the worker's queue is full");
 	else if (!t->tool)
 		gr_task_give_up(t, GR_OUTCOME_RETRY, "this worker does not have the toolchain");
 	else if ((what = declined_by_tier(w, t->m.flags)))
-		gr_task_give_up(t, GR_OUTCOME_RETRY, "the landlock tier cannot do %s with the same bytes", what);
+		gr_task_give_up(t, GR_OUTCOME_REFUSED, "the landlock tier cannot do %s with the same bytes", what);
 	else if (t->s->n_records >= t->m.n_records)
 		prepare(t);
 	gr_worker_pump(w);
@@ -553,6 +555,7 @@ static bool run(struct gr_wtask *t)
 		st.n_writable = c->n_writable;
 		st.as_bytes = w->cfg->task_mem_bytes ? (uint64_t)w->cfg->task_mem_bytes : w->limits.mem_bytes;
 		st.cpu_s = (uint32_t)(limit_ms / 1000 * 4 + 10);
+		st.n_proc = w->has_userns ? MAX_PROCESSES : 0;   /* elsewhere the worker's own threads would count */
 		st.out_fd = t->out_fd;
 		st.err_fd = t->err_fd;
 		rc = gr_sandbox_spawn(t->s->sb_fd, &st);
@@ -564,7 +567,7 @@ static bool run(struct gr_wtask *t)
 	if (rc == GR_EBUSY || rc == GR_EGONE)
 		return false;               /* gone: its end is on its way and moves the task */
 	if (rc < 0) {
-		gr_task_give_up(t, rc == GR_EUNSUP && w->tier == GR_TIER_LANDLOCK ? GR_OUTCOME_RETRY : GR_OUTCOME_REFUSED, "%s", err.text);
+		gr_task_give_up(t, GR_OUTCOME_REFUSED, "%s", err.text);
 		return true;
 	}
 	t->slot = st.slot;

@@ -130,6 +130,14 @@ void gr_tools_find(struct gr_wtools *t, const char *spec)
 		gr_warn("toolchain", "no compiler found (--toolchains %s): nothing can be compiled here", spec);
 }
 
+bool gr_tools_are_current(const struct gr_wtools *t)
+{
+	for (uint32_t i = 0; i < t->n; i++)
+		if (!gr_cc_toolchain_is_current(t->list[i].tc))
+			return false;
+	return true;
+}
+
 void gr_tools_fini(struct gr_wtools *t)
 {
 	for (uint32_t i = 0; i < t->n; i++) {

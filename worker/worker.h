@@ -179,6 +179,7 @@ struct gr_wtools {
 };
 void gr_tools_find(struct gr_wtools *t, const char *spec);
 void gr_tools_fini(struct gr_wtools *t);
+bool gr_tools_are_current(const struct gr_wtools *t);    /* no file of any of them was replaced since the look */
 const struct gr_wtool *gr_tools_get(const struct gr_wtools *t, const struct gr_digest *d);
 
 /* ---- link.c ---- */
@@ -222,9 +223,11 @@ struct gr_worker {
 	uint32_t n_tasks;
 	uv_idle_t idle;                  /* runs while pump has more to do */
 	bool is_idle_on, is_draining, is_ready_said, is_compressing;
+	bool has_stale_tools;            /* a compiler was replaced: no new tasks until all are looked at again */
 	uint64_t drain_until_ns;
 	int exit_code;
 	struct gr_timer *timer;
+	uint32_t n_ticks;
 	uint32_t n_done;
 };
 void gr_worker_check_drained(struct gr_worker *w);
