@@ -695,7 +695,9 @@ static void change_something(struct world *w, struct gr_rng *rng)
 		take_away(w, path);
 		break;
 	case 1:
-		if (!world_find(w, path) && world_look(w, path, 0) == NULL)
+		if (world_find(w, path) && world_find(w, path)->kind == GR_CC_LINK)
+			world_put(w, path, GR_CC_LINK, targets[gr_rng_below(rng, GR_LEN(targets))]);
+		else if (!world_find(w, path) && world_look(w, path, 0) == NULL)
 			put_link(w, path, targets[gr_rng_below(rng, GR_LEN(targets))]);
 		break;
 	case 2: {
