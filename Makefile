@@ -87,7 +87,10 @@ FORCE:
 $(B)/obj/%.o: %.c $(STAMP)
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  CC      $<')
-	$(Q)$(CC) $(GR_CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(GR_CFLAGS) $(TEST_CFLAGS) -MMD -MP -c -o $@ $<
+# Tables of argv in tests are lists of literals.
+TEST_CFLAGS :=
+$(B)/obj/tests/%.o: TEST_CFLAGS := -Wno-write-strings
 
 define archive_rule
 $(B)/lib$(1).a: $$(call obj,$$(call lib_src,$(1))) $$(LISTS)
