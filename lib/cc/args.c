@@ -1,8 +1,6 @@
 /**
- * args - see args.h. One table of options, looked up by the longest entry that fits the word; each entry says how its
- * argument is attached and what is done with it. What the table does not have is LOCAL, so a new option of a new
- * compiler costs speed and never a wrong object. Options of the families -f -W -m -O -g are allowed when no entry
- * denies them: they are hundreds, and only few of them read or write files.
+ * args - see args.h. Each word is looked up in the table of options (options.h); what the table does not have is LOCAL,
+ * so a new option of a new compiler costs speed and never a wrong object.
  *
  * Not kept: asking the driver (-###), which costs 1.5 ms a unit; a parser per compiler, whose tables were the same
  * but for a dozen lines.
@@ -14,206 +12,8 @@
 #include <string.h>
 
 #include "lib/base/alloc.h"
+#include "lib/cc/options.h"
 #include "lib/cc/triage.h"
-
-enum shape { EXACT, JOINED, SEPARATE, EITHER };     /* -x; -xARG; -x ARG; -xARG or -x ARG */
-
-enum action {
-	OK, LOCAL, DENY_FILE,
-	DIR_QUOTE, DIR_BRACKET, DIR_SYSTEM, DIR_AFTER, SYSROOT,
-	INCLUDE, IMACROS, DEFINE, UNDEF, OUTPUT, LANG, INPUT, PLUGIN, PREFIX_MAP, SKIP,
-	DEP_MD, DEP_MMD, DEP_FILE, DEP_TARGET, TO_CPP, TO_AS,
-	NO_STD, NO_STD_CXX, SEARCH, ARCH, SPLIT, NO_SPLIT, GCNO, SU, CI, DEBUG, NO_DEBUG,
-	COLOR, COLOR_ON, COLOR_OFF,
-};
-
-struct option {
-	const char *name;
-	enum shape shape;
-	enum action action;
-	const char *why;        /* LOCAL: the reason; NULL is the option's name */
-};
-
-#define MODULES "modules"
-#define PROFILE "profile data"
-#define REPORT "compiler report"
-#define DUMP "compiler dump"
-#define DRIVER "changes which programs run"
-#define PCH "precompiled header"
-#define CHARSET "source character set"
-
-/* Sorted by strcmp: looked up by binary search for each prefix of the word, longest first. */
-static const struct option options[] = {
-	{ "--coverage", EXACT, GCNO, NULL },
-	{ "--gcc-toolchain=", JOINED, SEARCH, NULL },
-	{ "--param", EITHER, SKIP, NULL },
-	{ "--std=", JOINED, OK, NULL },
-	{ "--sysroot", SEPARATE, SYSROOT, NULL },
-	{ "--sysroot=", JOINED, SYSROOT, NULL },
-	{ "--target=", JOINED, SEARCH, NULL },
-	{ "-B", JOINED, LOCAL, DRIVER },
-	{ "-C", EXACT, LOCAL, "-E" },
-	{ "-CC", EXACT, LOCAL, "-E" },
-	{ "-D", EITHER, DEFINE, NULL },
-	{ "-H", EXACT, OK, NULL },
-	{ "-I", EITHER, DIR_BRACKET, NULL },
-	{ "-L", EITHER, SKIP, NULL },
-	{ "-MD", EXACT, DEP_MD, NULL },
-	{ "-MF", EITHER, DEP_FILE, NULL },
-	{ "-MG", EXACT, LOCAL, "-MG" },
-	{ "-MMD", EXACT, DEP_MMD, NULL },
-	{ "-MP", EXACT, OK, NULL },
-	{ "-MQ", EITHER, DEP_TARGET, NULL },
-	{ "-MT", EITHER, DEP_TARGET, NULL },
-	{ "-O", JOINED, OK, NULL },
-	{ "-Qunused-arguments", EXACT, OK, NULL },
-	{ "-U", EITHER, UNDEF, NULL },
-	{ "-W", JOINED, OK, NULL },
-	{ "-Wa,", JOINED, TO_AS, NULL },
-	{ "-Wp,", JOINED, TO_CPP, NULL },
-	{ "-ansi", EXACT, OK, NULL },
-	{ "-c", EXACT, OK, NULL },
-	{ "-f", JOINED, OK, NULL },
-	{ "-fada-spec-parent=", JOINED, LOCAL, DUMP },
-	{ "-fapinotes", JOINED, LOCAL, MODULES },
-	{ "-fauto-profile", EXACT, LOCAL, PROFILE },
-	{ "-fauto-profile=", JOINED, INPUT, NULL },
-	{ "-fbasic-block-sections=list=", JOINED, INPUT, NULL },
-	{ "-fbranch-probabilities", EXACT, LOCAL, PROFILE },
-	{ "-fbuild-session", JOINED, LOCAL, MODULES },
-	{ "-fcallgraph-info", JOINED, CI, NULL },
-	{ "-fcolor-diagnostics", EXACT, COLOR_ON, NULL },
-	{ "-fcompare-debug", JOINED, LOCAL, "-fcompare-debug" },
-	{ "-fcoverage-prefix-map=", JOINED, PREFIX_MAP, NULL },
-	{ "-fcrash-diagnostics-dir=", JOINED, LOCAL, REPORT },
-	{ "-fcs-profile-use", JOINED, LOCAL, PROFILE },
-	{ "-fdebug-prefix-map=", JOINED, PREFIX_MAP, NULL },
-	{ "-fdeps-", JOINED, LOCAL, MODULES },
-	{ "-fdiagnostics-add-output=", JOINED, LOCAL, REPORT },
-	{ "-fdiagnostics-color", EXACT, COLOR_ON, NULL },
-	{ "-fdiagnostics-color=", JOINED, COLOR, NULL },
-	{ "-fdiagnostics-format=json-file", EXACT, LOCAL, REPORT },
-	{ "-fdiagnostics-format=sarif-file", EXACT, LOCAL, REPORT },
-	{ "-fdirectives-only", EXACT, LOCAL, "preprocessed source" },
-	{ "-fdump-", JOINED, LOCAL, DUMP },
-	{ "-fembed-offload-object", JOINED, LOCAL, "offloading" },
-	{ "-fexec-charset=", JOINED, LOCAL, CHARSET },
-	{ "-ffile-prefix-map=", JOINED, PREFIX_MAP, NULL },
-	{ "-fhip", JOINED, LOCAL, "offloading" },
-	{ "-fimplicit-module", JOINED, LOCAL, MODULES },
-	{ "-finput-charset=", JOINED, LOCAL, CHARSET },
-	{ "-fmacro-prefix-map=", JOINED, PREFIX_MAP, NULL },
-	{ "-fmem-report", JOINED, LOCAL, REPORT },
-	{ "-fmodule", JOINED, LOCAL, MODULES },
-	{ "-fno-callgraph-info", EXACT, OK, NULL },
-	{ "-fno-color-diagnostics", EXACT, COLOR_OFF, NULL },
-	{ "-fno-diagnostics-color", EXACT, COLOR_OFF, NULL },
-	{ "-fno-integrated-as", EXACT, LOCAL, DRIVER },
-	{ "-foffload", JOINED, LOCAL, "offloading" },
-	{ "-fopenmp-targets=", JOINED, LOCAL, "offloading" },
-	{ "-fopt-info", JOINED, DENY_FILE, REPORT },
-	{ "-foptimization-record", JOINED, LOCAL, REPORT },
-	{ "-fpass-plugin=", JOINED, PLUGIN, NULL },
-	{ "-fpch-", JOINED, LOCAL, PCH },
-	{ "-fplugin-arg-", JOINED, OK, NULL },
-	{ "-fplugin=", JOINED, PLUGIN, NULL },
-	{ "-fprebuilt-", JOINED, LOCAL, MODULES },
-	{ "-fpreprocessed", EXACT, LOCAL, "preprocessed source" },
-	{ "-fproc-stat-report", JOINED, LOCAL, REPORT },
-	{ "-fprofile-instr-use", EXACT, LOCAL, PROFILE },
-	{ "-fprofile-instr-use=", JOINED, LOCAL, PROFILE },
-	{ "-fprofile-list=", JOINED, INPUT, NULL },
-	{ "-fprofile-note=", JOINED, LOCAL, PROFILE },
-	{ "-fprofile-prefix-map=", JOINED, PREFIX_MAP, NULL },
-	{ "-fprofile-remapping-file=", JOINED, INPUT, NULL },
-	{ "-fprofile-sample-use", JOINED, LOCAL, PROFILE },
-	{ "-fprofile-use", JOINED, LOCAL, PROFILE },
-	{ "-frandomize-layout-seed-file=", JOINED, INPUT, NULL },
-	{ "-frepo", EXACT, LOCAL, "-frepo" },
-	{ "-freport-bug", EXACT, LOCAL, REPORT },
-	{ "-frewrite-", JOINED, LOCAL, "-E" },
-	{ "-fsanitize-blacklist=", JOINED, INPUT, NULL },
-	{ "-fsanitize-coverage-allowlist=", JOINED, INPUT, NULL },
-	{ "-fsanitize-coverage-ignorelist=", JOINED, INPUT, NULL },
-	{ "-fsanitize-ignorelist=", JOINED, INPUT, NULL },
-	{ "-fsanitize-system-ignorelist=", JOINED, INPUT, NULL },
-	{ "-fsave-optimization-record", JOINED, LOCAL, REPORT },
-	{ "-fself-test", JOINED, LOCAL, REPORT },
-	{ "-fstack-usage", EXACT, SU, NULL },
-	{ "-fsystem-module", EXACT, LOCAL, MODULES },
-	{ "-ftest-coverage", EXACT, GCNO, NULL },
-	{ "-fthinlto-index=", JOINED, LOCAL, PROFILE },
-	{ "-ftime-", JOINED, LOCAL, REPORT },
-	{ "-fuse-ld=", JOINED, OK, NULL },
-	{ "-fworking-directory", EXACT, OK, NULL },
-	{ "-fxray-always-instrument=", JOINED, INPUT, NULL },
-	{ "-fxray-attr-list=", JOINED, INPUT, NULL },
-	{ "-fxray-never-instrument=", JOINED, INPUT, NULL },
-	{ "-g", JOINED, DEBUG, NULL },
-	{ "-g0", EXACT, NO_DEBUG, NULL },
-	{ "-gno-split-dwarf", EXACT, NO_SPLIT, NULL },
-	{ "-gsplit-dwarf", EXACT, SPLIT, NULL },
-	{ "-gsplit-dwarf=single", EXACT, DEBUG, NULL },
-	{ "-gsplit-dwarf=split", EXACT, SPLIT, NULL },
-	{ "-idirafter", EITHER, DIR_AFTER, NULL },
-	{ "-imacros", EITHER, IMACROS, NULL },
-	{ "-include", EITHER, INCLUDE, NULL },
-	{ "-include-pch", SEPARATE, LOCAL, PCH },
-	{ "-iquote", EITHER, DIR_QUOTE, NULL },
-	{ "-isysroot", EITHER, SYSROOT, NULL },
-	{ "-isystem", EITHER, DIR_SYSTEM, NULL },
-	{ "-isystem-after", EITHER, LOCAL, "search folder relative to the sysroot" },
-	{ "-l", JOINED, SKIP, NULL },
-	{ "-m", JOINED, OK, NULL },
-	{ "-m16", EXACT, SEARCH, NULL },
-	{ "-m32", EXACT, SEARCH, NULL },
-	{ "-m64", EXACT, SEARCH, NULL },
-	{ "-mabi=", JOINED, SEARCH, NULL },
-	{ "-march=", JOINED, ARCH, NULL },
-	{ "-marm", EXACT, SEARCH, NULL },
-	{ "-mbig-endian", EXACT, SEARCH, NULL },
-	{ "-mcpu=", JOINED, ARCH, NULL },
-	{ "-mfloat-abi=", JOINED, SEARCH, NULL },
-	{ "-mfpu=", JOINED, ARCH, NULL },
-	{ "-mlittle-endian", EXACT, SEARCH, NULL },
-	{ "-mllvm", SEPARATE, LOCAL, "-mllvm" },
-	{ "-mthumb", EXACT, SEARCH, NULL },
-	{ "-mtune=", JOINED, ARCH, NULL },
-	{ "-mx32", EXACT, SEARCH, NULL },
-	{ "-no-pie", EXACT, OK, NULL },
-	{ "-nodefaultlibs", EXACT, OK, NULL },
-	{ "-nolibc", EXACT, OK, NULL },
-	{ "-nostartfiles", EXACT, OK, NULL },
-	{ "-nostdinc", EXACT, NO_STD, NULL },
-	{ "-nostdinc++", EXACT, NO_STD_CXX, NULL },
-	{ "-nostdlib", EXACT, OK, NULL },
-	{ "-nostdlib++", EXACT, OK, NULL },
-	{ "-o", EITHER, OUTPUT, NULL },
-	{ "-p", EXACT, OK, NULL },
-	{ "-pedantic", EXACT, OK, NULL },
-	{ "-pedantic-errors", EXACT, OK, NULL },
-	{ "-pg", EXACT, OK, NULL },
-	{ "-pie", EXACT, OK, NULL },
-	{ "-pipe", EXACT, OK, NULL },
-	{ "-pthread", EXACT, OK, NULL },
-	{ "-rdynamic", EXACT, OK, NULL },
-	{ "-s", EXACT, OK, NULL },
-	{ "-save-temps", JOINED, LOCAL, "-save-temps" },
-	{ "-shared", EXACT, OK, NULL },
-	{ "-shared-libgcc", EXACT, OK, NULL },
-	{ "-specs", JOINED, LOCAL, DRIVER },
-	{ "-static", EXACT, OK, NULL },
-	{ "-static-libgcc", EXACT, OK, NULL },
-	{ "-static-libstdc++", EXACT, OK, NULL },
-	{ "-static-pie", EXACT, OK, NULL },
-	{ "-std=", JOINED, OK, NULL },
-	{ "-stdlib=", JOINED, SEARCH, NULL },
-	{ "-target", SEPARATE, SEARCH, NULL },
-	{ "-trigraphs", EXACT, OK, NULL },
-	{ "-undef", EXACT, OK, NULL },
-	{ "-w", EXACT, OK, NULL },
-	{ "-x", EITHER, LANG, NULL },
-};
 
 /* ---- memory ---- */
 struct chunk {
@@ -321,38 +121,6 @@ static void add_key(struct parse *p, const char *word, const char *next)
 	}
 }
 
-/* The longest entry that begins @word and takes it in its shape. Each round finds, by bisection, the last entry at or
- * before the first @n bytes; when that is no prefix, a prefix can only be as long as what the two have in common. */
-static const struct option *find(const char *word)
-{
-	size_t n = strlen(word);
-
-	while (n > 1) {
-		size_t lo = 0, hi = GR_LEN(options), same = 0, n_name;
-		const struct option *o;
-
-		while (lo < hi) {
-			size_t mid = (lo + hi) / 2;
-			int c = strncmp(options[mid].name, word, n);
-
-			if (c < 0 || (c == 0 && strlen(options[mid].name) <= n))
-				lo = mid + 1;
-			else
-				hi = mid;
-		}
-		if (lo == 0)
-			return NULL;
-		o = &options[lo - 1];
-		n_name = strlen(o->name);
-		while (same < n_name && same < n && o->name[same] == word[same])
-			same++;
-		if (same == n_name && (o->shape == JOINED || o->shape == EITHER || !word[n_name]))
-			return o;
-		n = same == n_name ? same - 1 : same;
-	}
-	return NULL;
-}
-
 enum gr_cc_lang gr_cc_lang_of(const char *name, const char **why)
 {
 	static const struct { const char *ext; enum gr_cc_lang lang; const char *why; } by_ext[] = {
@@ -361,8 +129,8 @@ enum gr_cc_lang gr_cc_lang_of(const char *name, const char **why)
 		{ ".CPP", GR_CC_LANG_CXX, NULL }, { ".cp", GR_CC_LANG_CXX, NULL }, { ".S", GR_CC_LANG_ASM, NULL },
 		{ ".sx", GR_CC_LANG_ASM, NULL },
 		{ ".s", 0, "plain assembly" }, { ".i", 0, "preprocessed source" }, { ".ii", 0, "preprocessed source" },
-		{ ".h", 0, PCH }, { ".hh", 0, PCH }, { ".hpp", 0, PCH }, { ".H", 0, PCH }, { ".hxx", 0, PCH }, { ".hp", 0, PCH },
-		{ ".h++", 0, PCH }, { ".tcc", 0, PCH },
+		{ ".h", 0, GR_CC__PCH }, { ".hh", 0, GR_CC__PCH }, { ".hpp", 0, GR_CC__PCH }, { ".H", 0, GR_CC__PCH }, { ".hxx", 0, GR_CC__PCH }, { ".hp", 0, GR_CC__PCH },
+		{ ".h++", 0, GR_CC__PCH }, { ".tcc", 0, GR_CC__PCH },
 		{ ".o", 0, "link" }, { ".a", 0, "link" }, { ".so", 0, "link" }, { ".lo", 0, "link" },
 	};
 	const char *base = strrchr(name, '/'), *dot;
@@ -490,7 +258,7 @@ static void parse_lang(struct parse *p, const char *name)
 	else if (!strcmp(name, "none"))
 		p->has_x = false;
 	else
-		local(p->cmd, strstr(name, "header") ? PCH : strstr(name, "cpp-output") ? "preprocessed source" : "language", name);
+		local(p->cmd, strstr(name, "header") ? GR_CC__PCH : strstr(name, "cpp-output") ? "preprocessed source" : "language", name);
 }
 
 static void parse_source(struct parse *p, uint32_t i_arg)
@@ -513,47 +281,47 @@ static void parse_source(struct parse *p, uint32_t i_arg)
 }
 
 /* @arg: the option's argument, in argv[i_arg] at @off. */
-static void act(struct parse *p, const struct option *o, const char *word, const char *arg, uint32_t i_arg, size_t off)
+static void act(struct parse *p, const struct gr_cc__option *o, const char *word, const char *arg, uint32_t i_arg, size_t off)
 {
 	struct gr_cc_cmd *cmd = p->cmd;
 	size_t n = strlen(arg);
 
 	switch (o->action) {
-	case OK:
-	case SKIP:
+	case OPT_OK:
+	case OPT_SKIP:
 		break;
-	case LOCAL:
+	case OPT_LOCAL:
 		local(cmd, o->why, word);
 		break;
-	case DENY_FILE:
+	case OPT_DENY_FILE:
 		if (strchr(arg, '='))
 			local(cmd, o->why, word);
 		break;
-	case DIR_QUOTE:
-	case DIR_BRACKET:
-	case DIR_SYSTEM:
-	case DIR_AFTER:
-		add_dir(cmd, (enum gr_cc_dir_kind)(o->action - DIR_QUOTE + GR_CC_DIR_QUOTE), arg);
+	case OPT_DIR_QUOTE:
+	case OPT_DIR_BRACKET:
+	case OPT_DIR_SYSTEM:
+	case OPT_DIR_AFTER:
+		add_dir(cmd, (enum gr_cc_dir_kind)(o->action - OPT_DIR_QUOTE + GR_CC_DIR_QUOTE), arg);
 		add_path(cmd, GR_CC_PATH_DIR, i_arg, off, n);
-		if (o->action == DIR_BRACKET)
+		if (o->action == OPT_DIR_BRACKET)
 			add_str(&cmd->asm_dirs, &cmd->n_asm_dirs, &cmd->cap_asm_dirs, arg);
 		break;
-	case SYSROOT:
+	case OPT_SYSROOT:
 		if (!n)
 			local(cmd, "empty word", word);
 		add_path(cmd, GR_CC_PATH_DIR, i_arg, off, n);
 		add_key(p, word, word == arg - off ? NULL : arg);
 		break;
-	case INCLUDE:
-	case IMACROS:
-		add_forced(cmd, arg, o->action == IMACROS);
+	case OPT_INCLUDE:
+	case OPT_IMACROS:
+		add_forced(cmd, arg, o->action == OPT_IMACROS);
 		add_path(cmd, GR_CC_PATH_INPUT, i_arg, off, n);
 		break;
-	case DEFINE:
-	case UNDEF:
-		add_define(cmd, arg, o->action == UNDEF);
+	case OPT_DEFINE:
+	case OPT_UNDEF:
+		add_define(cmd, arg, o->action == OPT_UNDEF);
 		break;
-	case OUTPUT:
+	case OPT_OUTPUT:
 		if (p->output)
 			local(cmd, "two outputs", arg);
 		if (!n || arg[n - 1] == '/' || !strcmp(arg, "-"))
@@ -562,19 +330,19 @@ static void act(struct parse *p, const struct option *o, const char *word, const
 		cmd->has_output_arg = true;
 		add_path(cmd, GR_CC_PATH_OUTPUT, i_arg, off, n);
 		break;
-	case LANG:
+	case OPT_LANG:
 		parse_lang(p, arg);
 		break;
-	case PLUGIN:
+	case OPT_PLUGIN:
 		if (!strchr(arg, '/') && !strstr(arg, ".so"))
 			local(cmd, "plugin by name", word);
 		cmd->has_plugin = true;
 		/* fall through */
-	case INPUT:
+	case OPT_INPUT:
 		add_str(&cmd->inputs, &cmd->n_inputs, &cmd->cap_inputs, arg);
 		add_path(cmd, GR_CC_PATH_INPUT, i_arg, off, n);
 		break;
-	case PREFIX_MAP: {
+	case OPT_PREFIX_MAP: {
 		const char *eq = strrchr(arg, '=');
 
 		if (!eq)
@@ -583,15 +351,15 @@ static void act(struct parse *p, const struct option *o, const char *word, const
 			add_path(cmd, GR_CC_PATH_PREFIX_OLD, i_arg, off, (size_t)(eq - arg));
 		break;
 	}
-	case DEP_MD:
-	case DEP_MMD:
+	case OPT_DEP_MD:
+	case OPT_DEP_MMD:
 		if (p->has_wp_md)
 			local(cmd, "two dependency files", word);
 		/* with both, the driver lets -MMD win */
-		cmd->depfile_has_system = o->action == DEP_MD && (!p->has_md || cmd->depfile_has_system);
+		cmd->depfile_has_system = o->action == OPT_DEP_MD && (!p->has_md || cmd->depfile_has_system);
 		p->has_md = true;
 		break;
-	case DEP_FILE:
+	case OPT_DEP_FILE:
 		if (p->depfile)
 			local(cmd, "two dependency files", word);
 		if (!n || !strcmp(arg, "-") || !strncmp(arg, "/dev/", 5))
@@ -599,52 +367,52 @@ static void act(struct parse *p, const struct option *o, const char *word, const
 		p->depfile = arg;
 		add_path(cmd, GR_CC_PATH_DEPFILE, i_arg, off, n);
 		break;
-	case DEP_TARGET:
+	case OPT_DEP_TARGET:
 		add_path(cmd, GR_CC_PATH_TARGET, i_arg, off, n);
 		break;
-	case TO_CPP:
+	case OPT_TO_CPP:
 		parse_cpp(p, i_arg);
 		break;
-	case TO_AS:
+	case OPT_TO_AS:
 		parse_as(p, i_arg);
 		break;
-	case NO_STD:
+	case OPT_NO_STD:
 		cmd->no_std_inc = true;
 		add_key(p, word, NULL);
 		break;
-	case NO_STD_CXX:
+	case OPT_NO_STD_CXX:
 		cmd->no_std_inc_cxx = true;
 		add_key(p, word, NULL);
 		break;
-	case ARCH:
+	case OPT_ARCH:
 		if (strstr(arg, "native"))
 			local(cmd, "-march=native", word);
 		/* fall through */
-	case SEARCH:
-		add_key(p, word, word == arg - off || o->shape == EXACT ? NULL : arg);
+	case OPT_SEARCH:
+		add_key(p, word, word == arg - off || o->shape == OPT_EXACT ? NULL : arg);
 		break;
-	case SPLIT:
+	case OPT_SPLIT:
 		cmd->has_split_dwarf = cmd->has_debug = true;
 		break;
-	case NO_SPLIT:
+	case OPT_NO_SPLIT:
 		cmd->has_split_dwarf = false;
 		break;
-	case GCNO:
+	case OPT_GCNO:
 		p->has_gcno = cmd->has_gcov = true;
 		break;
-	case SU:
+	case OPT_SU:
 		p->has_su = true;
 		break;
-	case CI:
+	case OPT_CI:
 		p->has_ci = true;
 		break;
-	case DEBUG:
+	case OPT_DEBUG:
 		cmd->has_debug = true;
 		break;
-	case NO_DEBUG:
+	case OPT_NO_DEBUG:
 		cmd->has_debug = false;
 		break;
-	case COLOR:
+	case OPT_COLOR:
 		if (!strcmp(arg, "always"))
 			cmd->color = GR_CC_COLOR_ALWAYS;
 		else if (!strcmp(arg, "never"))
@@ -652,9 +420,9 @@ static void act(struct parse *p, const struct option *o, const char *word, const
 		else
 			cmd->color = GR_CC_COLOR_AUTO;
 		break;
-	case COLOR_ON:
-	case COLOR_OFF:
-		cmd->color = o->action == COLOR_ON ? GR_CC_COLOR_ALWAYS : GR_CC_COLOR_NEVER;
+	case OPT_COLOR_ON:
+	case OPT_COLOR_OFF:
+		cmd->color = o->action == OPT_COLOR_ON ? GR_CC_COLOR_ALWAYS : GR_CC_COLOR_NEVER;
 		break;
 	}
 }
@@ -752,7 +520,7 @@ static void parse_word(struct parse *p, uint32_t *i)
 {
 	struct gr_cc_cmd *cmd = p->cmd;
 	const char *word = cmd->argv[*i];
-	const struct option *o;
+	const struct gr_cc__option *o;
 	size_t n;
 
 	if (word[0] == '@') {
@@ -763,13 +531,13 @@ static void parse_word(struct parse *p, uint32_t *i)
 		parse_source(p, *i);
 		return;
 	}
-	o = find(word);
+	o = gr_cc__option_find(word);
 	if (!o) {
 		local(cmd, "unknown option", word);
 		return;
 	}
 	n = strlen(o->name);
-	if (o->shape == EXACT || o->shape == JOINED || (o->shape == EITHER && word[n])) {
+	if (o->shape == OPT_EXACT || o->shape == OPT_JOINED || (o->shape == OPT_EITHER && word[n])) {
 		act(p, o, word, word + n, *i, n);
 		return;
 	}
@@ -820,14 +588,14 @@ void gr_cc_cmd_normal(const struct gr_cc_cmd *cmd, struct gr_buf *out)
 {
 	for (int i = 1; i < cmd->argc; i++) {
 		const char *word = cmd->argv[i];
-		const struct option *o = word[0] == '-' ? find(word) : NULL;
+		const struct gr_cc__option *o = word[0] == '-' ? gr_cc__option_find(word) : NULL;
 
 		if (!strcmp(word, "-pipe"))
 			continue;
 		gr_buf_add_str(out, word);
-		if (o && (o->shape == EITHER || o->shape == SEPARATE) && !word[strlen(o->name)] && i + 1 < cmd->argc) {
+		if (o && (o->shape == OPT_EITHER || o->shape == OPT_SEPARATE) && !word[strlen(o->name)] && i + 1 < cmd->argc) {
 			/* a separate argument whose joined form means the same: one text for both */
-			if (o->shape == SEPARATE)
+			if (o->shape == OPT_SEPARATE)
 				gr_buf_add_byte(out, '=');
 			gr_buf_add_str(out, cmd->argv[++i]);
 		}
