@@ -3,7 +3,7 @@
 . "$(dirname "$0")/fault.sh"
 fault_cluster
 names() { (cd "$T/o" && find . -type f | sed -E 's/.*(\.[^.\/]*)$/\1/' | LC_ALL=C sort -u); }
-setsid "$BIN/griddle" make --remote always -s -C "$KSRC" O="$T/o" -j4 $KTARGETS >"$T/build.log" 2>&1 &
+GRIDDLE_COORDINATOR=$ENDPOINT setsid "$BIN/griddle" make --remote always -s -C "$KSRC" O="$T/o" -j4 $KTARGETS >"$T/build.log" 2>&1 &
 BUILD_PID=$!; CL_PIDS="$CL_PIDS $BUILD_PID"
 check "the build is on its way" wait_objects 20
 kill -INT -- -"$BUILD_PID" 2>/dev/null || kill -INT "$BUILD_PID"
