@@ -116,4 +116,6 @@ check 'a changed header is no hit' sh -c "GRIDDLE_VERBOSE=1 '$CC' gcc -MMD -c u.
 find "$T/agent/blobs" -type f -exec sh -c 'chmod 600 "$1"; printf x >> "$1"' _ {} \;
 stop_agent; cl_agent --cache-bytes 100M
 check 'damaged blobs are no hits' sh -c "'$CC' gcc -MMD -c u.c -Ii2 -o ours.o && cmp ours.o plain.o"
+kill -TERM "$AGENT_PID"; wait "$AGENT_PID" 2>/dev/null
+check 'the agent ended without a sanitizer'"'"'s complaint' sh -c "! grep -E 'Sanitizer|runtime error' '$T/agent.log'"
 done_testing

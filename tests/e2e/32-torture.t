@@ -46,5 +46,6 @@ while read -r kind command; do
 	if [ -z "$why" ]; then ok "$command"; else not_ok "$command ($why)"; head -n 12 "$T/diff" | diag; fi
 done < "$HERE/torture.list"
 [ -n "$ONLY" ] || check "the second time nine in ten come from the cache ($n_hit of $n_could)" [ $((n_hit * 10)) -ge $((n_could * 9)) ]
-grep -E 'ERROR|runtime error|error:' "$T/agent.log" | diag
+kill -TERM "$AGENT_PID"; wait "$AGENT_PID" 2>/dev/null
+check 'the agent ended without a sanitizer'"'"'s complaint' sh -c "! grep -E 'Sanitizer|runtime error' '$T/agent.log'"
 done_testing

@@ -47,4 +47,6 @@ COLUMNS=50; export COLUMNS; pair 'COLUMNS=50' 200 'gcc -Wall -c warn.c' any
 [ -z "$clang" ] || pair 'COLUMNS=50, clang' 200 'clang -Wall -c warn.c' any
 unset COLUMNS
 pair 'no message: remote' 30 'gcc -c a.c' remote
+kill -TERM "$AGENT_PID"; wait "$AGENT_PID" 2>/dev/null
+check 'the agent ended without a sanitizer'"'"'s complaint' sh -c "! grep -E 'Sanitizer|runtime error' '$T/agent.log'"
 done_testing
