@@ -119,12 +119,16 @@ static struct gr_path *output_path(struct gr_wtask *t, uint32_t i)
 	return gr_session_path(t->s, r->str.p, r->str.n);
 }
 
-static void take(struct gr_wtask *t)
+/* Return: false when the task says two things of one path (it holds them all the same, for gr_task_release). */
+static bool take(struct gr_wtask *t)
 {
+	bool is_one = true;
+
 	for (uint32_t i = 0; i < t->n_inputs; i++) {
 		struct gr_path *p = t->s->records[t->inputs[i]].file.path;
 
 		if (p->record != t->inputs[i] + 1) {
+			is_one &= p->users == 0;
 			p->record = t->inputs[i] + 1;
 			p->is_clean = false;
 		}
@@ -139,6 +143,7 @@ static void take(struct gr_wtask *t)
 		p->is_output = true;
 	}
 	t->is_acquired = true;
+	return is_one;
 }
 
 void gr_task_release(struct gr_wtask *t)
@@ -381,8 +386,10 @@ static bool step_tree(struct gr_wtask *t, uint64_t until_ns)
 	}
 	if (rc == 0 || (!t->is_acquired && !may_take(t)))
 		return true;
-	if (!t->is_acquired)
-		take(t);
+	if (!t->is_acquired && !take(t)) {
+		gr_task_give_up(t, GR_OUTCOME_REFUSED, "two inputs say different things of one path");
+		return true;
+	}
 	rc = fill_tree(t, until_ns);
 	if (rc <= 0)
 		return rc < 0;

@@ -7,7 +7,7 @@ build_start
 build_finish "before the damage"
 kill -TERM "$AGENT_PID"; wait "$AGENT_PID" 2>/dev/null
 n=0
-for f in $(find "$T/w1" -type f -path '*/cas/*' -size +0 | grep -v /tmp/); do
+for f in $(find "$T/w1" -type f -path '*/cas/*' -size +0 | grep -v /cas/tmp/); do
 	chmod u+w "$f"; printf '#error damaged\n' | dd of="$f" conv=notrunc bs=1 seek=0 2>/dev/null; n=$((n + 1))
 done
 check "there were blobs to damage ($n)" [ $n -gt 100 ]

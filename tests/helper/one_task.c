@@ -10,7 +10,7 @@
  *     --cancel                 cancels each task once it was sent
  *
  * Prints a line a result: "done exit=0 signal=0 outputs=1 reason=", then stderr's text behind it with --show.
- * Exit: 0 when every result came, 1 otherwise.
+ * Exit: 0 when every result came, 3 when the coordinator dropped us, 1 otherwise.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -149,8 +149,14 @@ static void on_up(void *ctx, const json_t *welcome)
 
 static void on_down(void *ctx, int code, const char *why)
 {
-	(void)ctx;
-	fprintf(stderr, "one_task: link: %s\n", why ? why : gr_err_text(code));
+	struct client *c = ctx;
+
+	if (!c->is_open) {
+		fprintf(stderr, "one_task: link: %s\n", why ? why : gr_err_text(code));
+		return;
+	}
+	printf("dropped: %s\n", why ? why : gr_err_text(code));
+	stop(c, 3);
 }
 
 static void answer_fetch(struct client *c, struct gr_slice body)
