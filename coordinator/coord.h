@@ -77,6 +77,7 @@ struct gr_client {
 	struct gr_list sessions;
 	uint32_t n_sessions, n_tasks;      /* tasks without a confirmed result */
 	uint64_t result_bytes;             /* of unconfirmed results */
+	uint64_t log_bytes;                /* of its sessions */
 	uint64_t since_ms;
 };
 extern const struct gr_server_ops gr_peers_ops;

@@ -88,7 +88,8 @@ int gr_intake_task(struct gr_coord *c, struct gr_client *cl, struct gr_slice bod
 	rc = check(s, m, &input_bytes);
 	if (rc < 0)
 		goto out;
-	if (cl->n_tasks >= (uint64_t)c->cfg.credits) {
+	/* Twice: after a reconnect the results that were on their way count besides what the client sends anew. */
+	if (cl->n_tasks >= 2 * (uint64_t)c->cfg.credits) {
 		rc = refuse(s, m, GR_ELIMIT, "more tasks than credits");
 		goto out;
 	}

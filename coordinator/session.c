@@ -16,6 +16,8 @@
 
 #define LOG_FRAME_BYTES (256u << 10)
 #define LOG_FRAME_RECORDS 16384u
+#define MAX_LINGERING 256u
+#define MAX_LINGERING_BYTES (1ull << 30)
 
 struct gr_session *gr_session_find(struct gr_coord *c, uint64_t id)
 {
@@ -67,6 +69,7 @@ static void attach(struct gr_session *s, struct gr_client *cl)
 	s->client = cl;
 	gr_list_push(&cl->sessions, &s->link);
 	cl->n_sessions++;
+	cl->log_bytes += s->log.n;
 	GR_LIST_EACH(t, &s->job.lists[GR_TASK_ENDED], struct gr_ctask, t.link) {
 		cl->n_tasks++;
 		cl->result_bytes += t->result.n;
@@ -158,8 +161,9 @@ static int add_record(struct gr_session *s, const struct gr_record *r, struct gr
 	const struct gr_coord *c = s->coord;
 	struct gr_log_rec *e;
 
-	if (s->n_recs >= GR_WIRE_MAX_RECORDS || s->log.n + bytes.n > (uint64_t)c->cfg.session_log_bytes) {
-		gr_warn("session", "%016" PRIx64 ": its log is over the limit: %u records, %zu bytes", s->id, s->n_recs, s->log.n);
+	if (s->n_recs >= GR_WIRE_MAX_RECORDS || s->client->log_bytes + bytes.n > (uint64_t)c->cfg.session_log_bytes) {
+		gr_warn("session", "%016" PRIx64 ": its client's logs are over the limit: %u records, %" PRIu64 " bytes", s->id,
+			s->n_recs, s->client->log_bytes);
 		return GR_ELIMIT;
 	}
 	if (r->tag == GR_RECORD_FILE) {
@@ -185,6 +189,7 @@ static int add_record(struct gr_session *s, const struct gr_record *r, struct gr
 		}
 	}
 	gr_buf_add(&s->log, bytes.p, bytes.n);
+	s->client->log_bytes += bytes.n;
 	return 0;
 }
 
@@ -342,6 +347,7 @@ void gr_session_detach(struct gr_session *s, uint64_t now_ns)
 	gr_blobs_session_gone(s);
 	gr_list_del(&s->link);
 	cl->n_sessions--;
+	cl->log_bytes -= s->log.n;
 	s->client = NULL;
 	s->gone_ns = now_ns;
 }
@@ -401,6 +407,26 @@ int gr_session_close_msg(struct gr_coord *c, struct gr_client *cl, struct gr_sli
 	return 0;
 }
 
+/* Memory of those who are away is bounded too: the one that left first goes first. */
+static bool is_crowded(const struct gr_coord *c, struct gr_session **oldest)
+{
+	uint64_t bytes = 0;
+	uint32_t n = 0;
+	struct gr_session *s;
+	size_t i = 0;
+
+	*oldest = NULL;
+	while ((s = gr_map_each(&c->sessions, &i))) {
+		if (s->client)
+			continue;
+		n++;
+		bytes += s->log.n;
+		if (!*oldest || s->gone_ns < (*oldest)->gone_ns)
+			*oldest = s;
+	}
+	return n > MAX_LINGERING || bytes > MAX_LINGERING_BYTES;
+}
+
 void gr_session_expire(struct gr_coord *c, uint64_t now_ns)
 {
 	struct gr_session *s;
@@ -413,4 +439,6 @@ void gr_session_expire(struct gr_coord *c, uint64_t now_ns)
 		gr_session_free(&s);
 		i = 0;          /* the table moved */
 	}
+	while (is_crowded(c, &s))
+		gr_session_free(&s);
 }

@@ -995,7 +995,7 @@ static void a_file_record_without_its_path_drops_the_client(void **state)
 	gr_buf_fini(&b);
 }
 
-static void more_tasks_than_credits_drop_the_client_and_nobody_else(void **state)
+static void more_tasks_than_twice_the_credits_drop_the_client_and_nobody_else(void **state)
 {
 	struct world *w = *state;
 	const char *const more[] = { "--credits", "16", "--settle", "600s", NULL };
@@ -1006,11 +1006,35 @@ static void more_tasks_than_credits_drop_the_client_and_nobody_else(void **state
 	cl = client(w, "agent");
 	open_session(cl, SESSION);
 	basic_log(w, cl, "/src/a.o");
-	for (uint64_t i = 1; i <= 17; i++)
+	for (uint64_t i = 1; i <= 32; i++)
 		send_task(cl, i);
+	settle(cl);
+	assert_true(cl->is_up);
+	send_task(cl, 33);
 	expect_drop(w, cl, GR_ELIMIT);
 	settle(other);
 	assert_true(other->is_up && !other->n_down);
+}
+
+static void a_log_that_grows_without_end_drops_the_client(void **state)
+{
+	struct world *w = *state;
+	const char *const more[] = { "--session-log-bytes", "1M", NULL };
+	struct gr_record r = { .tag = GR_RECORD_STR };
+	struct gr_buf b = { 0 };
+	static char text[60000];
+	struct fake *cl;
+
+	start(w, more);
+	cl = client(w, "agent");
+	open_session(cl, SESSION);
+	memset(text, 'x', sizeof(text));
+	r.str = gr_slice(text, sizeof(text));
+	gr_record_encode(&b, &r);
+	for (uint32_t i = 0; i < 18; i++)
+		send_log(cl, i, 1, gr_buf_slice(&b));
+	expect_drop(w, cl, GR_ELIMIT);
+	gr_buf_fini(&b);
 }
 
 static void more_sessions_than_allowed_drop_the_client(void **state)
@@ -1361,7 +1385,8 @@ int main(void)
 		T(a_string_as_input_drops_the_client),
 		T(a_gap_in_the_log_drops_the_client),
 		T(a_file_record_without_its_path_drops_the_client),
-		T(more_tasks_than_credits_drop_the_client_and_nobody_else),
+		T(more_tasks_than_twice_the_credits_drop_the_client_and_nobody_else),
+		T(a_log_that_grows_without_end_drops_the_client),
 		T(more_sessions_than_allowed_drop_the_client),
 		T(a_draining_worker_gets_nothing_new_and_its_returns_do_not_count),
 		T(a_second_connection_of_a_name_takes_the_place_of_the_first),
