@@ -1269,6 +1269,141 @@ static void fifty_tasks_on_four_workers_each_end_once(void **state)
 	assert_int_equal(w->c.m.outcomes[GR_OUTCOME_DONE], 50);
 }
 
+/* ---- whatever comes ---- */
+
+struct frames { struct gr_buf f[16]; int n; };
+
+static void keep(struct frames *x, struct gr_buf *b)
+{
+	x->f[x->n++] = *b;
+	*b = (struct gr_buf){ 0 };
+}
+
+static void client_frames(struct world *w, struct frames *x)
+{
+	struct gr_log_msg log = { .session = SESSION, .n = 6, .bytes = gr_buf_slice(&w->log) };
+	struct gr_blob_msg blob = { .session = SESSION, .total = 6, .raw_n = 6, .data = gr_slice_str("int a;") };
+	struct gr_buf lists[3] = { 0 }, b = { 0 };
+	struct gr_task_msg *m;
+	json_t *j = json_pack("{s:s}", "session", "1122334455667788");
+
+	gr_json_encode(&b, GR_MSG_SESSION_OPEN, j);
+	keep(x, &b);
+	json_decref(j);
+	gr_log_encode(&b, &log);
+	keep(x, &b);
+	GR_NEW(m);
+	for (uint64_t i = 1; i <= 3; i++) {
+		fill_task(m, i, lists);
+		gr_task_encode(&b, m);
+		keep(x, &b);
+		for (int k = 0; k < 3; k++)
+			gr_buf_fini(&lists[k]);
+	}
+	free(m);
+	digest_of("int a;", &blob.digest);
+	gr_blob_encode(&b, &blob);
+	keep(x, &b);
+	gr_digests_encode(&b, GR_MSG_MISSING, SESSION, &blob.digest, 1);
+	keep(x, &b);
+	gr_taskref_encode(&b, GR_MSG_CANCEL, SESSION, 2, 0);
+	keep(x, &b);
+	gr_taskref_encode(&b, GR_MSG_RESULT_ACK, SESSION, 1, 0);
+	keep(x, &b);
+	gr_session_encode(&b, GR_MSG_SESSION_CLOSE, SESSION, 0);
+	keep(x, &b);
+	j = json_pack("{s:s, s:s, s:i}", "op", "explain", "session", "1122334455667788", "task", 3);
+	gr_json_encode(&b, GR_MSG_CTL_REQ, j);
+	keep(x, &b);
+	json_decref(j);
+}
+
+static void worker_frames(struct frames *x)
+{
+	struct gr_ping ping = { .seq = 1, .n_signals = 2, .signals = { { GR_SIGNAL_SLOTS, 3 }, { GR_SIGNAL_CPU_PSI_PERMILLE, 300 } } };
+	struct gr_result_msg *m;
+	struct gr_buf b = { 0 };
+	struct gr_digest d;
+
+	GR_NEW(m);
+	m->session = SESSION;
+	for (int i = GR_OUTCOME_DONE; i <= GR_OUTCOME_OOM; i++) {
+		m->task = 1 + (uint64_t)i % 3;
+		m->attempt = 1 + (uint32_t)i / 3;
+		m->outcome = (uint8_t)i;
+		m->cpu_us = 777;
+		gr_result_encode(&b, m);
+		keep(x, &b);
+	}
+	free(m);
+	digest_of("int a;", &d);
+	gr_digests_encode(&b, GR_MSG_NEED, SESSION, &d, 1);
+	keep(x, &b);
+	gr_session_encode(&b, GR_MSG_SESSION_OK, SESSION, 2);
+	keep(x, &b);
+	gr_session_encode(&b, GR_MSG_SESSION_CLOSE, SESSION, 0);
+	keep(x, &b);
+	gr_ping_encode(&b, GR_MSG_PING, &ping);
+	keep(x, &b);
+}
+
+/* A body as it is, or with some bytes changed, or cut short, given to the coordinator as this peer's. */
+static void say(struct world *w, struct gr_peer *peer, const struct frames *x, struct gr_rng *rng)
+{
+	const struct gr_buf *f = &x->f[gr_rng_below(rng, (uint32_t)x->n)];
+	struct gr_slice body;
+	struct gr_buf b = { 0 };
+	int type = gr_frame_open(gr_buf_slice(f), &body);
+
+	if (type == GR_MSG_SESSION_CLOSE && gr_rng_below(rng, 32))
+		return;         /* else little else would happen */
+	gr_buf_add(&b, body.p, body.n);
+	if (type == GR_MSG_TASK || type == GR_MSG_RESULT || type == GR_MSG_RESULT_ACK || type == GR_MSG_CANCEL)
+		b.p[8] = (uint8_t)(1 + gr_rng_below(rng, 30));      /* the task's number */
+	if (b.n && gr_rng_below(rng, 2)) {
+		for (uint32_t k = 1 + gr_rng_below(rng, 3); k; k--)
+			b.p[gr_rng_below(rng, (uint32_t)b.n)] = (uint8_t)gr_rng_u64(rng);
+		if (!gr_rng_below(rng, 8))
+			b.n = gr_rng_below(rng, (uint32_t)b.n);
+	}
+	gr_peers_ops.on_msg(&w->c, peer, type, gr_buf_slice(&b));
+	gr_buf_fini(&b);
+}
+
+static void no_words_in_whatever_order_hurt_anybody(void **state)
+{
+	struct world *w = *state;
+	struct fake *cl = begin(w), *other;
+	struct frames from_client = { .n = 0 }, from_worker = { .n = 0 };
+	struct gr_rng rng = { 4711 };
+
+	other = client(w, "other");
+	worker_of(w, "w1", 2, 2, 'g');
+	worker_of(w, "w2", 1, 0, 'g');
+	client_frames(w, &from_client);
+	worker_frames(&from_worker);
+	for (int i = 0; i < 30000; i++) {
+		struct gr_list *list = gr_rng_below(&rng, 2) ? &w->c.workers : &w->c.clients;
+		struct gr_list *who = gr_rng_below(&rng, 2) ? list->next : list->prev;
+
+		if (list == &w->c.workers)
+			say(w, GR_CONTAINER(who, struct gr_worker, link)->peer, &from_worker, &rng);
+		else
+			say(w, GR_CONTAINER(who, struct gr_client, link)->peer, &from_client, &rng);
+		if (!gr_rng_below(&rng, 16))
+			uv_run(gr_loop_uv(w->loop), UV_RUN_NOWAIT);
+	}
+	settle(other);
+	assert_true(cl->is_up && other->is_up);
+	print_message("# %u sessions, %u tasks, %u attempts, %u results fenced\n", (unsigned)w->c.m.sessions_opened,
+		      (unsigned)w->c.m.tasks_accepted, (unsigned)w->c.m.attempts, (unsigned)w->c.m.results_fenced);
+	assert_true(w->c.m.tasks_accepted > 100 && w->c.m.attempts > 50 && w->c.m.sessions_opened > 10);
+	for (int i = 0; i < from_client.n; i++)
+		gr_buf_fini(&from_client.f[i]);
+	for (int i = 0; i < from_worker.n; i++)
+		gr_buf_fini(&from_worker.f[i]);
+}
+
 /* ---- telling ---- */
 
 static void clients_hear_of_workers_that_come(void **state)
@@ -1397,6 +1532,7 @@ int main(void)
 		T(a_file_two_clients_have_comes_from_the_one_that_stays),
 		T(a_file_in_pieces_arrives_whole),
 		T(fifty_tasks_on_four_workers_each_end_once),
+		T(no_words_in_whatever_order_hurt_anybody),
 		T(clients_hear_of_workers_that_come),
 		T(questions_are_answered),
 		T(the_metrics_page_tells_families_once_each_with_help_and_type),
