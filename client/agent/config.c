@@ -5,6 +5,7 @@
 #include <string.h>
 #include "client/agent/config.h"
 
+static const char *const compress_choices[] = { "auto", "always", "never", NULL };
 static const char *const remote_choices[] = { "auto", "always", "never", NULL };
 
 #define AT(field) offsetof(struct gr_agent_conf, field)
@@ -17,6 +18,8 @@ const struct gr_conf_key gr_agent_keys[] = {
 	{ "server-key", GR_CONF_STR, "", NULL, 0, 0, NULL, "The coordinator's public key, 40 characters.", AT(server_key), NULL },
 	{ "remote", GR_CONF_ENUM, "", "auto", 0, 0, remote_choices,
 	  "auto: small numbers of compiles stay on this machine; always: send all that can go; never: send none.", AT(remote), NULL },
+	{ "compress", GR_CONF_ENUM, "", "auto", 0, 0, compress_choices, "Files on their way to the cluster: auto packs them unless the coordinator is on this machine.",
+	  AT(compress), NULL },
 	{ "cache", GR_CONF_BOOL, "", "true", 0, 0, NULL, "Look units up in the local action cache and keep results in it.", AT(has_cache), NULL },
 	{ "cache-bytes", GR_CONF_BYTES, "bytes", "2G", 0, (int64_t)1 << 50, NULL, "Size of the local action cache; 0 turns it off.", AT(cache_bytes), NULL },
 	{ "local-slots", GR_CONF_INT, "compiles", "0", 0, 4096, NULL, "Compiles that run here at once when they cannot go; 0: one a core.", AT(local_slots), NULL },

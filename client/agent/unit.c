@@ -236,11 +236,15 @@ static int write_outputs(struct gr_unit *u, const struct gr_cached *what)
 	uint32_t i;
 	int rc = 0;
 
-	for (i = 0; i < what->n_outputs && rc == 0; i++) {
-		const struct gr_plan_output *o = &p->outputs[what->outputs[i].index];
+	/* The object last: when another file cannot be written, the compiler would not have come to it. */
+	for (i = 0; i < 2 * what->n_outputs && rc == 0; i++) {
+		const struct gr_plan_output *o = &p->outputs[what->outputs[i % what->n_outputs].index];
 		bool is_anew = o->kind == GR_CC_OUT_OBJECT || o->kind == GR_CC_OUT_DWO;
 
-		rc = gr_output_write(o->local, is_anew ? GR_OUTPUT_ANEW : GR_OUTPUT_IN_PLACE, mode, what->outputs[i].data);
+		if ((o->kind == GR_CC_OUT_OBJECT) != (i >= what->n_outputs))
+			continue;
+		rc = gr_output_write(o->local, is_anew ? GR_OUTPUT_ANEW : GR_OUTPUT_IN_PLACE, mode,
+				     what->outputs[i % what->n_outputs].data);
 		if (rc < 0)
 			gr_debug("unit", "%s: %s", o->local, gr_err_text(rc));
 	}

@@ -418,7 +418,11 @@ bool gr_uplink_may_return(const struct gr_agent *a)
 
 const char *gr_uplink_why(const struct gr_agent *a) { return a->uplink->why; }
 const struct gr_cluster *gr_uplink_cluster(const struct gr_agent *a) { return &a->uplink->cluster; }
-bool gr_uplink_wants_zlib(const struct gr_agent *a) { return !a->conf->is_loopback; }
+bool gr_uplink_wants_zlib(const struct gr_agent *a)
+{
+	return a->conf->compress == GR_COMPRESS_ALWAYS || (a->conf->compress == GR_COMPRESS_AUTO && !a->conf->is_loopback);
+}
+
 
 bool gr_uplink_has_credit(const struct gr_agent *a)
 {

@@ -177,6 +177,10 @@ static int connect_agent(struct wrapper *w)
 	if (!socket_name(w, &sa))
 		return -1;
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd >= 0 && fd <= 2) {      /* stdin, stdout or stderr is closed: what then happens is the compiler's business */
+		close(fd);
+		return -1;
+	}
 	if (fd < 0)
 		return -1;
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));

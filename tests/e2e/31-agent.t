@@ -95,6 +95,24 @@ wait $p; rc=$?
 gcc -O2 -c slow.c -o s2.o
 check 'the agent ends in the middle of a compile: it is done here' sh -c "[ $rc = 0 ] && cmp s1.o s2.o"
 
+# ---- large and packed files, a file that changes while it is away
+cl_agent --cache-bytes 0 --compress always
+awk 'BEGIN { for (i = 0; i < 60000; i++) printf "/* line %d of a long header, 64 bytes or so, nothing to compile */\n", i; print "#define BIG 1" }' > big.h
+printf '#include "big.h"\nint big = BIG;\n' > big.c
+r=$(units remote)
+check 'a header of four megabytes goes there, packed' same -c big.c
+: > empty.h; printf '#include "empty.h"\nint e;\n' > e.c
+check 'an empty header goes there' same -c e.c
+check 'both were compiled there' [ "$(units remote)" = $((r + 2)) ]
+printf '#define M 1\n' > moving.h; printf '#include "moving.h"\nint m = M;\n' > moving.c
+kill -STOP "$COORD_PID"
+"$CC" gcc -c moving.c -o ours.o & p=$!
+wait_for 20 sh -c "'$BIN/griddle' agent --status | grep -q '\"in_flight\": 1'"
+printf '#define M 2\n' > moving.h
+kill -CONT "$COORD_PID"; wait $p; gcc -c moving.c -o plain.o
+check 'a header that changes between its digest and its journey: what is there is compiled' cmp ours.o plain.o
+stop_agent
+
 # ---- policies
 cl_agent --cache-bytes 0 --remote never
 check '--remote never' sh -c "GRIDDLE_VERBOSE=1 '$CC' gcc -c a.c 2>&1 | grep -q 'run here: --remote never'"
@@ -113,9 +131,21 @@ stop_agent; cl_agent --cache-bytes 100M; rm -f ours.o
 check 'also after the agent was started anew' sh -c "GRIDDLE_VERBOSE=1 '$CC' gcc -MMD -c u.c -Ii2 -o ours.o 2>&1 | grep -q cached && cmp ours.o plain.o"
 echo '#define H 77' > i2/h.h
 check 'a changed header is no hit' sh -c "GRIDDLE_VERBOSE=1 '$CC' gcc -MMD -c u.c -Ii2 -o ours.o 2>&1 | grep -q remote && gcc -c u.c -Ii2 -o plain.o && cmp ours.o plain.o"
+mkdir -p i0; same -MMD -Ii0 -Ii2 -c u.c; echo '#define H 99' > i0/h.h
+check 'a header that appears earlier on the path is no hit' sh -c "GRIDDLE_VERBOSE=1 '$CC' gcc -MMD -Ii0 -Ii2 -c u.c -o ours.o 2>&1 | grep -q remote && gcc -c u.c -Ii0 -Ii2 -o plain.o && cmp ours.o plain.o"
+rm i0/h.h
+check 'when it is gone again the old result is a hit' sh -c "GRIDDLE_VERBOSE=1 '$CC' gcc -MMD -Ii0 -Ii2 -c u.c -o ours.o 2>&1 | grep -q cached && gcc -c u.c -Ii0 -Ii2 -o plain.o && cmp ours.o plain.o"
+mkdir sys; echo '#define H 1' > sys/h.h; same -MMD -isystem sys -c u.c; echo '#define H 2' > sys/h.h
+check 'a system header that -MMD does not name is seen to change' sh -c "'$CC' gcc -MMD -isystem sys -c u.c -o ours.o && gcc -c u.c -isystem sys -o plain.o && cmp ours.o plain.o"
+printf '#pragma GCC system_header\n#define H 1\n' > prag.h; printf '#include "prag.h"\nint v = H;\n' > prag.c
+same -MMD -c prag.c; printf '#pragma GCC system_header\n#define H 2\n' > prag.h
+check 'a header with #pragma GCC system_header is seen to change' sh -c "'$CC' gcc -MMD -c prag.c -o ours.o && gcc -c prag.c -o plain.o && cmp ours.o plain.o"
+printf 'one' > blob.bin; printf '__asm__(".section .rodata\\n.incbin \\"blob.bin\\"\\n.previous\\n");\n' > blob.c
+same -MD -c blob.c; printf 'two' > blob.bin
+check 'a file that .incbin reads is seen to change' sh -c "'$CC' gcc -MD -c blob.c -o ours.o && gcc -c blob.c -o plain.o && cmp ours.o plain.o"
 find "$T/agent/blobs" -type f -exec sh -c 'chmod 600 "$1"; printf x >> "$1"' _ {} \;
 stop_agent; cl_agent --cache-bytes 100M
-check 'damaged blobs are no hits' sh -c "'$CC' gcc -MMD -c u.c -Ii2 -o ours.o && cmp ours.o plain.o"
+check 'damaged blobs are no hits' sh -c "'$CC' gcc -MMD -c u.c -Ii2 -o ours.o && gcc -c u.c -Ii2 -o plain.o && cmp ours.o plain.o"
 kill -TERM "$AGENT_PID"; wait "$AGENT_PID" 2>/dev/null
 check 'the agent ended without a sanitizer'"'"'s complaint' sh -c "! grep -E 'Sanitizer|runtime error' '$T/agent.log'"
 done_testing
