@@ -65,7 +65,7 @@ struct gr_server {
 	uv_timer_t timer;
 	struct gr_list peers;
 	struct gr_map by_id;
-	uint64_t last_tick_ns, last_stranger_ns, allow_version;
+	uint64_t last_tick_ns, last_stranger_ns, last_stranger_log_ns, allow_version;
 };
 
 static void on_timer(uv_timer_t *h);
@@ -276,6 +276,10 @@ static void on_stranger(struct gr_server *s, struct gr_slice id, const char *key
 	if (type == GR_MSG_BYE || now < s->last_stranger_ns + STRANGER_EVERY_MS * GR_NS_PER_MS)
 		return;
 	s->last_stranger_ns = now;
+	if (type < 0 && now >= s->last_stranger_log_ns + GR_NS_PER_S) {
+		s->last_stranger_log_ns = now;
+		gr_warn("net", "a stranger sent what is no frame of ours: %s", gr_err_text(type));
+	}
 	if (type == GR_EVERSION)
 		send_farewell(s, id, GR_MSG_REJECT, GR_EVERSION, "this coordinator (griddle " GR_VERSION ") speaks another protocol");
 	else if (type < 0)

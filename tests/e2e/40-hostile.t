@@ -28,7 +28,7 @@ works() {                       # an honest task comes back
 }
 
 works "an honest task runs first"
-peer garbage             '^BYE EPROTO' -
+peer garbage             '^BYE EPROTO' 'a stranger sent what is no frame of ours: malformed message'
 peer garbage-after-hello '^BYE EPROTO' 'hostile .*dropped: malformed message'
 peer empty               '^BYE ETRUNC' 'hostile .*dropped: message ends too early'
 peer tcp                 '^CLOSED' -
@@ -37,7 +37,7 @@ peer short-frame         '^BYE ETRUNC' 'hostile .*dropped: message ends too earl
 peer oversized           '^BYE ELIMIT' 'hostile .*dropped: over a limit'
 peer two-parts           '^BYE EPROTO' 'hostile .*dropped: a message of several parts'
 peer version             '^REJECT EVERSION .*speaks protocol 1; hostile .* 99 to 99' 'hostile refused: .*speaks protocol 1'
-peer header-version      '^REJECT EVERSION' -
+peer header-version      '^REJECT EVERSION' 'a stranger sent what is no frame of ours: protocol version not supported'
 peer role                '^BYE EROLE a client may not send DRAIN' 'hostile .*dropped: a client may not send DRAIN'
 peer worker-as-client    '^BYE EROLE a worker may not send SESSION_OPEN' 'hostile .*dropped: a worker may not send'
 peer unknown-role        '^REJECT EPROTO' 'refused: HELLO: "role"'
