@@ -10,6 +10,7 @@ _griddle() {
 		nodes:--output|nodes:-o) words='table json name' ;;
 		doctor:--output|doctor:-o) words='table json name' ;;
 		agent:--remote) words='auto always never' ;;
+		agent:--compress) words='auto always never' ;;
 		up:*) words='--workers --slots --cache-bytes --agent --help' ;;
 		down:*) words='--help' ;;
 		make:*) words='--jobs --remote --cache --summary --summary-json --coordinator --keys --server-key --help' ;;
@@ -18,7 +19,7 @@ _griddle() {
 		nodes:*) words='--output --coordinator --keys --server-key --help' ;;
 		doctor:*) words='--output --coordinator --keys --server-key --help' ;;
 		keys:*) words='new show allow --keys --allow --roles --help' ;;
-		agent:*) words='--coordinator --socket --state --keys --server-key --remote --cache --cache-bytes --local-slots --reconnect-wait --unit-timeout --session-idle --idle-exit --ready-file --log --status --stop --help' ;;
+		agent:*) words='--coordinator --socket --state --keys --server-key --remote --compress --cache --cache-bytes --local-slots --reconnect-wait --unit-timeout --session-idle --idle-exit --ready-file --log --status --stop --help' ;;
 		completion:*) words='bash --help' ;;
 		version:*) words='--help' ;;
 		help:*) words='up down make cc status nodes doctor keys agent completion version help' ;;
