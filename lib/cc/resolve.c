@@ -227,6 +227,7 @@ struct asm_job {
 	uint32_t n_files;
 };
 static void asm_file(struct gr_cc_closer *c, struct gr_cc__memo *m, struct asm_job *job, struct gr_cc_node *entry);
+static struct gr_cc_node *follow(struct gr_cc_closer *c, struct gr_cc_node *entry);
 
 static void asm_name(struct gr_cc_closer *c, struct gr_cc__memo *m, struct asm_job *job, bool is_incbin, const char *name, size_t n)
 {
@@ -236,11 +237,14 @@ static void asm_name(struct gr_cc_closer *c, struct gr_cc__memo *m, struct asm_j
 	for (uint32_t i = 0; i <= set->n_asm; i++) {
 		struct gr_cc_node *dir = i ? set->dirs[set->n_dirs + i - 1] : set->cwd;
 		struct hit hit = try_dir(c, dir, name, n, &m->extra, &m->n_extra, &m->cap_extra);
+		struct gr_cc_node *content;
 
 		m->is_volatile |= hit.is_volatile;
 		if (!hit.entry)
 			continue;
-		gr_cc_node_watch_closely(hit.entry);
+		content = follow(c, hit.entry);
+		if (content)
+			gr_cc_node_watch_closely(content);
 		gr_cc__add(&m->leaves, &m->n_leaves, &m->cap_leaves, hit.entry);
 		if (!is_incbin)
 			asm_file(c, m, job, hit.entry);
@@ -263,8 +267,6 @@ static void asm_incs(struct gr_cc_closer *c, struct gr_cc__memo *m, struct asm_j
 			asm_name(c, m, job, is_incbin, scan->text + inc->off, inc->len);
 	}
 }
-
-static struct gr_cc_node *follow(struct gr_cc_closer *c, struct gr_cc_node *entry);
 
 static void asm_file(struct gr_cc_closer *c, struct gr_cc__memo *m, struct asm_job *job, struct gr_cc_node *entry)
 {

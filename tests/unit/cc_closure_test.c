@@ -466,6 +466,20 @@ static void a_blob_is_looked_at_each_time(void **state)
 	put(r->w, "/w/blob.bin", "two");
 	close_over(r, "gcc -c x.S");
 	assert_false(gr_digest_eq(&had, &entry(r->w, "/w/blob.bin")->digest));
+	/* behind a link too */
+	put(r->w, "/w/real.bin", "one");
+	put_link(r->w, "/w/l.bin", "real.bin");
+	r->w->loses_events = false;
+	put(r->w, "/w/y.S", ".incbin \"l.bin\"\n");
+	world_settle(r->w);
+	close_over(r, "gcc -c y.S");
+	files_are(r, "/w/y.S /w/real.bin");
+	list_is("links", r->cl.links, r->cl.n_links, "/w/l.bin");
+	had = entry(r->w, "/w/real.bin")->digest;
+	r->w->loses_events = true;
+	put(r->w, "/w/real.bin", "two");
+	close_over(r, "gcc -c y.S");
+	assert_false(gr_digest_eq(&had, &entry(r->w, "/w/real.bin")->digest));
 }
 
 static void plugins_and_lists_are_inputs(void **state)
