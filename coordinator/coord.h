@@ -138,6 +138,10 @@ void gr_seat_adopt(struct gr_session *s, struct gr_worker *w, uint32_t n_records
 void gr_seat_free(struct gr_seat *seat);
 
 /* ---- tasks ---- */
+/* The placement resource that stands for a sandbox with a root of its own: a tier without it cannot do some tasks with the
+ * same bytes, and would refuse them. */
+#define GR_COORD_RES_ROOT GR_PLACE_USER_0
+#define GR_COORD_ROOT_FLAGS (GR_TASK_F_GCOV | GR_TASK_F_SPLIT_DWARF | GR_TASK_F_PLUGIN)
 struct gr_ctask {                          /* a task as the coordinator has it */
 	struct gr_task t;
 	struct gr_session *session;
@@ -147,6 +151,7 @@ struct gr_ctask {                          /* a task as the coordinator has it *
 	struct gr_place_task place;        /* as given to gr_place_ready */
 	uint64_t mem_bytes, accepted_ns, queued_ns;
 	uint32_t n_outputs;
+	bool wants_root;                   /* GR_COORD_ROOT_FLAGS */
 	bool is_sent;                      /* the result went out on this connection */
 	int queued;                        /* placement handle, -1: not queued there */
 };

@@ -221,19 +221,33 @@ static uint32_t mem_mib(uint64_t bytes)
 	return mib > UINT32_MAX / 2 ? UINT32_MAX / 2 : (uint32_t)mib;
 }
 
+/* The id of the class the task is placed by: >= 0, GR_ENOENT without such a toolchain, GR_ELIMIT. A tier that may not do
+ * it is asked only when there is no other: it says itself what it cannot do. */
+static int class_of(struct gr_coord *c, const struct gr_ctask *t, struct gr_place_class *class)
+{
+	int env = gr_place_env_find(c->place, &t->toolchain), rc;
+
+	if (env < 0)
+		return env;
+	class->env = (uint32_t)env;
+	class->need.v[GR_COORD_RES_ROOT] = t->wants_root;
+	rc = gr_place_class(c->place, class);
+	if (rc < 0 || !t->wants_root || gr_place_feasible(c->place, (uint32_t)rc, NULL, 0, 1))
+		return rc;
+	class->need.v[GR_COORD_RES_ROOT] = 0;
+	return gr_place_class(c->place, class);
+}
+
 void gr_dispatch_offer(struct gr_ctask *t)
 {
 	struct gr_coord *c = t->session->coord;
 	struct gr_place_class class = { .need.v = { [GR_PLACE_CPU_MCPU] = 1000, [GR_PLACE_MEM_MIB] = mem_mib(t->mem_bytes) } };
 	uint64_t now = gr_coord_now(c);
 	char hex[GR_DIGEST_HEX];
-	int env, rc;
+	int rc;
 
 	gr_digest_hex(&t->toolchain, hex);
-	env = gr_place_env_find(c->place, &t->toolchain);
-	if (env >= 0)
-		class.env = (uint32_t)env;
-	rc = env < 0 ? env : gr_place_class(c->place, &class);
+	rc = class_of(c, t, &class);
 	if (rc == GR_ELIMIT) {
 		gr_dispatch_finish(t, GR_OUTCOME_REFUSED, "the coordinator has too many kinds of tasks at once");
 		return;

@@ -99,6 +99,7 @@ int gr_intake_task(struct gr_coord *c, struct gr_client *cl, struct gr_slice bod
 	t->toolchain = m->toolchain;
 	t->mem_bytes = m->mem_bytes;
 	t->n_outputs = m->n_outputs;
+	t->wants_root = m->flags & GR_COORD_ROOT_FLAGS;
 	t->accepted_ns = gr_coord_now(c);
 	t->place = (struct gr_place_task){
 		.tag = (uintptr_t)t, .owner = s->owner, .count = 1, .work_ms = m->cpu_ms, .family = m->family,

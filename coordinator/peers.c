@@ -110,6 +110,7 @@ static int worker_place(struct gr_coord *c, struct gr_worker *w, const struct gr
 		spec.cap.v[GR_PLACE_MEM_MIB] = w->mem_bytes >> 20 > UINT32_MAX ? UINT32_MAX : (uint32_t)(w->mem_bytes >> 20);
 		if (!w->mem_bytes)
 			spec.cap.v[GR_PLACE_MEM_MIB] = UINT32_MAX;
+		spec.cap.v[GR_COORD_RES_ROOT] = strcmp(w->tier, "landlock") ? MAX_SLOTS + MAX_PREFETCH : 0;
 		rc = gr_place_worker_up(c->place, gr_coord_now(c), &spec);
 	}
 	for (uint32_t i = 0; i < spec.n_envs; i++)

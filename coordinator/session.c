@@ -421,6 +421,8 @@ static bool is_crowded(const struct gr_coord *c, struct gr_session **oldest)
 			continue;
 		n++;
 		bytes += s->log.n;
+		GR_LIST_EACH(t, &s->job.lists[GR_TASK_ENDED], struct gr_ctask, t.link)
+			bytes += t->result.n;
 		if (!*oldest || s->gone_ns < (*oldest)->gone_ns)
 			*oldest = s;
 	}

@@ -31,6 +31,7 @@ struct fake {                          /* a client or a worker */
 	struct gr_link *link;
 	enum gr_role role;
 	char name[32], tool, node[32];
+	const char *tier;
 	int slots, prefetch, has_session;
 	bool is_up;
 	int n_down, down_code;
@@ -83,7 +84,7 @@ static json_t *make_hello(void *ctx)
 	json_object_set_new(j, "toolchains", list);
 	json_object_set_new(j, "slots", json_integer(f->slots));
 	json_object_set_new(j, "prefetch", json_integer(f->prefetch));
-	json_object_set_new(j, "tier", json_string("namespace"));
+	json_object_set_new(j, "tier", json_string(f->tier ? f->tier : "namespace"));
 	if (f->has_session)
 		json_object_set_new(j, "sessions", json_pack("[{s:s, s:i}]", "session", "1122334455667788", "n_records", f->has_session));
 	if (f->node[0])
@@ -631,6 +632,26 @@ static void a_compressed_bomb_drops_the_client(void **state)
 	UNTIL(w, cl->n_down == 1);
 	gr_buf_fini(&zeros);
 	gr_buf_fini(&packed);
+}
+
+static void ask_for_coverage(struct gr_task_msg *m) { m->flags = GR_TASK_F_GCOV; }
+
+static void what_a_tier_cannot_do_goes_to_another_when_there_is_one(void **state)
+{
+	struct world *w = *state;
+	struct fake *cl = begin(w), *poor, *rich;
+
+	poor = fake_new(w, GR_ROLE_WORKER, "poor");
+	poor->tier = "landlock";
+	poor->slots = 8;
+	UNTIL(w, poor->is_up);
+	send_task_with(cl, 1, ask_for_coverage);
+	UNTIL(w, count(poor, GR_MSG_TASK) == 1);           /* it says itself that it cannot */
+	rich = worker_of(w, "rich", 8, 0, 'g');
+	for (uint64_t i = 2; i <= 6; i++)
+		send_task_with(cl, i, ask_for_coverage);
+	UNTIL(w, count(rich, GR_MSG_TASK) == 5);
+	assert_int_equal(count(poor, GR_MSG_TASK), 1);
 }
 
 static void a_lost_workers_task_runs_elsewhere(void **state)
@@ -1497,6 +1518,7 @@ int main(void)
 		T(what_the_client_has_no_more_is_missing),
 		T(a_piece_that_does_not_fit_drops_the_client),
 		T(a_compressed_bomb_drops_the_client),
+		T(what_a_tier_cannot_do_goes_to_another_when_there_is_one),
 		T(a_lost_workers_task_runs_elsewhere),
 		T(the_late_result_of_a_worker_given_up_wins_and_the_other_attempt_is_cancelled),
 		T(a_result_of_a_worker_that_was_not_asked_is_fenced),
