@@ -24,7 +24,7 @@ struct want {
 	struct gr_digest digest;
 	uint64_t session;
 	struct gr_worker *worker;
-	bool is_pinned;
+	bool is_pinned, is_second_try;
 };
 struct fetch {
 	struct gr_digest digest;
@@ -323,6 +323,23 @@ int gr_blobs_missing(struct gr_coord *c, struct gr_client *cl, struct gr_slice b
 
 /* ---- sending to workers ---- */
 
+/* The cache had it and has it no more (damaged on disk): once more from the client. Return: false when nobody can be asked. */
+static bool fetch_again(struct gr_coord *c, struct want *x)
+{
+	struct gr_session *s = gr_session_find(c, x->session);
+	const struct gr_content *content = s ? gr_map_get(&s->contents, x->digest.b, sizeof(x->digest.b)) : NULL;
+
+	if (x->is_second_try || !content || !s->client)
+		return false;
+	x->is_second_try = true;
+	gr_cas_unpin(c->cas, &x->digest);
+	x->is_pinned = false;
+	gr_list_del(&x->link);
+	if (want_from_client(c, s, x, content->size) && ask(c, s, &x->digest, 1) < 0)
+		fetch_failed(c, gr_map_get(&c->blobs->fetches, x->digest.b, sizeof(x->digest.b)));
+	return true;
+}
+
 /* Return: 1 a piece went, 0 nothing is left, < 0 the worker takes nothing now. */
 static int send_piece(struct gr_coord *c, struct gr_outbox *o)
 {
@@ -338,7 +355,9 @@ static int send_piece(struct gr_coord *c, struct gr_outbox *o)
 	if (o->fd < 0) {
 		rc = gr_cas_open_blob(c->cas, &x->digest, &o->size);
 		if (rc < 0) {
-			gr_warn("blobs", "the cache lost a file it had: %s", gr_err_text(rc));
+			gr_warn("blobs", "a file of the cache cannot be used: %s", gr_err_text(rc));
+			if (fetch_again(c, x))
+				return 1;
 			say_missing(c, o->worker, x->session, &x->digest);
 			want_free(c, x);
 			return 1;

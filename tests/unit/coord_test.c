@@ -559,6 +559,35 @@ static void a_file_two_workers_need_is_fetched_once(void **state)
 	assert_int_equal(count(cl, GR_MSG_FETCH), 1);
 }
 
+static void a_file_damaged_in_the_cache_is_fetched_anew(void **state)
+{
+	struct world *w = *state;
+	struct fake *cl = begin(w), *wk = worker(w, "w1");
+	char hex[GR_DIGEST_HEX], path[256];
+	struct gr_blob_msg m;
+	struct gr_digest d;
+	FILE *f;
+
+	send_need(wk, "int a;");
+	UNTIL(w, count(cl, GR_MSG_FETCH) == 1);
+	send_blob(cl, "int a;", "int a;", 6);
+	UNTIL(w, count(wk, GR_MSG_BLOB) == 1);
+	digest_of("int a;", &d);
+	gr_digest_hex(&d, hex);
+	snprintf(path, sizeof(path), "%s/cas/%.2s/%s", w->dir, hex, hex + 2);
+	assert_int_equal(unlink(path), 0);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	fputs("int z;", f);
+	fclose(f);
+	send_need(wk, "int a;");
+	UNTIL(w, count(cl, GR_MSG_FETCH) == 2);
+	send_blob(cl, "int a;", "int a;", 6);
+	UNTIL(w, count(wk, GR_MSG_BLOB) == 2);
+	assert_int_equal(gr_blob_decode(nth(wk, GR_MSG_BLOB, 1), &m), 0);
+	assert_true(gr_slice_is(m.data, "int a;"));
+}
+
 static void a_file_the_log_does_not_name_is_missing(void **state)
 {
 	struct world *w = *state;
@@ -1513,6 +1542,7 @@ int main(void)
 		T(records_a_worker_says_it_lacks_are_sent_again),
 		T(a_worker_that_kept_the_log_is_sent_what_came_since),
 		T(a_file_two_workers_need_is_fetched_once),
+		T(a_file_damaged_in_the_cache_is_fetched_anew),
 		T(a_file_the_log_does_not_name_is_missing),
 		T(a_file_with_other_content_is_missing_and_not_kept),
 		T(what_the_client_has_no_more_is_missing),
