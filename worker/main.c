@@ -155,7 +155,7 @@ static void count_slots(struct gr_worker *w)
 		w->limits.mem_bytes = mem;
 }
 
-/* With the link gone nobody hears of it any more: just the memory and the handles. */
+/* From any state of start or end: memory and handles. */
 static void fini(struct gr_worker *w)
 {
 	for (int st = 0; st < GR_N_TASK_STATES; st++)
@@ -173,12 +173,15 @@ static void fini(struct gr_worker *w)
 		gr_session_close(&gone);
 	}
 	gr_map_fini(&w->sessions);
-	uv_idle_stop(&w->idle);
-	uv_close((uv_handle_t *)&w->idle, NULL);
 	gr_fetch_free(&w->fetch);
 	gr_link_close(&w->link);
-	gr_loop_run(w->loop);          /* the last closings, and the trees' removal */
-	gr_loop_free(&w->loop);
+	if (w->loop) {
+		gr_timer_stop(&w->timer);
+		uv_idle_stop(&w->idle);
+		uv_close((uv_handle_t *)&w->idle, NULL);
+		gr_loop_run(w->loop);  /* the last closings, and the trees' removal */
+		gr_loop_free(&w->loop);
+	}
 	gr_cas_close(&w->cas);
 	gr_cgroup_free(&w->cgroup);
 	gr_tools_fini(&w->tools);
@@ -213,7 +216,6 @@ static int run(struct gr_worker *w, struct gr_err *err)
 	w->timer = gr_timer_start(w->loop, TICK_MS, TICK_MS, on_tick, w);
 	gr_loop_run(w->loop);
 	gr_info("main", "ended after %u tasks", w->n_done);
-	fini(w);
 	return 0;
 }
 
@@ -254,6 +256,7 @@ int main(int argc, char **argv)
 		gr_error("main", "%s", err.text);
 		w->exit_code = gr_err_exit(rc);
 	}
+	fini(w);
 	rc = w->exit_code;
 	free(w);
 	gr_worker_config_free(&cfg);

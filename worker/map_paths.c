@@ -5,8 +5,9 @@
  * of -Wp, and -Wa,. What is not a path for the compiler (-MT, -D) stays. A command with prefix maps of its own, or with
  * options whose files we do not know, is declined: the client does it.
  *
- * Depfiles: gcc breaks a line before the word that would pass column 72, clang before the one that would pass 75; both
- * count escaped bytes. The words are taken apart, freed of the root and put together again by that rule.
+ * Depfiles: gcc breaks a line before a word that, without the blank, would pass column 72; clang before one that with
+ * blank and " \\" would pass 75, counting names before they are escaped. The words are taken apart, freed of the root and
+ * put together again by these rules.
  */
 #include "worker/map_paths.h"
 
@@ -25,7 +26,7 @@ static const char *const joined[] = {
 static const char *const declined[] = {
 	"-ffile-prefix-map", "-fdebug-prefix-map", "-fmacro-prefix-map", "-fprofile", "-fplugin", "-specs", "--specs", "-B",
 	"-wrapper", "-fdump", "-save-temps", "-dumpdir", "-dumpbase", "-fdebug-compilation-dir", "-ivfsoverlay", "-working-directory",
-	"-fauxbase", "-gsplit-dwarf", "--coverage", "-coverage", "-ftest-coverage", "-fcoverage", "-ftime-trace", "-fmodule",
+	"-flto", "-fauxbase", "-gsplit-dwarf", "--coverage", "-coverage", "-ftest-coverage", "-fcoverage", "-ftime-trace", "-fmodule",
 };
 
 static void add(char ***list, uint32_t *n, char *word)
@@ -111,6 +112,24 @@ static void map_env(const char *root, const char *kv, struct gr_mapped *out)
 	add(&out->env, &out->n_env, gr_xstrdup(kv));
 }
 
+/* The C++ library's headers are found from the compiler's own place, not from a sysroot. */
+static bool is_cxx(const char *const *argv, uint32_t n_argv)
+{
+	static const char *const ends[] = { ".cc", ".cpp", ".cxx", ".c++", ".C", ".cp", ".CPP" };
+
+	for (uint32_t i = 0; i < n_argv; i++) {
+		const char *w = argv[i];
+		size_t n = strlen(w);
+
+		if ((i == 0 && strstr(w, "++")) || !strncmp(w, "-xc++", 5) || (i && !strcmp(argv[i - 1], "-x") && !strncmp(w, "c++", 3)))
+			return true;
+		for (size_t k = 0; k < GR_LEN(ends) && w[0] != '-'; k++)
+			if (n > strlen(ends[k]) && !strcmp(w + n - strlen(ends[k]), ends[k]))
+				return true;
+	}
+	return false;
+}
+
 int gr_map_command(const char *root, enum gr_cc_family family, const char *const *argv, uint32_t n_argv,
 		   const char *const *env, uint32_t n_env, struct gr_mapped *out, struct gr_err *err)
 {
@@ -118,6 +137,8 @@ int gr_map_command(const char *root, enum gr_cc_family family, const char *const
 
 	(void)family;
 	memset(out, 0, sizeof(*out));
+	if (is_cxx(argv, n_argv))
+		return gr_err_set(err, GR_EUNSUP, "the landlock tier cannot map C++'s own headers");
 	add(&out->argv, &out->n_argv, gr_xstrdup(argv[0]));
 	for (uint32_t i = 1; i < n_argv; i++) {
 		const char *w = argv[i];
@@ -195,6 +216,17 @@ static struct gr_slice next_word(const uint8_t *p, size_t n, size_t *i)
 	return gr_slice(p + start, *i - start);
 }
 
+/* What clang counts for a word: the name before it was escaped. */
+static size_t length(struct gr_slice w)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < w.n; i++, n++)
+		if (i + 1 < w.n && ((w.p[i] == '\\' && (w.p[i + 1] == ' ' || w.p[i + 1] == '#')) || (w.p[i] == '$' && w.p[i + 1] == '$')))
+			i++;
+	return n;
+}
+
 void gr_unmap_depfile(const char *root, enum gr_cc_family family, struct gr_buf *text)
 {
 	unsigned max = family == GR_CC_CLANG ? CLANG_COLUMNS : GCC_COLUMNS;
@@ -215,22 +247,21 @@ void gr_unmap_depfile(const char *root, enum gr_cc_family family, struct gr_buf 
 				gr_buf_add(&out, w.p, w.n);
 				column = w.n;
 			} else if (family == GR_CC_CLANG) {
-				/* clang: the blank and the word have to fit, with two to spare for " \" */
-				if (!is_target && column + w.n + 2 > max) {
+				bool is_over = column + length(w) + (is_target ? 2 : 3) > max;
+
+				if (is_over)
 					gr_buf_add_str(&out, " \\\n ");
-					column = 2;
-				}
+				if (is_over)
+					column = is_target ? 1 : 2;
 				gr_buf_add_byte(&out, ' ');
 				gr_buf_add(&out, w.p, w.n);
-				column += w.n + 1;
-			} else if (column + w.n + 1 > max) {
-				gr_buf_add_str(&out, " \\\n ");
-				gr_buf_add(&out, w.p, w.n);
-				column = 1 + w.n;
+				column += length(w) + 1;
 			} else {
-				gr_buf_add_byte(&out, ' ');
+				bool is_over = column + w.n > max;
+
+				gr_buf_add_str(&out, is_over ? " \\\n " : " ");
 				gr_buf_add(&out, w.p, w.n);
-				column += 1 + w.n;
+				column = (is_over ? 0 : column) + 1 + w.n;
 			}
 			is_first = false;
 			is_target = is_target && w.p[w.n - 1] != ':';

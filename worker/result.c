@@ -53,11 +53,13 @@ static int read_stream(int fd, struct gr_buf *b)
 	return 0;
 }
 
+/* Of the texts a compile leaves, stack usage (.su) and call graphs (.ci) have lines of their own; the rest are depfiles,
+ * which -MF may name as it likes. */
 static bool is_depfile(const char *name)
 {
 	size_t n = strlen(name);
 
-	return n > 2 && !strcmp(name + n - 2, ".d");
+	return n < 3 || (strcmp(name + n - 3, ".su") && strcmp(name + n - 3, ".ci"));
 }
 
 static void unmap_file(struct gr_wtask *t, struct reading *r, const char *name, struct gr_buf *b)

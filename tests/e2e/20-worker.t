@@ -100,10 +100,10 @@ check "a path that is said to be absent is not there" says "done exit=1" "$r"
 r=$(one --output "$S/slow.o" --timeout-ms 300 -- gcc -O3 -c -o slow.o slow.c)
 check "a task over its time is ended" says "timeout" "$r"
 one --output "$S/slow.o" -- gcc -O3 -c -o slow.o slow.c >/dev/null 2>&1 & p=$!
-busy() { [ "$(metric 'griddle_tasks{state="running"}')" = 1 ]; }
+busy() { [ "$(metric griddle_tasks_running)" = 1 ]; }
 wait_for 20 busy
 pkill -KILL -P $p; kill -KILL $p; wait $p 2>/dev/null
-idle() { [ "$(metric 'griddle_tasks{state="running"}')" = 0 ] && ! pgrep -P "$(pgrep -P "$w1_PID" | head -n 1)" cc1; }
+idle() { [ "$(metric griddle_tasks_running)" = 0 ] && ! pgrep -P "$(pgrep -P "$w1_PID" | head -n 1)" cc1; }
 check "a client that dies takes its task with it" wait_for 20 idle
 one --output "$S/slow.o" --cancel -- gcc -O3 -c -o slow.o slow.c >/dev/null 2>&1 & p=$!
 check "a cancelled task is ended" wait_for 20 idle

@@ -342,6 +342,7 @@ int main(int argc, char **argv)
 	struct gr_buf ids[3] = { { 0 } };
 	struct gr_err err = { 0 };
 	struct client *c;
+	int rc;
 
 	gr_log_init("one_task", GR_LOG_WARN);
 	GR_NEW(c);
@@ -364,5 +365,14 @@ int main(int argc, char **argv)
 	}
 	gr_timer_start(c->loop, LIMIT_MS, 0, on_limit, c);
 	gr_loop_run(c->loop);
-	return c->rc;
+	gr_link_close(&c->link);
+	gr_loop_free(&c->loop);
+	for (int i = 0; i < 3; i++)
+		gr_buf_fini(&ids[i]);
+	for (uint32_t i = 0; i < c->n_files; i++)
+		free(c->files[i].content_at);
+	gr_buf_fini(&c->log);
+	rc = c->rc;
+	free(c);
+	return rc;
 }
