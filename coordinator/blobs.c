@@ -261,6 +261,32 @@ static int put_piece(struct gr_coord *c, struct fetch *f, struct gr_slice piece)
 	return f->put ? gr_cas_put_commit(&f->put) : 0;
 }
 
+/* The cache does not take it (a full disk): a blob of one piece goes to who waits for it all the same, once its digest was
+ * seen to be right. Return: false when that is not possible. */
+static bool pass_on(struct gr_coord *c, struct fetch *f, struct gr_slice raw)
+{
+	struct gr_digest d;
+
+	if (raw.n != f->size)
+		return false;
+	gr_sha256_of(raw.p, raw.n, &d);
+	if (!gr_digest_eq(&d, &f->digest))
+		return false;
+	while (!gr_list_is_empty(&f->waiters)) {
+		struct want *x = GR_CONTAINER(f->waiters.next, struct want, link);
+		struct gr_blob_msg m = { .session = x->session, .digest = d, .total = raw.n, .enc = GR_ENC_RAW,
+					 .raw_n = (uint32_t)raw.n, .data = raw };
+		struct gr_buf b = { 0 };
+
+		gr_blob_encode(&b, &m);
+		if (gr_peers_send(c, x->worker->peer, &b) < 0)
+			say_missing(c, x->worker, x->session, &d);
+		want_free(c, x);
+	}
+	fetch_free(c, f);
+	return true;
+}
+
 int gr_blobs_piece(struct gr_coord *c, struct gr_client *cl, struct gr_slice body)
 {
 	struct gr_blob_msg m;
@@ -296,7 +322,8 @@ int gr_blobs_piece(struct gr_coord *c, struct gr_client *cl, struct gr_slice bod
 	if (rc < 0) {
 		c->m.blobs_corrupt += rc == GR_ECORRUPT;
 		gr_warn("blobs", "%.12s of client %s cannot be stored: %s", hex, gr_peer_name(cl->peer), gr_err_text(rc));
-		fetch_failed(c, f);
+		if (rc == GR_ECORRUPT || !pass_on(c, f, gr_buf_slice(raw)))
+			fetch_failed(c, f);
 		return 0;
 	}
 	if (f->got == f->size)

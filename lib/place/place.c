@@ -249,7 +249,8 @@ int gr_place_worker_up(struct gr_place *p, uint64_t now_ns, const struct gr_plac
 	}
 	w = &p->workers[id];
 	*w = (struct gr_place__worker){
-		.is_up = true, .id = id | ((w->id >> WORKER_BITS) + 1) % WORKER_GENS << WORKER_BITS, .tag = spec->tag, .cap = spec->cap, .slots = spec->slots, .prefetch = spec->prefetch,
+		.is_up = true, .id = id | ((w->id >> WORKER_BITS) + 1) % WORKER_GENS << WORKER_BITS, .tag = spec->tag,
+		.cap = spec->cap, .slots = spec->slots, .prefetch = spec->prefetch,
 		.node = spec->node, .zone = spec->zone, .speed_permille = 1000, .first_placed = NIL,
 	};
 	for (uint32_t i = 0; i <= spec->n_envs; i++) {

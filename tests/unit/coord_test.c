@@ -588,6 +588,27 @@ static void a_file_damaged_in_the_cache_is_fetched_anew(void **state)
 	assert_true(gr_slice_is(m.data, "int a;"));
 }
 
+static void a_file_the_cache_cannot_take_is_passed_on(void **state)
+{
+	struct world *w = *state;
+	struct fake *cl = begin(w), *w1 = worker(w, "w1");
+	struct gr_blob_msg m;
+	char path[96];
+
+	snprintf(path, sizeof(path), "%s/cas", w->dir);
+	gr_rm_rf(path);
+	send_need(w1, "int a;");
+	UNTIL(w, count(cl, GR_MSG_FETCH) == 1);
+	send_blob(cl, "int a;", "int b;", 6);              /* what is wrong stays wrong */
+	UNTIL(w, count(w1, GR_MSG_MISSING) == 1);
+	send_need(w1, "int a;");
+	UNTIL(w, count(cl, GR_MSG_FETCH) == 2);
+	send_blob(cl, "int a;", "int a;", 6);
+	UNTIL(w, count(w1, GR_MSG_BLOB) == 1);
+	assert_int_equal(gr_blob_decode(nth(w1, GR_MSG_BLOB, 0), &m), 0);
+	assert_true(gr_slice_is(m.data, "int a;"));
+}
+
 static void a_file_the_log_does_not_name_is_missing(void **state)
 {
 	struct world *w = *state;
@@ -1543,6 +1564,7 @@ int main(void)
 		T(a_worker_that_kept_the_log_is_sent_what_came_since),
 		T(a_file_two_workers_need_is_fetched_once),
 		T(a_file_damaged_in_the_cache_is_fetched_anew),
+		T(a_file_the_cache_cannot_take_is_passed_on),
 		T(a_file_the_log_does_not_name_is_missing),
 		T(a_file_with_other_content_is_missing_and_not_kept),
 		T(what_the_client_has_no_more_is_missing),
