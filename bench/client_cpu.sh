@@ -37,7 +37,7 @@ for m in $PEERS; do
 			export GRIDDLE_RUNTIME_DIR=$RUN/rt GRIDDLE_STATE_DIR=$RUN/state; mkdir -p "$RUN/rt"; chmod 700 "$RUN/rt"
 			cg_run daemons "$BIN/griddle" up --workers 2 --slots 2 >/dev/null || exit 1; UP=1
 			CLUSTER=$(sed -n 's/.*"endpoint": *"\([^"]*\)".*/\1/p' "$RUN/rt/cluster.json" | head -n 1)
-			export GRIDDLE_SOCKET=$RUN/rt/agent.sock
+			export GRIDDLE_SOCKET=$RUN/client.sock      # not the one of `griddle up`, which counts as a server
 			spawn_in client "$BIN/griddle" agent --coordinator "$CLUSTER" --socket "$GRIDDLE_SOCKET" --state "$RUN/agent" --remote always --no-cache
 			i=0; while [ ! -S "$GRIDDLE_SOCKET" ] && [ $i -lt 100 ]; do sleep 0.1; i=$((i + 1)); done
 			sleep 1

@@ -46,7 +46,7 @@ hash_objects() { (cd "$1" && find . \( -name '*.o' -o -name vmlinux -o -name bzI
 # The C units of a built tree as a makefile: target t<N> compiles one through $(WRAP). From Kbuild's own .cmd files.
 tu_makefile() {                 # tu_makefile TREE OUT.mk
 	find "$1" -name '.*.o.cmd' | LC_ALL=C sort | xargs -n 64 awk -v tree="$1" '
-		FNR == 1 && /:= gcc .* -c -o [^ ]+\.o [^ ]+\.c( ;|$)/ {
+		FNR == 1 && /:= gcc .* -c -o [^ ]+\.o [^ ]+\.c *(;|$)/ {
 			sub(/^[^=]*:= /, ""); sub(/ ; .*/, ""); gsub(/\$/, "$$")
 			print "\t@cd " tree " && $(WRAP) " $0
 		}' | awk '{ print "t" NR ":\n" $0 > "'"$2"'.rules" } END { printf "all:"; for (i = 1; i <= NR; i++) printf " t%d", i; print "" }' > "$2.head"
