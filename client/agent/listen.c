@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -349,19 +350,20 @@ int gr_listen_open(struct gr_agent *a, struct gr_err *err)
 	mode_t old;
 	int rc;
 
-	if (strlen(path) >= sizeof(sa.sun_path))
-		return gr_err_set(err, GR_ECONFIG, "socket: %s is longer than a socket's name may be (%zu)", path, sizeof(sa.sun_path) - 1);
-	strcpy(sa.sun_path, path);
+	/* Made under another name and renamed when it listens: who sees the socket can connect. */
+	if (snprintf(sa.sun_path, sizeof(sa.sun_path), "%s~", path) >= (int)sizeof(sa.sun_path))
+		return gr_err_set(err, GR_ECONFIG, "socket: %s is longer than a socket's name may be (%zu)", path, sizeof(sa.sun_path) - 2);
 	GR_NEW(l);
 	gr_list_init(&l->conns);
 	l->fd = -1;
 	rc = take_lock(l, path, err);
 	if (rc < 0)
 		goto out;
-	unlink(path);
+	unlink(sa.sun_path);
 	l->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	old = umask(0177);
-	if (l->fd < 0 || bind(l->fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(l->fd, 1024) < 0)
+	if (l->fd < 0 || bind(l->fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(l->fd, 1024) < 0 ||
+	    rename(sa.sun_path, path) < 0)
 		rc = gr_err_set(err, gr_err_errno(errno), "%s: %s", path, strerror(errno));
 	umask(old);
 	if (rc < 0)
