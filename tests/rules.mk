@@ -67,6 +67,7 @@ $(B)/unit/coord_test: $(call obj,$(filter-out coordinator/main.c,$(SRC_coordinat
 $(B)/unit/worker_sandbox_test: $(call obj,$(wildcard worker/sandbox/*.c))
 $(B)/unit/worker_signals_test: $(call obj,$(wildcard worker/signals/*.c))
 $(B)/unit/worker_map_test: $(call obj,worker/map_paths.c)
+$(B)/unit/agent_jobserver_test: $(call obj,client/agent/jobserver.c)
 $(B)/unit/agent_session_test: $(call obj,client/agent/session.c)
 $(B)/unit/agent_files_test: $(call obj,client/agent/outputs.c client/agent/journal.c)
 

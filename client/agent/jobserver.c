@@ -153,11 +153,16 @@ static void on_readable(uv_poll_t *h, int status, int events)
 		stop_watching(j);
 }
 
+static void start_watching(struct gr_jobserver *j)
+{
+	if (!j->is_watching && uv_poll_start(j->poll, UV_READABLE, on_readable) == 0)
+		j->is_watching = true;
+}
+
 void gr_jobserver_watch(struct gr_jobserver *j, struct gr_build *b)
 {
 	j->build = b;
-	if (!j->is_watching && uv_poll_start(j->poll, UV_READABLE, on_readable) == 0)
-		j->is_watching = true;
+	start_watching(j);
 }
 
 void gr_jobserver_owe(struct gr_jobserver *j)
@@ -165,4 +170,5 @@ void gr_jobserver_owe(struct gr_jobserver *j)
 	if (j->n_lent)
 		j->n_lent--;
 	j->n_owed++;
+	start_watching(j);
 }

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -21,7 +22,7 @@
 #include "lib/base/file.h"
 #include "lib/base/log.h"
 
-#define MAX_CONNS 4096u
+#define MAX_CONNS 8192u
 #define MAX_FDS 3
 
 struct gr_conn {
@@ -37,7 +38,7 @@ struct gr_listen {
 	int fd, lock_fd;
 	uv_poll_t poll;
 	struct gr_list conns;
-	uint32_t n_conns;
+	uint32_t n_conns, max_conns;
 	uint8_t packet[GR_AGENT_MAX_PACKET];
 };
 
@@ -299,7 +300,7 @@ static void on_connection(uv_poll_t *h, int status, int events)
 
 		if (fd < 0)
 			return;
-		if (l->n_conns >= MAX_CONNS || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &n) < 0 ||
+		if (l->n_conns >= l->max_conns || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &n) < 0 ||
 		    (cred.uid != getuid() && cred.uid != 0)) {
 			close(fd);      /* the wrapper runs its compiler itself */
 			continue;
@@ -342,6 +343,21 @@ static int take_lock(struct gr_listen *l, const char *path, struct gr_err *err)
 	return rc;
 }
 
+/* A connection and a pidfd a unit, and a rest for everything else: accept never fails for want of descriptors. */
+static uint32_t room_for_conns(void)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) < 0)
+		return 256;
+	if (rl.rlim_cur < rl.rlim_max) {
+		rl.rlim_cur = rl.rlim_max < 4 * MAX_CONNS ? rl.rlim_max : 4 * MAX_CONNS;
+		if (setrlimit(RLIMIT_NOFILE, &rl) < 0 && getrlimit(RLIMIT_NOFILE, &rl) < 0)
+			return 256;
+	}
+	return rl.rlim_cur / 3 < MAX_CONNS ? (uint32_t)(rl.rlim_cur / 3) : MAX_CONNS;
+}
+
 int gr_listen_open(struct gr_agent *a, struct gr_err *err)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
@@ -354,6 +370,7 @@ int gr_listen_open(struct gr_agent *a, struct gr_err *err)
 	if (snprintf(sa.sun_path, sizeof(sa.sun_path), "%s~", path) >= (int)sizeof(sa.sun_path))
 		return gr_err_set(err, GR_ECONFIG, "socket: %s is longer than a socket's name may be (%zu)", path, sizeof(sa.sun_path) - 2);
 	GR_NEW(l);
+	l->max_conns = room_for_conns();
 	gr_list_init(&l->conns);
 	l->fd = -1;
 	rc = take_lock(l, path, err);

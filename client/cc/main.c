@@ -65,7 +65,7 @@ static bool env_matters(const char *e)
 	static const char *const names[] = {
 		"LANG=", "LANGUAGE=", "LC_*", "SOURCE_DATE_EPOCH=", "CPATH=", "C_INCLUDE_PATH=", "CPLUS_INCLUDE_PATH=",
 		"OBJC_INCLUDE_PATH=", "GCC_*", "CC_*", "CCC_*", "CLANG_*", "COMPILER_PATH=", "LIBRARY_PATH=", "COLUMNS=", "TERM=",
-		"NO_COLOR=", "COLORTERM=", "TERM_URLS=", "DEPENDENCIES_OUTPUT=", "SUNPRO_DEPENDENCIES=", "PWD=", "GRIDDLE_BUILD=", "GRIDDLE_REMOTE=",
+		"NO_COLOR=", "COLORTERM=", "TERM_URLS=", "DEPENDENCIES_OUTPUT=", "SUNPRO_DEPENDENCIES=", "PWD=", "GRIDDLE_BUILD=",
 		"GRIDDLE_NO_CACHE=", NULL,
 	};
 	const char *const *n;
