@@ -3,7 +3,7 @@
 . "$(dirname "$0")/cluster.sh"
 HERE=$(cd "$(dirname "$0")" && pwd)
 ONLY=${TORTURE:-}                # a pattern: only lines that match it
-cl_coordinator; cl_worker w1
+cl_coordinator; cl_worker w1 ${SANDBOX:+--sandbox $SANDBOX}   # SANDBOX=landlock: the same through another tier
 cl_agent --cache-bytes 200M
 sh "$HERE/torture_tree.sh" "$T/tree"
 has_clang=$(command -v clang || true)
