@@ -40,7 +40,7 @@ trap 'say interrupted; finish 8' INT TERM HUP
 # ---- the source: $SRC is never built in; in-tree builds use a copy ----
 mkdir -p "$DEMO" || exit 36
 exec 9>"$DEMO/lock"
-flock -n 9 || die "another demo runs in $DEMO"
+flock -w 20 9 || die "another demo runs in $DEMO"
 if [ -n "$KERNEL" ]; then
 	[ -f "$KERNEL/Kbuild" ] || die "KERNEL=$KERNEL: no kernel source there"
 	SRC=$(cd "$KERNEL" && pwd)
