@@ -7,14 +7,14 @@ unshare -m true 2>/dev/null || skip_all "mount namespaces are not allowed here"
 command -v setpriv >/dev/null || skip_all "setpriv (util-linux) is missing"
 
 cl_coordinator
-mkdir -p "$T/w1" "$T/src"; chown 65532:65532 "$T/w1"
+mkdir -p "$T/w1" "$T/src"; chown 65532:65532 "$T/w1"; install -m 755 "$BIN/griddle-worker" "$T"   # the checkout may lie below /root
 cat > "$T/restricted" <<EOF
 #!/bin/sh
 # / and the test folder (its own mount when /tmp is one) become read-only for this process tree; only the state folder stays writable
 mount --make-rprivate / && mount --bind "$T" "$T" && mount --bind "$T/w1" "$T/w1" && mount -o remount,bind,ro "$T" && mount -o remount,bind,ro / || exit 9
 if touch "$T/should-fail" 2>/dev/null; then echo "the root is still writable" >&2; exit 9; fi
 exec setpriv --reuid 65532 --regid 65532 --clear-groups --bounding-set -all --inh-caps -all --no-new-privs \\
-	env -u HOME "$BIN/griddle-worker" --coordinator "$ENDPOINT" --state "$T/w1" --name w1 --slots 2 --ready-file "$T/w1/ready.json"
+	env -u HOME "$T/griddle-worker" --coordinator "$ENDPOINT" --state "$T/w1" --name w1 --slots 2 --ready-file "$T/w1/ready.json"
 EOF
 chmod 755 "$T/restricted"
 unshare -m "$T/restricted" >"$T/w1.log" 2>&1 &
