@@ -59,21 +59,11 @@ static void print_help(FILE *out)
 int gr_coord_config_load(struct gr_coord_config *cfg, int argc, char **argv, char *const *environ_, struct gr_err *err)
 {
 	struct gr_conf *c = &cfg->conf;
-	int rc = 0, i;
+	int rc;
 
 	memset(cfg, 0, sizeof(*cfg));
 	gr_conf_init(c, keys, GR_LEN(keys), cfg);
-	for (i = 1; i < argc; i++) {
-		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
-			print_help(stdout);
-		else if (!strcmp(argv[i], "--help-config"))
-			gr_conf_print_help(c, stdout);
-		else if (!strcmp(argv[i], "--help-config-markdown"))
-			gr_conf_print_markdown(c, stdout);
-		else if (!strcmp(argv[i], "--version"))
-			puts("griddle-coordinator " GR_VERSION);
-		else
-			continue;
+	if (gr_conf_tell(c, argc, argv, "griddle-coordinator", print_help)) {
 		gr_coord_config_free(cfg);
 		return 1;
 	}

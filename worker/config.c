@@ -100,21 +100,11 @@ static int fill_in(struct gr_worker_config *cfg, struct gr_err *err)
 int gr_worker_config_load(struct gr_worker_config *cfg, int argc, char **argv, char *const *environ_, struct gr_err *err)
 {
 	struct gr_conf *c = &cfg->conf;
-	int rc, i;
+	int rc;
 
 	memset(cfg, 0, sizeof(*cfg));
 	gr_conf_init(c, keys, GR_LEN(keys), cfg);
-	for (i = 1; i < argc; i++) {
-		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
-			print_help(stdout);
-		else if (!strcmp(argv[i], "--help-config"))
-			gr_conf_print_help(c, stdout);
-		else if (!strcmp(argv[i], "--help-config-markdown"))
-			gr_conf_print_markdown(c, stdout);
-		else if (!strcmp(argv[i], "--version"))
-			puts("griddle-worker " GR_VERSION);
-		else
-			continue;
+	if (gr_conf_tell(c, argc, argv, "griddle-worker", print_help)) {
 		gr_worker_config_free(cfg);
 		return 1;
 	}

@@ -511,6 +511,21 @@ static void store(struct gr_unit *u, const struct gr_cached *what)
 	gr_cache_store(u, what, depfile);
 }
 
+/* False when the result is not for the caller as it is, or nobody waits any more: then @u was dealt with. */
+static bool can_deliver(struct gr_unit *u, const struct gr_result_msg *m)
+{
+	if (!gr_terminal_fits(&u->req, m->err)) {
+		run_local(u, "messages wider than the terminal", NULL);
+		return false;
+	}
+	if (u->conn && !gr_conn_is_alive(u->conn)) {
+		gr_conn_drop(&u->conn);
+		unit_free(u);
+		return false;
+	}
+	return true;
+}
+
 static void compiled(struct gr_unit *u, const struct gr_result_msg *m)
 {
 	struct gr_cached got = { 0 };
@@ -524,15 +539,8 @@ static void compiled(struct gr_unit *u, const struct gr_result_msg *m)
 		run_local(u, "messages in a language or for a terminal that a worker may not know", NULL);
 		goto out;
 	}
-	if (!gr_terminal_fits(&u->req, m->err)) {
-		run_local(u, "messages wider than the terminal", NULL);
+	if (!can_deliver(u, m))
 		goto out;
-	}
-	if (u->conn && !gr_conn_is_alive(u->conn)) {
-		gr_conn_drop(&u->conn);
-		unit_free(u);
-		goto out;
-	}
 	if (write_outputs(u, &got) < 0) {
 		run_local(u, "an output could not be written", NULL);
 		goto out;
@@ -555,15 +563,8 @@ static void compile_failed(struct gr_unit *u, const struct gr_result_msg *m)
 		run_local(u, "failed on a worker, perhaps for the worker's reasons", NULL);
 		goto out;
 	}
-	if (!gr_terminal_fits(&u->req, m->err)) {
-		run_local(u, "messages wider than the terminal", NULL);
+	if (!can_deliver(u, m))
 		goto out;
-	}
-	if (u->conn && !gr_conn_is_alive(u->conn)) {
-		gr_conn_drop(&u->conn);
-		unit_free(u);
-		goto out;
-	}
 	/* gcc opens its .gcno before it reads the source, and removes it when that has errors. */
 	for (i = 0; i < u->plan->n_outputs; i++)
 		if (u->plan->outputs[i].kind == GR_CC_OUT_OBJECT ? removes_object(u->plan, m->err) :

@@ -527,3 +527,21 @@ void gr_conf_print_values(const struct gr_conf *c, FILE *out)
 	}
 	gr_buf_fini(&b);
 }
+
+bool gr_conf_tell(const struct gr_conf *c, int argc, char **argv, const char *program, void (*print_help)(FILE *out))
+{
+	for (int i = 1; i < argc; i++) {
+		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
+			print_help(stdout);
+		else if (!strcmp(argv[i], "--help-config"))
+			gr_conf_print_help(c, stdout);
+		else if (!strcmp(argv[i], "--help-config-markdown"))
+			gr_conf_print_markdown(c, stdout);
+		else if (!strcmp(argv[i], "--version"))
+			printf("%s %s\n", program, GR_VERSION);
+		else
+			continue;
+		return true;
+	}
+	return false;
+}

@@ -43,3 +43,6 @@ int gr_conf_load_args(struct gr_conf *c, int argc, char **argv, struct gr_err *e
 void gr_conf_print_help(const struct gr_conf *c, FILE *out);        /* --help-config */
 void gr_conf_print_markdown(const struct gr_conf *c, FILE *out);    /* docs/config.md */
 void gr_conf_print_values(const struct gr_conf *c, FILE *out);      /* value and origin a line */
+/* What a daemon answers instead of running: --help (by @print_help), --help-config, --help-config-markdown, --version.
+ * Return: true when one of them was there and its text is on stdout. */
+bool gr_conf_tell(const struct gr_conf *c, int argc, char **argv, const char *program, void (*print_help)(FILE *out));
