@@ -97,11 +97,14 @@ static int run_keys(const struct gr_cmd *cmd, int argc, char **argv)
 	struct gr_conf conf;
 	struct gr_err err = { 0 };
 	const char *verb;
-	int i, rc;
+	int i, rc, n_before_key;
 
 	/* the verb may stand before or behind the options */
 	verb = argc > 1 && argv[1][0] != '-' ? argv[1] : NULL;
-	i = gr_cmd_options(cmd, argc - (verb != NULL), argv + (verb != NULL), &conf, &o, &err);
+	/* options end where a key stands: a Z85 key may begin with '-' */
+	for (n_before_key = 1; n_before_key < argc && !gr_key_is_valid(argv[n_before_key]); n_before_key++)
+		;
+	i = gr_cmd_options(cmd, n_before_key - (verb != NULL), argv + (verb != NULL), &conf, &o, &err);
 	if (i < 0)
 		return gr_cmd_fail(cmd, &err);
 	i += verb != NULL;
