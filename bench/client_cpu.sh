@@ -18,7 +18,6 @@ kernel_tree linux
 N=$(tu_makefile "$K" "$RUN/tu.mk")
 if [ -n "$UNITS" ] && [ "$UNITS" -lt "$N" ]; then N=$UNITS; sed -i "1s/.*/all: $(seq -s' ' -f 't%.0f' 1 "$N")/" "$RUN/tu.mk"; fi
 facts; echo "units: $N, make -j$J"
-spawn_in() { _c=$1; shift; cg_run "$_c" "$@" >>"$RUN/daemons.log" 2>&1 & PIDS="$PIDS $!"; }
 measure() {                     # measure LABEL WRAP
 	c0=$(cg_ms client); d0=$(cg_ms daemons); t=$(now_ms)
 	cg_run client make -s -k -j"$J" -f "$RUN/tu.mk" WRAP="$2" >"$RUN/$1.log" 2>&1 || echo "$1: some units failed: $(tail -n 1 "$RUN/$1.log")"

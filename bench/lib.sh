@@ -17,6 +17,10 @@ cg_run() {                      # cg_run NAME CMD...: run CMD inside
 	_g="$CG/griddle-bench-$$-$1"; shift
 	sh -c 'echo $$ > "$0/cgroup.procs" && exec "$@"' "$_g" "$@"
 }
+spawn_in() {                    # spawn_in NAME CMD...: in the background; $! and PIDS are the command itself, so that it can be ended
+	_g="$CG/griddle-bench-$$-$1"; shift
+	(exec sh -c 'echo $$ > "$0/cgroup.procs" && exec "$@"' "$_g" "$@") >>"$RUN/daemons.log" 2>&1 & PIDS="$PIDS $!"
+}
 cg_ms() {                       # CPU milliseconds used inside so far
 	if [ -f "$CG/griddle-bench-$$-$1/cpuacct.usage" ]; then
 		echo $(($(cat "$CG/griddle-bench-$$-$1/cpuacct.usage") / 1000000))

@@ -13,7 +13,6 @@ cleanup() {
 trap cleanup EXIT; trap 'exit 8' INT TERM
 kernel_tree linux; make -s -C "$K" mrproper; make -s -C "$K" tinyconfig >/dev/null; cp "$K/.config" "$WORK/tiny.config"
 facts
-spawn_in() { _c=$1; shift; cg_run "$_c" "$@" >>"$RUN/daemons.log" 2>&1 & PIDS="$PIDS $!"; }
 start_griddle() {
 	export GRIDDLE_RUNTIME_DIR=$RUN/rt GRIDDLE_STATE_DIR=$RUN/state; mkdir -p "$RUN/rt"; chmod 700 "$RUN/rt"
 	cg_run daemons "$BIN/griddle" up --workers 2 --slots 2 --no-agent >/dev/null || exit 1; UP=1
