@@ -9,6 +9,8 @@
  * As a tier of its own nothing else hides files: layer 1 then names the toolchains' paths, the session's root and
  * nothing more, so /etc/passwd is refused though it can be named.
  *
+ * A runner has one layer, for itself and all it starts: its commands are one job's, one at a time.
+ *
  * Not kept: one ruleset a task with all rules (40 more calls a task); one layer for the server only (a task could
  * then write to other tasks' folders).
  */
@@ -21,6 +23,8 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include "lib/base/alloc.h"
+#include "worker/sandbox/runner.h"
 
 /* Names newer than the headers of the oldest system we build on. */
 #define FS_REFER (1ull << 13)
@@ -55,9 +59,9 @@ int gr_sb_landlock_abi(void)
 	return abi < 0 ? 0 : (int)abi;
 }
 
-static int make_ruleset(int abi)
+static int make_ruleset(int abi, bool has_net)
 {
-	struct ruleset_attr a = { handled(abi), abi >= 4 ? NET_BOTH : 0, abi >= 6 ? SCOPE_BOTH : 0 };
+	struct ruleset_attr a = { handled(abi), abi >= 4 && !has_net ? NET_BOTH : 0, abi >= 6 ? SCOPE_BOTH : 0 };
 
 	return (int)syscall(SYS_landlock_create_ruleset, &a, abi >= 6 ? 24 : abi >= 4 ? 16 : 8, 0);
 }
@@ -93,7 +97,7 @@ int gr_sb_landlock_base(struct sb_server *s, struct gr_err *err)
 
 	if (!abi)
 		return is_tier ? gr_err_set(err, GR_ESANDBOX, "landlock: not in this kernel, or switched off") : 0;
-	rs = make_ruleset(abi);
+	rs = make_ruleset(abi, false);
 	if (rs < 0)
 		return gr_err_set(err, GR_ESANDBOX, "landlock: %s", strerror(errno));
 	/* REFER: links and renames between folders stay possible inside one writable place, never out of it */
@@ -118,7 +122,7 @@ int gr_sb_landlock_task(const struct sb_server *s, const int *dirs, uint32_t n, 
 
 	if (!abi)
 		return 0;
-	rs = make_ruleset(abi);
+	rs = make_ruleset(abi, false);
 	if (rs < 0)
 		return errno;
 	slash = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -135,6 +139,49 @@ int gr_sb_landlock_task(const struct sb_server *s, const int *dirs, uint32_t n, 
 	close(slash);
 	close(rs);
 	return rc < 0 ? e : 0;
+}
+
+int gr_sb_landlock_runner(struct sb_server *s, struct gr_err *err)
+{
+	static const char *const devices[] = { "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom" };
+	const uint64_t device = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE;
+	bool is_tier = s->tier == GR_TIER_LANDLOCK;
+	int abi = s->landlock_abi, rs, rc = 0;
+	const int own[] = { s->taskfd, s->tmpfd, s->shmfd };
+
+	if (!abi)
+		return is_tier ? gr_err_set(err, GR_ESANDBOX, "landlock: not in this kernel, or switched off") : 0;
+	rs = make_ruleset(abi, s->has_net || !is_tier);   /* with a network namespace the loopback is free to use */
+	if (rs < 0)
+		return gr_err_set(err, GR_ESANDBOX, "landlock: %s", strerror(errno));
+	for (size_t i = 0; i < GR_LEN(own); i++)
+		if (own[i] >= 0)
+			rc |= allow_fd(rs, own[i], FS_READ | LANDLOCK_ACCESS_FS_EXECUTE | fs_write(abi) | LANDLOCK_ACCESS_FS_MAKE_SOCK |
+			      LANDLOCK_ACCESS_FS_MAKE_FIFO | (abi >= 2 ? FS_REFER : 0), true);
+	for (size_t i = 0; i < GR_LEN(devices); i++)
+		rc |= allow_path(rs, AT_FDCWD, devices[i], device);
+	if (s->procfd >= 0)
+		rc |= allow_fd(rs, s->procfd, FS_READ | (is_tier ? 0 : LANDLOCK_ACCESS_FS_WRITE_FILE), true);
+	if (is_tier) {
+		rc |= allow_path(rs, s->rootfd, GR_RUNNER_SECRETS + 1, FS_READ);
+		for (uint32_t i = 0; i < s->n_shown; i++)
+			rc |= allow_path(rs, AT_FDCWD, s->shown[i], FS_READ | LANDLOCK_ACCESS_FS_EXECUTE);
+	} else {
+		rc |= allow_fd(rs, s->rootfd, FS_READ | LANDLOCK_ACCESS_FS_EXECUTE, true);
+	}
+	if (rc == 0)
+		rc = restrict_self(rs);
+	if (rc < 0)
+		gr_err_set(err, GR_ESANDBOX, "landlock: %s", strerror(errno));
+	close(rs);
+	return rc < 0 ? GR_ESANDBOX : 0;
+}
+
+int gr_sb_landlock_scope(int abi)
+{
+	struct ruleset_attr a = { 0, 0, SCOPE_BOTH };
+
+	return abi < 6 ? -1 : (int)syscall(SYS_landlock_create_ruleset, &a, 24, 0);
 }
 
 int gr_sb_landlock_enter(struct sb_server *s, struct gr_err *err)

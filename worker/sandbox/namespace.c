@@ -8,17 +8,24 @@
  * With a user namespace (has_userns) no privilege is needed: the user is mapped to itself. Without, the spawner kept
  * CAP_SYS_ADMIN and the server drops it here.
  *
+ * A runner's root is the same with more in it: the machine's programs read-only, its own /proc, /dev/shm, a loopback
+ * interface, and two writable folders, /task and /tmp, in a root that is read-only itself.
+ *
  * Not kept: overlayfs with the toolchain below (its files would show through and negative look-ups would not be the
- * client's); a fresh /proc (one more mount, and pods with a masked /proc forbid it).
+ * client's); a fresh /proc
+ * for compiles (one more mount, and pods with a masked /proc forbid it).
  */
 #include "worker/sandbox/sandbox_int.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -94,6 +101,8 @@ static bool is_covered(const struct place *list, uint32_t n, uint32_t i)
 	return false;
 }
 
+static const char *const devices[] = { "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom" };
+
 /* All places first, then the mounts: a place below a mounted folder could not be made any more. */
 static int bind_all(struct sb_server *s, struct gr_err *err)
 {
@@ -110,17 +119,18 @@ static int bind_all(struct sb_server *s, struct gr_err *err)
 	for (uint32_t i = 0; i < n && rc >= 0; i++)
 		if (!is_covered(list, n, i))
 			rc = bind_one(s->rootfd, &list[i], false, err);
-	if (rc >= 0)
-		rc = gr_sb_show_place(s, "/dev/null", real, &list[n].is_dir, err);
-	if (rc > 0)
-		rc = bind_one(s->rootfd, &(struct place){ real, false }, true, err);
+	for (size_t i = 0; i < (s->is_runner ? GR_LEN(devices) : 1) && rc >= 0; i++) {
+		rc = gr_sb_show_place(s, devices[i], real, &list[n].is_dir, err);
+		if (rc > 0)
+			rc = bind_one(s->rootfd, &(struct place){ real, false }, true, err);
+	}
 	for (uint32_t i = 0; i < n; i++)
 		free(list[i].real);
 	free(list);
 	return rc < 0 ? rc : 0;
 }
 
-static int mount_tmp(struct sb_server *s, struct gr_err *err)
+static int mount_tmp(struct sb_server *s, const char *at, unsigned flags, struct gr_err *err)
 {
 	char size[32];
 	int fs, mnt, dst, rc = -1;
@@ -135,9 +145,9 @@ static int mount_tmp(struct sb_server *s, struct gr_err *err)
 		close(fs);
 		return fail(err, "tmpfs");
 	}
-	mnt = fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+	mnt = fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | flags);
 	close(fs);
-	dst = mnt < 0 ? -1 : gr_sb_open_in(s->rootfd, GR_SANDBOX_PRIVATE "/tmp", O_PATH | O_DIRECTORY, 0);
+	dst = mnt < 0 ? -1 : gr_sb_open_in(s->rootfd, at, O_PATH | O_DIRECTORY, 0);
 	if (dst >= 0)
 		rc = move_mount(mnt, "", dst, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
 	if (rc < 0)
@@ -149,6 +159,87 @@ static int mount_tmp(struct sb_server *s, struct gr_err *err)
 	if (dst >= 0)
 		close(dst);
 	return rc;
+}
+
+/* A folder of the root as a mount of its own: it stays writable when the root no longer is. */
+static int bind_self(int rootfd, const char *name, struct gr_err *err)
+{
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV };
+	int at = gr_sb_open_in(rootfd, name, O_PATH | O_DIRECTORY, 0), src, rc = -1;
+
+	src = at < 0 ? -1 : open_tree(at, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+	if (src >= 0 && mount_setattr(src, "", AT_EMPTY_PATH, &attr, sizeof(attr)) == 0)
+		rc = move_mount(src, "", at, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+	if (rc < 0)
+		rc = fail(err, name);
+	if (src >= 0)
+		close(src);
+	if (at >= 0)
+		close(at);
+	return rc;
+}
+
+/* Not everywhere allowed (a pod's /proc is masked): a command then has none. */
+static void mount_proc(struct sb_server *s)
+{
+	int fs = fsopen("proc", FSOPEN_CLOEXEC), mnt = -1, dst = -1;
+
+	if (fs >= 0 && fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0)
+		mnt = fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+	if (mnt >= 0)
+		dst = gr_sb_open_in(s->rootfd, "/proc", O_PATH | O_DIRECTORY, 0);
+	s->has_proc = dst >= 0 && move_mount(mnt, "", dst, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) == 0;
+	if (fs >= 0)
+		close(fs);
+	if (mnt >= 0)
+		close(mnt);
+	if (dst >= 0)
+		close(dst);
+}
+
+/* Programs talk to themselves by 127.0.0.1; the namespace has no other interface. */
+static void raise_loopback(void)
+{
+	struct ifreq ifr = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return;
+	if (ioctl(fd, SIOCSIFFLAGS, &ifr) < 0)
+		errno = 0;            /* then 127.0.0.1 is not reachable, and the program says so */
+	close(fd);
+}
+
+static int fill_runner(struct sb_server *s, struct gr_err *err)
+{
+	static const struct { const char *name, *target; } links[] = {
+		{ "fd", "/proc/self/fd" }, { "stdin", "/proc/self/fd/0" }, { "stdout", "/proc/self/fd/1" }, { "stderr", "/proc/self/fd/2" },
+	};
+	struct mount_attr ro = { .attr_set = MOUNT_ATTR_RDONLY };
+	int dev = gr_sb_open_in(s->rootfd, "/dev", O_PATH | O_DIRECTORY, 0), rc;
+
+	if (dev < 0)
+		return fail(err, "/dev");
+	for (size_t i = 0; i < GR_LEN(links); i++)
+		if (symlinkat(links[i].target, dev, links[i].name) < 0 && errno != EEXIST)
+			errno = 0;    /* a command that wants it will say so */
+	rc = mkdirat(dev, "shm", 0700) < 0 && errno != EEXIST ? fail(err, "/dev/shm") : 0;
+	close(dev);
+	if (rc == 0)
+		rc = mount_tmp(s, "/dev/shm", 0, err);
+	if (rc == 0)
+		rc = bind_self(s->rootfd, "/task", err);
+	if (rc == 0)
+		rc = bind_self(s->rootfd, "/tmp", err);
+	if (rc < 0)
+		return rc;
+	if (mkdirat(s->rootfd, "proc", 0555) == 0 || errno == EEXIST)
+		mount_proc(s);
+	if (!s->has_net)
+		raise_loopback();
+	if (mount_setattr(s->rootfd, "", AT_EMPTY_PATH, &ro, sizeof(ro)) < 0)
+		return fail(err, "read-only root");
+	return 0;
 }
 
 int gr_sb_namespace_enter(struct sb_server *s, struct gr_err *err)
@@ -167,7 +258,10 @@ int gr_sb_namespace_enter(struct sb_server *s, struct gr_err *err)
 	close(here);
 	close(s->rootfd);
 	s->rootfd = tree;
-	if ((rc = bind_all(s, err)) < 0 || (rc = mount_tmp(s, err)) < 0)
+	if ((rc = bind_all(s, err)) < 0)
+		return rc;
+	rc = s->is_runner ? fill_runner(s, err) : mount_tmp(s, GR_SANDBOX_PRIVATE "/tmp", MOUNT_ATTR_NOEXEC, err);
+	if (rc < 0)
 		return rc;
 	if (fchdir(s->rootfd) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
 		return fail(err, "pivot_root");

@@ -99,7 +99,7 @@ static int payload_fd(const struct gr_buf *b)
 int gr_sandbox_open(int spawner_fd, const struct gr_sandbox_spec *spec, struct gr_err *err)
 {
 	struct sb_open o = { SB_OPEN, spec->tier, spec->has_userns, spec->n_shown, spec->uid, spec->gid, 0, 0,
-			     spec->tmp_bytes };
+			     spec->tmp_bytes, spec->is_runner, spec->has_net };
 	struct gr_buf b = { 0 };
 	int sv[2], fds[4];
 	ssize_t n;

@@ -45,6 +45,8 @@ struct gr_sandbox_spec {
 	const char *const *shown;     /* absolute paths of the toolchains' files and folders; missing ones are skipped;
 				       * '@' in front: only this symlink, not what it leads to */
 	uint32_t n_shown;
+	bool is_runner;               /* a runner (runner.h) and not a session's server; never in the chroot tier */
+	bool has_net;                 /* runner: the machine's network */
 };
 /**
  * gr_sandbox_open - ask for a session server; it says GR_SANDBOX_READY or FAILED on the socket

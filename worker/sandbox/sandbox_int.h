@@ -5,7 +5,7 @@
 #include <linux/filter.h>
 #include "worker/sandbox/sandbox.h"
 
-enum { SB_OPEN = 1, SB_SETTLE, SB_SPAWN, SB_KILL };
+enum { SB_OPEN = 1, SB_SETTLE, SB_SPAWN, SB_KILL, SB_START, SB_SIGNAL };
 #define SB_INLINE_BYTES 49152u         /* a larger payload travels in a memfd */
 #define SB_MAX_PAYLOAD (64u << 20)
 
@@ -13,6 +13,7 @@ struct sb_open {                       /* main -> spawner; fds: server's socket,
 	uint32_t op, tier, has_userns, n_shown;
 	uint32_t uid, gid, n_payload, n_root_path;   /* payload: root path, then the shown paths, each with its NUL */
 	uint64_t tmp_bytes;
+	uint32_t is_runner, has_net;
 };
 struct sb_settle {
 	uint32_t op, tier, has_userns, uid, gid;
@@ -26,10 +27,22 @@ struct sb_kill {
 	uint32_t op, slot;
 };
 
+struct sb_start {                      /* main -> runner; fds: [stdin] [payload] */
+	uint32_t op, n_argv, n_env, n_payload;
+	uint64_t mem_bytes, fsize_bytes, out_bytes;
+	uint32_t cpu_s, n_proc;
+	uint8_t is_merged, has_stdin, is_in_fd;
+	/* payload: cwd, argv, env, each with its NUL */
+};
+struct sb_signal {
+	uint32_t op, signum;
+};
+
 struct sb_server {
 	enum gr_tier tier;
-	bool has_userns;
+	bool has_userns, is_runner, has_net, has_proc, is_filter_late;
 	int ctl, rootfd, cachefd, nullfd, tmpfd;
+	int taskfd, shmfd, procfd, scopefd;   /* runner; but taskfd -1 when there is none */
 	uid_t uid;
 	gid_t gid;
 	uint64_t tmp_bytes;
@@ -50,16 +63,23 @@ char *gr_sb_str(char **p, char *end);
 /* Never returns. */
 void gr_sb_spawner_main(int fd) __attribute__((noreturn));
 void gr_sb_server_main(struct sb_server *s) __attribute__((noreturn));
+void gr_sb_runner_main(struct sb_server *s) __attribute__((noreturn));
 
 /* Steps; each returns 0 or an error with its sentence. */
 int gr_sb_namespace_enter(struct sb_server *s, struct gr_err *err);
+int gr_sb_runner_enter(struct sb_server *s, struct gr_err *err);       /* either of its tiers, and its layer */
 int gr_sb_chroot_enter(struct sb_server *s, struct gr_err *err);
 int gr_sb_landlock_enter(struct sb_server *s, struct gr_err *err);     /* the tier: root_path, no change of root */
 int gr_sb_landlock_base(struct sb_server *s, struct gr_err *err);      /* layer 1, for the server and all it forks */
 /* Layer 2, in the child: write only @n folders, the temporary folder @tmpfd and /dev/null. Return 0 or errno. */
 int gr_sb_landlock_task(const struct sb_server *s, const int *dirs, uint32_t n, int tmpfd);
+/* A runner's only layer: reads and executes what is shown, writes its folder, its temporary folders and devices. */
+int gr_sb_landlock_runner(struct sb_server *s, struct gr_err *err);
+/* A ruleset that only keeps signals and abstract sockets in: what restricts itself by it cannot signal its runner. -1: none */
+int gr_sb_landlock_scope(int abi);
 int gr_sb_landlock_abi(void);                                           /* 0: none */
 int gr_sb_seccomp_build(enum gr_tier tier, bool may_signal, struct sock_fprog *out, struct gr_err *err);
+int gr_sb_seccomp_build_runner(enum gr_tier tier, bool may_signal, bool has_net, struct sock_fprog *out, struct gr_err *err);
 
 /* Makes @path's place below the root: folders, the same symlinks as outside, and an empty file or folder at the end.
  * A @path with '@' in front is only a symlink to make. @real gets the path without symlinks. Return 1, 0 when there is

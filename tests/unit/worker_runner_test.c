@@ -1,0 +1,512 @@
+/* worker_runner_test.c - a runner's commands: what they may do, what is left of them, what is told about them
+ *
+ * Every test runs in the namespace tier and in the landlock tier; one the machine forbids is skipped with its reason. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "lib/base/alloc.h"
+#include "lib/base/file.h"
+#include "lib/base/remove.h"
+#include "worker/sandbox/runner.h"
+
+#define LIMIT_MS 60000
+
+static const char *const shown[] = { "/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc/alternatives", "/etc/ld.so.cache", "/etc/passwd" };
+
+struct fix {
+	enum gr_tier tier;
+	char dir[64], root[128];
+	int spawner, fd, rootfd;
+	uid_t uid;
+	bool is_skipped;
+	uint8_t data[GR_RUNNER_OUTPUT_BYTES];
+};
+struct ran {
+	struct gr_runner_event ev;
+	char out[65536], err[65536];
+	size_t n_out, n_err;
+	uint64_t n_bytes;
+};
+
+static bool next(struct fix *f, struct gr_runner_event *ev)
+{
+	struct pollfd p = { f->fd, POLLIN, 0 };
+	int rc;
+
+	while ((rc = gr_runner_next(f->fd, ev, f->data)) == 0)
+		if (poll(&p, 1, LIMIT_MS) <= 0)
+			fail_msg("no event in %d ms", LIMIT_MS);
+	return rc > 0;
+}
+
+static void own_folder(struct fix *f, const char *name, mode_t mode)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s%s", f->root, name);
+	assert_int_equal(mkdir(path, mode), 0);
+	assert_int_equal(chmod(path, mode), 0);
+	if (geteuid() == 0)
+		assert_int_equal(chown(path, f->uid, f->uid), 0);
+}
+
+static int open_runner(struct fix *f, bool has_userns, bool has_net)
+{
+	struct gr_sandbox_spec spec = {
+		.tier = f->tier, .has_userns = has_userns, .rootfd = f->rootfd, .cachefd = -1, .uid = f->uid, .gid = f->uid,
+		.tmp_bytes = 16 << 20, .shown = shown, .n_shown = GR_LEN(shown), .is_runner = true, .has_net = has_net,
+		.root_path = f->tier == GR_TIER_LANDLOCK ? f->root : NULL,
+	};
+
+	return gr_sandbox_open(f->spawner, &spec, NULL);
+}
+
+static int setup_tier(void **state, enum gr_tier tier, bool has_net)
+{
+	struct gr_runner_event ev = { 0 };
+	bool has_userns = tier == GR_TIER_NAMESPACE;
+	struct fix *f;
+
+	GR_NEW(f);
+	*state = f;
+	f->tier = tier;
+	f->uid = geteuid() == 0 ? 65532 : geteuid();
+	f->spawner = gr_spawner_fork(NULL);
+	assert_true(f->spawner >= 0);
+	strcpy(f->dir, "/tmp/runner-test-XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	assert_int_equal(chmod(f->dir, 0755), 0);
+	snprintf(f->root, sizeof(f->root), "%s/root", f->dir);
+	own_folder(f, "", 0755);
+	own_folder(f, GR_RUNNER_TASK, 0755);
+	own_folder(f, GR_RUNNER_TMP, 0755);
+	own_folder(f, GR_RUNNER_SECRETS, 0700);
+	f->rootfd = open(f->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	f->fd = open_runner(f, has_userns, has_net);
+	assert_true(f->fd >= 0);
+	if (!next(f, &ev) || ev.kind != GR_RUNNER_READY) {
+		print_message("# tier %s is not possible here: %s\n", gr_tier_name(tier), ev.text);
+		f->is_skipped = true;
+	}
+	return 0;
+}
+
+static int setup_namespace(void **state) { return setup_tier(state, GR_TIER_NAMESPACE, false); }
+static int setup_landlock(void **state) { return setup_tier(state, GR_TIER_LANDLOCK, false); }
+
+static int teardown(void **state)
+{
+	struct fix *f = *state;
+
+	close(f->fd);
+	close(f->spawner);
+	close(f->rootfd);
+	gr_rm_rf(f->dir);
+	free(f);
+	return 0;
+}
+
+#define TIER(f) struct fix *f = *state; if (f->is_skipped) skip()
+
+static void start_sh(struct fix *f, const char *script, const struct gr_runner_task *with)
+{
+	const char *argv[] = { "sh", "-c", script }, *env[] = { "PATH=/usr/bin:/bin", "LC_ALL=C" };
+	struct gr_runner_task t = *with;
+
+	t.argv = argv;
+	t.n_argv = 3;
+	t.env = env;
+	t.n_env = 2;
+	t.cwd = t.cwd ? t.cwd : "";
+	t.stdin_fd = -1;
+	assert_int_equal(gr_runner_start(f->fd, &t), 0);
+}
+
+static void finish(struct fix *f, struct ran *r)
+{
+	memset(r, 0, sizeof(*r));
+	for (;;) {
+		if (!next(f, &r->ev))
+			fail_msg("the runner is gone");
+		if (r->ev.kind == GR_RUNNER_EXIT)
+			return;
+		r->n_bytes += r->ev.n_data;
+		for (uint32_t i = 0; i < r->ev.n_data; i++) {
+			if (r->ev.stream == 1 && r->n_out < sizeof(r->out) - 1)
+				r->out[r->n_out++] = (char)f->data[i];
+			if (r->ev.stream == 2 && r->n_err < sizeof(r->err) - 1)
+				r->err[r->n_err++] = (char)f->data[i];
+		}
+	}
+}
+
+static const struct gr_runner_task plain = { .out_bytes = 1 << 20, .n_proc = 0 };
+
+static void sh(struct fix *f, const char *script, struct ran *r)
+{
+	start_sh(f, script, &plain);
+	finish(f, r);
+}
+
+static void gives_the_exit_code_and_both_streams(void **state)
+{
+	struct ran r;
+
+	TIER(f);
+	sh(f, "echo out; echo err >&2; exit 7", &r);
+	assert_int_equal(r.ev.code, 0);
+	assert_true(WIFEXITED(r.ev.status));
+	assert_int_equal(WEXITSTATUS(r.ev.status), 7);
+	assert_string_equal(r.out, "out\n");
+	assert_string_equal(r.err, "err\n");
+	assert_true(r.ev.max_rss_bytes > 100000);
+}
+
+static void runs_one_command_after_another(void **state)
+{
+	struct ran r;
+
+	TIER(f);
+	for (int i = 0; i < 50; i++) {
+		sh(f, "exit 3", &r);
+		assert_int_equal(WEXITSTATUS(r.ev.status), 3);
+		assert_int_equal(r.n_out, 0);
+	}
+}
+
+static void tells_the_signal(void **state)
+{
+	struct ran r;
+
+	TIER(f);
+	sh(f, "kill -SEGV $$", &r);
+	if (r.ev.status >> 8)
+		skip();                /* without a scope for signals a command may send none */
+	assert_true(WIFSIGNALED(r.ev.status));
+	assert_int_equal(WTERMSIG(r.ev.status), SIGSEGV);
+}
+
+static void a_program_that_is_not_there_is_an_error_with_its_name(void **state)
+{
+	const char *argv[] = { "no-such-program" }, *env[] = { "PATH=/usr/bin" };
+	struct gr_runner_task t = { .argv = argv, .n_argv = 1, .env = env, .n_env = 1, .cwd = "", .stdin_fd = -1 };
+	struct ran r;
+
+	TIER(f);
+	assert_int_equal(gr_runner_start(f->fd, &t), 0);
+	finish(f, &r);
+	assert_int_equal(r.ev.code, GR_ENOENT);
+	assert_non_null(strstr(r.ev.text, "no-such-program"));
+	sh(f, "exit 0", &r);
+	assert_int_equal(r.ev.code, 0);
+}
+
+static void a_script_without_an_interpreter_line_is_the_shells(void **state)
+{
+	const char *argv[] = { "./script", "word" }, *env[] = { "PATH=/usr/bin:/bin" };
+	struct gr_runner_task t = { .argv = argv, .n_argv = 2, .env = env, .n_env = 1, .cwd = "", .stdin_fd = -1, .out_bytes = 100 };
+	char path[256];
+	struct ran r;
+
+	TIER(f);
+	snprintf(path, sizeof(path), "%s/task/script", f->root);
+	assert_int_equal(gr_file_replace(path, "echo got $1\n", 12, 0755, false, NULL), 0);
+	assert_int_equal(chmod(path, 0755), 0);
+	assert_int_equal(gr_runner_start(f->fd, &t), 0);
+	finish(f, &r);
+	assert_string_equal(r.out, "got word\n");
+}
+
+static void output_beyond_the_limit_is_counted_and_does_not_stop_the_command(void **state)
+{
+	struct gr_runner_task t = { .out_bytes = 100000 };
+	struct ran r;
+
+	TIER(f);
+	start_sh(f, "head -c 5000000 /dev/zero; exit 4", &t);
+	finish(f, &r);
+	assert_int_equal(WEXITSTATUS(r.ev.status), 4);
+	assert_int_equal(r.n_bytes, 100000);
+	assert_int_equal(r.ev.n_dropped[0], 4900000);
+	assert_int_equal(r.ev.n_dropped[1], 0);
+}
+
+static void merged_streams_keep_their_order(void **state)
+{
+	struct gr_runner_task t = { .out_bytes = 1000, .is_merged = true };
+	struct ran r;
+
+	TIER(f);
+	start_sh(f, "echo 1; echo 2 >&2; echo 3", &t);
+	finish(f, &r);
+	assert_string_equal(r.out, "1\n2\n3\n");
+}
+
+static void writes_in_its_folder_and_nowhere_else(void **state)
+{
+	struct ran r;
+
+	TIER(f);
+	sh(f, "echo x > file && mkdir -p a/b && mv file a/b/ && ln -s /etc/passwd l && cat a/b/file && exit 5", &r);
+	assert_int_equal(WEXITSTATUS(r.ev.status), 5);
+	assert_string_equal(r.out, "x\n");
+	sh(f, "for p in / /usr /usr/bin /etc /var/tmp /home /secrets .. ../secrets ../..; do echo x > $p/gr-write-test && echo WROTE $p; done 2>/dev/null; exit 6", &r);
+	assert_int_equal(WEXITSTATUS(r.ev.status), 6);
+	assert_string_equal(r.out, "");
+}
+
+static void reads_the_programs_and_not_the_rest_of_the_machine(void **state)
+{
+	char secret[256], script[400];
+	struct ran r;
+
+	TIER(f);
+	snprintf(secret, sizeof(secret), "%s/other", f->dir);
+	assert_int_equal(gr_file_replace(secret, "other", 5, 0666, false, NULL), 0);
+	assert_int_equal(chmod(secret, 0666), 0);
+	snprintf(script, sizeof(script), "for p in %s /root /var/log /etc/shadow /etc/hostname /var/lib /proc/1/environ; do cat $p/* $p && echo READ $p; ls $p/ && echo LISTED $p; done 2>/dev/null; ls /usr/bin/env", secret);
+	sh(f, script, &r);
+	assert_string_equal(r.out, "/usr/bin/env\n");
+}
+
+static void what_it_leaves_behind_is_killed(void **state)
+{
+	char alive[256];
+	struct ran r;
+
+	TIER(f);
+	sh(f, "setsid sh -c '(while :; do echo alive >> alive; sleep 0.02; done) & exec sleep 1000' >/dev/null 2>&1 </dev/null & "
+	      "while [ ! -s alive ]; do sleep 0.01; done; exit 9", &r);
+	assert_int_equal(WEXITSTATUS(r.ev.status), 9);
+	assert_true(r.ev.n_killed >= 2);
+	snprintf(alive, sizeof(alive), "%s/task/alive", f->root);
+	assert_int_equal(unlink(alive), 0);
+	sh(f, "sleep 0.2", &r);
+	assert_int_equal(access(alive, F_OK), -1);
+}
+
+static void a_killed_command_goes_with_its_tree(void **state)
+{
+	struct gr_runner_event ev;
+	struct ran r;
+
+	TIER(f);
+	start_sh(f, "trap '' TERM; setsid sleep 1000 & sleep 1000 & echo up; wait", &plain);
+	assert_true(next(f, &ev));
+	assert_int_equal(ev.kind, GR_RUNNER_OUTPUT);
+	assert_int_equal(gr_runner_signal(f->fd, SIGKILL), 0);
+	finish(f, &r);
+	assert_true(WIFSIGNALED(r.ev.status));
+	assert_int_equal(WTERMSIG(r.ev.status), SIGKILL);
+}
+
+static void a_signal_reaches_its_process_group(void **state)
+{
+	struct gr_runner_event ev;
+	struct ran r;
+
+	TIER(f);
+	start_sh(f, "trap 'echo bye; exit 3' TERM; echo up; sleep 1000 & wait", &plain);
+	assert_true(next(f, &ev));
+	assert_int_equal(gr_runner_signal(f->fd, SIGTERM), 0);
+	finish(f, &r);
+	assert_int_equal(WEXITSTATUS(r.ev.status), 3);
+	assert_string_equal(r.out, "bye\n");
+}
+
+static void a_memory_hog_is_killed_at_its_limit(void **state)
+{
+	struct gr_runner_task t = { .out_bytes = 1000, .mem_bytes = 64 << 20 };
+	struct ran r;
+
+	TIER(f);
+	/* three processes that each stay below the limit */
+	start_sh(f, "hog() { perl -e '$s = \"x\" x (40 << 20); sleep 100'; }; hog & hog & hog & wait; echo survived", &t);
+	finish(f, &r);
+	assert_int_equal(r.ev.is_oom, 1);
+	assert_true(r.ev.max_rss_bytes > 64 << 20);
+	assert_string_equal(r.out, "");
+}
+
+static void memory_that_is_shared_counts_once(void **state)
+{
+	struct gr_runner_task t = { .out_bytes = 1000, .mem_bytes = 96 << 20 };
+	struct ran r;
+
+	TIER(f);
+	start_sh(f, "perl -e '$s = \"x\" x (40 << 20); for (1..4) { fork or do { sleep 1; exit } } wait for 1..4; print \"ok\"'", &t);
+	finish(f, &r);
+	assert_int_equal(r.ev.is_oom, 0);
+	assert_string_equal(r.out, "ok");
+}
+
+static void a_fork_bomb_meets_its_limit_and_dies(void **state)
+{
+	struct gr_runner_task t = { .out_bytes = 1000, .n_proc = 100 };
+	struct gr_runner_event ev;
+	struct ran r;
+
+	TIER(f);
+	start_sh(f, "echo up; b() { b | b & }; b 2>/dev/null; sleep 1000", &t);
+	assert_true(next(f, &ev));
+	usleep(200000);
+	assert_int_equal(gr_runner_signal(f->fd, SIGKILL), 0);
+	finish(f, &r);
+	sh(f, "echo fine", &r);
+	assert_string_equal(r.out, "fine\n");
+}
+
+static void has_no_network(void **state)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t n = sizeof(a);
+	char script[256];
+	struct ran r;
+
+	TIER(f);
+	assert_int_equal(bind(fd, (struct sockaddr *)&a, n), 0);
+	assert_int_equal(listen(fd, 8), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &n), 0);
+	snprintf(script, sizeof(script), "perl -MSocket -e 'socket(S, PF_INET, SOCK_STREAM, 0) && connect(S, sockaddr_in(%d, inet_aton(\"127.0.0.1\"))) && print \"CONNECTED\"; "
+		 "socketpair(A, B, AF_UNIX, SOCK_STREAM, 0) and print \"pair\"'", ntohs(a.sin_port));
+	sh(f, script, &r);
+	close(fd);
+	assert_string_equal(r.out, "pair");
+}
+
+static void cannot_touch_its_runner_or_the_outside(void **state)
+{
+	struct ran r;
+
+	TIER(f);
+	sh(f, "kill -9 $PPID 2>/dev/null; kill -9 -1 2>/dev/null; exit 0", &r);
+	sh(f, "(unshare -U true || unshare -n true || mount -t tmpfs x /tmp || chroot / true) 2>/dev/null && echo DONE; exit 0", &r);
+	assert_string_equal(r.out, "");
+	assert_int_equal(kill(getpid(), 0), 0);
+}
+
+static void its_temporary_files_are_gone_before_the_next(void **state)
+{
+	struct ran r;
+
+	TIER(f);
+	if (f->tier != GR_TIER_NAMESPACE)
+		skip();
+	sh(f, "mkdir -p /tmp/a/b/c; echo x > /tmp/a/b/c/f; echo y > /dev/shm/z; chmod 0 /tmp/a/b; exit 0", &r);
+	assert_int_equal(WEXITSTATUS(r.ev.status), 0);
+	sh(f, "ls -A /tmp /dev/shm", &r);
+	assert_string_equal(r.out, "/dev/shm:\n\n/tmp:\n");
+}
+
+static void a_folder_of_work_never_leads_out(void **state)
+{
+	struct gr_runner_task t = { .out_bytes = 1000, .cwd = "out/../../.." };
+	char path[256];
+	struct ran r;
+
+	TIER(f);
+	snprintf(path, sizeof(path), "%s/task/link", f->root);
+	assert_int_equal(symlink("/", path), 0);
+	start_sh(f, "pwd", &t);
+	finish(f, &r);
+	assert_true(r.ev.code == GR_ENOENT);
+	t.cwd = "link/usr";
+	start_sh(f, "pwd", &t);
+	finish(f, &r);
+	assert_true(r.ev.code == GR_ENOENT);
+}
+
+static void closing_the_socket_ends_everything(void **state)
+{
+	struct gr_runner_event ev;
+	char alive[256];
+
+	TIER(f);
+	start_sh(f, "setsid sh -c 'while :; do echo x > alive; sleep 0.02; done' & echo up; wait", &plain);
+	assert_true(next(f, &ev));
+	close(f->fd);
+	f->fd = -1;
+	snprintf(alive, sizeof(alive), "%s/task/alive", f->root);
+	for (int i = 0; i < 100; i++) {
+		unlink(alive);
+		usleep(100000);
+		if (access(alive, F_OK) < 0)
+			return;
+	}
+	fail_msg("it still runs");
+}
+
+static void removes_trees_of_any_depth_and_mode(void **state)
+{
+	char dir[] = "/tmp/remove-test-XXXXXX";
+	int fd, top;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	top = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fd = openat(top, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (int i = 0; i < 3000; i++) {
+		int sub;
+
+		assert_int_equal(mkdirat(fd, "dddddddd", 0755), 0);
+		sub = openat(fd, "dddddddd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		close(fd);
+		fd = sub;
+	}
+	close(openat(fd, "f", O_CREAT | O_WRONLY | O_CLOEXEC, 0));
+	close(fd);
+	assert_int_equal(symlinkat("/etc", top, "link"), 0);
+	assert_int_equal(mkdirat(top, "closed", 0755), 0);
+	assert_int_equal(mkdirat(top, "closed/in", 0755), 0);
+	assert_int_equal(fchmodat(top, "closed", 0, 0), 0);
+	assert_int_equal(gr_remove_in(top), 0);
+	assert_int_equal(rmdir(dir), 0);
+	assert_int_equal(access("/etc/passwd", F_OK), 0);
+}
+
+#define BOTH(name) { #name " (namespace)", name, setup_namespace, teardown, NULL }, { #name " (landlock)", name, setup_landlock, teardown, NULL }
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		BOTH(gives_the_exit_code_and_both_streams),
+		BOTH(runs_one_command_after_another),
+		BOTH(tells_the_signal),
+		BOTH(a_program_that_is_not_there_is_an_error_with_its_name),
+		BOTH(a_script_without_an_interpreter_line_is_the_shells),
+		BOTH(output_beyond_the_limit_is_counted_and_does_not_stop_the_command),
+		BOTH(merged_streams_keep_their_order),
+		BOTH(writes_in_its_folder_and_nowhere_else),
+		BOTH(reads_the_programs_and_not_the_rest_of_the_machine),
+		BOTH(what_it_leaves_behind_is_killed),
+		BOTH(a_killed_command_goes_with_its_tree),
+		BOTH(a_signal_reaches_its_process_group),
+		BOTH(a_memory_hog_is_killed_at_its_limit),
+		BOTH(memory_that_is_shared_counts_once),
+		BOTH(a_fork_bomb_meets_its_limit_and_dies),
+		BOTH(has_no_network),
+		BOTH(cannot_touch_its_runner_or_the_outside),
+		BOTH(its_temporary_files_are_gone_before_the_next),
+		BOTH(a_folder_of_work_never_leads_out),
+		BOTH(closing_the_socket_ends_everything),
+		{ "removes_trees_of_any_depth_and_mode", removes_trees_of_any_depth_and_mode, NULL, NULL, NULL },
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,67 @@
+/*
+ * runner_enter.c - a runner's sandbox, made once: namespaces or nothing, Landlock, seccomp
+ *
+ * The chroot tier cannot show a whole /usr (it would have to be copied), so on such a machine commands run in the
+ * landlock tier. Everything here is the runner's own too: what it starts has it by inheritance, and nobody can take a
+ * Landlock layer or a filter off again.
+ */
+#include "worker/sandbox/runner.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/seccomp.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "worker/sandbox/sandbox_int.h"
+
+/* Under memory pressure the kernel takes a command before the worker. */
+static void offer_to_oom(void)
+{
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	if (write(fd, "500", 3) < 0)
+		errno = 0;            /* then they are equals */
+	close(fd);
+}
+
+static int open_own(const struct sb_server *s, const char *name, struct gr_err *err)
+{
+	int fd = gr_sb_open_in(s->rootfd, name, O_RDONLY | O_DIRECTORY, 0);
+
+	if (fd < 0)
+		gr_err_set(err, GR_ESANDBOX, "%s: %s", name, strerror(errno));
+	return fd;
+}
+
+int gr_sb_runner_enter(struct sb_server *s, struct gr_err *err)
+{
+	int rc;
+
+	offer_to_oom();
+	s->shmfd = s->procfd = s->scopefd = -1;
+	rc = s->tier == GR_TIER_NAMESPACE ? gr_sb_namespace_enter(s, err) : gr_sb_landlock_enter(s, err);
+	if (rc < 0)
+		return rc;
+	if (s->tier != GR_TIER_NAMESPACE)
+		s->has_proc = true;
+	s->taskfd = open_own(s, GR_RUNNER_TASK, err);
+	s->tmpfd = s->taskfd < 0 ? -1 : open_own(s, GR_RUNNER_TMP, err);
+	if (s->tmpfd < 0)
+		return GR_ESANDBOX;
+	if (s->tier == GR_TIER_NAMESPACE)
+		s->shmfd = gr_sb_open_in(s->rootfd, "/dev/shm", O_RDONLY | O_DIRECTORY, 0);
+	if (s->has_proc)
+		s->procfd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (!s->has_pidns)
+		s->scopefd = gr_sb_landlock_scope(s->landlock_abi);
+	rc = gr_sb_landlock_runner(s, err);
+	if (rc < 0)
+		return rc;
+	/* where a task may not signal, its runner must: it takes the filter after the vfork then */
+	if (!s->is_filter_late && syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &s->filter) < 0)
+		return gr_err_set(err, GR_ESANDBOX, "seccomp: %s", strerror(errno));
+	return 0;
+}
