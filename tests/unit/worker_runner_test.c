@@ -195,8 +195,8 @@ static void tells_the_signal(void **state)
 
 	TIER(f);
 	sh(f, "kill -SEGV $$", &r);
-	if (r.ev.status >> 8)
-		skip();                /* without a scope for signals a command may send none */
+	if (WIFEXITED(r.ev.status) && f->tier == GR_TIER_LANDLOCK)
+		return;                /* without a scope for signals a command may send none */
 	assert_true(WIFSIGNALED(r.ev.status));
 	assert_int_equal(WTERMSIG(r.ev.status), SIGSEGV);
 }
@@ -406,8 +406,6 @@ static void its_temporary_files_are_gone_before_the_next(void **state)
 	struct ran r;
 
 	TIER(f);
-	if (f->tier != GR_TIER_NAMESPACE)
-		skip();
 	sh(f, "mkdir -p /tmp/a/b/c; echo x > /tmp/a/b/c/f; echo y > /dev/shm/z; chmod 0 /tmp/a/b; exit 0", &r);
 	assert_int_equal(WEXITSTATUS(r.ev.status), 0);
 	sh(f, "ls -A /tmp /dev/shm", &r);
@@ -502,7 +500,7 @@ int main(void)
 		BOTH(a_fork_bomb_meets_its_limit_and_dies),
 		BOTH(has_no_network),
 		BOTH(cannot_touch_its_runner_or_the_outside),
-		BOTH(its_temporary_files_are_gone_before_the_next),
+		{ "its_temporary_files_are_gone_before_the_next", its_temporary_files_are_gone_before_the_next, setup_namespace, teardown, NULL },
 		BOTH(a_folder_of_work_never_leads_out),
 		BOTH(closing_the_socket_ends_everything),
 		{ "removes_trees_of_any_depth_and_mode", removes_trees_of_any_depth_and_mode, NULL, NULL, NULL },
