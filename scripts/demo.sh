@@ -139,8 +139,13 @@ daemons_ms=$((daemons_ms > agent_ms ? daemons_ms - agent_ms : daemons_ms))
 echo
 echo "linux $version, $CONFIG${EXTRA_CONFIG:+ with $EXTRA_CONFIG}${TARGETS:+, $TARGETS}${OUT:+, O=}; $(nproc) cores, 1 coordinator, $WORKERS workers on loopback"
 printf '%-20s %s\n' 'translation units' "$(number remote) remote, $(number cached) cached, $(number local) local"
-awk '/^  "reasons": \{$/ { on = 1; next } on && /^  \}/ { exit }
-	on && match($0, /": *[0-9]+,?$/) { n = substr($0, RSTART + 2); gsub(/[^0-9]/, "", n); t = substr($0, 6, RSTART - 6); gsub(/\\"/, "\"", t); printf "%8d local: %s\n", n, t }' "$DEMO/summary.json" | sort -rn
+reasons() {     # reasons LIST TEXT: one line for each reason of that list of the summary
+	awk -v list="$1" -v text="$2" 'index($0, "  \"" list "\": {") == 1 { on = 1; next } on && /^  \}/ { exit }
+		on && match($0, /": *[0-9]+,?$/) { n = substr($0, RSTART + 2); gsub(/[^0-9]/, "", n); t = substr($0, 6, RSTART - 6); gsub(/\\"/, "\"", t); printf "%8d %s: %s\n", n, text, t }' "$DEMO/summary.json" | sort -rn
+}
+reasons reasons local
+printf '%-20s %s\n' 'other calls, here' "$(number other)"
+reasons other_reasons 'no unit'
 printf '%-20s %s\n' 'bytes sent' "$(number bytes_sent)" 'bytes received' "$(number bytes_received)"
 printf '%-20s %12s %12s\n' '' griddle plain
 printf '%-20s %12s %12s\n' wall "$(seconds "$(number wall_ms)")" "$(seconds "$plain_wall")"

@@ -62,7 +62,7 @@ $(B)/replay/%: $(B)/obj/tests/fuzz/%.o $(B)/obj/tests/fuzz/replay.o $(ARCHIVES)
 	$(Q)$(CC) -o $@ $(filter %.o,$^) $(ARCHIVES) $(GR_LDFLAGS) $(PKG_LIBS)
 
 # Unit tests of a program's parts: the objects they need besides the libraries.
-$(B)/unit/client_test: $(call obj,client/cluster.c client/paths.c client/cmd/make_args.c client/view/summary.c client/view/table.c)
+$(B)/unit/client_test: $(call obj,client/cluster.c client/paths.c client/cmd/make_args.c client/cmd/calls.c client/cc/note.c client/view/summary.c client/view/table.c)
 $(B)/unit/coord_test: $(call obj,$(filter-out coordinator/main.c,$(SRC_coordinator)))
 $(B)/unit/worker_sandbox_test: $(call obj,$(wildcard worker/sandbox/*.c))
 $(B)/unit/worker_runner_test: $(call obj,$(wildcard worker/sandbox/*.c))

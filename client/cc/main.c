@@ -26,6 +26,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 #include "client/agent/proto.h"
+#include "client/cc/note.h"
 #include "lib/cc/triage.h"
 
 #define MAX_DEPTH 16        /* griddle-cc that finds itself behind a compiler's name */
@@ -81,6 +82,19 @@ static bool env_matters(const char *e)
 			return true;
 	}
 	return false;
+}
+
+/* The compile stays here, for a reason that the agent has not counted. */
+static void note(struct wrapper *w, const char *why)
+{
+	const char *path = env_get(w->envp, GR_NOTE_ENV), *source;
+
+	if (w->is_verbose)
+		say("run here: ", why, "");
+	if (!path)
+		return;
+	source = gr_cc_source_word(w->argc, w->argv);
+	gr_note_call(path, gr_cc_is_unit(w->argc, w->argv), why, source ? source : w->argv[w->argc - 1]);
 }
 
 /* Replaces this process; returns only when there is nothing to run. */
@@ -456,7 +470,7 @@ static int own_words(const char *word)
 int main(int argc, char **argv, char **envp)
 {
 	struct wrapper w;
-	struct gr_agent_head answer;
+	struct gr_agent_head answer = { 0 };
 	const char *base, *v;
 	const char *why;
 	int sock, depth;
@@ -488,21 +502,19 @@ int main(int argc, char **argv, char **envp)
 	}
 	snprintf(w.depth, sizeof(w.depth), "GRIDDLE_CC_DEPTH=%d", depth + 1);
 	v = env_get(envp, "GRIDDLE_DISABLE");
-	if (v && *v && strcmp(v, "0"))
-		return become_compiler(&w);
-	why = gr_cc_triage(w.argc, w.argv);
+	why = v && *v && strcmp(v, "0") ? "GRIDDLE_DISABLE is set" : gr_cc_triage(w.argc, w.argv);
 	if (why) {
-		if (w.is_verbose)
-			say("run here: ", why, "");
+		note(&w, why);
 		return become_compiler(&w);
 	}
 	sock = connect_agent(&w);
 	if (sock < 0) {
-		if (w.is_verbose)
-			say("run here: ", "no agent", "");
+		note(&w, "no agent");
 		return become_compiler(&w);
 	}
 	if (!send_request(&w, sock) || !wait_answer(&w, sock, &answer)) {
+		if (answer.type != GR_AGENT_LOCAL)     /* that one the agent has counted, and said why */
+			note(&w, "no answer from the agent");
 		/* The agent watches this process until it ends; the socket closes at the exec. */
 		return become_compiler(&w);
 	}

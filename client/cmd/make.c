@@ -12,6 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "client/cc/note.h"
+#include "client/cmd/calls.h"
 #include "client/cmd/commands.h"
 #include "client/cmd/make_args.h"
 #include "client/cmd/make_run.h"
@@ -46,6 +48,7 @@ struct build {
 	struct gr_paths paths;
 	struct gr_make_args args;
 	struct gr_control *control;         /* NULL: no agent; everything compiles here */
+	struct gr_calls *calls;             /* NULL: not counted */
 	int rfd, wfd;
 	char id[64];
 };
@@ -103,25 +106,27 @@ static void finish(struct build *b, const struct gr_make_result *res)
 	struct gr_summary_cost cost = { res->wall_ms, res->cpu_ms };
 	struct gr_err err;
 	json_t *s = NULL;
+	bool is_lost = gr_control_summary(b->control, &s, NULL) < 0;
 	char *text;
 
-	if (gr_control_summary(b->control, &s, NULL) < 0)
-		s = NULL;
+	if (is_lost)
+		s = json_object();
+	json_object_set_new(s, "agent_lost", json_boolean(is_lost));
+	if (b->calls) {
+		gr_calls_read(b->calls);
+		gr_calls_add_to(b->calls, s);
+	}
 	if (b->o->summary)
 		gr_summary_print(s, &cost, stderr);
 	if (b->o->summary_json) {
-		json_t *o = s ? s : json_object();
-
-		json_object_set_new(o, "wall_ms", json_integer((json_int_t)res->wall_ms));
-		json_object_set_new(o, "make_cpu_ms", json_integer((json_int_t)res->cpu_ms));
-		json_object_set_new(o, "exit_code", json_integer(res->exit_code));
-		json_object_set_new(o, "is_interrupted", json_boolean(res->is_interrupted));
-		json_object_set_new(o, "agent_lost", json_boolean(!s));
-		text = json_dumps(o, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+		json_object_set_new(s, "wall_ms", json_integer((json_int_t)res->wall_ms));
+		json_object_set_new(s, "make_cpu_ms", json_integer((json_int_t)res->cpu_ms));
+		json_object_set_new(s, "exit_code", json_integer(res->exit_code));
+		json_object_set_new(s, "is_interrupted", json_boolean(res->is_interrupted));
+		text = json_dumps(s, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
 		if (gr_file_replace(b->o->summary_json, text, strlen(text), 0644, false, &err) < 0)
 			fprintf(stderr, "griddle make: summary: %s\n", err.text);
 		free(text);
-		s = o;
 	}
 	json_decref(s);
 }
@@ -148,7 +153,11 @@ static int run_build(struct build *b, int n_words, char **words)
 		gr_make_args_set_jobs(&b->args, b->rfd, b->wfd);
 		gr_make_args_setenv(&b->args, "GRIDDLE_SOCKET", b->paths.socket);
 		gr_make_args_setenv(&b->args, "GRIDDLE_BUILD", b->id);
-		rc = gr_make_run(&b->args, b->control, b->rfd, b->wfd, &res, &err);
+		/* Without it the build is as good, and its summary lacks what the wrappers decide alone. */
+		if (gr_calls_open(b->paths.runtime, b->id, &b->calls, NULL) < 0)
+			b->calls = NULL;
+		gr_make_args_setenv(&b->args, GR_NOTE_ENV, b->calls ? gr_calls_path(b->calls) : "");
+		rc = gr_make_run(&b->args, b->control, b->calls, b->rfd, b->wfd, &res, &err);
 	}
 	if (rc < 0) {
 		status = gr_cmd_fail(b->cmd, &err);
@@ -156,6 +165,7 @@ static int run_build(struct build *b, int n_words, char **words)
 		finish(b, &res);
 		status = res.is_interrupted ? GR_EXIT_INTERRUPTED : res.exit_code;
 	}
+	gr_calls_close(&b->calls);
 	gr_control_close(&b->control);   /* ends the build: what is still away is cancelled */
 	gr_make_args_fini(&b->args);
 	gr_target_fini(&t);

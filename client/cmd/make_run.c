@@ -25,6 +25,7 @@
 struct run {
 	struct gr_loop *loop;
 	struct gr_control *control;      /* NULL once it failed */
+	struct gr_calls *calls;
 	struct gr_progress *progress;
 	struct gr_timer *tick;
 	uv_signal_t child;
@@ -51,6 +52,11 @@ static void on_tick(void *ctx)
 
 	if (r->control && gr_control_progress(r->control, &p, NULL) < 0)
 		r->control = NULL;
+	if (r->calls) {
+		gr_calls_read(r->calls);
+		if (r->control)
+			p.local += gr_calls_n_units(r->calls);
+	}
 	if (r->control || r->had_control)
 		gr_progress_update(r->progress, r->control ? &p : NULL, elapsed_ms(r));
 }
@@ -167,10 +173,10 @@ static bool saw_interrupt(struct run *r)
 	return WIFSIGNALED(status) && WTERMSIG(status) == SIGINT;
 }
 
-int gr_make_run(const struct gr_make_args *m, struct gr_control *control, int rfd, int wfd, struct gr_make_result *out,
-		struct gr_err *err)
+int gr_make_run(const struct gr_make_args *m, struct gr_control *control, struct gr_calls *calls, int rfd, int wfd,
+		struct gr_make_result *out, struct gr_err *err)
 {
-	struct run r = { .control = control, .had_control = control, .out = out };
+	struct run r = { .control = control, .calls = calls, .had_control = control, .out = out };
 	int rc;
 
 	*out = (struct gr_make_result){ 0 };

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "client/agent/control.h"
+#include "client/cmd/calls.h"
 #include "client/cmd/make_args.h"
 
 struct gr_make_result {
@@ -15,8 +16,9 @@ struct gr_make_result {
 /**
  * gr_make_run - blocks until make has ended
  * @control: polled for the progress line; NULL none
+ * @calls: read as it grows, for the same line; NULL none
  * @rfd, @wfd: job server pipe that make inherits, -1 none
  * SIGINT and SIGTERM go to make's group; a second one ends it hard. Errors LOCAL: make cannot be started.
  */
-int gr_make_run(const struct gr_make_args *m, struct gr_control *control, int rfd, int wfd, struct gr_make_result *out,
-		struct gr_err *err) GR_MUST_CHECK;
+int gr_make_run(const struct gr_make_args *m, struct gr_control *control, struct gr_calls *calls, int rfd, int wfd,
+		struct gr_make_result *out, struct gr_err *err) GR_MUST_CHECK;

@@ -91,6 +91,65 @@ static inline bool gr_cc_is_probe_name(const char *path)
 	return strstr(path, "CMakeFiles/CMakeTmp/") || strstr(path, "CMakeFiles/CMakeScratch/") || strstr(path, "meson-private/");
 }
 
+/* Whether a word names something that is compiled, by its extension; objects and libraries do not. */
+static inline bool gr_cc_is_source_name(const char *w)
+{
+	static const char *const ext[] = { "c", "i", "s", "S", "sx", "m", "cc", "cp", "cxx", "cpp", "CPP", "c++", "C", "ii", "mm", "f", "f90", NULL };
+	const char *slash = strrchr(w, '/'), *dot = strrchr(slash ? slash : w, '.');
+	size_t i;
+
+	for (i = 0; dot && ext[i]; i++)
+		if (!strcmp(dot + 1, ext[i]))
+			return true;
+	return false;
+}
+
+/* The last source among the words; NULL when there is none. */
+static inline const char *gr_cc_source_word(int argc, char *const *argv)
+{
+	const char *found = NULL;
+	int i;
+
+	for (i = 1; i < argc; i++)
+		if (argv[i][0] != '-' && gr_cc_is_source_name(argv[i]))
+			found = argv[i];
+		else if (gr_cc_takes_next(argv[i]))
+			i++;
+	return found;
+}
+
+/* Whether a command that stays here would have made an object of a source: a translation unit to a person who counts.
+ * Links, probes and what only prints are not. */
+static inline bool gr_cc_is_unit(int argc, char *const *argv)
+{
+	static const char *const no_object[] = { "-E", "-S", "-M", "-MM", "-###", "--version", "--help", "--target-help", "-fsyntax-only",
+		"--preprocess", "--assemble", NULL };
+	bool has_c = false, has_input = false, has_source = false;
+	int i, k;
+
+	for (i = 1; i < argc; i++) {
+		const char *w = argv[i];
+
+		if (w[0] != '-' || !w[1]) {
+			if (!strncmp(w, "/dev/", 5) || gr_cc_is_probe_name(w))
+				return false;
+			has_input = true;
+			has_source = has_source || gr_cc_is_source_name(w);
+			continue;
+		}
+		for (k = 0; no_object[k]; k++)
+			if (!strcmp(w, no_object[k]))
+				return false;
+		if (!strncmp(w, "-dump", 5) || !strncmp(w, "-print-", 7) || !strncmp(w, "--print-", 8) || !strncmp(w, "--help=", 7) ||
+		    !strncmp(w, "-o/dev/", 7) || (!strcmp(w, "-o") && i + 1 < argc && !strncmp(argv[i + 1], "/dev/", 5)))
+			return false;
+		has_c = has_c || !strcmp(w, "-c") || !strcmp(w, "--compile");
+		if (gr_cc_takes_next(w))
+			i++;
+	}
+	return has_c ? has_input : has_source;
+}
+
 /**
  * gr_cc_triage - may this command go to the agent?
  * @argc, @argv: the compiler's own words, argv[0] being the compiler
@@ -140,7 +199,7 @@ static inline const char *gr_cc_triage(int argc, char *const *argv)
 	if (n_source == 0)
 		return "no source";
 	if (!has_c)
-		return "link";
+		return gr_cc_source_word(argc, argv) ? "compile and link in one call" : "link";
 	if (n_source > 1)
 		return "several sources";
 	return NULL;

@@ -35,7 +35,8 @@ make -s -C "$P" >/dev/null && hashes >"$T/plain"; make -s -C "$P" clean >/dev/nu
 mk --remote always --summary-json "$T/s.json" -C "$P"; check "griddle make builds" [ $rc = 0 ]; [ $rc = 0 ] || diag <"$T/err"
 hashes >"$T/ours"; check "objects, dependency files and program are the same bytes" cmp -s "$T/plain" "$T/ours"
 check "every compile went remote" [ "$(number remote)" = 25 ]; diag <"$T/err"
-check "what stayed is counted with a reason" [ "$(number local)" -le 1 ]
+check "no unit stayed" [ "$(number local)" = 0 ]
+check "the link is counted as another call, with its reason" grep -qE '^ +1  other call  link$' "$T/err"
 check "the summary says how many" grep -q '25 remote, 0 cached' "$T/err"
 check "make's own output is on stdout alone" [ "$(grep -c griddle-cc "$T/out")" = 26 ]
 check "bytes and CPU are counted" [ "$(number bytes_sent)" -gt 100 -a "$(number wall_ms)" -gt 0 -a "$(number make_cpu_ms)" -gt 0 ]
@@ -48,6 +49,32 @@ mk --remote always --no-cache --summary-json "$T/s.json" -j 4 -C "$P"; check "--
 make -s -C "$P" clean >/dev/null
 mk --remote never --no-cache --summary-json "$T/s.json" -C "$P"; check "--remote never compiles here" [ "$(number remote)" = 0 ]
 hashes >"$T/ours"; check "with the same bytes again" cmp -s "$T/plain" "$T/ours"
+
+# what the wrapper keeps by itself: units and other calls, each with its reason
+Q=$T/here; mkdir -p "$Q"
+for n in a b c d; do echo "int $n;" >"$Q/$n.c"; done; echo 'int main(void) { return 0; }' >"$Q/one.c"
+cat >"$Q/Makefile" <<'MK'
+all:
+	$(CC) -c a.c b.c
+	$(CC) -c -x c - -o s.o < a.c
+	$(CC) -march=native -c c.c
+	$(CC) one.c -o one
+	$(CC) -c d.c
+	$(CC) -S c.c -o c.s && $(CC) -S c.c -o - >c2.s
+	$(CC) -E c.c >c.i
+	$(CC) -M c.c >c.d
+	$(CC) -c -x c /dev/null -o p.o
+	$(CC) -o conftest.o -c conftest.c 2>/dev/null || true
+	$(CC) --version >v
+	$(CC) -shared -o x.so a.o b.o
+MK
+mk --remote always --summary-json "$T/s.json" -C "$Q"; check "a project of calls that stay here builds" [ $rc = 0 ]
+row() { grep -qE "^ +$1  $2 +$3\$" "$T/err"; }
+check "several sources, stdin, -march=native and compile-and-link are units here" eval 'row 1 unit "several sources" && row 1 unit stdin && row 1 unit "-march=native" && row 1 unit "compile and link in one call"'
+check "-S, -E, -M, probes, --version and links are other calls" eval 'row 2 "other call" -S && row 1 "other call" -E && row 1 "other call" -M && row 1 "other call" "source is a device" && row 1 "other call" "configure probe" && row 1 "other call" --version && row 1 "other call" link'
+check "the counts agree" [ "$(number remote) $(number local) $(number other)" = "1 4 8" ]; diag <"$T/err"
+check "the JSON names the sources" eval "grep -q '\"source\": \"b.c\"' '$T/s.json' && grep -q '\"other_reasons\"' '$T/s.json'"
+check "no file of counts is left" [ -z "$(ls "$GRIDDLE_RUNTIME_DIR" | grep '\.calls$')" ]
 
 mk -s -C "$P" env; check "CC and CXX are wrapped, HOSTCC is not, the build has an id" grep -qE '^[^ |]*griddle-cc gcc\|[^ |]*griddle-cc g\+\+\|\|make-[0-9]+-[0-9a-f]+\|.*/rt/agent.sock$' "$T/out"
 mk -s -C "$P" env CC=clang; check "CC= on the command line is wrapped" grep -q 'griddle-cc clang|' "$T/out"

@@ -19,7 +19,14 @@ status() { "$@" >out 2>err; echo $? >status; }
 is() { [ "$(cat status)" = "$1" ]; }
 
 check 'no socket: the compiler runs here' compiles
-mkfifo fifo; GRIDDLE_SOCKET=$T/fifo; export GRIDDLE_SOCKET
+mkfifo fifo notes.fifo; ln -s / notes.link
+for notes in /nowhere/at/all notes.fifo notes.link / /dev/full "$(printf '/%05000d' 1)"; do
+	GRIDDLE_CALLS=$notes; export GRIDDLE_CALLS
+	check "notes cannot go to $(printf %.16s "$notes"): the compiler runs as ever" compiles
+done
+: > notes; GRIDDLE_CALLS=notes; compiles; unset GRIDDLE_CALLS
+check 'what it keeps is noted where it is told to' sh -c '[ "$(cat notes)" = "$(printf "uno agent\ta.c")" ]'
+GRIDDLE_SOCKET=$T/fifo; export GRIDDLE_SOCKET
 check 'the socket is a pipe: the compiler runs here' compiles
 GRIDDLE_SOCKET=$(printf '/%0200d' 1); export GRIDDLE_SOCKET
 check 'a socket name that is too long: the compiler runs here' compiles

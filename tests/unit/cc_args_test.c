@@ -76,7 +76,7 @@ static void drop(struct parsed *p)
 
 /* ---- local, with the reason ---- */
 static const struct { const char *line, *reason; } locals[] = {
-	{ "gcc", "no source" }, { "gcc x.c", "link" }, { "gcc -o x x.o y.o", "link" }, { "gcc -c", "no source" },
+	{ "gcc", "no source" }, { "gcc x.c", "compile and link in one call" }, { "gcc -o x x.o y.o", "link" }, { "gcc -c", "no source" },
 	{ "gcc -E x.c", "-E" }, { "gcc -E -o x.i x.c", "-E" }, { "gcc -S x.c", "-S" }, { "gcc -S -o - x.c", "-S" },
 	{ "gcc -S -o x.s x.c", "-S" }, { "gcc -M x.c", "-M" }, { "gcc -MM -MF x.d x.c", "-MM" }, { "gcc -c -", "stdin" },
 	{ "gcc -x c -c -o x.o -", "stdin" }, { "gcc -c a.c b.c", "several sources" }, { "gcc -c -o x.o a.c b.c", "several sources" },
@@ -367,6 +367,32 @@ static void key_1_sees_what_matters_and_nothing_else(void **state)
 	assert_false(SAME("g++ -I inc -DX -c x.c", lang_c, false));
 }
 
+static void what_stays_here_is_a_unit_when_it_makes_an_object_of_a_source(void **state)
+{
+	static const struct { const char *line; bool is_unit; const char *source; } t[] = {
+		{ "gcc -c x.c", true, "x.c" }, { "gcc -c a.c b.c", true, "b.c" }, { "gcc -x c -c -o x.o -", true, NULL }, { "gcc x.c -o x", true, "x.c" },
+		{ "gcc -v -c x.c", true, "x.c" }, { "clang -emit-llvm -c x.c", true, "x.c" }, { "gcc -o x x.o y.a", false, NULL },
+		{ "gcc -S x.c", false, "x.c" }, { "gcc -E -c x.c", false, "x.c" }, { "gcc -MM x.c", false, "x.c" }, { "gcc --version", false, NULL },
+		{ "gcc -c -x c /dev/null -o x.o", false, NULL }, { "gcc -c x.c -o /dev/null", false, "x.c" }, { "gcc -c conftest.c", false, "conftest.c" },
+		{ "gcc -print-file-name=x", false, NULL }, { "gcc -dumpmachine x.c", false, "x.c" }, { "gcc -o x.c y.o", false, NULL }, { "gcc -", false, NULL },
+		{ "gcc -###", false, NULL }, { "gcc", false, NULL }, { "g++ -shared a.cpp -lz", true, "a.cpp" },
+	};
+
+	for (size_t i = 0; i < GR_LEN(t); i++) {
+		char *copy = gr_xstrdup(t[i].line), *argv[16], *save = NULL;
+		const char *source;
+		int argc = 0;
+
+		for (char *w = strtok_r(copy, " ", &save); w; w = strtok_r(NULL, " ", &save))
+			argv[argc++] = w;
+		argv[argc] = NULL;
+		source = gr_cc_source_word(argc, argv);
+		if (gr_cc_is_unit(argc, argv) != t[i].is_unit || strcmp(source ? source : "", t[i].source ? t[i].source : ""))
+			fail_msg("%s: unit %d, source %s", t[i].line, gr_cc_is_unit(argc, argv), source ? source : "none");
+		free(copy);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -377,6 +403,7 @@ int main(void)
 		cmocka_unit_test(flags_that_matter_to_a_sandbox_are_told), cmocka_unit_test(the_environment_adds_folders_and_can_forbid),
 		cmocka_unit_test(only_flags_that_move_the_search_list_are_in_its_key),
 		cmocka_unit_test(response_files_are_taken_apart_as_gcc_does), cmocka_unit_test(key_1_sees_what_matters_and_nothing_else),
+		cmocka_unit_test(what_stays_here_is_a_unit_when_it_makes_an_object_of_a_source),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

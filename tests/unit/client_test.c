@@ -10,7 +10,9 @@
 
 #include <cmocka.h>
 
+#include "client/cc/note.h"
 #include "client/cluster.h"
+#include "client/cmd/calls.h"
 #include "client/cmd/make_args.h"
 #include "client/paths.h"
 #include "client/view/summary.h"
@@ -335,23 +337,129 @@ static void sizes_and_times_are_short(void **state)
 static void the_summary_says_what_ran_where_and_why(void **state)
 {
 	struct gr_summary_cost cost = { 62000, 30000 };
-	json_t *s = json_pack("{s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:i, s:i, s:{s:i, s:i}}", "remote", 448, "cached", 0, "local", 5,
+	json_t *s = json_pack("{s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:i, s:i, s:{s:i, s:i}, s:i, s:{s:i}}", "remote", 448, "cached", 0, "local", 5,
 			      "failed", 1, "retries", 2, "bytes_sent", (json_int_t)12000000, "bytes_received", (json_int_t)3000000,
-			      "agent_cpu_ms", 900, "remote_cpu_ms", 85000, "reasons", "reads standard input", 2, "links", 3);
+			      "agent_cpu_ms", 900, "remote_cpu_ms", 85000, "reasons", "stdin", 2, "-march=native", 3,
+			      "other", 7, "other_reasons", "link", 7);
+	json_t *lost = json_pack("{s:b, s:{s:i}}", "agent_lost", true, "reasons", "no agent", 9);
 	char *text = NULL;
 	size_t n;
 	FILE *f = open_memstream(&text, &n);
 
 	gr_summary_print(s, &cost, f);
-	gr_summary_print(NULL, &cost, f);
+	gr_summary_print(lost, &cost, f);
 	fclose(f);
 	assert_string_equal(text,
-			    "griddle: 453 units: 448 remote, 0 cached, 5 local, 1 of them failed, 2 tried again; sent 12.0 MB, received 3.0 MB\n"
+			    "griddle: 453 units: 448 remote, 0 cached, 5 local, 1 of them failed, 2 tried again; 7 other calls (links, probes); "
+			    "sent 12.0 MB, received 3.0 MB\n"
 			    "griddle: wall 1m02s, CPU here 30.0 s and agent 0.9 s, on workers 1m25s\n"
-			    "LOCAL  WHY\n    3  links\n    2  reads standard input\n"
-			    "griddle: the agent is gone, so what ran where is not known; wall 1m02s, CPU here 30.0 s\n");
+			    "HERE  WHAT        WHY\n   3  unit        -march=native\n   2  unit        stdin\n   7  other call  link\n"
+			    "griddle: the agent is gone, so what ran where is not known; wall 1m02s, CPU here 30.0 s\n"
+			    "HERE  WHAT  WHY\n   9  unit  no agent\n");
 	free(text);
 	json_decref(s);
+	json_decref(lost);
+}
+
+/* ---- what wrappers keep here by themselves ---- */
+
+static json_int_t count_of(const json_t *s, const char *list, const char *reason)
+{
+	return json_integer_value(json_object_get(json_object_get(s, list), reason));
+}
+
+static void wrappers_calls_are_counted_as_they_come(void **state)
+{
+	json_t *s = json_pack("{s:i, s:{s:i}, s:[]}", "local", 2, "reasons", "stdin", 2, "locals");
+	struct gr_calls *c;
+
+	assert_int_equal(gr_calls_open(dir, "make-1-2", &c, NULL), 0);
+	gr_note_call(gr_calls_path(c), true, "several sources", "b.c");
+	gr_calls_read(c);
+	assert_int_equal(gr_calls_n_units(c), 1);
+	for (int i = 0; i < 1000; i++)
+		gr_note_call(gr_calls_path(c), false, "source is a device", "/dev/null");
+	gr_note_call(gr_calls_path(c), true, "stdin", "-");
+	gr_note_call(NULL, true, "stdin", "-");
+	gr_note_call("", true, "stdin", "-");
+	gr_calls_read(c);
+	gr_calls_read(c);
+	gr_calls_add_to(c, s);
+	assert_int_equal(json_integer_value(json_object_get(s, "local")), 4);
+	assert_int_equal(json_integer_value(json_object_get(s, "other")), 1000);
+	assert_int_equal(count_of(s, "reasons", "stdin"), 3);
+	assert_int_equal(count_of(s, "reasons", "several sources"), 1);
+	assert_int_equal(count_of(s, "other_reasons", "source is a device"), 1000);
+	assert_string_equal(json_string_value(json_object_get(json_array_get(json_object_get(s, "locals"), 0), "source")), "b.c");
+	json_decref(s);
+	gr_calls_close(&c);
+}
+
+static void lines_that_no_wrapper_writes_are_passed_over(void **state)
+{
+	static const char junk[] = "\n\nx\nu\tnothing\nzlink\tx\nulink\n\0\0u\0\t\n\xff\xfe\tq\n";
+	char word[3000];
+	json_t *s = json_object();
+	struct gr_calls *c;
+	FILE *f;
+
+	assert_int_equal(gr_calls_open(dir, "make-1-2", &c, NULL), 0);
+	memset(word, 'w', sizeof(word) - 1);
+	word[sizeof(word) - 1] = 0;
+	f = fopen(gr_calls_path(c), "w");
+	assert_non_null(f);
+	fwrite(junk, 1, sizeof(junk) - 1, f);
+	fprintf(f, "u%s\t%s\n", word, word);
+	fclose(f);
+	gr_note_call(gr_calls_path(c), true, word, word);
+	gr_note_call(gr_calls_path(c), true, "a\nb", "\t\xff.c");
+	fclose(fopen(gr_calls_path(c), "a"));
+	gr_calls_read(c);
+	gr_calls_add_to(c, s);
+	assert_int_equal(gr_calls_n_units(c), 2);
+	assert_int_equal(count_of(s, "reasons", "a?b"), 1);
+	json_decref(s);
+	gr_calls_close(&c);
+}
+
+static void a_place_that_cannot_take_a_note_is_left_alone(void **state)
+{
+	char path[100];
+	struct stat st;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/fifo", dir);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	gr_note_call(path, true, "r", "s");          /* nobody reads: neither blocks nor kills */
+	gr_note_call(dir, true, "r", "s");
+	gr_note_call("/nowhere/at/all", true, "r", "s");
+	snprintf(path, sizeof(path), "%s/full", dir);
+	f = fopen(path, "w");
+	assert_int_equal(truncate(path, GR_NOTE_MAX_FILE), 0);
+	fclose(f);
+	gr_note_call(path, true, "r", "s");
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_size, GR_NOTE_MAX_FILE);
+	snprintf(path, sizeof(path), "%s/link", dir);
+	assert_int_equal(symlink("full", path), 0);
+	gr_note_call(path, true, "r", "s");
+}
+
+static void the_file_of_a_killed_make_is_removed(void **state)
+{
+	char dead[100], own[100];
+	struct gr_calls *c;
+
+	snprintf(dead, sizeof(dead), "%s/make-%d-%x.calls", dir, (int)getpid(), 1);
+	snprintf(own, sizeof(own), "%s/make-%d-%llx.calls", dir, (int)getpid(), (unsigned long long)gr_cluster_start_time(getpid()));
+	fclose(fopen(dead, "w"));
+	fclose(fopen(own, "w"));
+	assert_int_equal(gr_calls_open(dir, "make-1-2", &c, NULL), 0);
+	assert_int_equal(access(dead, F_OK), -1);
+	assert_int_equal(access(own, F_OK), 0);
+	gr_calls_close(&c);
+	own[strlen(own) - strlen(".calls")] = 0;
+	assert_int_equal(gr_calls_open(dir, own + strlen(dir) + 1, &c, NULL), GR_EEXIST);
 }
 
 int main(void)
@@ -366,6 +474,8 @@ int main(void)
 		T(a_process_id_that_was_given_away_is_never_signalled), TD(a_detached_process_is_started_watched_and_ended),
 		TD(settings_for_another_cluster_do_not_reach_a_daemon), TD(a_process_that_ends_at_once_shows_the_end_of_its_log), T(columns_are_as_wide_as_their_content),
 		T(sizes_and_times_are_short), T(the_summary_says_what_ran_where_and_why),
+		TD(wrappers_calls_are_counted_as_they_come), TD(lines_that_no_wrapper_writes_are_passed_over),
+		TD(a_place_that_cannot_take_a_note_is_left_alone), TD(the_file_of_a_killed_make_is_removed),
 	};
 
 	return cmocka_run_group_tests_name("client", tests, NULL, NULL);
