@@ -51,7 +51,7 @@ GR_CFLAGS  := -std=gnu11 -D_GNU_SOURCE -I. -DGR_VERSION='"$(VERSION)"' $(WARN) $
 GR_LDFLAGS := $(OPT_$(VARIANT)) -pthread $(LDFLAGS)
 
 # Floor 0 and 1 libraries, then net; archives are linked in floor order so that a call upwards does not link.
-LIBS := net wire conf job place cas cc stats base
+LIBS := net wire conf job place cas cc load stats base
 lib_src = $(wildcard lib/$(1)/*.c)
 SRC_coordinator := $(wildcard coordinator/*.c coordinator/*/*.c)
 SRC_worker      := $(wildcard worker/*.c worker/*/*.c)

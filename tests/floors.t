@@ -10,14 +10,14 @@ result() {
 # includes FOLDER PATTERN: the files below FOLDER that include something matching PATTERN
 includes() { grep -rnE --include='*.[ch]' "^[[:space:]]*#[[:space:]]*include[[:space:]]*[<\"]$2" $1 2>/dev/null; }
 
-floor1='conf wire job place cas cc stats'
-result "base includes nothing above itself" "$(includes lib/base '(lib/(conf|wire|job|place|cas|cc|stats|net)|coordinator|worker|client|tests)/')"
+floor1='conf wire job place cas cc load stats'
+result "base includes nothing above itself" "$(includes lib/base '(lib/(conf|wire|job|place|cas|cc|load|stats|net)|coordinator|worker|client|tests)/')"
 for lib in $floor1; do
 	others=$(for o in $floor1 net; do [ "$o" = "$lib" ] || printf '%s|' "$o"; done)
 	[ -d "lib/$lib" ] || continue
 	result "lib/$lib includes base and itself alone" "$(includes "lib/$lib" "(lib/(${others%|})|coordinator|worker|client|tests)/")"
 done
-result "lib/net includes base, wire and itself alone" "$(includes lib/net '(lib/(conf|job|place|cas|cc|stats)|coordinator|worker|client|tests)/')"
+result "lib/net includes base, wire and itself alone" "$(includes lib/net '(lib/(conf|job|place|cas|cc|load|stats)|coordinator|worker|client|tests)/')"
 for program in coordinator worker client; do
 	others=$(for o in coordinator worker client tests bench; do [ $o = $program ] || printf '%s|' $o; done)
 	result "$program does not reach into another program" "$(includes $program "(${others%|})/")"
