@@ -20,7 +20,7 @@ VERSION  := 0.1.0
 B := build/$(VARIANT)
 Q := $(if $(V),,@)
 
-PKGS := libzmq libuv jansson zlib libcrypto libmicrohttpd libseccomp
+PKGS := libzmq libuv jansson zlib libcrypto libssl libnghttp2 libmicrohttpd libseccomp
 PKGS_TEST := cmocka
 # These call make again once scripts/deps.sh has put everything there, or need nothing.
 NEEDS_PKG := $(filter-out help clean distclean deps demo check unit e2e asan tsan fuzz bench uninstall,$(or $(MAKECMDGOALS),all))
@@ -30,7 +30,7 @@ ifneq ($(strip $(MISSING)),)
 $(error missing development packages: $(strip $(MISSING)); `make deps` installs them on Debian)
 endif
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
-PKG_LIBS   := $(shell pkg-config --libs $(PKGS))
+PKG_LIBS   := $(shell pkg-config --libs $(PKGS)) -lm
 TEST_LIBS  := $(shell pkg-config --libs $(PKGS_TEST) 2>/dev/null)
 else
 PKG_CFLAGS :=

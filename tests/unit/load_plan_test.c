@@ -1,0 +1,256 @@
+/* load_plan_test.c - plans: what is refused and with which words, schedules as properties, templates, thresholds */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/alloc.h"
+#include "lib/load/plan.h"
+
+static struct gr_load_plan *plan(const char *text)
+{
+	struct gr_load_plan *p = NULL;
+	struct gr_err err = { 0 };
+
+	if (gr_load_plan_parse(text, strlen(text), &p, &err) < 0)
+		fail_msg("%s\n%s", text, err.text);
+	return p;
+}
+
+static void refused(const char *text, const char *why)
+{
+	struct gr_load_plan *p = NULL;
+	struct gr_err err = { 0 };
+	int rc = gr_load_plan_parse(text, strlen(text), &p, &err);
+
+	assert_null(p);
+	assert_int_equal(rc, GR_ECONFIG);
+	if (!strstr(err.text, why))
+		fail_msg("%s\nsays \"%s\", not \"%s\"", text, err.text, why);
+}
+
+#define T "\"target\":\"http://h/\","
+#define HOLD "\"stages\":[{\"rate\":\"500/s\",\"for\":\"2s\"}]"
+
+static void what_is_wrong_is_told_with_its_path(void **state)
+{
+	(void)state;
+	refused("[]", "a plan is a JSON object");
+	refused("{\"a\":1,\"a\":2}", "duplicate");
+	refused("{" T "\"stages\":[]}", "stages: wants a list of 1 to 64 stages");
+	refused("{" HOLD "}", "wants scenarios, requests or at least a target");
+	refused("{" T "\"rate\":1," HOLD "}", "\"rate\" is not known here; there are name, target");
+	refused("{" T "\"stages\":[{\"rate\":\"5/s\",\"for\":\"2s\"},{\"rate\":\"x\",\"for\":\"1s\"}]}", "stages[1].rate: wants a rate");
+	refused("{" T "\"stages\":[{\"rate\":\"5/s\"}]}", "stages[0]: for is missing");
+	refused("{" T "\"stages\":[{\"kind\":\"jump\",\"for\":\"1s\"}]}", "stages[0].kind: \"jump\" is no kind of stage");
+	refused("{" T "\"stages\":[{\"kind\":\"sine\",\"rate\":\"5/s\",\"amplitude\":\"6/s\",\"period\":\"1s\",\"for\":\"1s\"}]}", "stages[0]: amplitude 6 is more");
+	refused("{" T "\"stages\":[{\"rate\":\"0/s\",\"for\":\"1s\"}]}", "there is no load");
+	refused("{" T HOLD ",\"requests\":[{\"url\":\"x\"}]}", "requests[0].url: \"x\" is neither a whole address nor a path");
+	refused("{" T HOLD ",\"scenarios\":[{\"requests\":[{\"url\":\"/\"},{\"url\":\"/{{nope}}\"}]}]}", "scenarios[0].requests[1].url: {{nope}}: neither uuid");
+	refused("{" T HOLD ",\"requests\":[{\"headers\":{\"Connection\":\"x\"}}]}", "requests[0].headers.Connection: is set by the generator itself");
+	refused("{" T HOLD ",\"requests\":[{\"headers\":{\"X\":\"a\\r\\nb\"}}]}", "requests[0].headers.X: wants a header name");
+	refused("{" T HOLD ",\"requests\":[{\"checks\":[{\"status\":20}]}]}", "requests[0].checks[0]: status 20 is not within");
+	refused("{" T HOLD ",\"requests\":[{\"checks\":[{\"regex\":\"(\"}]}]}", "requests[0].checks[0]: \"(\" is no regular expression");
+	refused("{" T HOLD ",\"requests\":[{\"capture\":[{\"as\":\"x\"}]}]}", "requests[0].capture[0]: wants one of json, header, regex");
+	refused("{" T HOLD ",\"requests\":[{\"url\":\"/\"},{\"url\":\"/\"}]}", "requests[1]: name: \"GET /\" is already");
+	refused("{" T HOLD ",\"requests\":[{\"url\":\"tcp://h\"}]}", "requests[0].url: \"tcp://h\": wants HOST:PORT behind tcp://");
+	refused("{" T HOLD ",\"requests\":[{\"url\":\"http://u@h/\"}]}", "holds a user name");
+	refused("{" T HOLD ",\"requests\":[{\"url\":\"tcp://h:1\",\"body\":\"x\"}]}", "requests[0]: a tcp:// exchange wants");
+	refused("{" T HOLD ",\"thresholds\":[\"p99\"]}", "thresholds[0]: \"p99\" wants WHAT OP VALUE");
+	refused("{" T HOLD ",\"thresholds\":[\"nope.p99 < 1s\"]}", "thresholds[0]: \"nope\" is neither a request");
+	refused("{" T HOLD ",\"thresholds\":[\"p99 < 1\"]}", "wants a time with its unit");
+	refused("{" T HOLD ",\"thresholds\":[\"connect.rate > 1/s\"]}", "have times alone");
+	refused("{" T HOLD ",\"csv\":{\"u\":\"a,b\\n1\\n\"}}", "csv.u: row 1 has 1 fields, the first line 2");
+	refused("{" T HOLD ",\"burns\":[{}]}", "burns[0]: burns nothing");
+	refused("{" T HOLD ",\"model\":\"half\"}", "model: \"half\" is neither \"open\" nor \"closed\"");
+	refused("{" T HOLD ",\"timeout\":\"soon\"}", "timeout: wants a time");
+	refused("{\"target\":\"ftp://x\"," HOLD "}", "it begins with http://");
+}
+
+static void a_plan_of_every_part_is_taken(void **state)
+{
+	struct gr_load_plan *p = plan("{" T "\"name\":\"shop\",\"stages\":["
+		"{\"kind\":\"ramp\",\"from\":\"0/s\",\"to\":\"100/s\",\"for\":\"10s\"},{\"rate\":\"100/s\",\"for\":\"10s\"},"
+		"{\"kind\":\"step\",\"from\":\"100/s\",\"to\":\"300/s\",\"steps\":3,\"for\":\"3s\"},"
+		"{\"kind\":\"spike\",\"rate\":\"10/s\",\"peak\":\"1k/s\",\"at\":\"1s\",\"width\":\"500ms\",\"for\":\"4s\"},"
+		"{\"kind\":\"sine\",\"rate\":\"60/min\",\"amplitude\":\"30/min\",\"period\":\"2s\",\"for\":\"4s\"}],"
+		"\"csv\":{\"u\":\"name,pw\\nann,\\\"a,\\\"\\\"1\\\"\\nbob,b2\\n\"},"
+		"\"scenarios\":[{\"name\":\"buy\",\"weight\":3,\"cookies\":true,\"requests\":["
+		"{\"name\":\"login\",\"method\":\"POST\",\"url\":\"/login\",\"body\":{\"u\":\"{{csv u name}}\"},\"capture\":[{\"as\":\"tok\",\"json\":\"/t\"}]},"
+		"{\"name\":\"cart\",\"url\":\"/cart?id={{rand 1 9}}\",\"headers\":{\"Authorization\":\"Bearer {{tok}}\"},\"think\":[\"1s\",\"2s\"],"
+		"\"checks\":[{\"status\":\"2xx\"},{\"header\":\"X\"},{\"body\":\"ok\"},{\"regex\":\"a+\"},{\"json\":\"/a/0\",\"equals\":\"1\"},{\"max\":\"1s\"}]}]},"
+		"{\"requests\":[\"https://other:8443/x\"]}],"
+		"\"thresholds\":[\"http.p99 < 200ms\",\"errors < 0.1%\",\"rate > 950/s\",\"login.p99.9 <= 1s\",\"errors < 5\",{\"is\":\"checks < 1%\",\"abort\":true,\"after\":\"5s\"}],"
+		"\"burns\":[{\"cpu\":2,\"workers\":[\"w1\"]}]}");
+
+	(void)state;
+	assert_int_equal(p->n_scenarios, 2);
+	assert_int_equal(p->n_requests, 3);
+	assert_int_equal(p->n_origins, 2);
+	assert_string_equal(p->origins[1].port, "8443");
+	assert_true(p->origins[1].is_tls);
+	assert_int_equal(p->n_thresholds, 6);
+	assert_true(fabs(p->thresholds[0].limit - 200e6) < 1);
+	assert_true(fabs(p->thresholds[3].q - .999) < 1e-9);
+	assert_int_equal(p->thresholds[3].subject, GR_LOAD_S_REQUEST);
+	assert_int_equal(p->thresholds[4].stat, GR_LOAD_ERRORS);
+	assert_true(gr_load_holds(&p->thresholds[3], 1e9) && !gr_load_holds(&p->thresholds[0], 200e6));
+	assert_true(fabs(p->sched.len_s - 31) < 1e-9);
+	assert_true(fabs(p->sched.peak - 1000) < 1e-9);
+	/* 500 + 1000 + 600 + (10 + 500 + 25) + 4 */
+	assert_int_equal(gr_load_n_arrivals(&p->sched), 2639);
+	gr_load_plan_free(&p);
+	assert_null(p);
+}
+
+static void stage(struct gr_rng *r, struct gr_buf *b)
+{
+	double len = .2 + gr_rng_below(r, 4000) / 1000.0, a = gr_rng_below(r, 20000) / 10.0, c = gr_rng_below(r, 20000) / 10.0;
+
+	switch (gr_rng_below(r, 5)) {
+	case 0:
+		gr_buf_printf(b, "{\"rate\":%g,\"for\":%g}", a, len);
+		break;
+	case 1:
+		gr_buf_printf(b, "{\"kind\":\"ramp\",\"from\":%g,\"to\":%g,\"for\":%g}", a, c, len);
+		break;
+	case 2:
+		gr_buf_printf(b, "{\"kind\":\"step\",\"from\":%g,\"to\":%g,\"steps\":%u,\"for\":%g}", a, c, 2 + gr_rng_below(r, 9), len);
+		break;
+	case 3:
+		gr_buf_printf(b, "{\"kind\":\"spike\",\"rate\":%g,\"peak\":%g,\"at\":%g,\"width\":%g,\"for\":%g}", a, c, len / 4, len / 3, len);
+		break;
+	default:
+		gr_buf_printf(b, "{\"kind\":\"sine\",\"rate\":%g,\"amplitude\":%g,\"period\":%g,\"for\":%g}", a, a * gr_rng_below(r, 100) / 100,
+			      .1 + len * gr_rng_below(r, 100) / 50, len);
+	}
+}
+
+/* Arrival k is due when the integral of the rate reaches k: in order, and never more than the rounding away. */
+static void arrivals_follow_the_integral_of_the_rate(void **state)
+{
+	struct gr_rng r = { 3 };
+
+	(void)state;
+	for (int round = 0; round < 200; round++) {
+		struct gr_buf b = { 0 };
+		struct gr_load_plan *p;
+		uint64_t n, last = 0;
+		uint32_t at = 0, cold;
+
+		gr_buf_add_str(&b, "{" T "\"stages\":[{\"rate\":10,\"for\":1}");
+		for (uint32_t i = gr_rng_below(&r, 5); i > 0; i--) {
+			gr_buf_add_str(&b, ",");
+			stage(&r, &b);
+		}
+		gr_buf_add_str(&b, "]}");
+		p = plan(gr_buf_str(&b));
+		n = gr_load_n_arrivals(&p->sched);
+		for (uint64_t k = 0; k < n; k++) {
+			uint64_t t = gr_load_when(&p->sched, &at, k);
+
+			assert_true(t >= last);
+			assert_true((double)t <= p->sched.len_s * 1e9 + 1);
+			if (fabs(gr_load_count_at(&p->sched, (double)t / 1e9) - (double)k) > 1e-3 && (double)t < p->sched.len_s * 1e9 - 1)
+				fail_msg("%s: arrival %llu at %llu ns, but %f are due", gr_buf_str(&b), (unsigned long long)k,
+					 (unsigned long long)t, gr_load_count_at(&p->sched, (double)t / 1e9));
+			if (k % 97 == 0) {       /* a cursor that comes from elsewhere finds the same */
+				cold = gr_rng_below(&r, p->sched.n_segs);
+				assert_int_equal(gr_load_when(&p->sched, &cold, k), t);
+			}
+			last = t;
+		}
+		gr_load_plan_free(&p);
+		gr_buf_fini(&b);
+	}
+}
+
+/* The shares of S shards are the plan's arrivals, each once: at every moment their sum is the plan's. */
+static void the_shares_of_all_shards_add_up_to_the_plan(void **state)
+{
+	struct gr_load_plan *p = plan("{" T "\"stages\":[{\"kind\":\"ramp\",\"from\":0,\"to\":777,\"for\":3},{\"kind\":\"sine\",\"rate\":500,"
+				      "\"amplitude\":300,\"period\":1.7,\"for\":4}]}");
+	uint64_t n = gr_load_n_arrivals(&p->sched);
+
+	(void)state;
+	for (uint32_t of = 1; of <= 9; of++) {
+		for (double t = 0; t <= p->sched.len_s; t += .0937) {
+			uint64_t due = 0, sum = 0;
+			uint32_t at = 0;
+
+			for (uint64_t k = 0; k < n && (double)gr_load_when(&p->sched, &at, k) < t * 1e9; k++)
+				due++;
+			for (uint32_t i = 0; i < of; i++) {
+				at = 0;
+				for (uint64_t k = i; k < n && (double)gr_load_when(&p->sched, &at, k) < t * 1e9; k += of)
+					sum++;
+			}
+			assert_int_equal(sum, due);
+		}
+		for (uint32_t whole = 0; whole < 50; whole++) {
+			uint32_t sum = 0;
+
+			for (uint32_t i = 0; i < of; i++)
+				sum += gr_load_part(whole, i, of);
+			assert_int_equal(sum, whole);
+		}
+	}
+	gr_load_plan_free(&p);
+}
+
+static void a_template_renders_the_same_for_the_same_arrival(void **state)
+{
+	struct gr_load_plan *p = plan("{" T HOLD ",\"csv\":{\"u\":\"a,b\\n1,x y\\n2,\\\"q\\\"\\\"q\\\"\\n\"},\"requests\":[{\"url\":\"/\",\"capture\":[{\"as\":\"v\",\"header\":\"H\"}]},"
+				      "{\"url\":\"/{{seq}}/{{csv u a}}/{{csv u b}}/{{rand 5 5}}/{{rand -3 3}}/{{v}}/{{uuid}}\"}]}");
+	struct gr_load_ctx c;
+	struct gr_buf a = { 0 }, b = { 0 };
+
+	(void)state;
+	gr_load_ctx_init(&c, p, 7);
+	c.vars[0] = gr_slice_str("val");
+	gr_load_render(&p->by_id[1]->path, &c, &a);
+	gr_load_ctx_init(&c, p, 7);
+	c.vars[0] = gr_slice_str("val");
+	gr_load_render(&p->by_id[1]->path, &c, &b);
+	assert_string_equal(gr_buf_str(&a), gr_buf_str(&b));
+	assert_int_equal(strncmp(gr_buf_str(&a), "/7/2/q\"q/5/", 11), 0);
+	assert_non_null(strstr(gr_buf_str(&a), "/val/"));
+	assert_int_equal(strlen(strrchr(gr_buf_str(&a), '/') + 1), 36);
+	gr_buf_clear(&b);
+	gr_load_ctx_init(&c, p, 8);
+	gr_load_render(&p->by_id[1]->path, &c, &b);
+	assert_string_not_equal(gr_buf_str(&a), gr_buf_str(&b));
+	gr_buf_fini(&a);
+	gr_buf_fini(&b);
+	gr_load_plan_free(&p);
+}
+
+static void scenarios_are_picked_by_their_weight(void **state)
+{
+	struct gr_load_plan *p = plan("{" T HOLD ",\"scenarios\":[{\"weight\":3,\"requests\":[\"/a\"]},{\"weight\":1,\"requests\":[\"/b\"]}]}");
+	int n = 0;
+
+	(void)state;
+	for (uint64_t k = 0; k < 100000; k++)
+		n += gr_load_pick(p, k) == &p->scenarios[0];
+	assert_true(n > 74500 && n < 75500);
+	gr_load_plan_free(&p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_is_wrong_is_told_with_its_path),
+		cmocka_unit_test(a_plan_of_every_part_is_taken),
+		cmocka_unit_test(arrivals_follow_the_integral_of_the_rate),
+		cmocka_unit_test(the_shares_of_all_shards_add_up_to_the_plan),
+		cmocka_unit_test(a_template_renders_the_same_for_the_same_arrival),
+		cmocka_unit_test(scenarios_are_picked_by_their_weight),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
