@@ -72,7 +72,7 @@ struct gr_load_ctx {                             /* of one visit */
 	const struct gr_load_plan *plan;
 	uint64_t seq;                            /* its number */
 	struct gr_rng rng;
-	struct gr_slice vars[GR_LOAD_MAX_VARS];
+	struct gr_slice *vars;                   /* plan->n_vars of them, the caller's; NULL: none */
 };
 void gr_load_ctx_init(struct gr_load_ctx *c, const struct gr_load_plan *p, uint64_t seq);
 void gr_load_render(const struct gr_load_tmpl *t, struct gr_load_ctx *c, struct gr_buf *out);   /* appends */

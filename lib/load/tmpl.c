@@ -17,7 +17,6 @@ void gr_load_ctx_init(struct gr_load_ctx *c, const struct gr_load_plan *p, uint6
 	c->seq = seq;
 	c->rng.s = p->seed ^ (seq + 1) * 0x9e3779b97f4a7c15ull;
 	gr_rng_u64(&c->rng);
-	memset(c->vars, 0, p->n_vars * sizeof(*c->vars));
 }
 
 static void add_number(struct gr_buf *out, int64_t v)
@@ -63,7 +62,7 @@ void gr_load_render(const struct gr_load_tmpl *t, struct gr_load_ctx *c, struct 
 			s = csv->cells[(c->seq % csv->n_rows) * csv->n_columns + e->column];
 			break;
 		case GR_LOAD_VAR:
-			s = c->vars[e->var];
+			s = c->vars ? c->vars[e->var] : gr_slice(NULL, 0);
 			break;
 		}
 		if (s.n)

@@ -75,12 +75,26 @@ struct gr_rng *gr_loop_rng(struct gr_loop *l) { return &l->rng; }
 void *gr_loop__zmq(struct gr_loop *l) { return l->zmq; }
 uint64_t gr_loop__serial(struct gr_loop *l) { return ++l->serial; }
 
-uint64_t gr_loop_now_ns(struct gr_loop *l)
+uint64_t gr_clock_mono_ns(void)
 {
 	struct timespec t;
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * GR_NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+uint64_t gr_clock_thread_cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * GR_NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+uint64_t gr_loop_now_ns(struct gr_loop *l)
+{
+	(void)l;
+	return gr_clock_mono_ns();
 }
 
 uint64_t gr_clock_real_ms(void)

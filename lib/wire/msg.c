@@ -40,7 +40,13 @@ static uint32_t max_body(int type)
 	case GR_MSG_CANCEL:
 	case GR_MSG_RESULT_ACK:
 	case GR_MSG_DRAIN:
+	case GR_MSG_LOAD_START:
+	case GR_MSG_LOAD_STOP:
+	case GR_MSG_LOAD_CLOCK:
+	case GR_MSG_LOAD_SHARE:
 		return 32;
+	case GR_MSG_LOAD_STATS:
+		return 8u << 20;
 	case GR_MSG_LOG:
 		return 16u << 20;
 	case GR_MSG_TASK:

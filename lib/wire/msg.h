@@ -39,7 +39,9 @@
 	X(16, SESSION_OPEN, "CS") X(17, SESSION_OK, "SW") X(18, SESSION_CLOSE, "CSW") X(20, LOG, "CS") \
 	X(24, TASK, "CS") X(25, CANCEL, "CS") X(26, RESULT, "SW") X(27, RESULT_ACK, "CS") \
 	X(32, NEED, "W") X(33, FETCH, "S") X(34, BLOB, "CS") X(35, MISSING, "CS") \
-	X(40, DRAIN, "W")
+	X(40, DRAIN, "W") \
+	X(96, LOAD_PREPARE, "S") X(97, LOAD_STATE, "W") X(98, LOAD_START, "S") X(99, LOAD_STOP, "S") \
+	X(100, LOAD_CLOCK, "SW") X(101, LOAD_SHARE, "S") X(102, LOAD_STATS, "W")
 enum gr_msg_type {
 #define X(num, name, who) GR_MSG_##name = num,
 	GR_MSG_MAP(X)
@@ -225,6 +227,51 @@ int gr_blob_decode(struct gr_slice body, struct gr_blob_msg *m) GR_MUST_CHECK;
 /* ---- DRAIN {grace_ms} ---- */
 void gr_drain_encode(struct gr_buf *b, uint32_t grace_ms);
 int gr_drain_decode(struct gr_slice body, uint32_t *grace_ms) GR_MUST_CHECK;
+
+/* ---- load tests (lib/wire/msg_load.c) ---- */
+#define GR_LOAD_MAX_KEY 0x4ffffu
+#define GR_LOAD_MAX_NUMBERS 65536u               /* in one LOAD_STATS */
+#define GR_LOAD_MAX_SERIES 2048u
+#define GR_LOAD_MAX_HDR_BYTES (256u << 10)
+/* LOAD_PREPARE and LOAD_STATE are JSON. LOAD_START {run, start in the worker's clock}; LOAD_STOP {run}. */
+void gr_load_start_encode(struct gr_buf *b, uint64_t run, uint64_t start_ns);
+int gr_load_start_decode(struct gr_slice body, uint64_t *run, uint64_t *start_ns) GR_MUST_CHECK;
+void gr_load_stop_encode(struct gr_buf *b, uint64_t run);
+int gr_load_stop_decode(struct gr_slice body, uint64_t *run) GR_MUST_CHECK;
+/* LOAD_CLOCK: the coordinator sends its clock; the worker sends it back with its own at receiving and at answering. While
+ * a shard runs it is also the lease: without one for plan.lease the shard stops. */
+struct gr_load_clock { uint64_t sent_ns, received_ns, back_ns; };
+void gr_load_clock_encode(struct gr_buf *b, const struct gr_load_clock *m);
+int gr_load_clock_decode(struct gr_slice body, struct gr_load_clock *m) GR_MUST_CHECK;
+/* LOAD_SHARE: from arrival @from on the shard has those whose number is @index modulo @of. */
+struct gr_load_share { uint64_t run, from; uint32_t index, of; };
+void gr_load_share_encode(struct gr_buf *b, const struct gr_load_share *m);
+int gr_load_share_decode(struct gr_slice body, struct gr_load_share *m) GR_MUST_CHECK;
+/* LOAD_STATS: what part @part (a thread) of a shard counted in an interval. Numbers and series in rising order of key. */
+struct gr_load_stats {
+	uint64_t run;
+	uint32_t interval;
+	uint16_t shard, part, n_parts;
+	uint8_t is_last;          /* the part ended */
+	uint64_t first_ns;        /* when its first request left, the worker's clock; 0 not yet */
+	uint32_t n_numbers, n_series;
+	struct gr_slice rest;     /* borrowed; read it with gr_load_stats_read */
+};
+struct gr_load_series_msg {
+	uint32_t key;
+	uint64_t min, max;
+	double sum;
+	struct gr_slice hdr;      /* HdrHistogram V2, uncompressed */
+};
+/* Encoding: begin with the counts of what follows, then so many numbers, then so many series, then gr_frame_end(b, at). */
+void gr_load_stats_begin(struct gr_buf *b, const struct gr_load_stats *m, size_t *at);
+void gr_load_stats_number(struct gr_buf *b, uint32_t key, uint64_t value);
+void gr_load_stats_series(struct gr_buf *b, const struct gr_load_series_msg *s);
+int gr_load_stats_decode(struct gr_slice body, struct gr_load_stats *m) GR_MUST_CHECK;     /* checks every entry's form */
+/* First all numbers, then all series. */
+struct gr_rd gr_load_stats_read(const struct gr_load_stats *m);
+bool gr_load_stats_next_number(struct gr_rd *r, uint32_t *key, uint64_t *value);
+bool gr_load_stats_next_series(struct gr_rd *r, struct gr_load_series_msg *s);
 
 /* ---- compression (lib/wire/pack.c) ---- */
 /* zlib level 1 when it makes @in smaller by an eighth, else raw. Appends to @out. Return: enum gr_enc. */

@@ -206,15 +206,14 @@ static void a_template_renders_the_same_for_the_same_arrival(void **state)
 {
 	struct gr_load_plan *p = plan("{" T HOLD ",\"csv\":{\"u\":\"a,b\\n1,x y\\n2,\\\"q\\\"\\\"q\\\"\\n\"},\"requests\":[{\"url\":\"/\",\"capture\":[{\"as\":\"v\",\"header\":\"H\"}]},"
 				      "{\"url\":\"/{{seq}}/{{csv u a}}/{{csv u b}}/{{rand 5 5}}/{{rand -3 3}}/{{v}}/{{uuid}}\"}]}");
-	struct gr_load_ctx c;
+	struct gr_slice v[1] = { gr_slice_str("val") };
+	struct gr_load_ctx c = { .vars = v };
 	struct gr_buf a = { 0 }, b = { 0 };
 
 	(void)state;
 	gr_load_ctx_init(&c, p, 7);
-	c.vars[0] = gr_slice_str("val");
 	gr_load_render(&p->by_id[1]->path, &c, &a);
 	gr_load_ctx_init(&c, p, 7);
-	c.vars[0] = gr_slice_str("val");
 	gr_load_render(&p->by_id[1]->path, &c, &b);
 	assert_string_equal(gr_buf_str(&a), gr_buf_str(&b));
 	assert_int_equal(strncmp(gr_buf_str(&a), "/7/2/q\"q/5/", 11), 0);
