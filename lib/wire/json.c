@@ -51,11 +51,16 @@ static bool is_too_deep(struct gr_slice s)
 
 int gr_json_decode(struct gr_slice body, json_t **out, struct gr_err *err)
 {
+	return gr_json_decode_max(body, MAX_BYTES, out, err);
+}
+
+int gr_json_decode_max(struct gr_slice body, size_t max, json_t **out, struct gr_err *err)
+{
 	json_error_t je;
 	json_t *j;
 
-	if (body.n > MAX_BYTES)
-		return gr_err_set(err, GR_ELIMIT, "JSON body of %zu bytes, %u allowed", body.n, MAX_BYTES);
+	if (body.n > max)
+		return gr_err_set(err, GR_ELIMIT, "JSON body of %zu bytes, %zu allowed", body.n, max);
 	if (is_too_deep(body))
 		return gr_err_set(err, GR_ELIMIT, "JSON body is nested deeper than %d", MAX_DEPTH);
 	j = json_loadb(body.n > 0 ? (const char *)body.p : "", body.n, JSON_REJECT_DUPLICATES, &je);

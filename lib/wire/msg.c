@@ -58,7 +58,18 @@ static uint32_t max_body(int type)
 	case GR_MSG_MISSING:
 		return DIGESTS_BYTES;
 	case GR_MSG_BLOB:
+	case GR_MSG_OUT:
 		return GR_WIRE_CHUNK_BYTES + 128;
+	case GR_MSG_SPEC:
+		return GR_WIRE_MAX_SPEC_BYTES;
+	case GR_MSG_COMMAND:
+	case GR_MSG_ENDED:
+		return 24u << 20;
+	case GR_MSG_STARTED:
+		return 32;
+	case GR_MSG_FOLLOW:
+	case GR_MSG_STOP:
+		return 64;
 	default:
 		return JSON_BYTES;
 	}

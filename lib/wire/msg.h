@@ -38,8 +38,10 @@
 	X(8, CTL_REQ, "CS") X(9, CTL_REP, "SW") X(10, CLUSTER, "S") \
 	X(16, SESSION_OPEN, "CS") X(17, SESSION_OK, "SW") X(18, SESSION_CLOSE, "CSW") X(20, LOG, "CS") \
 	X(24, TASK, "CS") X(25, CANCEL, "CS") X(26, RESULT, "SW") X(27, RESULT_ACK, "CS") \
-	X(32, NEED, "W") X(33, FETCH, "S") X(34, BLOB, "CS") X(35, MISSING, "CS") \
+	X(32, NEED, "CW") X(33, FETCH, "S") X(34, BLOB, "CSW") X(35, MISSING, "CSW") \
 	X(40, DRAIN, "W") \
+	X(48, SPEC, "S") X(49, COMMAND, "S") X(50, ENDED, "W") X(51, OUT, "SW") X(52, FOLLOW, "S") X(53, EVENT, "S") \
+	X(54, STARTED, "W") X(55, STOP, "S") \
 	X(96, LOAD_PREPARE, "S") X(97, LOAD_STATE, "W") X(98, LOAD_START, "S") X(99, LOAD_STOP, "S") \
 	X(100, LOAD_CLOCK, "SW") X(101, LOAD_SHARE, "S") X(102, LOAD_STATS, "W")
 enum gr_msg_type {
@@ -65,10 +67,13 @@ int gr_frame_open(struct gr_slice frame, struct gr_slice *body) GR_MUST_CHECK;
 size_t gr_frame_begin(struct gr_buf *b, enum gr_msg_type type);
 void gr_frame_end(struct gr_buf *b, size_t at);
 
-/* ---- JSON bodies: HELLO, WELCOME, REJECT, BYE, CTL_REQ, CTL_REP, CLUSTER, SESSION_OPEN ---- */
+/* ---- JSON bodies: HELLO, WELCOME, REJECT, BYE, CTL_REQ, CTL_REP, CLUSTER, SESSION_OPEN, EVENT; SPEC ---- */
 void gr_json_encode(struct gr_buf *b, enum gr_msg_type type, const json_t *body);
 /* A new reference in *out; an object, <= 1 MiB, depth <= 32, no duplicate keys. */
 int gr_json_decode(struct gr_slice body, json_t **out, struct gr_err *err) GR_MUST_CHECK;
+/* The same with another limit: a job's description. */
+int gr_json_decode_max(struct gr_slice body, size_t max, json_t **out, struct gr_err *err) GR_MUST_CHECK;
+#define GR_WIRE_MAX_SPEC_BYTES (64u << 20)
 
 struct gr_hello {                 /* HELLO's fixed part; the rest stays in `json` */
 	enum gr_role role;
@@ -202,7 +207,7 @@ void gr_taskref_encode(struct gr_buf *b, enum gr_msg_type type, uint64_t session
 int gr_taskref_decode(struct gr_slice body, uint64_t *session, uint64_t *task, uint32_t *attempt) GR_MUST_CHECK;
 
 /* ---- blobs ---- */
-/* NEED (worker -> coordinator), FETCH (coordinator -> client), MISSING (either way back): {session, n, digests} */
+/* NEED (worker, client -> coordinator), FETCH (coordinator -> client, worker), MISSING (either way back): {session, n, digests} */
 struct gr_digests_msg {
 	uint64_t session;
 	uint32_t n;

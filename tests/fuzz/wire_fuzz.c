@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "lib/base/alloc.h"
-#include "lib/wire/msg.h"
+#include "lib/wire/msg_job.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
@@ -193,10 +193,88 @@ static void fuzz_drain(struct gr_slice in)
 	same(&f, in);
 }
 
+static void fuzz_command(struct gr_slice in)
+{
+	struct gr_buf f = { 0 }, values = { 0 }, inputs = { 0 }, secrets = { 0 };
+	struct gr_placed_file file;
+	struct gr_command_msg m;
+	struct gr_secret secret;
+	struct gr_list_it it;
+	struct gr_slice v;
+	uint32_t n[3] = { 0 };
+
+	if (gr_command_decode(in, &m) < 0)
+		return;
+	for (it = gr_list_begin(&m.values); gr_value_next(&it, &v); gr_value_add(&values, &n[0], v))
+		touch(v);
+	for (it = gr_list_begin(&m.inputs); gr_placed_next(&it, &file, false); gr_placed_add(&inputs, &n[1], &file, false))
+		touch(file.path);
+	for (it = gr_list_begin(&m.secrets); gr_secret_next(&it, &secret); gr_secret_add(&secrets, &n[2], &secret))
+		touch(secret.value);
+	must(n[0] == m.values.n && n[1] == m.inputs.n && n[2] == m.secrets.n);
+	m.values.raw = gr_buf_slice(&values);
+	m.inputs.raw = gr_buf_slice(&inputs);
+	m.secrets.raw = gr_buf_slice(&secrets);
+	gr_command_encode(&f, &m);
+	same(&f, in);
+	gr_buf_fini(&values);
+	gr_buf_fini(&inputs);
+	gr_buf_fini(&secrets);
+}
+
+static void fuzz_ended(struct gr_slice in)
+{
+	struct gr_buf f = { 0 }, outputs = { 0 };
+	struct gr_placed_file file;
+	struct gr_ended_msg m;
+	struct gr_list_it it;
+	uint32_t n = 0;
+
+	if (gr_ended_decode(in, &m) < 0)
+		return;
+	touch(m.reason);
+	touch(m.out.data);
+	touch(m.err.data);
+	for (it = gr_list_begin(&m.outputs); gr_placed_next(&it, &file, true); gr_placed_add(&outputs, &n, &file, true)) {
+		touch(file.path);
+		touch(file.item.data);
+	}
+	must(n == m.outputs.n);
+	m.outputs.raw = gr_buf_slice(&outputs);
+	gr_ended_encode(&f, &m);
+	same(&f, in);
+	gr_buf_fini(&outputs);
+}
+
+static void fuzz_stream(struct gr_slice in)
+{
+	struct gr_buf f = { 0 };
+	struct gr_follow_msg follow;
+	struct gr_stop_msg stop;
+	struct gr_out_msg out;
+
+	if (gr_out_decode(in, &out) == 0) {
+		touch(out.data);
+		gr_out_encode(&f, &out);
+		if (in.n < GR_WIRE_CHUNK_BYTES)
+			same(&f, in);
+		gr_buf_fini(&f);
+	}
+	if (gr_follow_decode(in, &follow) == 0) {
+		gr_follow_encode(&f, &follow);
+		same(&f, in);
+	}
+	if (gr_stop_decode(in, &stop) == 0) {
+		gr_stop_encode(&f, &stop);
+		same(&f, in);
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	static void (*const decoders[])(struct gr_slice) = {
 		fuzz_frame, fuzz_ping, fuzz_session, fuzz_log, fuzz_task, fuzz_result, fuzz_taskref, fuzz_digests, fuzz_blob, fuzz_drain,
+		fuzz_command, fuzz_ended, fuzz_stream,
 	};
 
 	if (n > 0)

@@ -14,7 +14,7 @@
 
 #include "lib/base/alloc.h"
 #include "lib/base/file.h"
-#include "lib/wire/msg.h"
+#include "lib/wire/msg_job.h"
 
 #define SESSION 0x1122334455667788ull
 
@@ -214,6 +214,108 @@ static void blobs_have_their_golden_form(void **state)
 	expect_golden("blob_empty", GR_MSG_BLOB, &frame);
 }
 
+static void a_command_has_its_golden_form(void **state)
+{
+	struct gr_command_msg m = { .job = 7, .task = 999999, .attempt = 65537, .stage = 1, .index = 300, .ordinal = 2,
+				    .flags = GR_COMMAND_F_STREAM, .timeout_ms = 60000, .mem_limit_bytes = 1 << 30 };
+	const struct gr_placed_file inputs[] = {
+		{ .kind = GR_PLACED_FILE, .path = gr_slice_str("in/a.ppm"), .mode = 0644, .item = { .size = 300, .digest = digest(false) } },
+		{ .kind = GR_PLACED_DIR, .path = gr_slice_str("d"), .mode = 0755 },
+		{ .kind = GR_PLACED_LINK, .path = gr_slice_str("l"), .target = gr_slice_str("in/a.ppm") },
+	};
+	const struct gr_secret secret = { gr_slice_str("token"), gr_slice_str("s3") };
+	struct gr_buf frame = { 0 }, v = { 0 }, i = { 0 }, s = { 0 };
+
+	gr_value_add(&v, &m.values.n, gr_slice_str("alpha"));
+	gr_value_add(&v, &m.values.n, gr_slice_str(""));
+	for (size_t k = 0; k < GR_LEN(inputs); k++)
+		gr_placed_add(&i, &m.inputs.n, &inputs[k], false);
+	gr_secret_add(&s, &m.secrets.n, &secret);
+	m.values.raw = gr_buf_slice(&v);
+	m.inputs.raw = gr_buf_slice(&i);
+	m.secrets.raw = gr_buf_slice(&s);
+	gr_command_encode(&frame, &m);
+	assert_int_equal(gr_command_decode(gr_slice(frame.p + GR_WIRE_HEADER_BYTES, frame.n - GR_WIRE_HEADER_BYTES), &m), 0);
+	expect_golden("command", GR_MSG_COMMAND, &frame);
+	gr_buf_fini(&v);
+	gr_buf_fini(&i);
+	gr_buf_fini(&s);
+}
+
+static void the_end_of_a_command_has_its_golden_form(void **state)
+{
+	struct gr_ended_msg m = { .job = 7, .task = 999999, .attempt = 65537, .outcome = GR_OUTCOME_DONE, .exit_code = 3,
+				  .flags = GR_ENDED_F_ERR_CUT, .cpu_us = 250000, .wall_us = 300000, .max_rss_bytes = 50 << 20,
+				  .wait_us = 1000, .in_bytes = 70300,
+				  .out = { .size = 3, .has_data = true, .data = gr_slice_str("hi\n") },
+				  .err = { .size = 1 << 20, .digest = digest(false) } };
+	const struct gr_placed_file outputs[] = {
+		{ .kind = GR_PLACED_FILE, .path = gr_slice_str("out.txt"), .mode = 0644,
+		  .item = { .size = 3, .has_data = true, .data = gr_slice_str("abc") } },
+		{ .index = GR_WIRE_CHECKPOINT, .kind = GR_PLACED_FILE, .path = gr_slice_str("ckpt/s"), .mode = 0600,
+		  .item = { .size = 70000, .digest = digest(false) } },
+	};
+	struct gr_buf frame = { 0 }, o = { 0 };
+
+	for (size_t k = 0; k < GR_LEN(outputs); k++)
+		gr_placed_add(&o, &m.outputs.n, &outputs[k], true);
+	m.outputs.raw = gr_buf_slice(&o);
+	gr_ended_encode(&frame, &m);
+	assert_int_equal(gr_ended_decode(gr_slice(frame.p + GR_WIRE_HEADER_BYTES, frame.n - GR_WIRE_HEADER_BYTES), &m), 0);
+	expect_golden("ended", GR_MSG_ENDED, &frame);
+	gr_buf_fini(&o);
+}
+
+static void short_messages_of_jobs_have_their_golden_form(void **state)
+{
+	const struct gr_out_msg out = { 7, 999999, 65537, GR_STREAM_ERR, GR_OUT_F_END, 4096, gr_slice_str("oops\n") };
+	const struct gr_follow_msg follow = { 7, 999999, 65537, true, 0, 4096 };
+	const struct gr_stop_msg stop = { 7, GR_WIRE_ALL_TASKS, 0, GR_STOP_YIELD, 30000 };
+	struct gr_buf frame = { 0 };
+
+	gr_out_encode(&frame, &out);
+	expect_golden("out", GR_MSG_OUT, &frame);
+	gr_follow_encode(&frame, &follow);
+	expect_golden("follow", GR_MSG_FOLLOW, &frame);
+	gr_taskref_encode(&frame, GR_MSG_STARTED, 7, 999999, 65537);
+	expect_golden("started", GR_MSG_STARTED, &frame);
+	gr_stop_encode(&frame, &stop);
+	expect_golden("stop", GR_MSG_STOP, &frame);
+	expect_json("event", GR_MSG_EVENT, "{\"events\":[]}");
+	expect_json("spec", GR_MSG_SPEC, "{\"stages\":[],\"job\":7}");
+}
+
+/* What a peer may not say of paths, sizes and jobs. */
+static void what_a_worker_may_not_say_is_refused(void **state)
+{
+	static const char *const bad[] = { "", "/etc/passwd", "../x", "a/../b", "a//b", "./a", "a/", "." };
+	struct gr_ended_msg m = { .job = 1, .outcome = GR_OUTCOME_DONE, .out.has_data = true, .err.has_data = true }, out;
+	struct gr_buf f = { 0 }, o = { 0 };
+	struct gr_slice body;
+
+	for (size_t k = 0; k < GR_LEN(bad); k++) {
+		struct gr_placed_file p = { .kind = GR_PLACED_DIR, .path = gr_slice_str(bad[k]), .mode = 0755 };
+
+		gr_buf_clear(&o);
+		gr_buf_clear(&f);
+		m.outputs.n = 0;
+		gr_placed_add(&o, &m.outputs.n, &p, true);
+		m.outputs.raw = gr_buf_slice(&o);
+		gr_ended_encode(&f, &m);
+		assert_true(gr_frame_open(gr_buf_slice(&f), &body) > 0);
+		if (gr_ended_decode(body, &out) != GR_EPATH)
+			fail_msg("\"%s\" was taken", bad[k]);
+	}
+	m.outputs = (struct gr_list_msg){ 0 };
+	m.job = 1ull << 32;
+	gr_buf_clear(&f);
+	gr_ended_encode(&f, &m);
+	assert_true(gr_frame_open(gr_buf_slice(&f), &body) > 0);
+	assert_int_equal(gr_ended_decode(body, &out), GR_EPROTO);
+	gr_buf_fini(&f);
+	gr_buf_fini(&o);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -223,6 +325,10 @@ int main(void)
 		cmocka_unit_test(tasks_have_their_golden_form),
 		cmocka_unit_test(a_result_has_its_golden_form),
 		cmocka_unit_test(blobs_have_their_golden_form),
+		cmocka_unit_test(a_command_has_its_golden_form),
+		cmocka_unit_test(the_end_of_a_command_has_its_golden_form),
+		cmocka_unit_test(short_messages_of_jobs_have_their_golden_form),
+		cmocka_unit_test(what_a_worker_may_not_say_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -80,7 +80,7 @@ static void each_type_has_a_name_and_senders(void **state)
 	assert_true(gr_msg_may_send(GR_MSG_TASK, 'C'));
 	assert_true(gr_msg_may_send(GR_MSG_TASK, 'S'));
 	assert_false(gr_msg_may_send(GR_MSG_TASK, 'W'));
-	assert_false(gr_msg_may_send(GR_MSG_NEED, 'C'));
+	assert_false(gr_msg_may_send(GR_MSG_DRAIN, 'C'));
 	assert_false(gr_msg_may_send(7, 'C'));
 	assert_false(gr_msg_may_send(GR_MSG_PING, 0));
 }
