@@ -153,7 +153,7 @@ struct gr_ctask {                          /* a task as the coordinator has it *
 	uint32_t n_outputs;
 	bool wants_root;                   /* GR_COORD_ROOT_FLAGS */
 	bool is_sent;                      /* the result went out on this connection */
-	int queued;                        /* placement handle, -1: not queued there */
+	int64_t queued;                    /* placement handle, -1: not queued there */
 };
 int gr_intake_task(struct gr_coord *c, struct gr_client *cl, struct gr_slice body);
 int gr_intake_cancel(struct gr_coord *c, struct gr_client *cl, struct gr_slice body);

@@ -14,7 +14,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 
-#define BATCH 64u
+#define BATCH GR_PLACE_MAX_GANG           /* a gang is never split */
 #define PAUSE_NS (20 * GR_NS_PER_MS)      /* for a worker whose queue is full */
 #define RESEND_MS 20
 #define STUCK_NS (10 * GR_NS_PER_S)       /* full for so long: it does not read */
@@ -57,7 +57,7 @@ static void unqueue(struct gr_ctask *t)
 {
 	if (t->queued < 0)
 		return;
-	gr_place_cancel(t->session->coord->place, (uint32_t)t->queued);
+	gr_place_cancel(t->session->coord->place, t->queued);
 	t->queued = -1;
 }
 
@@ -244,6 +244,7 @@ void gr_dispatch_offer(struct gr_ctask *t)
 	struct gr_place_class class = { .need.v = { [GR_PLACE_CPU_MCPU] = 1000, [GR_PLACE_MEM_MIB] = mem_mib(t->mem_bytes) } };
 	uint64_t now = gr_coord_now(c);
 	char hex[GR_DIGEST_HEX];
+	int64_t queued;
 	int rc;
 
 	gr_digest_hex(&t->toolchain, hex);
@@ -272,12 +273,12 @@ void gr_dispatch_offer(struct gr_ctask *t)
 			return;
 		}
 	}
-	rc = gr_place_ready(c->place, now, &t->place);
-	if (rc < 0) {
-		gr_dispatch_finish(t, GR_OUTCOME_REFUSED, "cannot be queued: %s", gr_err_text(rc));
+	queued = gr_place_ready(c->place, now, &t->place);
+	if (queued < 0) {
+		gr_dispatch_finish(t, GR_OUTCOME_REFUSED, "cannot be queued: %s", gr_err_text((int)queued));
 		return;
 	}
-	t->queued = rc;
+	t->queued = queued;
 	t->queued_ns = now;
 	if (t->t.state == GR_TASK_NEW)
 		gr_task_move(&t->t, GR_TASK_QUEUED);
@@ -310,7 +311,7 @@ void gr_dispatch_recheck(struct gr_coord *c, bool is_less)
 /* ---- deciding and sending ---- */
 
 /* Return: 0; an error when the worker's queue is full or it is going, and nothing was begun. */
-static int send_attempt(struct gr_coord *c, struct gr_ctask *t, struct gr_worker *w, uint32_t placed)
+static int send_attempt(struct gr_coord *c, struct gr_ctask *t, struct gr_worker *w, uint64_t placed)
 {
 	struct gr_buf copy = { 0 };
 	struct gr_seat *seat;
@@ -345,12 +346,10 @@ static void act(struct gr_coord *c, const struct gr_place_decision *d)
 	}
 	now = gr_coord_now(c);
 	gr_place_end(c->place, now, d->placed, &stopped);
-	gr_place_worker_pause(c->place, w->place, now + PAUSE_NS);
+	gr_place_worker_pause(c->place, now, w->place, now + PAUSE_NS);
 	if (!w->stuck_since_ns)
 		w->stuck_since_ns = now;
-	rc = gr_place_ready(c->place, now, &t->place);
-	if (rc >= 0)
-		t->queued = rc;
+	t->queued = gr_place_ready(c->place, now, &t->place);
 }
 
 static void arm(struct gr_coord *c)
@@ -374,17 +373,17 @@ static void arm(struct gr_coord *c)
 static void run(struct gr_coord *c)
 {
 	struct gr_place_decision d[BATCH];
-	uint32_t n;
+	int n;
 
 	do {
 		uint64_t from = gr_coord_now(c);
 
 		n = gr_place_next(c->place, from, d, BATCH);
-		if (n)
-			gr_buckets_add(&c->m.decide_s, (double)(gr_coord_now(c) - from) / n / GR_NS_PER_S, n);
-		for (uint32_t i = 0; i < n; i++)
+		if (n > 0)
+			gr_buckets_add(&c->m.decide_s, (double)(gr_coord_now(c) - from) / n / GR_NS_PER_S, (uint64_t)n);
+		for (int i = 0; i < n; i++)
 			act(c, &d[i]);
-	} while (n == BATCH);
+	} while (n == (int)BATCH);
 	arm(c);
 	gr_cluster_touch(c);
 }

@@ -108,8 +108,8 @@ static int worker_place(struct gr_coord *c, struct gr_worker *w, const struct gr
 		spec.node_cpu_mcpu = (uint32_t)node_cpu;
 		spec.cap.v[GR_PLACE_CPU_MCPU] = w->slots * 1000;
 		spec.cap.v[GR_PLACE_MEM_MIB] = w->mem_bytes >> 20 > UINT32_MAX ? UINT32_MAX : (uint32_t)(w->mem_bytes >> 20);
-		if (!w->mem_bytes)
-			spec.cap.v[GR_PLACE_MEM_MIB] = UINT32_MAX;
+		if (!w->mem_bytes || spec.cap.v[GR_PLACE_MEM_MIB] > GR_PLACE_MAX_AMOUNT)
+			spec.cap.v[GR_PLACE_MEM_MIB] = GR_PLACE_MAX_AMOUNT;
 		spec.cap.v[GR_COORD_RES_ROOT] = strcmp(w->tier, "landlock") ? MAX_SLOTS + MAX_PREFETCH : 0;
 		rc = gr_place_worker_up(c->place, gr_coord_now(c), &spec);
 	}
@@ -201,7 +201,7 @@ static int hello_worker(struct gr_coord *c, struct gr_peer *peer, const struct g
 	take_seats(c, w, json_object_get(h->json, "sessions"));
 	if (json_is_true(json_object_get(h->json, "draining"))) {
 		w->is_draining = true;
-		gr_place_worker_drain(c->place, w->place, true);
+		gr_place_worker_drain(c->place, gr_coord_now(c), w->place, true, 0);
 	}
 	gr_dispatch_recheck(c, false);
 	gr_cluster_touch(c);
@@ -285,7 +285,7 @@ static int worker_drain(struct gr_coord *c, struct gr_worker *w, struct gr_slice
 		return 0;
 	gr_info("peers", "worker %s is draining, %u ms left to it", w->name, grace_ms);
 	w->is_draining = true;
-	gr_place_worker_drain(c->place, w->place, true);
+	gr_place_worker_drain(c->place, gr_coord_now(c), w->place, true, 0);
 	c->worker_gone_ns = gr_coord_now(c);
 	gr_dispatch_recheck(c, true);
 	gr_cluster_touch(c);

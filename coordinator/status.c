@@ -195,6 +195,7 @@ static json_t *why_json(const struct gr_place_why *y)
 
 	json_object_set_new(o, "worker", json_string(w->name));
 	json_object_set_new(o, "verdict", json_string(gr_place_verdict_name(y->verdict)));
+	json_object_set_new(o, "reason", json_string(gr_place_verdict_text(y->verdict)));
 	if (y->verdict == GR_PLACE_V_TOO_SMALL || y->verdict == GR_PLACE_V_NO_ROOM)
 		json_object_set_new(o, "of", json_string(y->res == GR_COORD_RES_ROOT ? "sandbox tier" : gr_place_res_name(y->res)));
 	if (y->asked || y->free) {

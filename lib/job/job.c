@@ -85,7 +85,7 @@ bool gr_task_may_try(const struct gr_task *t)
 	return t->n_tries < GR_JOB_MAX_TRIES && t->n_attempts < GR_JOB_MAX_ATTEMPTS;
 }
 
-struct gr_attempt *gr_task_begin(struct gr_task *t, uint64_t worker, void *peer, uint32_t placed, uint64_t now_ns)
+struct gr_attempt *gr_task_begin(struct gr_task *t, uint64_t worker, void *peer, uint64_t placed, uint64_t now_ns)
 {
 	struct gr_attempt *a = &t->attempts[t->n_attempts];
 

@@ -51,7 +51,7 @@ struct gr_attempt {
 	enum gr_cause cause;          /* when not LIVE */
 	uint64_t worker;              /* who: a hash of the worker's name and key, the same after it reconnects */
 	void *peer;                   /* the caller's; NULL when not LIVE */
-	uint32_t placed;              /* the caller's placement handle; valid while LIVE */
+	uint64_t placed;              /* the caller's placement handle; valid while LIVE */
 	uint64_t start_ns, end_ns;
 };
 
@@ -82,7 +82,7 @@ void gr_task_move(struct gr_task *t, enum gr_task_state to);
 bool gr_task_may_move(enum gr_task_state from, enum gr_task_state to);
 
 /* A QUEUED task goes to a worker: a new LIVE attempt, state RUNNING. Borrowed until the task is freed. */
-struct gr_attempt *gr_task_begin(struct gr_task *t, uint64_t worker, void *peer, uint32_t placed, uint64_t now_ns);
+struct gr_attempt *gr_task_begin(struct gr_task *t, uint64_t worker, void *peer, uint64_t placed, uint64_t now_ns);
 struct gr_attempt *gr_task_attempt(struct gr_task *t, uint32_t number);   /* NULL when there is none */
 bool gr_task_may_try(const struct gr_task *t);           /* another attempt is allowed */
 uint32_t gr_task_live(const struct gr_task *t);          /* LIVE attempts */

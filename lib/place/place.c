@@ -1,10 +1,12 @@
-/* place.c - names, workers and owners of the placement state. A worker stands in one array per environment it has (and
- * in environment 0, which is all of them); the front part of each array holds those that can be given a task, so that
- * sampling never looks at a full worker. Moving over the border is a swap. Buckets by cost rank are not here: the
- * sample is scored instead. */
+/* place.c - the state as a whole, and the loop that decides.
+ *
+ * gr_place_next: what was blocked is free again, stragglers become due, shares follow the cluster; then, as long as
+ * something is open: whose turn, search, commit. What finds no room is parked with its class, or stuck alone when its
+ * own excludes, spread or gang may be the reason, until an event that could fit it. A run of equal tasks goes to the
+ * found worker in one go as long as it is still that owner's turn and the worker's cost has not moved: the search is
+ * paid once. What is placed already is looked at last. */
 #include "lib/place/place.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,30 +14,60 @@
 #include "lib/base/clock.h"
 #include "lib/place/place_int.h"
 
+#define FILL_FROM 32u                 /* a range with so many left is a run */
+#define STUCK_PER_CALL 16u
+#define RETRY_NS (10 * GR_NS_PER_MS)
+#define RESERVE_EVERY_NS GR_NS_PER_S
+
 struct gr_place *gr_place_new(const struct gr_place_config *cfg)
 {
 	struct gr_place *p;
+	struct gr_place_config *c;
 
 	GR_NEW(p);
 	p->cfg = *cfg;
-	if (!p->cfg.n_sample)
-		p->cfg.n_sample = 8;
-	if (!p->cfg.max_depth)
-		p->cfg.max_depth = 40;
-	if (!p->cfg.fast_fails)
-		p->cfg.fast_fails = 3;
-	if (!p->cfg.fast_fail_ns)
-		p->cfg.fast_fail_ns = 2 * GR_NS_PER_S;
-	if (!p->cfg.quarantine_ns)
-		p->cfg.quarantine_ns = 30 * GR_NS_PER_S;
-	p->rng.s = cfg->seed;
+	c = &p->cfg;
+	if (!c->n_sample)
+		c->n_sample = 8;
+	if (c->n_sample > 32)
+		c->n_sample = 32;
+	if (!c->max_credits)
+		c->max_credits = 40;
+	if (c->max_credits > 200)
+		c->max_credits = 200;
+	if (!c->fast_fails)
+		c->fast_fails = 3;
+	if (!c->fast_fail_ns)
+		c->fast_fail_ns = 2 * GR_NS_PER_S;
+	if (!c->quarantine_ns)
+		c->quarantine_ns = 30 * GR_NS_PER_S;
+	if (!c->reserve_after_ns)
+		c->reserve_after_ns = 5 * GR_NS_PER_S;
+	if (!c->min_run_ns)
+		c->min_run_ns = 60 * GR_NS_PER_S;
+	if (!c->copy_permille)
+		c->copy_permille = 50;
+	if (!c->bandwidth_kib_per_ms)
+		c->bandwidth_kib_per_ms = 100;
+	p->rng.s = c->seed;
 	p->changes = 1;
-	p->wake_ns = UINT64_MAX;
-	p->free_queue = p->free_queued = p->free_placed = NIL;
+	p->wake_ns = p->retry_ns = UINT64_MAX;
+	p->free_queue = p->free_queued = p->free_placed = p->free_worker = p->free_owner = NIL;
+	p->free_node = p->free_cap = p->free_stand = p->free_line = p->first_due = p->reserve.queue = NIL;
 	p->families = gr_xalloc(FAMILY_SLOTS * sizeof(*p->families));
+	p->sets = gr_xalloc(N_SETS * sizeof(*p->sets));
 	p->mean_work_us = UNKNOWN_WORK_US;
+	for (uint32_t i = 0; i < WHEEL_SLOTS; i++)
+		p->wheel[i] = NIL;
+	for (uint32_t i = 0; i <= GR_PLACE_MAX_BAND; i++)
+		p->bands[i].first_victim = NIL;
 	GR_GROW(p->envs, p->cap_envs, 1);
 	p->n_envs = 1;
+	GR_GROW(p->tenants, p->cap_tenants, 1);
+	p->tenants[p->n_tenants++] = (struct gr_place__tenant){ .is_used = true, .weight = 1, .first_stand = NIL };
+	gr_place__room(p, 1);
+	LOG(p, OP_NEW, 1, c->seed, c->n_sample, c->max_credits, c->fast_fails, c->fast_fail_ns, c->quarantine_ns, c->reserve_after_ns,
+	    c->min_run_ns, c->copy_permille, c->bandwidth_kib_per_ms, c->acts, c->is_node_blind, c->is_fair_preempt);
 	return p;
 }
 
@@ -45,445 +77,384 @@ void gr_place_free(struct gr_place **pp)
 
 	if (!p)
 		return;
-	for (uint32_t i = 0; i < p->n_envs; i++)
-		free(p->envs[i].workers);
+	gr_place_log_flush(p);
+	for (uint32_t i = 0; i < p->n_nodes; i++)
+		free(p->nodes[i].name);
+	for (uint32_t i = 0; i < p->n_labels; i++)
+		free(p->labels[i].text);
+	for (uint32_t i = 0; i < p->n_pools; i++) {
+		for (uint32_t g = 0; g < N_GROUPS; g++) {
+			for (uint32_t r = 0; p->pools[i].groups[g].buckets && r < N_RANKS; r++)
+				free(p->pools[i].groups[g].buckets[r].w);
+			free(p->pools[i].groups[g].buckets);
+		}
+		free(p->pools[i].envs);
+		free(p->pools[i].labels);
+	}
+	for (uint32_t i = 0; i < p->n_classes; i++) {
+		free(p->classes[i].pools);
+		free(p->classes[i].prefer);
+		free(p->classes[i].pool_at);
+	}
 	for (uint32_t i = 0; i < p->n_queues; i++)
 		free(p->queues[i].heap);
-	for (uint32_t i = 0; i < p->n_owners; i++)
-		free(p->owners[i].have_kib);
+	for (uint32_t i = 0; i < p->n_lines; i++)
+		free(p->lines[i].heap);
+	for (uint32_t b = 0; b <= GR_PLACE_MAX_BAND; b++)
+		for (int r = 0; r < GR_PLACE_N_RES; r++)
+			free(p->bands[b].by[r].heap);
+	for (uint32_t i = 0; i < p->n_chunks; i++)
+		free(p->chunks[i]);
+	free(p->ix_env.slots);
+	free(p->ix_node.slots);
+	free(p->ix_label.slots);
+	free(p->ix_class.slots);
+	free(p->ix_cap.slots);
+	free(p->ix_pool.slots);
 	free(p->envs);
 	free(p->nodes);
+	free(p->labels);
+	free(p->caps);
+	free(p->pools);
 	free(p->classes);
 	free(p->workers);
+	free(p->over);
+	free(p->late);
+	free(p->blocked);
+	free(p->leaving);
+	free(p->tenants);
 	free(p->owners);
+	free(p->stands);
+	free(p->lines);
 	free(p->queues);
 	free(p->queued);
-	free(p->placed);
+	free(p->chunks);
+	free(p->parked);
+	free(p->stuck);
+	free(p->have);
+	free(p->sets);
+	free(p->tally);
+	free(p->bandwidth);
 	free(p->families);
+	free(p->log_buf);
 	free(p);
 	*pp = NULL;
 }
 
-/* ---- names ---- */
+/* ---- deciding ---- */
 
-/* A scan: environments are few, and a map of borrowed keys would dangle when the array grows. */
-int gr_place_env_find(const struct gr_place *p, const struct gr_digest *d)
+static void start_search(const struct gr_place *p, uint32_t queue, uint64_t now_ns, struct gr_place__search *s)
 {
-	for (uint32_t i = 1; i < p->n_envs; i++) {
-		const struct gr_place__env *e = &p->envs[i];
+	const struct gr_place__queue *q = &p->queues[queue];
+	const struct gr_place__queued *item = &p->queued[q->heap[0]];
+	uint64_t kib = item->t.input_bytes >> 10;
 
-		if ((e->n || e->n_class) && gr_digest_eq(&e->digest, d))
-			return (int)i;
-	}
-	return GR_ENOENT;
+	*s = (struct gr_place__search){
+		.t = &item->t, .owner = q->owner, .class_id = q->class, .class = &p->classes[q->class],
+		.work_us = gr_place__work_us(p, item->t.family, item->t.work_ms), .input_kib = kib > UINT32_MAX ? UINT32_MAX : (uint32_t)kib,
+		.avoid_node = NIL, .reserved_for = queue, .now_ns = now_ns,
+	};
 }
 
-int gr_place_env(struct gr_place *p, const struct gr_digest *d)
+/* The next of the queue's front item was placed. */
+static void advance(struct gr_place *p, uint32_t queue)
 {
-	int rc = gr_place_env_find(p, d);
-	uint32_t i;
+	struct gr_place__queue *q = &p->queues[queue];
+	uint32_t i = q->heap[0];
+	struct gr_place__queued *item = &p->queued[i];
+	struct gr_place__owner *o = &p->owners[q->owner];
+	uint64_t each = item->work_ms / (item->t.count - item->nth);
 
-	if (rc > 0)
-		return rc;
-	for (i = 1; i < p->n_envs; i++)
-		if (!p->envs[i].n && !p->envs[i].n_class)
+	o->n_queued--;
+	p->tasks_queued--;
+	item->work_ms -= each;
+	p->queued_ms -= each;
+	q->stuck_ns = 0;
+	if (++item->nth == item->t.count)
+		gr_place__take(p, i);
+	if (!gr_place__may_more(p, o))
+		gr_place__owner_hold(p, q->owner);
+	if (p->reserve.queue == queue)
+		gr_place__reserve_drop(p);
+}
+
+static void no_room(struct gr_place *p, uint32_t queue, uint64_t now_ns, bool is_cut)
+{
+	const struct gr_place__queue *q = &p->queues[queue];
+
+	if (is_cut)
+		p->retry_ns = now_ns + RETRY_NS;
+	if (q->is_choosy || p->classes[q->class].has_policy || p->classes[q->class].spec.left_ms)
+		gr_place__queue_move(p, queue, Q_STUCK);
+	else
+		gr_place__park(p, q->class, now_ns);
+}
+
+/* All of a gang or none: placed one by one, taken back when one finds no room. */
+static uint32_t place_gang(struct gr_place *p, uint32_t queue, uint64_t now_ns, struct gr_place_decision *out)
+{
+	struct gr_place__queue *q = &p->queues[queue];
+	const struct gr_place__queued *item = &p->queued[q->heap[0]];
+	const struct gr_place__owner *o = &p->owners[q->owner];
+	struct gr_place__search s;
+	uint32_t count = item->t.count, n;
+	bool may = gr_place__quota_allows(p, &p->tenants[o->spec.tenant], &p->classes[q->class], count) &&
+		   (!o->spec.max_placed || o->n_placed + count <= o->spec.max_placed);
+	uint64_t tag = item->t.tag;
+	uint32_t first = item->t.first;
+
+	start_search(p, queue, now_ns, &s);
+	for (n = 0; n < count && may; n++) {
+		gr_place__search(p, &s);
+		if (s.worker == NIL)
 			break;
-	if (i == p->n_envs) {
-		if (p->n_envs >= GR_PLACE_MAX_ENVS)
-			return GR_ELIMIT;
-		GR_GROW(p->envs, p->cap_envs, p->n_envs + 1);
-		p->n_envs++;
+		gr_place__commit(p, &s, tag, first + n, GR_PLACE_RUN, &out[n]);
+		out[n].gang = count;
 	}
-	p->envs[i].digest = *d;
-	return (int)i;
-}
-
-void gr_place_env_hold(struct gr_place *p, uint32_t env, bool is_held)
-{
-	assert(env < p->n_envs);
-	p->envs[env].n_class += is_held ? 1 : -1u;
-}
-
-int gr_place_node(struct gr_place *p, const char *name)
-{
-	size_t n = strlen(name);
-	uint32_t hole = NIL;
-
-	if (!n || n >= sizeof(p->nodes->name))
-		return GR_EINVAL;
-	for (uint32_t i = 0; i < p->n_nodes; i++) {
-		if (!strcmp(p->nodes[i].name, name))
-			return (int)i;
-		if (!p->nodes[i].n_workers)
-			hole = i;
+	if (n < count) {
+		p->decisions -= n;
+		p->acts[GR_PLACE_RUN] -= n;
+		gr_place__queue_move(p, queue, Q_STUCK);
+		while (n)
+			gr_place__release(p, (uint32_t)out[--n].placed);
+		q->stuck_at = p->changes;      /* taking back is no change */
+		return 0;
 	}
-	if (hole == NIL) {
-		GR_GROW(p->nodes, p->cap_nodes, p->n_nodes + 1);
-		hole = p->n_nodes++;
-	}
-	memset(&p->nodes[hole], 0, sizeof(p->nodes[hole]));
-	memcpy(p->nodes[hole].name, name, n + 1);
-	return (int)hole;
+	for (uint32_t i = 0; i < count; i++)
+		advance(p, queue);
+	return count;
 }
 
-int gr_place_class(struct gr_place *p, const struct gr_place_class *spec)
+/* A run of equal tasks: the worker just found is given its part of it, while nothing that decided for it has changed. */
+static uint32_t fill(struct gr_place *p, uint32_t queue, struct gr_place__search *s, struct gr_place_decision *out, uint32_t n, uint32_t max)
 {
-	struct gr_place__class *c;
-	uint32_t hole = NIL;
+	const struct gr_place__queue *q = &p->queues[queue];
+	const struct gr_place__worker *w = &p->workers[s->worker];
+	uint32_t item = q->heap[0], res, left = p->queued[item].t.count - p->queued[item].nth, part;
+	uint64_t room = p->slots_up > p->tasks_placed ? p->slots_up - p->tasks_placed : 1;
+	uint8_t rank = w->rank;
 
-	assert(spec->env < p->n_envs);
-	for (uint32_t i = 0; i < p->n_classes; i++) {
-		c = &p->classes[i];
-		if (c->is_used && c->spec.env == spec->env && c->spec.zone == spec->zone &&
-		    !memcmp(&c->spec.need, &spec->need, sizeof(spec->need)))
-			return (int)i;
-		if (!c->is_used || !c->n_task)
-			hole = i;
-	}
-	if (hole == NIL) {
-		if (p->n_classes >= GR_PLACE_MAX_CLASSES)
-			return GR_ELIMIT;
-		GR_GROW(p->classes, p->cap_classes, p->n_classes + 1);
-		hole = p->n_classes++;
-	}
-	c = &p->classes[hole];
-	if (c->is_used)
-		p->envs[c->spec.env].n_class--;
-	*c = (struct gr_place__class){ .spec = *spec, .is_used = true };
-	p->envs[spec->env].n_class++;
-	return (int)hole;
-}
-
-/* ---- where a worker stands in its environments' arrays ---- */
-
-bool gr_place__has_env(const struct gr_place__worker *w, uint32_t env)
-{
-	for (uint32_t i = 0; i < w->n_envs; i++)
-		if (w->env[i] == env)
-			return true;
-	return false;
-}
-
-static uint32_t *pos_in(struct gr_place__worker *w, uint32_t env)
-{
-	for (uint32_t i = 0; i < w->n_envs; i++)
-		if (w->env[i] == env)
-			return &w->pos[i];
-	abort();
-}
-
-static void swap_in_env(struct gr_place *p, uint32_t env, uint32_t a, uint32_t b)
-{
-	struct gr_place__env *e = &p->envs[env];
-	uint32_t wa = e->workers[a], wb = e->workers[b];
-
-	e->workers[a] = wb;
-	e->workers[b] = wa;
-	*pos_in(&p->workers[wb], env) = a;
-	*pos_in(&p->workers[wa], env) = b;
-}
-
-static void set_avail(struct gr_place *p, uint32_t worker, bool is_avail)
-{
-	struct gr_place__worker *w = &p->workers[worker];
-
-	if (w->is_avail == is_avail)
-		return;
-	w->is_avail = is_avail;
-	for (uint32_t i = 0; i < w->n_envs; i++) {
-		struct gr_place__env *e = &p->envs[w->env[i]];
-
-		if (is_avail)
-			swap_in_env(p, w->env[i], w->pos[i], e->n_avail++);
-		else
-			swap_in_env(p, w->env[i], w->pos[i], --e->n_avail);
-	}
-}
-
-uint32_t gr_place__depth(const struct gr_place *p, const struct gr_place__worker *w)
-{
-	uint32_t more = w->prefetch < p->cfg.max_depth ? w->prefetch : p->cfg.max_depth;
-
-	return w->slots + more;
-}
-
-void gr_place__refresh(struct gr_place *p, uint32_t worker)
-{
-	struct gr_place__worker *w = &p->workers[worker];
-
-	set_avail(p, worker, w->is_up && !w->is_draining && !w->blocked_until_ns && w->n_placed < gr_place__depth(p, w));
-	if (w->is_avail)
-		p->changes++;
-}
-
-/* Records of placements for as many as the workers may hold: they grow with the workers, not with decisions. */
-static void reserve(struct gr_place *p, struct gr_place__worker *w)
-{
-	uint32_t depth = gr_place__depth(p, w);
-
-	if (depth <= w->room)
-		return;
-	p->room += depth - w->room;
-	w->room = depth;
-	GR_GROW(p->placed, p->cap_placed, p->room);
-}
-
-/* ---- workers ---- */
-
-int gr_place_worker_up(struct gr_place *p, uint64_t now_ns, const struct gr_place_worker *spec)
-{
-	struct gr_place__worker *w;
-	uint32_t id;
-
-	(void)now_ns;
-	if (!spec->slots || spec->n_envs > GR_PLACE_MAX_WORKER_ENVS)
-		return GR_EINVAL;
-	assert(spec->node < p->n_nodes);
-	for (id = 0; id < p->n_workers && p->workers[id].is_up; id++)
-		;
-	if (id >= GR_PLACE_MAX_WORKERS)
-		return GR_ELIMIT;
-	if (id == p->n_workers) {
-		GR_GROW(p->workers, p->cap_workers, p->n_workers + 1);
-		p->n_workers++;
-	}
-	w = &p->workers[id];
-	*w = (struct gr_place__worker){
-		.is_up = true, .id = id | ((w->id >> WORKER_BITS) + 1) % WORKER_GENS << WORKER_BITS, .tag = spec->tag,
-		.cap = spec->cap, .slots = spec->slots, .prefetch = spec->prefetch,
-		.node = spec->node, .zone = spec->zone, .speed_permille = 1000, .first_placed = NIL,
-	};
-	for (uint32_t i = 0; i <= spec->n_envs; i++) {
-		uint32_t env = i ? spec->envs[i - 1] : GR_PLACE_NO_ENV;
-		struct gr_place__env *e = &p->envs[env];
-
-		assert(env < p->n_envs);
-		if (gr_place__has_env(w, env))
-			continue;
-		GR_GROW(e->workers, e->cap, e->n + 1);
-		w->env[w->n_envs] = env;
-		w->pos[w->n_envs++] = e->n;
-		e->workers[e->n++] = id;
-	}
-	for (uint32_t i = 0; i < p->n_owners; i++) {
-		struct gr_place__owner *o = &p->owners[i];
-
-		if (!o->is_used)
-			continue;
-		GR_GROW(o->have_kib, o->n_have, p->n_workers);
-		o->have_kib[id] = 0;
-	}
-	for (int r = 0; r < GR_PLACE_N_RES; r++)
-		p->total.v[r] += spec->cap.v[r];
-	p->nodes[spec->node].n_workers++;
-	p->nodes[spec->node].sum_mcpu += spec->cap.v[GR_PLACE_CPU_MCPU];
-	if (spec->node_cpu_mcpu)
-		p->nodes[spec->node].said_mcpu = spec->node_cpu_mcpu;
-	reserve(p, w);
-	gr_place__refresh(p, id);
-	return (int)w->id;
-}
-
-static struct gr_place__worker *worker_of(const struct gr_place *p, uint32_t worker)
-{
-	struct gr_place__worker *w = &p->workers[worker & WORKER_MASK];
-
-	assert((worker & WORKER_MASK) < p->n_workers && w->is_up && w->id == worker);
-	return w;
-}
-
-void gr_place_worker_down(struct gr_place *p, uint64_t now_ns, uint32_t worker)
-{
-	struct gr_place__worker *w = worker_of(p, worker);
-	struct gr_place__node *node = &p->nodes[w->node];
-
-	(void)now_ns;
-	worker &= WORKER_MASK;
-	while (w->first_placed != NIL)
-		gr_place__release(p, w->first_placed);
-	set_avail(p, worker, false);
-	for (uint32_t i = 0; i < w->n_envs; i++) {
-		struct gr_place__env *e = &p->envs[w->env[i]];
-
-		swap_in_env(p, w->env[i], w->pos[i], e->n - 1);
-		e->n--;
-	}
-	for (int r = 0; r < GR_PLACE_N_RES; r++)
-		p->total.v[r] -= w->cap.v[r];
-	node->n_workers--;
-	node->sum_mcpu -= w->cap.v[GR_PLACE_CPU_MCPU];
-	w->is_up = false;
-	w->n_envs = 0;
-	p->room -= w->room;
-	for (uint32_t i = 0; i < p->n_owners; i++) {
-		struct gr_place__owner *o = &p->owners[i];
-
-		for (uint32_t k = 0; k < o->n_warm; k++)
-			if (o->warm[k] == worker)
-				o->warm[k--] = o->warm[--o->n_warm];
-	}
-}
-
-void gr_place_worker_drain(struct gr_place *p, uint32_t worker, bool is_draining)
-{
-	worker_of(p, worker)->is_draining = is_draining;
-	gr_place__refresh(p, worker & WORKER_MASK);
-}
-
-void gr_place_worker_pause(struct gr_place *p, uint32_t worker, uint64_t until_ns)
-{
-	struct gr_place__worker *w = worker_of(p, worker);
-
-	if (w->blocked_until_ns < until_ns)
-		w->blocked_until_ns = until_ns;
-	if (p->wake_ns > w->blocked_until_ns)
-		p->wake_ns = w->blocked_until_ns;
-	gr_place__refresh(p, worker & WORKER_MASK);
-}
-
-void gr_place_worker_signals(struct gr_place *p, uint32_t worker, const struct gr_place_signals *s)
-{
-	struct gr_place__worker *w = worker_of(p, worker);
-	struct gr_place__node *node = &p->nodes[w->node];
-	uint32_t away = s->throttled_permille + s->steal_permille;
-
-	if (s->quota_mcpu)
-		w->quota_mcpu = s->quota_mcpu;
-	if (s->rtt_ns)
-		w->rtt_us = s->rtt_ns / GR_NS_PER_US;
-	/* what others take of the time, and half of what tasks wait for a core: our own load is counted apart */
-	w->pressure_permille = (away > 900 ? 900 : away) + (s->cpu_psi_permille > 1000 ? 500 : s->cpu_psi_permille / 2);
-	node->foreign_permille = (node->foreign_permille + s->steal_permille) / 2;
-	if (s->slots && s->slots != w->slots) {
-		w->slots = s->slots;
-		reserve(p, w);
-		gr_place__refresh(p, worker & WORKER_MASK);
-	}
-}
-
-void gr_place_worker_info(const struct gr_place *p, uint32_t worker, struct gr_place_worker_info *out)
-{
-	const struct gr_place__worker *w = worker_of(p, worker);
-
-	*out = (struct gr_place_worker_info){
-		.slots = w->slots, .depth = gr_place__depth(p, w), .n_placed = w->n_placed,
-		.speed_permille = w->speed_permille, .contention_permille = gr_place__contention(p, w, 0),
-		.quarantined_until_ns = w->is_quarantined ? w->blocked_until_ns : 0,
-		.done = w->done, .failed = w->failed, .is_draining = w->is_draining,
-	};
-}
-
-/* ---- owners ---- */
-
-int gr_place_owner_add(struct gr_place *p, const struct gr_place_owner *spec)
-{
-	struct gr_place__owner *o;
-	uint32_t id;
-
-	if (!spec->weight || spec->priority > 31)
-		return GR_EINVAL;
-	for (id = 0; id < p->n_owners && p->owners[id].is_used; id++)
-		;
-	if (id == p->n_owners) {
-		GR_GROW(p->owners, p->cap_owners, p->n_owners + 1);
-		p->n_owners++;
-	}
-	o = &p->owners[id];
-	free(o->have_kib);
-	*o = (struct gr_place__owner){ .is_used = true, .spec = *spec, .first_queue = NIL };
-	if (p->n_workers)
-		GR_GROW(o->have_kib, o->n_have, p->n_workers);
-	return (int)id;
-}
-
-static struct gr_place__owner *owner_of(const struct gr_place *p, uint32_t owner)
-{
-	assert(owner < p->n_owners && p->owners[owner].is_used);
-	return &p->owners[owner];
-}
-
-void gr_place_owner_remove(struct gr_place *p, uint32_t owner)
-{
-	struct gr_place__owner *o = owner_of(p, owner);
-
-	assert(!o->n_queued);
-	while (o->first_queue != NIL) {
-		uint32_t q = o->first_queue;
-
-		o->first_queue = p->queues[q].next;
-		p->queues[q].next = p->free_queue;
-		p->free_queue = q;
-	}
-	o->is_going = true;
-	if (!o->n_placed)
-		o->is_used = false;
-}
-
-void gr_place_owner_bytes(struct gr_place *p, uint32_t owner, uint64_t bytes)
-{
-	owner_of(p, owner)->bytes = bytes;
-}
-
-/* ---- looking ---- */
-
-bool gr_place__fits_shape(const struct gr_place *p, const struct gr_place__worker *w, const struct gr_place_class *c,
-			  enum gr_place_res *res)
-{
-	(void)p;
-	for (int r = 0; r < GR_PLACE_N_RES; r++)
-		if (c->need.v[r] > w->cap.v[r]) {
-			*res = (enum gr_place_res)r;
-			return false;
-		}
-	return true;
-}
-
-uint32_t gr_place_feasible(const struct gr_place *p, uint32_t class, const uint32_t *exclude, uint32_t n_exclude, uint32_t enough)
-{
-	const struct gr_place_class *c = &p->classes[class].spec;
-	const struct gr_place__env *e = &p->envs[c->env];
-	enum gr_place_res res;
-	uint32_t n = 0;
-
-	/* those that can take one now come first in the array, so mostly the first look is enough */
-	for (uint32_t i = 0; i < e->n && n < enough; i++) {
-		const struct gr_place__worker *w = &p->workers[e->workers[i]];
-		bool is_out = w->is_draining || w->is_quarantined || (c->zone && c->zone != w->zone) || !gr_place__fits_shape(p, w, c, &res);
-
-		for (uint32_t k = 0; k < n_exclude && !is_out; k++)
-			is_out = exclude[k] == w->id;
-		n += !is_out;
+	part = (uint32_t)((uint64_t)left * (w->slots > w->n_placed ? w->slots - w->n_placed : 0) / (room + 1));
+	for (; part && n < max; part--) {
+		if (w->rank != rank || w->group == G_NONE || !(s->class->group_mask >> w->group & 1) || gr_place__fits(p, s->worker, s, &res) != GR_PLACE_V_FITS ||
+		    gr_place__choose(p) != queue || q->heap[0] != item)
+			break;
+		gr_place__commit(p, s, s->t->tag, s->t->first + p->queued[item].nth, GR_PLACE_RUN, &out[n++]);
+		advance(p, queue);
 	}
 	return n;
 }
 
-void gr_place_stats(const struct gr_place *p, uint64_t now_ns, struct gr_place_stats *out)
+static uint32_t place(struct gr_place *p, uint64_t now_ns, struct gr_place_decision *out, uint32_t n, uint32_t max)
 {
-	struct gr_place_stats s = {
-		.n_queued = p->tasks_queued, .n_placed = p->tasks_placed, .decisions = p->decisions, .looked = p->looked,
-	};
+	while (n < max) {
+		uint32_t queue = gr_place__choose(p), item, left;
+		struct gr_place__search s;
+		bool is_cut;
 
-	(void)now_ns;
-	for (uint32_t i = 0; i < p->n_workers; i++) {
-		const struct gr_place__worker *w = &p->workers[i];
-
-		if (!w->is_up)
+		if (queue == NIL)
+			return n;
+		item = p->queues[queue].heap[0];
+		left = p->queued[item].t.count - p->queued[item].nth;
+		if (p->queued[item].t.is_gang) {
+			if (max - n >= left)
+				n += place_gang(p, queue, now_ns, out + n);
+			else if (n)
+				return n;
+			else
+				gr_place__queue_move(p, queue, Q_STUCK);    /* the caller's room is too small for it */
 			continue;
-		s.n_workers++;
-		s.n_draining += w->is_draining;
-		s.n_quarantined += w->is_quarantined;
-		if (w->is_draining || w->is_quarantined)
+		}
+		start_search(p, queue, now_ns, &s);
+		gr_place__search(p, &s);
+		is_cut = s.is_cut;
+		p->looked += s.n_looked;
+		if (s.worker == NIL) {
+			s.with_credits = true;
+			gr_place__search(p, &s);
+			p->looked += s.n_looked;
+		}
+		if (s.worker == NIL) {
+			no_room(p, queue, now_ns, is_cut);
+			n = gr_place__preempt(p, now_ns, queue, out, n, max);
 			continue;
-		s.slots += w->slots;
-		s.free_slots += w->n_placed < w->slots ? w->slots - w->n_placed : 0;
+		}
+		gr_place__commit(p, &s, s.t->tag, s.t->first + p->queued[item].nth, GR_PLACE_RUN, &out[n++]);
+		advance(p, queue);
+		if (left > FILL_FROM && !s.with_credits && !p->queues[queue].is_choosy && !s.class->has_policy)
+			n = fill(p, queue, &s, out, n, max);
 	}
-	for (uint32_t i = 0; i < p->n_owners; i++)
-		s.n_owners += p->owners[i].is_used && !p->owners[i].is_going;
-	for (uint32_t i = 0; i < p->n_classes; i++)
-		s.n_classes += p->classes[i].is_used;
-	for (uint32_t i = 1; i < p->n_envs; i++)
-		s.n_envs += p->envs[i].n > 0;
-	for (uint32_t i = 0; i < p->n_nodes; i++)
-		s.n_nodes += p->nodes[i].n_workers > 0;
-	*out = s;
+	return n;
+}
+
+/* Queues that were stuck for reasons of their own: some of them are tried again after something changed. */
+static void unstick(struct gr_place *p)
+{
+	uint32_t n = gr_place__min(p->n_stuck, STUCK_PER_CALL);
+
+	while (n-- && p->n_stuck) {
+		uint32_t at = p->stuck_turn++ % p->n_stuck, queue = p->stuck[at];
+
+		if (p->queues[queue].stuck_at != p->changes)
+			gr_place__queue_move(p, queue, gr_place__may_more(p, &p->owners[p->queues[queue].owner]) ? Q_LINE : Q_HELD);
+	}
+}
+
+/* The queue that waits longest for room in the most urgent band, when that is long. */
+static uint32_t longest_waiting(const struct gr_place *p, uint64_t now_ns)
+{
+	uint32_t best = NIL, best_band = GR_PLACE_MAX_BAND + 1;
+	uint64_t since = now_ns > p->cfg.reserve_after_ns ? now_ns - p->cfg.reserve_after_ns : 0, best_ns = UINT64_MAX;
+
+	for (uint32_t i = 0; i < p->n_stuck; i++) {
+		const struct gr_place__queue *q = &p->queues[p->stuck[i]];
+		uint32_t band = p->owners[q->owner].spec.band;
+
+		if (q->stuck_ns <= since && (band < best_band || (band == best_band && q->stuck_ns < best_ns))) {
+			best = p->stuck[i];
+			best_band = band;
+			best_ns = q->stuck_ns;
+		}
+	}
+	if (!p->n_parked)
+		return best;
+	for (uint32_t bands = p->band_bits; bands; bands &= bands - 1) {
+		uint32_t band = (uint32_t)__builtin_ctz(bands);
+
+		for (uint32_t r = 0; r < GR_PLACE_N_RES; r++)
+			for (uint32_t k = 0; k < p->bands[band].by[r].n; k++) {
+				uint32_t l = p->stands[p->bands[band].by[r].heap[k]].first_line;
+
+				for (; l != NIL; l = p->lines[l].next) {
+					const struct gr_place__class *c = &p->classes[p->lines[l].class];
+
+					if (c->parked_at == NIL || c->parked_ns > since || band > best_band ||
+					    (band == best_band && c->parked_ns >= best_ns))
+						continue;
+					best = p->lines[l].heap[0].queue;
+					best_band = band;
+					best_ns = c->parked_ns;
+				}
+			}
+	}
+	return best;
+}
+
+static void reserve(struct gr_place *p, uint64_t now_ns)
+{
+	uint32_t queue;
+
+	if (now_ns < p->reserve.made_ns + RESERVE_EVERY_NS || (!p->n_stuck && !p->n_parked && p->reserve.queue == NIL))
+		return;
+	p->reserve.made_ns = now_ns;
+	if (p->reserve.queue != NIL) {
+		if (p->reserve.until_ns + RESERVE_EVERY_NS > now_ns)
+			return;
+		gr_place__reserve_drop(p);
+	}
+	queue = longest_waiting(p, now_ns);
+	if (queue != NIL)
+		gr_place__reserve_for(p, now_ns, queue);
+}
+
+static void log_decisions(struct gr_place *p, const struct gr_place_decision *d, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		LOG(p, OP_DECIDED, d[i].act, d[i].tag, d[i].nth, d[i].placed, d[i].other, d[i].worker, d[i].gang, d[i].n_looked,
+		    d[i].finish_us);
+}
+
+int gr_place_next(struct gr_place *p, uint64_t now_ns, struct gr_place_decision *out, uint32_t max)
+{
+	uint32_t n;
+
+	if (now_ns < p->now_ns || max > INT32_MAX)
+		return GR_EINVAL;
+	LOG(p, OP_NEXT, now_ns, max);
+	gr_place__now(p, now_ns);
+	gr_place__unblock(p, now_ns);
+	gr_place__totals(p);
+	gr_place__room(p, max);
+	gr_place__wheel_turn(p, now_ns);
+	if (p->retry_ns <= now_ns) {
+		p->retry_ns = UINT64_MAX;
+		gr_place__wake_all(p);
+	}
+	if (p->n_stuck)
+		unstick(p);
+	n = gr_place__evacuate(p, now_ns, out, 0, max);
+	n = place(p, now_ns, out, n, max);
+	if (!p->n_open && p->n_late)
+		n = gr_place__relieve(p, now_ns, out, n, max);
+	if (p->first_due != NIL)
+		n = gr_place__copies(p, now_ns, out, n, max);
+	reserve(p, now_ns);
+	if (p->cfg.log)
+		log_decisions(p, out, n);
+	return (int)n;
+}
+
+uint64_t gr_place_wake_ns(const struct gr_place *p)
+{
+	uint64_t at = p->wake_ns < p->retry_ns ? p->wake_ns : p->retry_ns, wheel = gr_place__wheel_ns(p), due;
+
+	if (wheel < at)
+		at = wheel;
+	/* something waits for room: it may be given a reservation, or one that did not come true is made anew */
+	if (p->n_stuck || p->n_parked) {
+		due = p->reserve.queue != NIL ? p->reserve.until_ns + RESERVE_EVERY_NS : p->now_ns + p->cfg.reserve_after_ns;
+		if (due <= p->now_ns)
+			due = p->now_ns + RESERVE_EVERY_NS;
+		if (due < at)
+			at = due;
+	}
+	return at;
+}
+
+/* ---- endings ---- */
+
+int gr_place_end(struct gr_place *p, uint64_t now_ns, uint64_t placed, const struct gr_place_ended *e)
+{
+	uint32_t i = gr_place__placed(p, placed);
+
+	if (i == NIL)
+		return GR_ENOENT;
+	if (now_ns < p->now_ns || e->how >= GR_PLACE_N_HOWS)
+		return GR_EINVAL;
+	gr_place__now(p, now_ns);
+	LOG(p, OP_END, now_ns, placed, e->how, e->cpu_us, e->max_rss_bytes);
+	gr_place__learn(p, gr_place__at(p, i), now_ns, e);
+	gr_place__release(p, i);
+	return 0;
+}
+
+int gr_place_kept(struct gr_place *p, uint64_t placed)
+{
+	uint32_t i = gr_place__placed(p, placed);
+
+	if (i == NIL)
+		return GR_ENOENT;
+	LOG(p, OP_KEPT, placed);
+	gr_place__at(p, i)->flags &= (uint16_t)~P_LEAVING;
+	return 0;
+}
+
+int gr_place_started(struct gr_place *p, uint64_t now_ns, uint64_t placed)
+{
+	uint32_t i = gr_place__placed(p, placed);
+
+	if (i == NIL)
+		return GR_ENOENT;
+	if (now_ns < p->now_ns)
+		return GR_EINVAL;
+	gr_place__now(p, now_ns);
+	LOG(p, OP_STARTED, now_ns, placed);
+	if (gr_place__at(p, i)->flags & P_RUNNING)
+		gr_place__at(p, i)->start_ns = now_ns;
+	return 0;
+}
+
+uint64_t gr_place_work_ms(const struct gr_place *p)
+{
+	return p->queued_ms + p->placed_ms;
 }

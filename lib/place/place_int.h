@@ -2,136 +2,406 @@
  * place_int - what the files of lib/place share
  *
  * Indices instead of pointers: the arrays grow. NIL ends a chain. Inside, a worker is its index; outside, its id.
+ *
+ *   who next:  band -> resource -> heap of stands (a tenant, by its use of that resource)
+ *                stand -> lines (a class) -> heap of queues (an owner, by its dominant share) -> heap of items
+ *   where:     pool (a kind of worker) -> group (room) -> rank (predicted cost) -> bucket of workers
  */
 #pragma once
 #include "lib/base/rng.h"
 #include "lib/place/place.h"
 
 #define NIL UINT32_MAX
-#define WORKER_BITS 20                /* a worker's id: its index, and above it how often the index was given out */
+#define WORKER_BITS 20                /* a worker's or owner's id: its index, above it how often the index was given out */
 #define WORKER_MASK ((1u << WORKER_BITS) - 1)
 #define WORKER_GENS 2048u
+#define N_CPU_LEVELS 5u               /* of room; a class looks at the groups whose room may suffice */
+#define N_MEM_LEVELS 4u
+#define N_GROUPS (2 + N_CPU_LEVELS * N_MEM_LEVELS)    /* 0 is full, 1 has credits alone, from 2 on by room */
+#define G_NONE 0xffu                  /* draining, quarantined, cordoned: in no bucket */
+#define N_RANKS 64u                   /* of predicted slowness, eight an octave; 27: the typical worker, idle */
+#define N_INLINE 4u                   /* resources that stand in the worker itself */
+#define N_WARM 8u
+#define N_SETS 1024u                  /* input sets whose holders are remembered, direct mapped */
 #define FAMILY_SLOTS 8192u            /* direct mapped; a collision forgets the older family */
 #define UNKNOWN_WORK_US 200000u       /* the median of a kernel unit's compile */
-#define BANDWIDTH_KIB_PER_MS 100u     /* 100 MB/s: what fetching is reckoned with */
+#define CHUNK_BITS 12                 /* placements come in chunks of 4096: growing copies nothing */
+#define CHUNK_MASK ((1u << CHUNK_BITS) - 1)
+#define WHEEL_SLOTS 512u
+#define WHEEL_SHIFT 27                /* a tick is 134 ms */
+#define SHARE_ONE (1ull << 56)        /* a dominant share of all there is, weight 1; 256 times as much fits */
+
+/* ---- a hash index of ids: the caller compares ---- */
+struct gr_place__slot { uint32_t hash, id1; };        /* id + 1; 0 empty */
+struct gr_place__index { struct gr_place__slot *slots; uint32_t n, cap; };
+void gr_place__index_add(struct gr_place__index *x, uint32_t hash, uint32_t id);
+void gr_place__index_del(struct gr_place__index *x, uint32_t hash, uint32_t id);
+/* The next id with this hash, from *at (start at NIL) on; NIL: no more. */
+uint32_t gr_place__index_next(const struct gr_place__index *x, uint32_t hash, uint32_t *at);
 
 struct gr_place__env {
 	struct gr_digest digest;
-	uint32_t n_class;             /* classes that name it */
-	uint32_t *workers;            /* first n_avail of them can be given a task */
-	uint32_t n, n_avail, cap;
+	uint32_t n_worker, n_class;   /* workers that have it; classes that name it, and holds */
 };
+struct gr_place__label { char *text; uint32_t key; uint32_t hash; };   /* "key\0value"; a key alone has key 0 */
 struct gr_place__node {
-	char name[256];
-	uint32_t n_workers;
-	uint32_t said_mcpu;           /* cores as told; 0: sum_mcpu */
-	uint32_t sum_mcpu;            /* of its workers */
-	uint32_t used_mcpu;           /* placed by us */
-	uint32_t foreign_permille;    /* slowest word of its workers on pressure from others */
+	char *name;
+	uint32_t hash, first_worker, n_workers;
+	uint32_t said_mcpu, sum_mcpu; /* cores as told, 0: the sum of its workers' */
+	uint32_t used_mcpu;           /* of tasks of ours that run there */
+	uint32_t foreign_mcpu;        /* that others use */
+	uint32_t load_permille;       /* the cost of one more core there, as its workers are ranked by */
+	uint32_t sample_s;            /* when its speed was last measured */
+	uint16_t speed_permille;      /* 1000: the typical node */
+	uint16_t steal_permille;
+	uint16_t n_samples;
+	bool is_cordoned, is_used;
+};
+struct gr_place__cap { struct gr_place_vec v; uint32_t hash, n_ref; };
+struct gr_place__bucket { uint32_t *w; uint32_t n, cap; };
+struct gr_place__group { uint64_t ranks; struct gr_place__bucket *buckets; };      /* N_RANKS of them, once used */
+struct gr_place__pool {
+	uint32_t *envs, *labels;      /* sorted */
+	uint32_t n_envs, n_labels, zone, hash, n_workers;
+	uint32_t group_bits;          /* groups that have workers */
+	uint8_t has_res;              /* bit: its workers offer that resource */
+	bool is_used;
+	struct gr_place__group groups[N_GROUPS];
 };
 struct gr_place__class {
 	struct gr_place_class spec;
-	uint32_t n_task;              /* queued and placed tasks of it: a range counts once while queued */
-	bool is_used;
+	uint32_t hash, n_task;        /* queued and placed tasks of it: a range counts once while queued */
+	uint32_t *pools, n_pools, cap_pools, pools_gen;       /* where it could run */
+	int32_t *prefer;              /* permille for each of `pools` */
+	uint16_t *pool_at; uint32_t cap_pool_at;              /* by pool: place in `pools` + 1, 0 not there */
+	uint32_t line_hint, n_lines;  /* lines that have queues */
+	uint32_t parked_at;           /* place in p->parked, NIL not parked */
+	uint32_t n_preempting;        /* victims on their way out for it */
+	uint64_t parked_ns;           /* since when it found no room */
+	uint8_t n_need, need_res[GR_PLACE_N_RES];
+	uint8_t dominant;
+	uint32_t group_mask;          /* groups whose room may suffice */
+	bool is_used, has_policy;     /* spread or nearness: queues of it are weighed one by one */
 };
 struct gr_place__worker {
-	bool is_up, is_draining, is_avail;
-	uint32_t id;
 	uint64_t tag;
-	struct gr_place_vec cap, used;
-	uint32_t slots, prefetch, node, zone, n_placed;
-	uint32_t quota_mcpu, pressure_permille;
-	uint32_t speed_permille;      /* 1000: the typical worker */
-	uint32_t fast_fails, quarantines;
-	uint64_t blocked_until_ns;    /* quarantine or pause; 0 none */
-	bool is_quarantined;
-	uint64_t rtt_us, backlog_us;  /* backlog: expected work of all it holds, at speed 1000 */
-	uint64_t done, failed;
-	uint32_t first_placed;        /* chain of placements */
-	uint32_t room;                /* most it ever could hold */
-	uint32_t n_envs;
-	uint32_t env[GR_PLACE_MAX_WORKER_ENVS + 1], pos[GR_PLACE_MAX_WORKER_ENVS + 1];   /* [0] is NO_ENV: all workers */
+	int32_t free[N_INLINE];       /* CPU goes below 0 by credits */
+	uint32_t id, cap, node, node_next;
+	uint32_t pos;                 /* in its bucket */
+	uint32_t first, last, wait;   /* chain of placements in order of sending; `wait`: the first that does not run yet */
+	uint16_t pool;
+	uint8_t group, rank;
+	uint16_t slots, n_placed;
+	uint8_t prefetch, n_waiting;
+	uint8_t suspicion;            /* fast failures that were not their owner's; learn.c */
+	uint8_t quarantines;
+	uint32_t late_pos;            /* in p->late while something waits there */
+	uint32_t backlog_ms;          /* expected work of all it holds, at speed 1000 */
+	uint32_t run_mcpu;            /* of what runs */
+	uint32_t last_us;             /* when something ended there, wraps */
+	uint16_t rtt_16us, gap_64us;  /* round trip; mean time between two ends, 0 unknown */
+	uint16_t quota_10mcpu;        /* 0 none */
+	uint16_t slow_permille;       /* lost to throttling, pressure: beyond 1000 */
+	uint32_t done;
+	uint32_t gone_ms;             /* when it will be gone, ms since p->epoch_ns; 0 unknown */
+	uint16_t failed;
+	uint8_t flags;
+	uint8_t mem_psi_32;           /* memory pressure, permille / 32 */
 };
+_Static_assert(sizeof(struct gr_place__worker) <= 104, "a worker's record");
+enum { W_UP = 1, W_DRAINING = 2, W_BLOCKED = 4, W_QUARANTINED = 8, W_RESERVED = 16, W_LEAVING = 32 };
+
 struct gr_place__queued {
-	struct gr_place_task t;
+	struct gr_place_task t;       /* owner: its index */
 	uint64_t seq;
-	uint32_t nth;                 /* decided so far */
+	uint64_t work_ms;             /* expected, of what is left of it */
+	uint32_t gen, nth;            /* decided so far */
 	uint32_t queue;
-	uint32_t at;                  /* its place in the queue's heap */
+	uint32_t at;                  /* its place in the queue's heap; next free record */
 	uint16_t rank;                /* expected work, two steps an octave */
-	uint32_t next_free;
+	bool is_used;
 };
-struct gr_place__queue {              /* of one (owner, class); tasks that exclude workers wait apart, to hold up nobody */
+enum gr_place__where { Q_EMPTY, Q_LINE, Q_STUCK, Q_HELD };    /* the list a queue is on */
+struct gr_place__queue {              /* of one (owner, class); tasks that are choosy wait apart, to hold up nobody */
 	uint32_t owner, class;
-	bool is_picky;
-	uint32_t *heap, n, cap;       /* by rank falling, then seq rising */
-	uint64_t parked_at;           /* state of `changes` when nothing fitted; 0 not parked */
+	bool is_choosy;
+	uint8_t where;
+	uint32_t at;                  /* in the line's heap, or in p->stuck */
+	uint32_t line;
+	uint32_t *heap, n, cap;       /* items, by rank falling, then seq rising */
+	uint64_t stuck_at;            /* state of p->changes when nothing fitted */
+	uint64_t stuck_ns;            /* since when */
 	uint32_t next;                /* chain of the owner's queues, or of free ones */
 };
+struct gr_place__seat { uint64_t share; uint32_t queue; };
+struct gr_place__line {               /* queues of one class in one stand */
+	uint32_t stand, class;
+	uint64_t key;                 /* share of the first */
+	struct gr_place__seat *heap;
+	uint32_t n, cap;
+	uint32_t next;                /* in its stand, or free */
+};
+struct gr_place__stand {              /* a tenant in a band, for the classes whose dominant resource is res */
+	uint32_t tenant;
+	uint8_t band, res;
+	uint32_t first_line;
+	uint32_t at;                  /* in the band's heap */
+	uint32_t next;                /* of the tenant, or free */
+	uint64_t key;
+};
+struct gr_place__band {
+	struct { uint32_t *heap; uint32_t n, cap; } by[GR_PLACE_N_RES];
+	uint8_t res;                  /* bits of the heaps in use */
+	uint32_t first_victim;        /* chain of placements that may be preempted, the newest first */
+	uint64_t n_queued;
+};
+struct gr_place__tenant {
+	bool is_used;
+	uint32_t weight, n_owners, first_stand;
+	struct gr_place_vec quota;
+	bool has_quota;
+	uint64_t used[GR_PLACE_N_RES];
+};
+struct gr_place__warm { uint32_t w[N_WARM]; uint32_t n; };     /* workers that were used last, by id */
 struct gr_place__owner {
-	bool is_used, is_going;
+	bool is_used, is_going, is_paused;
+	uint32_t id;
 	struct gr_place_owner spec;
-	struct gr_place_vec used;
+	uint64_t used[GR_PLACE_N_RES];
 	uint64_t n_placed, n_queued;
 	uint64_t bytes;
-	uint64_t share;               /* dominant share of the cluster, millionths over weight */
+	uint64_t share;               /* dominant share over weight, of SHARE_ONE */
 	uint32_t first_queue;
-	uint32_t *have_kib, n_have;   /* by worker: how much of `bytes` it was sent */
-	uint32_t warm[8], n_warm;     /* the workers that were used last */
+	uint32_t fail_permille;       /* of its attempts, lately */
+	struct gr_place__warm warm;
 };
+enum { P_USED = 1, P_RUNNING = 2, P_LEAVING = 4, P_COPY = 8, P_VICTIM = 16, P_WHEEL = 32, P_DUE = 64 };
 struct gr_place__placed {
-	uint64_t tag, family, start_ns;
+	uint64_t tag, family, input_set;
+	uint64_t start_ns;            /* of running; of sending while it waits */
+	uint32_t gen, nth;
 	uint32_t worker, class, owner, work_us;
+	uint32_t input_kib;
 	uint32_t prev, next;          /* chain of the worker, or of free ones */
-	bool is_used;
+	uint32_t wheel_prev, wheel_next;
+	uint32_t victim_prev, victim_next;
+	uint32_t twin;                /* the other copy */
+	uint32_t for_class;           /* preempted for */
+	uint16_t flags, slot;
 };
 struct gr_place__family {
 	uint64_t hash;
 	uint32_t work_us;             /* at speed 1000 */
+	uint32_t dev_us;              /* mean absolute deviation */
+	uint32_t mem_mib;             /* peak, with what an OOM kill taught */
 	uint32_t n;
+};
+struct gr_place__blocked { uint32_t worker; uint64_t until_ns; };
+struct gr_place__tally { uint64_t key; uint32_t n; };          /* an owner's tasks on a worker, node or zone */
+struct gr_place__reserve {            /* room kept for what waits longest: EASY's one reservation */
+	uint32_t queue;               /* NIL none */
+	uint32_t n;
+	uint64_t until_ns, made_ns;   /* when all of it is expected to be free */
+	uint32_t worker[GR_PLACE_MAX_GANG];
 };
 
 struct gr_place {
 	struct gr_place_config cfg;
 	struct gr_rng rng;
+	uint64_t now_ns, epoch_ns;
 	uint64_t changes;             /* events that could make something fit */
-	uint64_t seq, decisions, looked;
+	uint64_t seq, decisions, looked, acts[GR_PLACE_N_ACTS];
+	struct gr_place__index ix_env, ix_node, ix_label, ix_class, ix_cap, ix_pool;
 	struct gr_place__env *envs;   /* [0]: every worker */
 	uint32_t n_envs, cap_envs;
+	struct gr_place__label *labels;
+	uint32_t n_labels, cap_labels;
 	struct gr_place__node *nodes;
-	uint32_t n_nodes, cap_nodes;
+	uint32_t n_nodes, cap_nodes, free_node;
+	struct gr_place__cap *caps;
+	uint32_t n_caps, cap_caps, free_cap;
+	struct gr_place__pool *pools;
+	uint32_t n_pools, cap_pools, pools_gen;
 	struct gr_place__class *classes;
 	uint32_t n_classes, cap_classes;
 	struct gr_place__worker *workers;
-	uint32_t n_workers, cap_workers;
+	uint32_t n_workers, cap_workers, free_worker, n_up;
+	int32_t (*over)[GR_PLACE_N_RES - N_INLINE];            /* free user resources by worker, once one has any */
+	uint32_t cap_over;
+	uint32_t *late, n_late, cap_late;                      /* workers where something waits */
+	struct gr_place__blocked *blocked;
+	uint32_t n_blocked, cap_blocked;
+	uint32_t *leaving, n_leaving, cap_leaving;             /* draining workers whose tasks must be looked at */
+	struct gr_place__tenant *tenants;
+	uint32_t n_tenants, cap_tenants;
 	struct gr_place__owner *owners;
-	uint32_t n_owners, cap_owners;
+	uint32_t n_owners, cap_owners, free_owner;
+	struct gr_place__band bands[GR_PLACE_MAX_BAND + 1];
+	uint32_t band_bits;
+	struct gr_place__stand *stands;
+	uint32_t n_stands, cap_stands, free_stand;
+	struct gr_place__line *lines;
+	uint32_t n_lines, cap_lines, free_line, n_open;        /* open: has queues, and its class is not parked */
 	struct gr_place__queue *queues;
 	uint32_t n_queues, cap_queues, free_queue;
 	struct gr_place__queued *queued;
 	uint32_t n_queued, cap_queued, free_queued;
-	struct gr_place__placed *placed;
-	uint32_t n_placed, cap_placed, free_placed;
-	struct gr_place_vec total;    /* of workers that are up */
-	uint32_t room;
-	uint64_t tasks_queued, tasks_placed;
-	uint64_t wake_ns;
+	struct gr_place__placed **chunks;
+	uint32_t n_chunks, cap_chunks, n_placed, free_placed;
+	uint32_t *parked, n_parked, cap_parked;                /* classes that found no room */
+	uint32_t *stuck, n_stuck, cap_stuck;                   /* queues that found none of their own */
+	uint32_t stuck_turn;
+	struct { uint32_t key, kib; } *have; uint32_t cap_have;        /* what a set's worker was sent, direct mapped */
+	struct { uint64_t set; struct gr_place__warm warm; } *sets;
+	struct gr_place__tally *tally; uint32_t n_tally, cap_tally;
+	struct gr_place_vec total_lo; uint64_t total[GR_PLACE_N_RES];  /* of workers that are up */
+	uint64_t inverse[GR_PLACE_N_RES];                      /* SHARE_ONE / total */
+	bool is_total_new;
+	uint32_t *bandwidth, cap_bandwidth;                    /* by zone */
+	uint64_t slots_up;
 	struct gr_place__family *families;
-	uint64_t mean_work_us;
+	uint32_t mean_work_us;
+	uint64_t queued_ms, placed_ms;                         /* expected work */
+	uint32_t wheel[WHEEL_SLOTS]; uint64_t wheel_bits[WHEEL_SLOTS / 64];
+	uint64_t wheel_tick;
+	uint32_t first_due, n_copies;
+	struct gr_place__reserve reserve;
+	uint64_t wake_ns;             /* the first blocked worker's */
+	uint64_t retry_ns;            /* a search was cut short: look again then */
+	uint64_t tasks_queued, tasks_placed;
+	uint8_t *log_buf; uint32_t n_log;
 };
 
-bool gr_place__fits_shape(const struct gr_place *p, const struct gr_place__worker *w, const struct gr_place_class *c,
-			  enum gr_place_res *res);
-bool gr_place__has_env(const struct gr_place__worker *w, uint32_t env);
-uint32_t gr_place__depth(const struct gr_place *p, const struct gr_place__worker *w);
-/* Puts the worker on the right side of each of its environments' arrays; call after anything it depends on changed. */
+static inline struct gr_place__placed *gr_place__at(const struct gr_place *p, uint32_t i)
+{
+	return &p->chunks[i >> CHUNK_BITS][i & CHUNK_MASK];
+}
+static inline void gr_place__now(struct gr_place *p, uint64_t now_ns)
+{
+	if (!p->epoch_ns)
+		p->epoch_ns = now_ns;
+	p->now_ns = now_ns;
+}
+static inline uint32_t gr_place__min(uint32_t a, uint32_t b) { return a < b ? a : b; }
+
+/* ---- names.c ---- */
+/* The pool and the capacity of a worker, made when new. >= 0; GR_ELIMIT. */
+int gr_place__pool(struct gr_place *p, const struct gr_place_worker *spec);
+void gr_place__pool_unref(struct gr_place *p, uint32_t pool);
+uint32_t gr_place__cap(struct gr_place *p, const struct gr_place_vec *v);
+void gr_place__cap_unref(struct gr_place *p, uint32_t cap);
+/* The class's list of pools brought up to date. */
+void gr_place__class_pools(struct gr_place *p, struct gr_place__class *c);
+bool gr_place__labels_match(const struct gr_place *p, const struct gr_place__class *c, const struct gr_place__pool *pool);
+void gr_place__node_unref(struct gr_place *p, uint32_t node);
+
+/* ---- worker.c ---- */
+/* The worker's index, or NIL for an id that is not, or no longer, a worker. */
+uint32_t gr_place__worker(const struct gr_place *p, uint32_t id);
+/* Puts the worker where its room and cost say; call after anything they depend on changed. */
 void gr_place__refresh(struct gr_place *p, uint32_t worker);
-uint32_t gr_place__work_us(const struct gr_place *p, const struct gr_place_task *t);
+/* The node's load changed: its workers are ranked anew when its quantised cost did. */
+void gr_place__node_load(struct gr_place *p, uint32_t node, int32_t more_mcpu);
+uint32_t gr_place__credits(const struct gr_place *p, const struct gr_place__worker *w);   /* most that may wait there */
+uint32_t gr_place__group_mask(const struct gr_place_vec *need);
+uint32_t gr_place__depth(const struct gr_place *p, const struct gr_place__worker *w);
+int32_t *gr_place__free(struct gr_place *p, uint32_t worker, uint32_t res);
+void gr_place__block(struct gr_place *p, uint32_t worker, uint64_t until_ns);
+void gr_place__unblock(struct gr_place *p, uint64_t now_ns);
+void gr_place__late_add(struct gr_place *p, uint32_t worker);
+void gr_place__late_del(struct gr_place *p, uint32_t worker);
+
+/* ---- share.c ---- */
+uint32_t gr_place__owner(const struct gr_place *p, uint32_t id);       /* its index, or NIL */
+void gr_place__charge(struct gr_place *p, uint32_t owner, const struct gr_place__class *c, int sign);
+void gr_place__totals(struct gr_place *p);             /* shares anew after the cluster changed */
+bool gr_place__may_more(const struct gr_place *p, const struct gr_place__owner *o);
+bool gr_place__quota_allows(const struct gr_place *p, const struct gr_place__tenant *t, const struct gr_place__class *c, uint32_t n);
+/* The one mover of queues. */
+void gr_place__queue_move(struct gr_place *p, uint32_t queue, enum gr_place__where to);
+/* The owner's queues to where they belong: in line, or held while it is paused or at its limit. */
+void gr_place__owner_hold(struct gr_place *p, uint32_t owner);
+/* A removed owner whose last placement ended is no more. */
+void gr_place__owner_done(struct gr_place *p, uint32_t owner);
+uint32_t gr_place__choose(const struct gr_place *p);   /* the queue whose turn it is, or NIL */
+void gr_place__park(struct gr_place *p, uint32_t class, uint64_t now_ns);
+void gr_place__unpark(struct gr_place *p, uint32_t class);
+/* The worker gained room: classes that wait for it may be tried again. */
+void gr_place__wake(struct gr_place *p, uint32_t worker);
+void gr_place__wake_all(struct gr_place *p);
+
+/* ---- queue.c ---- */
+void gr_place__take(struct gr_place *p, uint32_t queued);      /* off its heap, record free */
+uint32_t gr_place__front(const struct gr_place *p, uint32_t queue);
+int64_t gr_place__queued_handle(const struct gr_place *p, uint32_t queued);
+uint32_t gr_place__queued(const struct gr_place *p, int64_t handle);   /* or NIL */
+
+/* ---- learn.c ---- */
+struct gr_place__family *gr_place__family(const struct gr_place *p, uint64_t hash);
+uint32_t gr_place__work_us(const struct gr_place *p, uint64_t family, uint32_t work_ms);
+void gr_place__learn(struct gr_place *p, const struct gr_place__placed *pl, uint64_t now_ns, const struct gr_place_ended *e);
+
+/* ---- search.c ---- */
+struct gr_place__search {
+	const struct gr_place_task *t;
+	uint32_t owner;               /* index */
+	const struct gr_place__class *class;
+	uint32_t class_id;
+	uint32_t work_us, input_kib;
+	uint32_t avoid_node;          /* NIL none */
+	uint32_t reserved_for;        /* the queue that asks; the reservation's own may take what is kept */
+	bool with_credits;            /* also behind what runs there */
+	uint64_t now_ns;
+	/* out */
+	uint32_t worker, n_looked;
+	bool is_cut;                  /* not all that could fit were looked at */
+	uint64_t score, load, finish_us;
+	struct { uint32_t worker, score_us; } next[GR_PLACE_N_NEXT];
+};
+struct gr_place__cost { uint64_t wait_us, fetch_us, run_us, more_us; };
+void gr_place__search(struct gr_place *p, struct gr_place__search *s);
+struct gr_place__cost gr_place__cost(const struct gr_place *p, uint32_t worker, const struct gr_place__search *s);
+/* Whether it fits there now; the reason when not. */
+enum gr_place_verdict gr_place__fits(const struct gr_place *p, uint32_t worker, const struct gr_place__search *s, uint32_t *res);
 uint32_t gr_place__contention(const struct gr_place *p, const struct gr_place__worker *w, uint32_t more_mcpu);
-struct gr_place__cost { uint64_t wait_us, fetch_us, run_us; };
-struct gr_place__cost gr_place__cost(const struct gr_place *p, uint32_t worker, const struct gr_place_task *t,
-				     uint32_t work_us, uint32_t cpu_mcpu);
-void gr_place__queue_push(struct gr_place *p, uint32_t queued);
-void gr_place__queue_take(struct gr_place *p, uint32_t queued);   /* off its heap, record free */
-void gr_place__share(struct gr_place *p, struct gr_place__owner *o);
+uint64_t gr_place__missing_kib(const struct gr_place *p, uint32_t worker, const struct gr_place__owner *o, uint64_t set, uint32_t input_kib);
+void gr_place__warm(struct gr_place *p, uint32_t worker, struct gr_place__owner *o, uint64_t set, uint32_t input_kib);
+uint32_t gr_place__tally_get(const struct gr_place *p, uint32_t owner, uint8_t by, uint32_t what);
+void gr_place__tally_add(struct gr_place *p, uint32_t owner, uint8_t by, uint32_t what, int sign);
+uint32_t gr_place__tally_of(const struct gr_place *p, uint32_t worker, uint8_t by);     /* what a worker counts as */
+
+/* ---- commit.c ---- */
+void gr_place__room(struct gr_place *p, uint32_t n);   /* records for n more placements, tallies too */
+uint32_t gr_place__commit(struct gr_place *p, const struct gr_place__search *s, uint64_t tag, uint32_t nth,
+			  enum gr_place_act act, struct gr_place_decision *d);
 void gr_place__release(struct gr_place *p, uint32_t placed);      /* takes back what the placement holds */
+uint64_t gr_place__handle(const struct gr_place *p, uint32_t placed);
+uint32_t gr_place__placed(const struct gr_place *p, uint64_t handle);  /* or NIL */
+uint64_t gr_place__end_ns(const struct gr_place *p, uint32_t placed);  /* when it is expected to end */
+/* A decision about what is placed already; marks it as leaving. */
+void gr_place__order(struct gr_place *p, enum gr_place_act act, uint32_t placed, struct gr_place_decision *d);
+
+/* ---- relief.c, copies.c, reserve.c: each adds decisions at out[n..max), returns the new n ---- */
+uint32_t gr_place__preempt(struct gr_place *p, uint64_t now_ns, uint32_t queue, struct gr_place_decision *out, uint32_t n, uint32_t max);
+uint32_t gr_place__relieve(struct gr_place *p, uint64_t now_ns, struct gr_place_decision *out, uint32_t n, uint32_t max);
+uint32_t gr_place__evacuate(struct gr_place *p, uint64_t now_ns, struct gr_place_decision *out, uint32_t n, uint32_t max);
+void gr_place__wheel_add(struct gr_place *p, uint32_t placed);
+void gr_place__wheel_del(struct gr_place *p, uint32_t placed);
+void gr_place__wheel_turn(struct gr_place *p, uint64_t now_ns);
+uint64_t gr_place__wheel_ns(const struct gr_place *p);
+uint32_t gr_place__copies(struct gr_place *p, uint64_t now_ns, struct gr_place_decision *out, uint32_t n, uint32_t max);
+void gr_place__reserve_for(struct gr_place *p, uint64_t now_ns, uint32_t queue);
+void gr_place__reserve_drop(struct gr_place *p);
+/* Whether @worker is kept from a task that would end at @end_ns. */
+bool gr_place__is_kept(const struct gr_place *p, uint32_t worker, uint32_t queue, uint64_t end_ns);
+
+/* ---- log.c: opcodes are the log's format, docs/placement.md#log ---- */
+enum gr_place__op {
+	OP_NEW = 1, OP_ENV, OP_HOLD, OP_NODE, OP_LABEL, OP_KEY, OP_CLASS, OP_UP, OP_DOWN, OP_DRAIN, OP_PAUSE, OP_SIGNALS,
+	OP_NODE_SET, OP_ZONE, OP_TENANT, OP_TENANT_SET, OP_TENANT_DEL, OP_OWNER, OP_OWNER_DEL, OP_OWNER_PAUSE, OP_OWNER_BYTES,
+	OP_READY, OP_CANCEL, OP_NEXT, OP_DECIDED, OP_END, OP_KEPT, OP_STARTED, OP_N
+};
+void gr_place__log(struct gr_place *p, enum gr_place__op op, const uint64_t *v, uint32_t n, const void *bytes, uint32_t n_bytes);
+#define LOG_ARGS(...) (const uint64_t[]){ __VA_ARGS__ }, sizeof((const uint64_t[]){ __VA_ARGS__ }) / sizeof(uint64_t)
+#define LOG(p, op, ...) do { if ((p)->cfg.log) gr_place__log((p), (op), LOG_ARGS(__VA_ARGS__), NULL, 0); } while (0)
+#define LOG_BYTES(p, op, b, n, ...) do { if ((p)->cfg.log) gr_place__log((p), (op), LOG_ARGS(__VA_ARGS__), (b), (n)); } while (0)

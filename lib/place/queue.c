@@ -1,9 +1,9 @@
 /* queue.c - what waits: a heap per (owner, class), longest expected work first, else first come. Ranks are two steps an
  * octave, so that noise in the estimates does not undo the order of arrival. Records come from a free list; a range is
- * one record until all of it is decided. */
+ * one record until all of it is decided. Tasks that exclude workers, and gangs, wait apart from the others of their
+ * class: what holds them up holds up nobody else. */
 #include "lib/place/place.h"
 
-#include <assert.h>
 #include <string.h>
 
 #include "lib/base/alloc.h"
@@ -45,7 +45,6 @@ static void sift(struct gr_place *p, struct gr_place__queue *q, uint32_t at)
 	put_at(p, q, at, item);
 }
 
-/* 0 for unknown: behind all that are known to be long, in order of arrival. */
 static uint16_t rank_of(uint32_t work_us)
 {
 	uint32_t log2 = 31 - (uint32_t)__builtin_clz(work_us | 1);
@@ -53,13 +52,13 @@ static uint16_t rank_of(uint32_t work_us)
 	return (uint16_t)(log2 * 2 + (log2 && work_us >> (log2 - 1) & 1));
 }
 
-static uint32_t queue_for(struct gr_place *p, uint32_t owner, uint32_t class, bool is_picky)
+static uint32_t queue_for(struct gr_place *p, uint32_t owner, uint32_t class, bool is_choosy)
 {
 	struct gr_place__queue *q;
 	uint32_t i;
 
 	for (i = p->owners[owner].first_queue; i != NIL; i = p->queues[i].next)
-		if (p->queues[i].class == class && p->queues[i].is_picky == is_picky)
+		if (p->queues[i].class == class && p->queues[i].is_choosy == is_choosy)
 			return i;
 	/* an empty queue of a class that is no longer asked for serves as well */
 	for (i = p->owners[owner].first_queue; i != NIL; i = p->queues[i].next)
@@ -79,75 +78,142 @@ static uint32_t queue_for(struct gr_place *p, uint32_t owner, uint32_t class, bo
 	q = &p->queues[i];
 	q->owner = owner;
 	q->class = class;
-	q->is_picky = is_picky;
-	q->parked_at = 0;
+	q->is_choosy = is_choosy;
+	q->where = Q_EMPTY;
+	q->stuck_ns = 0;
 	return i;
 }
 
-int gr_place_ready(struct gr_place *p, uint64_t now_ns, const struct gr_place_task *t)
+static int check_task(const struct gr_place *p, const struct gr_place_task *t)
+{
+	uint32_t owner = gr_place__owner(p, t->owner);
+
+	if (!t->count || t->count - 1 > UINT32_MAX - t->first || t->n_exclude > GR_PLACE_MAX_EXCLUDES ||
+	    t->n_exclude_node > GR_PLACE_MAX_EXCLUDES || (t->is_gang && t->count > GR_PLACE_MAX_GANG))
+		return GR_EINVAL;
+	if (owner == NIL || p->owners[owner].is_going || t->class >= p->n_classes || !p->classes[t->class].is_used)
+		return GR_ENOENT;
+	if (p->n_queued >= INT32_MAX)
+		return GR_ELIMIT;
+	return 0;
+}
+
+static void log_ready(struct gr_place *p, uint64_t now_ns, const struct gr_place_task *t)
+{
+	uint64_t v[16 + 2 * GR_PLACE_MAX_EXCLUDES];
+	uint32_t n = 0;
+
+	v[n++] = now_ns;
+	v[n++] = t->tag;
+	v[n++] = t->owner;
+	v[n++] = t->class;
+	v[n++] = t->first;
+	v[n++] = t->count;
+	v[n++] = t->work_ms;
+	v[n++] = t->is_gang;
+	v[n++] = t->family;
+	v[n++] = t->input_bytes;
+	v[n++] = t->input_set;
+	v[n++] = t->n_exclude;
+	for (uint32_t i = 0; i < t->n_exclude; i++)
+		v[n++] = t->exclude[i];
+	v[n++] = t->n_exclude_node;
+	for (uint32_t i = 0; i < t->n_exclude_node; i++)
+		v[n++] = t->exclude_node[i];
+	gr_place__log(p, OP_READY, v, n, NULL, 0);
+}
+
+int64_t gr_place__queued_handle(const struct gr_place *p, uint32_t queued)
+{
+	return (int64_t)p->queued[queued].gen << 32 | queued;
+}
+
+uint32_t gr_place__queued(const struct gr_place *p, int64_t handle)
+{
+	uint32_t i = (uint32_t)handle;
+
+	return handle >= 0 && i < p->n_queued && p->queued[i].is_used && p->queued[i].gen == handle >> 32 ? i : NIL;
+}
+
+static uint64_t item_ms(const struct gr_place *p, const struct gr_place__queued *item)
+{
+	return (uint64_t)(gr_place__work_us(p, item->t.family, item->t.work_ms) / 1000 + 1) * (item->t.count - item->nth);
+}
+
+int64_t gr_place_ready(struct gr_place *p, uint64_t now_ns, const struct gr_place_task *t)
 {
 	struct gr_place__queued *item;
-	uint32_t id;
+	struct gr_place__queue *q;
+	struct gr_place__owner *o;
+	uint32_t id = p->free_queued, gen;
+	int rc = now_ns < p->now_ns ? GR_EINVAL : check_task(p, t);
 
-	(void)now_ns;
-	if (!t->count || t->n_exclude > GR_PLACE_MAX_EXCLUDES)
-		return GR_EINVAL;
-	assert(t->owner < p->n_owners && p->owners[t->owner].is_used && !p->owners[t->owner].is_going);
-	assert(t->class < p->n_classes && p->classes[t->class].is_used);
-	id = p->free_queued;
+	if (rc < 0)
+		return rc;
+	gr_place__now(p, now_ns);
+	if (p->cfg.log)
+		log_ready(p, now_ns, t);
 	if (id != NIL) {
-		p->free_queued = p->queued[id].next_free;
+		p->free_queued = p->queued[id].at;
 	} else {
 		GR_GROW(p->queued, p->cap_queued, p->n_queued + 1);
 		id = p->n_queued++;
 	}
 	item = &p->queued[id];
-	*item = (struct gr_place__queued){ .t = *t, .seq = ++p->seq };
-	item->rank = rank_of(gr_place__work_us(p, t));
-	item->queue = queue_for(p, t->owner, t->class, t->n_exclude > 0);
-	gr_place__queue_push(p, id);
-	p->classes[t->class].n_task++;
-	p->owners[t->owner].n_queued += t->count;
-	p->tasks_queued += t->count;
-	return (int)id;
-}
-
-void gr_place__queue_push(struct gr_place *p, uint32_t queued)
-{
-	struct gr_place__queue *q = &p->queues[p->queued[queued].queue];
-
+	gen = (item->gen + 1) & INT32_MAX;
+	*item = (struct gr_place__queued){ .t = *t, .seq = ++p->seq, .gen = gen, .is_used = true };
+	item->t.owner = t->owner & WORKER_MASK;
+	item->rank = rank_of(gr_place__work_us(p, t->family, t->work_ms));
+	item->queue = queue_for(p, item->t.owner, t->class, t->n_exclude || t->n_exclude_node || t->is_gang);
+	item->work_ms = item_ms(p, item);
+	q = &p->queues[item->queue];
 	GR_GROW(q->heap, q->cap, q->n + 1);
-	put_at(p, q, q->n++, queued);
+	put_at(p, q, q->n++, id);
 	sift(p, q, q->n - 1);
-	if (q->heap[0] == queued)
-		q->parked_at = 0;
+	p->classes[t->class].n_task++;
+	o = &p->owners[item->t.owner];
+	o->n_queued += t->count;
+	p->tasks_queued += t->count;
+	p->queued_ms += item->work_ms;
+	if (!gr_place__may_more(p, o))
+		gr_place__queue_move(p, item->queue, Q_HELD);
+	else if (q->where == Q_EMPTY || (q->where == Q_STUCK && q->heap[0] == id))
+		gr_place__queue_move(p, item->queue, Q_LINE);
+	return gr_place__queued_handle(p, id);
 }
 
-void gr_place__queue_take(struct gr_place *p, uint32_t queued)
+void gr_place__take(struct gr_place *p, uint32_t queued)
 {
 	struct gr_place__queued *item = &p->queued[queued];
 	struct gr_place__queue *q = &p->queues[item->queue];
-	uint32_t at = item->at, last = q->heap[--q->n];
+	struct gr_place__owner *o = &p->owners[item->t.owner];
+	uint32_t at = item->at, last = q->heap[--q->n], left = item->t.count - item->nth;
 
+	o->n_queued -= left;
+	p->tasks_queued -= left;
+	p->queued_ms -= item->work_ms;
 	if (last != queued) {
 		put_at(p, q, at, last);
 		sift(p, q, at);
 	}
-	if (!at)
-		q->parked_at = 0;
+	if (!q->n)
+		gr_place__queue_move(p, item->queue, Q_EMPTY);
+	else if (!at && q->where == Q_STUCK)
+		gr_place__queue_move(p, item->queue, Q_LINE);
 	p->classes[item->t.class].n_task--;
-	item->next_free = p->free_queued;
+	item->is_used = false;
+	item->at = p->free_queued;
 	p->free_queued = queued;
 }
 
-void gr_place_cancel(struct gr_place *p, uint32_t queued)
+int64_t gr_place_cancel(struct gr_place *p, int64_t queued)
 {
-	struct gr_place__queued *item = &p->queued[queued];
-	uint32_t left = item->t.count - item->nth;
+	uint32_t i = gr_place__queued(p, queued), left;
 
-	assert(queued < p->n_queued && left && p->queues[item->queue].heap[item->at] == queued);
-	p->owners[item->t.owner].n_queued -= left;
-	p->tasks_queued -= left;
-	item->nth = item->t.count;
-	gr_place__queue_take(p, queued);
+	if (i == NIL)
+		return GR_ENOENT;
+	LOG(p, OP_CANCEL, (uint64_t)queued);
+	left = p->queued[i].t.count - p->queued[i].nth;
+	gr_place__take(p, i);
+	return left;
 }

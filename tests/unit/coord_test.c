@@ -1516,7 +1516,7 @@ static void questions_are_answered(void **state)
 	rep = ask(cl, json_pack("{s:s, s:s, s:i}", "op", "explain", "session", "1122334455667788", "task", 2));
 	assert_string_equal(json_string_value(json_object_get(rep, "state")), "queued");
 	assert_string_equal(json_string_value(json_object_get(json_array_get(json_object_get(rep, "workers"), 0), "verdict")),
-			    "no credit");
+			    "no_credit");
 	json_decref(rep);
 	rep = ask(cl, json_pack("{s:s, s:s, s:i}", "op", "explain", "session", "1122334455667788", "task", 99));
 	assert_non_null(json_object_get(rep, "error"));

@@ -1,0 +1,238 @@
+/* check.c - the invariants of the placement state, from scratch: rooms, chains, buckets, heaps, shares, counters. */
+#include "lib/place/place_check.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/alloc.h"
+#include "lib/place/place_int.h"
+
+struct fault { char *why; size_t n; };
+
+/* No printf here: lib/place is pure. */
+static bool fault(struct fault *f, const char *what, uint64_t a, uint64_t b)
+{
+	char text[160], *t = text;
+	uint64_t v[2] = { a, b };
+	size_t n = strlen(what);
+
+	memcpy(t, what, n > 100 ? 100 : n);
+	t += n > 100 ? 100 : n;
+	for (int i = 0; i < 2; i++) {
+		char digits[24];
+		int k = 0;
+
+		*t++ = ' ';
+		do
+			digits[k++] = (char)('0' + v[i] % 10);
+		while (v[i] /= 10);
+		while (k)
+			*t++ = digits[--k];
+	}
+	*t = 0;
+	n = (size_t)(t - text);
+	if (f->n) {
+		n = n < f->n ? n : f->n - 1;
+		memcpy(f->why, text, n);
+		f->why[n] = 0;
+	}
+	return false;
+}
+
+static bool check_worker(const struct gr_place *p, uint32_t i, uint32_t *node_used, struct fault *f)
+{
+	const struct gr_place__worker *w = &p->workers[i];
+	int64_t free[GR_PLACE_N_RES];
+	uint32_t n = 0, n_waiting = 0, run = 0, prev = NIL, backlog = 0;
+
+	for (int r = 0; r < GR_PLACE_N_RES; r++)
+		free[r] = p->caps[w->cap].v.v[r];
+	for (uint32_t k = w->first; k != NIL; prev = k, k = gr_place__at(p, k)->next) {
+		const struct gr_place__placed *pl = gr_place__at(p, k);
+		const struct gr_place_vec *need = &p->classes[pl->class].spec.need;
+
+		if (!(pl->flags & P_USED) || pl->worker != i || pl->prev != prev)
+			return fault(f, "worker's chain is broken: worker, placement", i, k);
+		for (int r = 0; r < GR_PLACE_N_RES; r++)
+			free[r] -= need->v[r];
+		if (!(pl->flags & P_RUNNING) && !n_waiting && w->wait != k)
+			return fault(f, "first waiting is not where it should be: worker, placement", i, k);
+		if ((pl->flags & P_RUNNING) && n_waiting)
+			return fault(f, "runs behind one that waits: worker, placement", i, k);
+		n_waiting += !(pl->flags & P_RUNNING);
+		run += pl->flags & P_RUNNING ? need->v[GR_PLACE_CPU_MCPU] : 0;
+		backlog += pl->work_us / 1000;
+		if (++n > p->tasks_placed)
+			return fault(f, "worker's chain is endless", i, 0);
+	}
+	if (w->last != prev || n != w->n_placed || n_waiting != w->n_waiting || run != w->run_mcpu || backlog != w->backlog_ms)
+		return fault(f, "worker's counts are off: worker, placed", i, n);
+	for (uint32_t r = 0; r < GR_PLACE_N_RES; r++)
+		if ((r < N_INLINE || p->over) && *gr_place__free((struct gr_place *)(uintptr_t)p, i, r) != free[r])
+			return fault(f, "worker's room is off: worker, resource", i, r);
+	for (uint32_t r = 1; r < GR_PLACE_N_RES; r++)
+		if (free[r] < 0)
+			return fault(f, "worker is over its limit: worker, resource", i, r);
+	if ((w->late_pos != NIL) != (w->n_waiting > 0) || (w->late_pos != NIL && p->late[w->late_pos] != i))
+		return fault(f, "worker's place among the late is off", i, w->late_pos);
+	if (w->n_waiting > w->prefetch && w->n_waiting > p->cfg.max_credits)
+		return fault(f, "more waits there than it may hold: worker, waiting", i, w->n_waiting);
+	if (w->group != G_NONE) {
+		const struct gr_place__bucket *b = &p->pools[w->pool].groups[w->group].buckets[w->rank];
+
+		if (w->pos >= b->n || b->w[w->pos] != i)
+			return fault(f, "worker is not in its bucket", i, w->pos);
+	}
+	node_used[w->node] += run;
+	return true;
+}
+
+static bool check_buckets(const struct gr_place *p, struct fault *f)
+{
+	uint32_t n_in = 0, n_should = 0;
+
+	for (uint32_t i = 0; i < p->n_pools; i++)
+		for (uint32_t g = 0; g < N_GROUPS; g++) {
+			const struct gr_place__group *group = &p->pools[i].groups[g];
+
+			if ((group->ranks != 0) != (p->pools[i].group_bits >> g & 1))
+				return fault(f, "pool's group bits are off: pool, group", i, g);
+			for (uint32_t r = 0; group->buckets && r < N_RANKS; r++) {
+				n_in += group->buckets[r].n;
+				if ((group->buckets[r].n > 0) != (group->ranks >> r & 1))
+					return fault(f, "group's rank bits are off: pool, rank", i, r);
+			}
+		}
+	for (uint32_t i = 0; i < p->n_workers; i++)
+		n_should += (p->workers[i].flags & W_UP) && p->workers[i].group != G_NONE;
+	return n_in == n_should || fault(f, "workers in buckets, that should be", n_in, n_should);
+}
+
+static bool check_queue(const struct gr_place *p, uint32_t i, uint64_t *queued, struct fault *f)
+{
+	const struct gr_place__queue *q = &p->queues[i];
+
+	for (uint32_t k = 0; k < q->n; k++) {
+		const struct gr_place__queued *item = &p->queued[q->heap[k]];
+
+		if (!item->is_used || item->at != k || item->queue != i || item->nth >= item->t.count)
+			return fault(f, "queued item is off: queue, place", i, k);
+		if (k) {
+			const struct gr_place__queued *up = &p->queued[q->heap[(k - 1) / 2]];
+
+			if (up->rank < item->rank || (up->rank == item->rank && up->seq > item->seq))
+				return fault(f, "queue is no heap: queue, place", i, k);
+		}
+		queued[q->owner] += item->t.count - item->nth;
+	}
+	if ((q->where == Q_EMPTY) != (q->n == 0))
+		return fault(f, "queue is on the wrong list: queue, where", i, q->where);
+	if (q->where == Q_LINE && (p->lines[q->line].class != q->class || p->lines[q->line].heap[q->at].queue != i ||
+				   p->lines[q->line].heap[q->at].share != p->owners[q->owner].share))
+		return fault(f, "queue's seat in line is off: queue, seat", i, q->at);
+	if (q->where == Q_STUCK && p->stuck[q->at] != i)
+		return fault(f, "stuck queue is not where it should be: queue, place", i, q->at);
+	return q->where != Q_HELD || !gr_place__may_more(p, &p->owners[q->owner]) || fault(f, "queue is held for nothing", i, 0);
+}
+
+static bool check_lines(const struct gr_place *p, struct fault *f)
+{
+	uint32_t n_open = 0;
+
+	for (uint32_t b = 0; b <= GR_PLACE_MAX_BAND; b++)
+		for (uint32_t r = 0; r < GR_PLACE_N_RES; r++)
+			for (uint32_t k = 0; k < p->bands[b].by[r].n; k++) {
+				const struct gr_place__stand *s = &p->stands[p->bands[b].by[r].heap[k]];
+				const struct gr_place__tenant *t = &p->tenants[s->tenant];
+
+				if (s->at != k || s->band != b || s->res != r || s->first_line == NIL)
+					return fault(f, "stand is off: band, place", b, k);
+				if (t->used[r] >> 7 <= p->total[r] && s->key != t->used[r] * p->inverse[r] / t->weight && !p->is_total_new)
+					return fault(f, "stand's key is old: band, place", b, k);
+				if (k && p->stands[p->bands[b].by[r].heap[(k - 1) / 4]].key > s->key)
+					return fault(f, "band's stands are no heap: band, place", b, k);
+				for (uint32_t l = s->first_line; l != NIL; l = p->lines[l].next) {
+					const struct gr_place__line *line = &p->lines[l];
+
+					if (!line->n || line->key != line->heap[0].share)
+						return fault(f, "line is empty or its key old: line", l, line->n);
+					for (uint32_t q = 1; q < line->n; q++)
+						if (line->heap[(q - 1) / 4].share > line->heap[q].share)
+							return fault(f, "line is no heap: line, place", l, q);
+					n_open += p->classes[line->class].parked_at == NIL;
+				}
+			}
+	return n_open == p->n_open || fault(f, "open lines, counted", n_open, p->n_open);
+}
+
+static bool check_owners(const struct gr_place *p, const uint64_t *queued, const uint64_t *placed, const uint64_t (*used)[GR_PLACE_N_RES],
+			 struct fault *f)
+{
+	uint64_t n_queued = 0, n_placed = 0;
+
+	for (uint32_t i = 0; i < p->n_owners; i++) {
+		const struct gr_place__owner *o = &p->owners[i];
+
+		if (!o->is_used)
+			continue;
+		if (o->n_queued != queued[i] || o->n_placed != placed[i])
+			return fault(f, "owner's counts are off: owner, queued", i, queued[i]);
+		if (o->spec.max_placed && o->n_placed > o->spec.max_placed + p->n_copies)
+			return fault(f, "owner is over its limit: owner, placed", i, o->n_placed);
+		for (int r = 0; r < GR_PLACE_N_RES; r++)
+			if (o->used[r] != used[i][r])
+				return fault(f, "owner's use is off: owner, resource", i, (uint64_t)r);
+		n_queued += queued[i];
+		n_placed += placed[i];
+	}
+	if (n_queued != p->tasks_queued || n_placed != p->tasks_placed)
+		return fault(f, "tasks queued, placed", n_queued, n_placed);
+	for (uint32_t t = 0; t < p->n_tenants; t++)
+		for (int r = 0; r < GR_PLACE_N_RES; r++) {
+			uint64_t sum = 0;
+
+			for (uint32_t i = 0; i < p->n_owners; i++)
+				if (p->owners[i].is_used && p->owners[i].spec.tenant == t)
+					sum += used[i][r];
+			if (p->tenants[t].is_used && sum != p->tenants[t].used[r])
+				return fault(f, "tenant's use is off: tenant, resource", t, (uint64_t)r);
+			if (p->tenants[t].is_used && p->tenants[t].quota.v[r] && sum > p->tenants[t].quota.v[r] && !p->n_copies)
+				return fault(f, "tenant is over its quota: tenant, resource", t, (uint64_t)r);
+		}
+	return true;
+}
+
+bool gr_place_check(const struct gr_place *p, char *why, size_t n_why)
+{
+	struct fault f = { why, n_why };
+	uint32_t *node_used = gr_xalloc((p->n_nodes + 1) * sizeof(*node_used));
+	uint64_t *queued = gr_xalloc((p->n_owners + 1) * sizeof(*queued)), *placed = gr_xalloc((p->n_owners + 1) * sizeof(*placed));
+	uint64_t (*used)[GR_PLACE_N_RES] = gr_xalloc((p->n_owners + 1) * sizeof(*used));
+	bool is_ok = true;
+
+	for (uint32_t i = 0; i < p->n_workers && is_ok; i++)
+		if (p->workers[i].flags & W_UP)
+			is_ok = check_worker(p, i, node_used, &f);
+	for (uint32_t i = 0; i < p->n_nodes && is_ok; i++)
+		if (p->nodes[i].is_used && p->nodes[i].used_mcpu != node_used[i])
+			is_ok = fault(&f, "node's load is off: node, used", i, p->nodes[i].used_mcpu);
+	is_ok = is_ok && check_buckets(p, &f);
+	for (uint32_t i = 0; i < p->n_owners && is_ok; i++)
+		for (uint32_t q = p->owners[i].is_used ? p->owners[i].first_queue : NIL; q != NIL && is_ok; q = p->queues[q].next)
+			is_ok = check_queue(p, q, queued, &f);
+	for (uint32_t i = 0; i < p->n_placed && is_ok; i++) {
+		const struct gr_place__placed *pl = gr_place__at(p, i);
+
+		if (!(pl->flags & P_USED))
+			continue;
+		placed[pl->owner]++;
+		for (int r = 0; r < GR_PLACE_N_RES; r++)
+			used[pl->owner][r] += p->classes[pl->class].spec.need.v[r];
+	}
+	is_ok = is_ok && check_lines(p, &f) && check_owners(p, queued, placed, (const uint64_t (*)[GR_PLACE_N_RES])used, &f);
+	free(node_used);
+	free(queued);
+	free(placed);
+	free(used);
+	return is_ok;
+}

@@ -1,0 +1,306 @@
+/* commit.c - what a placement takes, and giving it back: the only code that changes a worker's room.
+ *
+ * A worker runs what fits its slots and cores, in the order of sending; the rest waits there on credit, and is counted as
+ * running, with its share of the node's cores, once what ended before it made room. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/alloc.h"
+#include "lib/base/clock.h"
+#include "lib/place/place_int.h"
+
+/* ---- records ---- */
+
+void gr_place__room(struct gr_place *p, uint32_t n)
+{
+	uint32_t cap = p->cap_tally ? p->cap_tally : 64;
+
+	while (((uint64_t)p->n_chunks << CHUNK_BITS) < p->tasks_placed + n) {
+		GR_GROW(p->chunks, p->cap_chunks, p->n_chunks + 1);
+		p->chunks[p->n_chunks++] = gr_xalloc(sizeof(**p->chunks) << CHUNK_BITS);
+	}
+	/* each placement may add an entry for its spread and one for its nearness */
+	while ((p->n_tally + 2ull * n) * 4 > cap * 3ull)
+		cap *= 2;
+	if (cap != p->cap_tally) {
+		struct gr_place__tally *old = p->tally;
+		uint32_t n_old = p->cap_tally;
+
+		p->tally = gr_xalloc(cap * sizeof(*p->tally));
+		p->cap_tally = cap;
+		p->n_tally = 0;
+		for (uint32_t i = 0; i < n_old; i++)
+			if (old[i].key) {
+				uint32_t at = (uint32_t)(old[i].key * 0x9e3779b97f4a7c15ull >> 32) & (cap - 1);
+
+				while (p->tally[at].key)
+					at = (at + 1) & (cap - 1);
+				p->tally[at] = old[i];
+				p->n_tally++;
+			}
+		free(old);
+	}
+}
+
+static uint32_t record_new(struct gr_place *p)
+{
+	uint32_t i = p->free_placed;
+
+	if (i == NIL)
+		return p->n_placed++;
+	p->free_placed = gr_place__at(p, i)->next;
+	return i;
+}
+
+uint64_t gr_place__handle(const struct gr_place *p, uint32_t placed)
+{
+	return (uint64_t)gr_place__at(p, placed)->gen << 32 | placed;
+}
+
+uint32_t gr_place__placed(const struct gr_place *p, uint64_t handle)
+{
+	uint32_t i = (uint32_t)handle;
+	const struct gr_place__placed *pl;
+
+	if (i >= p->n_placed)
+		return NIL;
+	pl = gr_place__at(p, i);
+	return (pl->flags & P_USED) && pl->gen == handle >> 32 ? i : NIL;
+}
+
+/* ---- what runs and what waits ---- */
+
+static uint32_t cpu_of(const struct gr_place *p, const struct gr_place__placed *pl)
+{
+	return p->classes[pl->class].spec.need.v[GR_PLACE_CPU_MCPU];
+}
+
+static bool can_run(const struct gr_place *p, const struct gr_place__worker *w, uint32_t cpu_mcpu)
+{
+	uint32_t n_running = (uint32_t)w->n_placed - w->n_waiting;
+
+	return n_running < w->slots && (!n_running || w->run_mcpu + cpu_mcpu <= p->caps[w->cap].v.v[GR_PLACE_CPU_MCPU]);
+}
+
+static void run(struct gr_place *p, uint32_t worker, uint32_t placed)
+{
+	struct gr_place__placed *pl = gr_place__at(p, placed);
+	struct gr_place__worker *w = &p->workers[worker];
+	uint32_t cpu = cpu_of(p, pl);
+
+	pl->flags |= P_RUNNING;
+	pl->start_ns = p->now_ns;
+	w->run_mcpu += cpu;
+	if (cpu)
+		gr_place__node_load(p, w->node, (int32_t)cpu);
+	gr_place__wheel_add(p, placed);
+}
+
+/* What waits moves up, in order. */
+static void promote(struct gr_place *p, uint32_t worker)
+{
+	struct gr_place__worker *w = &p->workers[worker];
+
+	while (w->n_waiting && can_run(p, w, cpu_of(p, gr_place__at(p, w->wait)))) {
+		uint32_t placed = w->wait;
+
+		w->wait = gr_place__at(p, placed)->next;
+		if (!--w->n_waiting)
+			gr_place__late_del(p, worker);
+		run(p, worker, placed);
+	}
+}
+
+static void chain_add(struct gr_place *p, struct gr_place__worker *w, uint32_t placed)
+{
+	struct gr_place__placed *pl = gr_place__at(p, placed);
+
+	pl->prev = w->last;
+	pl->next = NIL;
+	if (w->last != NIL)
+		gr_place__at(p, w->last)->next = placed;
+	else
+		w->first = placed;
+	w->last = placed;
+}
+
+static void chain_del(struct gr_place *p, struct gr_place__worker *w, struct gr_place__placed *pl)
+{
+	if (pl->prev != NIL)
+		gr_place__at(p, pl->prev)->next = pl->next;
+	else
+		w->first = pl->next;
+	if (pl->next != NIL)
+		gr_place__at(p, pl->next)->prev = pl->prev;
+	else
+		w->last = pl->prev;
+}
+
+/* ---- those that may be preempted, by band, the newest first ---- */
+
+static void victim_add(struct gr_place *p, uint32_t placed)
+{
+	struct gr_place__placed *pl = gr_place__at(p, placed);
+	uint32_t *first = &p->bands[p->owners[pl->owner].spec.band].first_victim;
+
+	pl->flags |= P_VICTIM;
+	pl->victim_prev = NIL;
+	pl->victim_next = *first;
+	if (*first != NIL)
+		gr_place__at(p, *first)->victim_prev = placed;
+	*first = placed;
+}
+
+static void victim_del(struct gr_place *p, struct gr_place__placed *pl)
+{
+	if (!(pl->flags & P_VICTIM))
+		return;
+	if (pl->victim_prev != NIL)
+		gr_place__at(p, pl->victim_prev)->victim_next = pl->victim_next;
+	else
+		p->bands[p->owners[pl->owner].spec.band].first_victim = pl->victim_next;
+	if (pl->victim_next != NIL)
+		gr_place__at(p, pl->victim_next)->victim_prev = pl->victim_prev;
+}
+
+static void tally(struct gr_place *p, uint32_t owner, const struct gr_place__class *c, uint32_t worker, int sign)
+{
+	uint8_t a = c->spec.spread_by, b = c->spec.near_by;
+
+	if (a)
+		gr_place__tally_add(p, owner, a, gr_place__tally_of(p, worker, a), sign);
+	if (b && b != a)
+		gr_place__tally_add(p, owner, b, gr_place__tally_of(p, worker, b), sign);
+}
+
+/* ---- taking and giving back ---- */
+
+uint32_t gr_place__commit(struct gr_place *p, const struct gr_place__search *s, uint64_t tag, uint32_t nth,
+			  enum gr_place_act act, struct gr_place_decision *d)
+{
+	struct gr_place__worker *w = &p->workers[s->worker];
+	struct gr_place__class *c = &p->classes[s->class_id];
+	struct gr_place__owner *o = &p->owners[s->owner];
+	uint32_t id = record_new(p), gen = gr_place__at(p, id)->gen + 1, cpu = c->spec.need.v[GR_PLACE_CPU_MCPU];
+	struct gr_place__placed *pl = gr_place__at(p, id);
+
+	*pl = (struct gr_place__placed){
+		.tag = tag, .family = s->t->family, .input_set = s->t->input_set, .start_ns = s->now_ns, .gen = gen, .nth = nth,
+		.worker = s->worker, .class = s->class_id, .owner = s->owner, .work_us = s->work_us, .input_kib = s->input_kib,
+		.twin = NIL, .for_class = NIL, .flags = (uint16_t)(P_USED | (act == GR_PLACE_COPY ? P_COPY : 0)),
+	};
+	*d = (struct gr_place_decision){
+		.act = act, .tag = tag, .nth = nth, .placed = gr_place__handle(p, id), .worker = w->id, .worker_tag = w->tag,
+		.n_looked = s->n_looked, .finish_us = s->finish_us,
+	};
+	for (uint32_t i = 0; i < GR_PLACE_N_NEXT; i++) {
+		d->next[i].worker = s->next[i].worker == NIL ? UINT32_MAX : p->workers[s->next[i].worker].id;
+		d->next[i].score_us = s->next[i].score_us;
+	}
+	for (uint32_t k = 0; k < c->n_need; k++)
+		*gr_place__free(p, s->worker, c->need_res[k]) -= (int32_t)c->spec.need.v[c->need_res[k]];
+	chain_add(p, w, id);
+	w->backlog_ms += s->work_us / 1000;
+	p->placed_ms += s->work_us / 1000;
+	if (!w->n_waiting && can_run(p, w, cpu)) {
+		w->n_placed++;
+		run(p, s->worker, id);
+	} else {
+		w->n_placed++;
+		if (!w->n_waiting++) {
+			w->wait = id;
+			gr_place__late_add(p, s->worker);
+		}
+	}
+	o->n_placed++;
+	p->tasks_placed++;
+	c->n_task++;
+	c->parked_ns = 0;
+	if (c->has_policy)
+		tally(p, s->owner, c, s->worker, 1);
+	if (o->spec.is_preemptible)
+		victim_add(p, id);
+	gr_place__warm(p, s->worker, o, s->t->input_set, s->input_kib);
+	gr_place__charge(p, s->owner, c, 1);
+	gr_place__refresh(p, s->worker);
+	p->decisions++;
+	p->acts[act]++;
+	return id;
+}
+
+void gr_place__release(struct gr_place *p, uint32_t placed)
+{
+	struct gr_place__placed *pl = gr_place__at(p, placed);
+	struct gr_place__worker *w = &p->workers[pl->worker];
+	struct gr_place__class *c = &p->classes[pl->class];
+	struct gr_place__owner *o = &p->owners[pl->owner];
+	uint32_t worker = pl->worker, cpu = cpu_of(p, pl);
+
+	gr_place__wheel_del(p, placed);
+	victim_del(p, pl);
+	if (pl->for_class != NIL)
+		p->classes[pl->for_class].n_preempting--;
+	if (pl->flags & P_COPY)
+		p->n_copies--;
+	if (pl->twin != NIL)
+		gr_place__at(p, pl->twin)->twin = NIL;
+	for (uint32_t k = 0; k < c->n_need; k++)
+		*gr_place__free(p, worker, c->need_res[k]) += (int32_t)c->spec.need.v[c->need_res[k]];
+	if (w->wait == placed)
+		w->wait = pl->next;
+	chain_del(p, w, pl);
+	w->n_placed--;
+	w->backlog_ms -= pl->work_us / 1000;
+	p->placed_ms -= pl->work_us / 1000;
+	if (pl->flags & P_RUNNING) {
+		w->run_mcpu -= cpu;
+		if (cpu)
+			gr_place__node_load(p, w->node, -(int32_t)cpu);
+	} else if (!--w->n_waiting) {
+		w->wait = NIL;
+		gr_place__late_del(p, worker);
+	}
+	promote(p, worker);
+	o->n_placed--;
+	p->tasks_placed--;
+	c->n_task--;
+	if (c->has_policy)
+		tally(p, pl->owner, c, worker, -1);
+	gr_place__charge(p, pl->owner, c, -1);
+	if (o->spec.max_placed && !o->is_going)
+		gr_place__owner_hold(p, pl->owner);
+	gr_place__owner_done(p, pl->owner);
+	pl->flags = 0;
+	pl->next = p->free_placed;
+	p->free_placed = placed;
+	gr_place__refresh(p, worker);
+	gr_place__wake(p, worker);
+}
+
+uint64_t gr_place__end_ns(const struct gr_place *p, uint32_t placed)
+{
+	const struct gr_place__placed *pl = gr_place__at(p, placed);
+	const struct gr_place__worker *w = &p->workers[pl->worker];
+	uint64_t m = gr_place__contention(p, w, 0), speed = p->nodes[w->node].speed_permille;
+	uint64_t run_ns = pl->work_us * m / speed * GR_NS_PER_US, end;
+
+	if (pl->flags & P_RUNNING)
+		end = pl->start_ns + run_ns;
+	else
+		end = p->now_ns + w->backlog_ms * m / speed / w->slots * GR_NS_PER_MS + run_ns / 2;
+	return end > p->now_ns ? end : p->now_ns;
+}
+
+void gr_place__order(struct gr_place *p, enum gr_place_act act, uint32_t placed, struct gr_place_decision *d)
+{
+	struct gr_place__placed *pl = gr_place__at(p, placed);
+	const struct gr_place__worker *w = &p->workers[pl->worker];
+
+	pl->flags |= P_LEAVING;
+	*d = (struct gr_place_decision){
+		.act = act, .tag = pl->tag, .nth = pl->nth, .placed = gr_place__handle(p, placed), .worker = w->id, .worker_tag = w->tag,
+	};
+	for (uint32_t i = 0; i < GR_PLACE_N_NEXT; i++)
+		d->next[i].worker = d->next[i].score_us = UINT32_MAX;
+	p->acts[act]++;
+}

@@ -1,0 +1,180 @@
+/* learn.c - what ended tasks teach: work by family, speed by node, memory by family, hosts that fail fast.
+ *
+ * log(CPU time) = family + node + noise. A sample moves a node's speed by a sixteenth of what it says, clamped to a
+ * quarter off, and only once its family is known from three runs. CPU time, never output bytes: those misjudge hosts
+ * that build debug code. A host that fails fast is suspected by how rarely that owner fails elsewhere, so a job that is
+ * broken itself takes no host out. */
+#include "lib/place/place.h"
+
+#include "lib/base/clock.h"
+#include "lib/place/place_int.h"
+
+#define SUSPECT 180u                  /* as many fast failures as the settings say, of owners that never fail elsewhere */
+
+struct gr_place__family *gr_place__family(const struct gr_place *p, uint64_t hash)
+{
+	return &p->families[(hash ^ hash >> 29) % FAMILY_SLOTS];
+}
+
+uint32_t gr_place__work_us(const struct gr_place *p, uint64_t family, uint32_t work_ms)
+{
+	const struct gr_place__family *f = gr_place__family(p, family);
+	uint64_t us;
+
+	if (family && f->hash == family && f->n)
+		return f->work_us;
+	us = work_ms ? (uint64_t)work_ms * 1000 : p->mean_work_us;
+	return us > UINT32_MAX ? UINT32_MAX : (uint32_t)us;
+}
+
+uint32_t gr_place_mem_hint(const struct gr_place *p, uint64_t family, uint32_t asked_mib)
+{
+	const struct gr_place__family *f = gr_place__family(p, family);
+	uint32_t hint;
+
+	if (!family || f->hash != family || !f->mem_mib)
+		return asked_mib;
+	hint = f->mem_mib + f->mem_mib / 4;
+	return hint > GR_PLACE_MAX_AMOUNT ? GR_PLACE_MAX_AMOUNT : hint;
+}
+
+static struct gr_place__family *family_for(struct gr_place *p, uint64_t hash)
+{
+	struct gr_place__family *f = gr_place__family(p, hash);
+
+	if (f->hash != hash)
+		*f = (struct gr_place__family){ .hash = hash };
+	return f;
+}
+
+static void learn_speed(struct gr_place *p, struct gr_place__node *n, const struct gr_place__family *f, uint64_t cpu_us)
+{
+	uint64_t ratio = (uint64_t)f->work_us * 1000 / (cpu_us ? cpu_us : 1);
+	uint32_t speed = n->speed_permille, most = speed * 5 / 4, least = speed * 4 / 5;
+	/* the first samples of a node count more: it starts as the typical one, which it need not be */
+	uint32_t weight = n->n_samples < 15 ? n->n_samples + 1u : 16u;
+
+	(void)p;
+	if (n->n_samples < 4) {
+		most = speed * 2;
+		least = speed / 2;
+	}
+	ratio = ratio > most ? most : ratio < least ? least : ratio;
+	speed = (uint32_t)((speed * (uint64_t)(weight - 1) + ratio + weight / 2) / weight);
+	n->speed_permille = (uint16_t)(speed < 100 ? 100 : speed > 10000 ? 10000 : speed);
+	if (n->n_samples < UINT16_MAX)
+		n->n_samples++;
+}
+
+static void learn_time(struct gr_place *p, const struct gr_place__placed *pl, uint64_t now_ns, uint64_t cpu_us)
+{
+	struct gr_place__node *n = &p->nodes[p->workers[pl->worker].node];
+	struct gr_place__family *f;
+	uint64_t norm = cpu_us * n->speed_permille / 1000;
+	uint32_t off;
+
+	if (norm > UINT32_MAX)
+		norm = UINT32_MAX;
+	p->mean_work_us = (uint32_t)((int64_t)p->mean_work_us + ((int64_t)norm - (int64_t)p->mean_work_us) / 64);
+	n->sample_s = (uint32_t)((now_ns - p->epoch_ns) / GR_NS_PER_S);
+	if (!pl->family)
+		return;
+	f = family_for(p, pl->family);
+	if (f->n >= 3 && f->work_us) {
+		uint32_t before = n->speed_permille;
+
+		learn_speed(p, n, f, cpu_us);
+		if (n->speed_permille != before)
+			for (uint32_t i = n->first_worker; i != NIL; i = p->workers[i].node_next)
+				gr_place__refresh(p, i);
+	}
+	if (f->n < 16)
+		f->n++;
+	if (f->n == 1) {
+		f->work_us = (uint32_t)norm;
+		return;
+	}
+	off = norm > f->work_us ? (uint32_t)norm - f->work_us : f->work_us - (uint32_t)norm;
+	f->dev_us = (uint32_t)((int64_t)f->dev_us + ((int64_t)off - (int64_t)f->dev_us) / (int64_t)f->n);
+	f->work_us = (uint32_t)((int64_t)f->work_us + ((int64_t)norm - (int64_t)f->work_us) / (int64_t)f->n);
+}
+
+static void learn_memory(struct gr_place *p, const struct gr_place__placed *pl, const struct gr_place_ended *e)
+{
+	uint32_t asked = p->classes[pl->class].spec.need.v[GR_PLACE_MEM_MIB], mib;
+	uint64_t rss = (e->max_rss_bytes + (1 << 20) - 1) >> 20;
+	struct gr_place__family *f;
+
+	if (!pl->family || (e->how != GR_PLACE_OOM && !rss))
+		return;
+	f = family_for(p, pl->family);
+	mib = rss > GR_PLACE_MAX_AMOUNT / 2 ? GR_PLACE_MAX_AMOUNT / 2 : (uint32_t)rss;
+	/* the hint adds a quarter, so 1.2 times what was too little makes it 1.5 times */
+	if (e->how == GR_PLACE_OOM && mib < asked + asked / 5)
+		mib = asked + asked / 5;
+	if (mib > f->mem_mib)
+		f->mem_mib = mib;
+	else if (e->how == GR_PLACE_DONE && mib < f->mem_mib)
+		f->mem_mib -= (f->mem_mib - mib) / 64;    /* a peak is forgotten slowly */
+}
+
+/* When something ends, what waits behind it follows: the mean time between ends says how much must be under way. */
+static void learn_pace(struct gr_place__worker *w, uint64_t now_ns)
+{
+	uint32_t now_us = (uint32_t)(now_ns / GR_NS_PER_US), gap = (now_us - w->last_us) / 64;
+
+	if (!w->done) {
+		w->last_us = now_us;
+		return;
+	}
+	gap = gap > UINT16_MAX ? UINT16_MAX : gap ? gap : 1;
+	w->gap_64us = w->gap_64us ? (uint16_t)((w->gap_64us * 7u + gap + 4) / 8) : (uint16_t)gap;
+	w->last_us = now_us;
+}
+
+static void failed(struct gr_place *p, const struct gr_place__placed *pl, uint64_t now_ns)
+{
+	struct gr_place__worker *w = &p->workers[pl->worker];
+	struct gr_place__owner *o = &p->owners[pl->owner];
+	bool is_fast = now_ns - pl->start_ns < p->cfg.fast_fail_ns;
+	uint32_t step = SUSPECT / p->cfg.fast_fails + 1, n;
+
+	if (w->failed < UINT16_MAX)
+		w->failed++;
+	if (is_fast)
+		w->suspicion = (uint8_t)gr_place__min(255, w->suspicion + (1000 - o->fail_permille) * step / 1000);
+	else
+		w->suspicion = 0;
+	o->fail_permille += (1000 - o->fail_permille) / 8;
+	/* a sixth less than that many whole ones: the owner's own first failures made them count less */
+	if (w->suspicion < SUSPECT - SUSPECT / 6)
+		return;
+	/* one more fast failure after it is enough to go back: the first task is the probe */
+	w->suspicion = (uint8_t)(SUSPECT - SUSPECT / 6 - (step < 4 ? 1 : step / 4));
+	n = gr_place__min(w->quarantines, 4);
+	if (w->quarantines < 255)
+		w->quarantines++;
+	w->flags |= W_QUARANTINED;
+	gr_place__block(p, pl->worker, now_ns + (p->cfg.quarantine_ns << n));
+}
+
+void gr_place__learn(struct gr_place *p, const struct gr_place__placed *pl, uint64_t now_ns, const struct gr_place_ended *e)
+{
+	struct gr_place__worker *w = &p->workers[pl->worker];
+	struct gr_place__owner *o = &p->owners[pl->owner];
+
+	learn_memory(p, pl, e);
+	if (e->how == GR_PLACE_FAILED) {
+		failed(p, pl, now_ns);
+		return;
+	}
+	if (e->how != GR_PLACE_DONE)
+		return;
+	learn_pace(w, now_ns);
+	w->done++;
+	w->suspicion = 0;
+	w->quarantines = 0;
+	o->fail_permille -= o->fail_permille / 8;
+	if (e->cpu_us)
+		learn_time(p, pl, now_ns, e->cpu_us);
+}

@@ -1,0 +1,480 @@
+/* search.c - which worker: some candidates, an exact score, the smallest wins.
+ *
+ * Candidates are the workers that hold the task's files (they were used last for it), and up to n_sample drawn from the
+ * buckets of the lowest predicted cost among those whose room may suffice. The score is what the task would take there:
+ * waiting behind what the worker holds, fetching what it lacks over its zone's bandwidth, running at its node's learned
+ * speed while the node's cores are shared; and what the others on that node lose meanwhile. Preferences change it in
+ * permille, spread and nearness add to it. Ties go to the worker with fewer tasks a slot. Every 64th decision takes, of a few workers that fit, the one whose node was
+ * measured longest ago: what is never tried is never found to have become fast. */
+#include "lib/place/place.h"
+
+#include "lib/base/clock.h"
+#include "lib/place/place_int.h"
+
+#define MAX_CANDIDATES 128u
+#define MAX_POOLS_LOOKED 16u
+#define SCAN_MAX 64u
+#define EXPLORE_EVERY 64u
+#define EXPLORE_SAMPLE 4u
+#define STALE_S 60u
+#define MEM_PSI_HEAVY 4u              /* pressure on memory above 12 %: nothing that asks for more than its part */
+
+/* ---- what a worker was sent ---- */
+
+static uint32_t have_key(uint64_t set, uint32_t worker_id)
+{
+	uint64_t h = (set ^ (uint64_t)worker_id << 32 ^ worker_id) * 0x9e3779b97f4a7c15ull;
+
+	h ^= h >> 32;
+	h *= 0xd6e8feb86659fd93ull;
+	return (uint32_t)(h >> 32) | 1;
+}
+
+static uint64_t set_of(const struct gr_place__owner *o, uint64_t set)
+{
+	return set ? set : o->id + 1ull;
+}
+
+uint64_t gr_place__missing_kib(const struct gr_place *p, uint32_t worker, const struct gr_place__owner *o, uint64_t set, uint32_t input_kib)
+{
+	uint32_t key = have_key(set_of(o, set), p->workers[worker].id), at = key & (p->cap_have - 1);
+	uint64_t have = p->have[at].key == key ? p->have[at].kib : 0, all = set ? input_kib : o->bytes >> 10;
+
+	if (!all)
+		return have ? 0 : input_kib;
+	return have >= all ? 0 : input_kib * (all - have) / all;
+}
+
+static void warm_add(struct gr_place *p, struct gr_place__warm *w, uint32_t worker_id)
+{
+	uint32_t i;
+
+	for (i = 0; i < w->n; i++)
+		if (w->w[i] == worker_id)
+			return;
+	i = w->n < N_WARM ? w->n++ : gr_rng_below(&p->rng, N_WARM);
+	w->w[i] = worker_id;
+}
+
+void gr_place__warm(struct gr_place *p, uint32_t worker, struct gr_place__owner *o, uint64_t set, uint32_t input_kib)
+{
+	uint32_t id = p->workers[worker].id, key, at;
+	uint64_t have;
+
+	if (!input_kib)
+		return;
+	key = have_key(set_of(o, set), id);
+	at = key & (p->cap_have - 1);
+	have = p->have[at].key == key ? p->have[at].kib : 0;
+	have += gr_place__missing_kib(p, worker, o, set, input_kib) + 1;
+	p->have[at].key = key;
+	p->have[at].kib = have > UINT32_MAX ? UINT32_MAX : (uint32_t)have;
+	if (set) {
+		uint32_t slot = (uint32_t)(set ^ set >> 29) % N_SETS;
+
+		if (p->sets[slot].set != set) {
+			p->sets[slot].set = set;
+			p->sets[slot].warm.n = 0;
+		}
+		warm_add(p, &p->sets[slot].warm, id);
+	} else {
+		warm_add(p, &o->warm, id);
+	}
+}
+
+/* ---- tallies: an owner's tasks by worker, node or zone ---- */
+
+static uint64_t tally_key(uint32_t owner, uint8_t by, uint32_t what)
+{
+	return (uint64_t)owner << 40 | (uint64_t)by << 36 | (uint64_t)(what & 0xfffffffu) << 1 | 1;
+}
+
+static uint32_t tally_slot(const struct gr_place *p, uint64_t key)
+{
+	uint32_t i = (uint32_t)(key * 0x9e3779b97f4a7c15ull >> 32) & (p->cap_tally - 1);
+
+	while (p->tally[i].key && p->tally[i].key != key)
+		i = (i + 1) & (p->cap_tally - 1);
+	return i;
+}
+
+uint32_t gr_place__tally_of(const struct gr_place *p, uint32_t worker, uint8_t by)
+{
+	const struct gr_place__worker *w = &p->workers[worker];
+
+	return by == GR_PLACE_BY_WORKER ? worker : by == GR_PLACE_BY_NODE ? w->node : p->pools[w->pool].zone;
+}
+
+uint32_t gr_place__tally_get(const struct gr_place *p, uint32_t owner, uint8_t by, uint32_t what)
+{
+	return p->cap_tally ? p->tally[tally_slot(p, tally_key(owner, by, what))].n : 0;
+}
+
+/* Room was made by gr_place__room. An entry at 0 goes, by back-shift. */
+void gr_place__tally_add(struct gr_place *p, uint32_t owner, uint8_t by, uint32_t what, int sign)
+{
+	uint64_t key = tally_key(owner, by, what);
+	uint32_t i = tally_slot(p, key), mask = p->cap_tally - 1, hole;
+
+	if (!p->tally[i].key) {
+		p->tally[i].key = key;
+		p->tally[i].n = 0;
+		p->n_tally++;
+	}
+	p->tally[i].n += (uint32_t)sign;
+	if (p->tally[i].n)
+		return;
+	p->n_tally--;
+	for (hole = i, i = (i + 1) & mask; p->tally[i].key; i = (i + 1) & mask) {
+		uint32_t home = (uint32_t)(p->tally[i].key * 0x9e3779b97f4a7c15ull >> 32) & mask;
+
+		if (((i - home) & mask) < ((i - hole) & mask))
+			continue;
+		p->tally[hole] = p->tally[i];
+		hole = i;
+	}
+	p->tally[hole] = (struct gr_place__tally){ 0, 0 };
+}
+
+/* ---- what it would take ---- */
+
+uint32_t gr_place__contention(const struct gr_place *p, const struct gr_place__worker *w, uint32_t more_mcpu)
+{
+	const struct gr_place__node *n = &p->nodes[w->node];
+	uint64_t cores = n->said_mcpu ? n->said_mcpu : n->sum_mcpu, used = (uint64_t)n->used_mcpu + n->foreign_mcpu + more_mcpu, m = 1000, own;
+
+	if (used > cores && cores)
+		m = used * 1000 / cores;
+	if (w->quota_10mcpu) {
+		own = (w->run_mcpu + more_mcpu) * 100ull / w->quota_10mcpu;
+		m = own > m ? own : m;
+	}
+	if (n->steal_permille | w->slow_permille)
+		m = m * (1000u + n->steal_permille) / 1000 * (1000u + w->slow_permille) / 1000;
+	return m > 100000 ? 100000 : (uint32_t)m;
+}
+
+/* What the tasks that run on its node lose while one more runs there, as a part of its run: each of them goes on at b/m of
+ * its pace, b and m the node's contention before and after. Without it, the fast nodes are filled until they thrash. */
+static uint64_t others_permille(const struct gr_place *p, const struct gr_place__worker *w, uint32_t more_mcpu)
+{
+	const struct gr_place__node *n = &p->nodes[w->node];
+	uint64_t cores = n->said_mcpu ? n->said_mcpu : n->sum_mcpu, used = (uint64_t)n->used_mcpu + n->foreign_mcpu;
+
+	if (used + more_mcpu <= cores || !cores)
+		return 0;
+	return (used + more_mcpu - (used > cores ? used : cores)) * n->used_mcpu / (used + more_mcpu);
+}
+
+struct gr_place__cost gr_place__cost(const struct gr_place *p, uint32_t worker, const struct gr_place__search *s)
+{
+	const struct gr_place__worker *w = &p->workers[worker];
+	const struct gr_place__pool *pool = &p->pools[w->pool];
+	const struct gr_place__class *c = s->class;
+	uint32_t speed = p->nodes[w->node].speed_permille, bandwidth = pool->zone < p->cap_bandwidth ? p->bandwidth[pool->zone] : 0;
+	uint64_t m = gr_place__contention(p, w, c->spec.need.v[GR_PLACE_CPU_MCPU]), missing;
+	struct gr_place__cost cost = { 0 };
+	uint32_t at = c->pool_at[w->pool];
+	int64_t more = 0;
+
+	cost.run_us = s->work_us * m / speed;
+	more += (int64_t)(cost.run_us * others_permille(p, w, c->spec.need.v[GR_PLACE_CPU_MCPU]) / 1000);
+	missing = s->input_kib ? gr_place__missing_kib(p, worker, &p->owners[s->owner], s->t->input_set, s->input_kib) : 0;
+	cost.fetch_us = w->rtt_16us * 16ull;
+	if (missing)
+		cost.fetch_us += missing * 1000 / (bandwidth ? bandwidth : p->cfg.bandwidth_kib_per_ms);
+	/* a free slot starts at once; else the backlog drains through all slots */
+	if (w->n_placed >= w->slots || w->n_waiting || (int32_t)c->spec.need.v[GR_PLACE_CPU_MCPU] > w->free[GR_PLACE_CPU_MCPU])
+		cost.wait_us = w->backlog_ms * m / speed * 1000 * (w->n_waiting + 1) / (w->n_placed + 1u) / w->slots;
+	if (at && c->prefer[at - 1])
+		more -= (int64_t)(cost.run_us + cost.fetch_us) * c->prefer[at - 1] / 1000;
+	if (c->spec.spread_by && c->spec.is_spread_soft)
+		more += (int64_t)gr_place__tally_get(p, s->owner, c->spec.spread_by, gr_place__tally_of(p, worker, c->spec.spread_by)) *
+			c->spec.spread_ms * 1000;
+	if (c->spec.near_by && p->owners[s->owner].n_placed &&
+	    !gr_place__tally_get(p, s->owner, c->spec.near_by, gr_place__tally_of(p, worker, c->spec.near_by)))
+		more += (int64_t)c->spec.near_ms * 1000;
+	if (more < 0 && (uint64_t)-more > cost.run_us + cost.fetch_us)
+		more = -(int64_t)(cost.run_us + cost.fetch_us);
+	cost.more_us = (uint64_t)more;
+	return cost;
+}
+
+/* ---- may it go there ---- */
+
+static bool is_excluded(const struct gr_place *p, const struct gr_place__worker *w, const struct gr_place_task *t)
+{
+	for (uint32_t i = 0; i < t->n_exclude; i++)
+		if (t->exclude[i] == w->id)
+			return true;
+	for (uint32_t i = 0; i < t->n_exclude_node; i++)
+		if (t->exclude_node[i] == w->node)
+			return true;
+	(void)p;
+	return false;
+}
+
+enum gr_place_verdict gr_place__fits(const struct gr_place *p, uint32_t worker, const struct gr_place__search *s, uint32_t *res)
+{
+	const struct gr_place__worker *w = &p->workers[worker];
+	const struct gr_place__class *c = s->class;
+	const struct gr_place_class *spec = &c->spec;
+
+	for (uint32_t k = 0; k < c->n_need; k++) {
+		uint32_t r = c->need_res[k];
+		int32_t need = (int32_t)spec->need.v[r], free = r < N_INLINE ? w->free[r] : p->over[worker][r - N_INLINE];
+
+		/* cores are what slots stand for, and credits go beyond them on purpose; the rest is hard */
+		if (need <= free || (r == GR_PLACE_CPU_MCPU && s->with_credits && need <= (int32_t)p->caps[w->cap].v.v[r]))
+			continue;
+		*res = r;
+		return need > (int32_t)p->caps[w->cap].v.v[r] ? GR_PLACE_V_TOO_SMALL : GR_PLACE_V_NO_ROOM;
+	}
+	if (w->mem_psi_32 >= MEM_PSI_HEAVY && spec->need.v[GR_PLACE_MEM_MIB] > p->caps[w->cap].v.v[GR_PLACE_MEM_MIB] / w->slots) {
+		*res = GR_PLACE_MEM_MIB;
+		return GR_PLACE_V_NO_ROOM;
+	}
+	if ((s->t->n_exclude || s->t->n_exclude_node) && is_excluded(p, w, s->t))
+		return GR_PLACE_V_EXCLUDED;
+	if (w->node == s->avoid_node)
+		return GR_PLACE_V_EXCLUDED;
+	if (spec->spread_by && !spec->is_spread_soft &&
+	    gr_place__tally_get(p, s->owner, spec->spread_by, gr_place__tally_of(p, worker, spec->spread_by)) >= spec->spread_max)
+		return GR_PLACE_V_SPREAD;
+	if (spec->left_ms && w->gone_ms && (s->now_ns - p->epoch_ns) / GR_NS_PER_MS + spec->left_ms > w->gone_ms)
+		return GR_PLACE_V_LEAVING;
+	if (w->flags & W_RESERVED) {
+		uint64_t m = gr_place__contention(p, w, spec->need.v[GR_PLACE_CPU_MCPU]);
+		uint64_t end_ns = s->now_ns + s->work_us * m / p->nodes[w->node].speed_permille * 5 / 4 * GR_NS_PER_US;
+
+		if (gr_place__is_kept(p, worker, s->reserved_for, end_ns))
+			return GR_PLACE_V_RESERVED;
+	}
+	return GR_PLACE_V_FITS;
+}
+
+/* ---- looking ---- */
+
+static void keep_next(struct gr_place__search *s, uint32_t worker, uint64_t score)
+{
+	uint32_t us = score > UINT32_MAX ? UINT32_MAX : (uint32_t)score, at = GR_PLACE_N_NEXT;
+
+	while (at && us < s->next[at - 1].score_us)
+		at--;
+	if (at == GR_PLACE_N_NEXT)
+		return;
+	for (uint32_t i = GR_PLACE_N_NEXT - 1; i > at; i--)
+		s->next[i] = s->next[i - 1];
+	s->next[at].worker = worker;
+	s->next[at].score_us = us;
+}
+
+static void look(const struct gr_place *p, struct gr_place__search *s, uint32_t worker)
+{
+	const struct gr_place__worker *w = &p->workers[worker];
+	struct gr_place__cost c;
+	uint64_t score, load;
+	uint32_t res;
+
+	if (worker == s->worker || gr_place__fits(p, worker, s, &res) != GR_PLACE_V_FITS)
+		return;
+	s->n_looked++;
+	c = gr_place__cost(p, worker, s);
+	score = c.wait_us + c.fetch_us + c.run_us + c.more_us;
+	load = (uint64_t)w->n_placed * 1024 / w->slots;
+	if (s->worker != NIL && (score > s->score || (score == s->score && load >= s->load))) {
+		keep_next(s, worker, score);
+		return;
+	}
+	if (s->worker != NIL)
+		keep_next(s, s->worker, s->score);
+	s->worker = worker;
+	s->score = score;
+	s->finish_us = c.wait_us + c.fetch_us + c.run_us;
+	s->load = load;
+}
+
+static void look_warm(struct gr_place *p, struct gr_place__search *s, const struct gr_place__warm *warm, uint32_t groups)
+{
+	for (uint32_t i = 0; i < warm->n; i++) {
+		uint32_t w = gr_place__worker(p, warm->w[i]);
+
+		if (w != NIL && p->workers[w].group != G_NONE && (groups >> p->workers[w].group & 1) && s->class->pool_at[p->workers[w].pool])
+			look(p, s, w);
+	}
+}
+
+struct field {                                /* the buckets a class may look at, rank by rank */
+	const struct gr_place__pool *pool[MAX_POOLS_LOOKED];
+	uint64_t ranks[MAX_POOLS_LOOKED], all;
+	uint32_t n, groups;
+	bool is_cut;
+};
+
+static void make_field(struct gr_place *p, const struct gr_place__search *s, uint32_t groups, struct field *f)
+{
+	const struct gr_place__class *c = s->class;
+	uint32_t n = c->n_pools, start = 0;
+
+	f->n = 0;
+	f->all = 0;
+	f->groups = groups;
+	f->is_cut = n > MAX_POOLS_LOOKED;
+	if (f->is_cut)
+		start = gr_rng_below(&p->rng, n);
+	for (uint32_t i = 0; i < n && f->n < MAX_POOLS_LOOKED; i++) {
+		const struct gr_place__pool *pool = &p->pools[c->pools[start + i < n ? start + i : start + i - n]];
+		uint32_t bits = pool->group_bits & groups;
+		uint64_t ranks = 0;
+
+		for (; bits; bits &= bits - 1)
+			ranks |= pool->groups[__builtin_ctz(bits)].ranks;
+		if (!ranks)
+			continue;
+		f->pool[f->n] = pool;
+		f->ranks[f->n++] = ranks;
+		f->all |= ranks;
+	}
+}
+
+/* Up to @want workers into @out, from the lowest rank on: all of a rank when they are few, else drawn. Return: how many. */
+static uint32_t draw(struct gr_place *p, const struct field *f, uint32_t *out, uint32_t want, bool *is_all)
+{
+	const struct gr_place__bucket *b[MAX_POOLS_LOOKED * 4];
+	uint32_t got = 0;
+
+	*is_all = true;
+	for (uint64_t all = f->all; all; all &= all - 1) {
+		uint32_t rank = (uint32_t)__builtin_ctzll(all), n_b = 0, n = 0;
+
+		if (got >= want) {
+			*is_all = false;
+			return got;
+		}
+		for (uint32_t i = 0; i < f->n; i++) {
+			if (!(f->ranks[i] >> rank & 1))
+				continue;
+			for (uint32_t g = f->pool[i]->group_bits & f->groups; g; g &= g - 1) {
+				const struct gr_place__group *group = &f->pool[i]->groups[__builtin_ctz(g)];
+
+				if (!(group->ranks >> rank & 1))
+					continue;
+				if (n_b == MAX_POOLS_LOOKED * 4) {
+					*is_all = false;
+					break;
+				}
+				b[n_b] = &group->buckets[rank];
+				n += b[n_b++]->n;
+			}
+		}
+		if (n <= want - got) {
+			for (uint32_t i = 0; i < n_b; i++)
+				for (uint32_t k = 0; k < b[i]->n; k++)
+					out[got++] = b[i]->w[k];
+			continue;
+		}
+		*is_all = false;
+		while (got < want) {
+			uint32_t at = gr_rng_below(&p->rng, n), i = 0;
+
+			while (at >= b[i]->n)
+				at -= b[i++]->n;
+			out[got++] = b[i]->w[at];
+		}
+	}
+	return got;
+}
+
+static void look_at(struct gr_place *p, struct gr_place__search *s, const uint32_t *w, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		__builtin_prefetch(&p->workers[w[i]]);
+	for (uint32_t i = 0; i < n; i++) {
+		__builtin_prefetch(&p->nodes[p->workers[w[i]].node]);
+		if (s->input_kib)
+			__builtin_prefetch(&p->have[have_key(set_of(&p->owners[s->owner], s->t->input_set), p->workers[w[i]].id) & (p->cap_have - 1)]);
+	}
+	for (uint32_t i = 0; i < n; i++)
+		look(p, s, w[i]);
+}
+
+/* Of a few workers that fit, wherever they rank, the one whose node was measured longest ago, when that is long. */
+static bool explore(struct gr_place *p, struct gr_place__search *s, const struct field *f)
+{
+	uint32_t best = NIL, res, now_s = (uint32_t)((s->now_ns - p->epoch_ns) / GR_NS_PER_S);
+
+	for (uint32_t i = 0; i < EXPLORE_SAMPLE && f->n; i++) {
+		const struct gr_place__pool *pool = f->pool[gr_rng_below(&p->rng, f->n)];
+		uint32_t bits = pool->group_bits & f->groups, skip = gr_rng_below(&p->rng, (uint32_t)__builtin_popcount(bits)), w;
+		const struct gr_place__group *g;
+		const struct gr_place__bucket *b;
+		const struct gr_place__node *node;
+		uint64_t ranks;
+
+		while (skip--)
+			bits &= bits - 1;
+		g = &pool->groups[__builtin_ctz(bits)];
+		ranks = g->ranks;
+		for (skip = gr_rng_below(&p->rng, (uint32_t)__builtin_popcountll(ranks)); skip--;)
+			ranks &= ranks - 1;
+		b = &g->buckets[__builtin_ctzll(ranks)];
+		w = b->w[gr_rng_below(&p->rng, b->n)];
+		node = &p->nodes[p->workers[w].node];
+		if (node->n_samples >= 4 && now_s - node->sample_s < STALE_S)
+			continue;
+		if (gr_place__fits(p, w, s, &res) != GR_PLACE_V_FITS)
+			continue;
+		if (best == NIL || node->sample_s < p->nodes[p->workers[best].node].sample_s)
+			best = w;
+	}
+	if (best == NIL)
+		return false;
+	s->worker = NIL;
+	look(p, s, best);
+	return true;
+}
+
+void gr_place__search(struct gr_place *p, struct gr_place__search *s)
+{
+	const struct gr_place__owner *o = &p->owners[s->owner];
+	uint32_t groups = s->class->group_mask, out[MAX_CANDIDATES], n, k = p->cfg.n_sample;
+	struct field f;
+	bool is_all;
+
+	s->worker = NIL;
+	s->n_looked = 0;
+	s->is_cut = false;
+	for (uint32_t i = 0; i < GR_PLACE_N_NEXT; i++) {
+		s->next[i].worker = NIL;
+		s->next[i].score_us = UINT32_MAX;
+	}
+	gr_place__class_pools(p, &p->classes[s->class_id]);
+	if (s->with_credits)
+		groups = ((1u << N_GROUPS) - 1) & ~1u;
+	make_field(p, s, groups, &f);
+	if (!f.n) {
+		s->is_cut = f.is_cut;
+		return;
+	}
+	if (p->decisions % EXPLORE_EVERY == EXPLORE_EVERY - 1 && !s->with_credits && explore(p, s, &f))
+		return;
+	if (s->input_kib) {
+		uint32_t slot = (uint32_t)(s->t->input_set ^ s->t->input_set >> 29) % N_SETS;
+
+		if (!s->t->input_set)
+			look_warm(p, s, &o->warm, groups);
+		else if (p->sets[slot].set == s->t->input_set)
+			look_warm(p, s, &p->sets[slot].warm, groups);
+	}
+	/* what waits behind others is told apart by more than its rank: look at more */
+	n = draw(p, &f, out, s->with_credits ? k * 2 : k, &is_all);
+	look_at(p, s, out, n);
+	if (s->worker != NIL)
+		return;
+	s->is_cut = f.is_cut || !is_all;
+	if (is_all)
+		return;
+	n = draw(p, &f, out, SCAN_MAX, &is_all);
+	look_at(p, s, out, n);
+	s->is_cut = f.is_cut || !is_all;
+}
