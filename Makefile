@@ -21,20 +21,23 @@ B := build/$(VARIANT)
 Q := $(if $(V),,@)
 
 PKGS := libzmq libuv jansson zlib libcrypto libssl libnghttp2 libmicrohttpd libseccomp
+PKGS_CLIENT := ncursesw
 PKGS_TEST := cmocka
 # These call make again once scripts/deps.sh has put everything there, or need nothing.
 NEEDS_PKG := $(filter-out help clean distclean deps demo check unit e2e asan tsan fuzz bench uninstall,$(or $(MAKECMDGOALS),all))
 ifneq ($(NEEDS_PKG),)
-MISSING := $(shell for p in $(PKGS); do pkg-config --exists $$p 2>/dev/null || echo $$p; done)
+MISSING := $(shell for p in $(PKGS) $(PKGS_CLIENT); do pkg-config --exists $$p 2>/dev/null || echo $$p; done)
 ifneq ($(strip $(MISSING)),)
 $(error missing development packages: $(strip $(MISSING)); `make deps` installs them on Debian)
 endif
-PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) $(PKGS_CLIENT))
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS)) -lm
+CLIENT_LIBS := $(shell pkg-config --libs $(PKGS_CLIENT))
 TEST_LIBS  := $(shell pkg-config --libs $(PKGS_TEST) 2>/dev/null)
 else
 PKG_CFLAGS :=
 PKG_LIBS :=
+CLIENT_LIBS :=
 TEST_LIBS :=
 endif
 
@@ -103,11 +106,11 @@ define program_rule
 $(B)/bin/$(1): $$(call obj,$$(SRC_$(2))) $$(ARCHIVES) $$(LISTS)
 	@mkdir -p $$(@D)
 	$$(if $$(V),,@echo '  LINK    $$@')
-	$$(Q)$$(CC) -o $$@ $$(filter %.o,$$^) $$(ARCHIVES) $$(GR_LDFLAGS) $$(PKG_LIBS)
+	$$(Q)$$(CC) -o $$@ $$(filter %.o,$$^) $$(ARCHIVES) $$(GR_LDFLAGS) $$(PKG_LIBS) $(3)
 endef
 $(eval $(call program_rule,griddle-coordinator,coordinator))
 $(eval $(call program_rule,griddle-worker,worker))
-$(eval $(call program_rule,griddle,client))
+$(eval $(call program_rule,griddle,client,$(CLIENT_LIBS)))
 
 # The wrapper stands alone: static, no sanitizer runtime in front of every compile, nothing but libc.
 CC_OBJ := $(patsubst %.c,$(B)/ccobj/%.o,$(SRC_cc))

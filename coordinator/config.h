@@ -5,7 +5,7 @@
 #include "lib/conf/conf.h"
 
 struct gr_coord_config {
-	char *listen, *http, *state, *keys, *allow, *ready_file;
+	char *listen, *http, *state, *keys, *allow, *ready_file, *http_tokens;
 	bool http_anywhere;
 	int64_t cache_bytes, heartbeat_ms, dead_ms, max_peers, credits, max_sessions, session_log_bytes, session_linger_ms,
 		result_bytes, settle_ms, log_level;

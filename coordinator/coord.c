@@ -2,6 +2,8 @@
 #include <string.h>
 
 #include "coordinator/coord.h"
+#include "coordinator/http/events.h"
+#include "coordinator/http/recent.h"
 #include "lib/base/alloc.h"
 #include "lib/base/file.h"
 #include "lib/base/log.h"
@@ -84,7 +86,7 @@ int gr_coord_open(struct gr_coord *c, struct gr_loop *loop, struct gr_err *err)
 	if (rc >= 0)
 		rc = open_server(c, err);
 	if (rc >= 0 && strcmp(c->cfg.http, "off"))
-		rc = gr_http_open(c, c->cfg.http, c->cfg.http_anywhere, err);
+		rc = gr_http_open(c, err);
 	return rc;
 }
 
@@ -110,5 +112,7 @@ void gr_coord_fini(struct gr_coord *c)
 	gr_cas_close(&c->cas);
 	gr_place_free(&c->place);
 	gr_allow_free(&c->allow);
+	gr_events_free(&c->events);
+	gr_recent_free(&c->recent);
 	gr_buf_fini(&c->cluster_last);
 }

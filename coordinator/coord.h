@@ -17,6 +17,8 @@
 
 struct gr_blobs;
 struct gr_http;
+struct gr_events;
+struct gr_recent;
 
 struct gr_coord {
 	struct gr_coord_config cfg;
@@ -33,6 +35,8 @@ struct gr_coord {
 	uint64_t worker_gone_ns;           /* when the last worker went */
 	struct gr_blobs *blobs;
 	struct gr_http *http;
+	struct gr_events *events;          /* NULL without http; so is recent */
+	struct gr_recent *recent;
 	uv_timer_t kick, wake;             /* dispatch: now; when a quarantine or a wait ends */
 	uv_timer_cb on_wake;
 	bool is_kicked, is_recheck_due, is_cluster_dirty, is_ending;
@@ -124,6 +128,8 @@ struct gr_session {
 int gr_session_open(struct gr_coord *c, struct gr_client *cl, struct gr_slice body);
 int gr_session_log(struct gr_coord *c, struct gr_client *cl, struct gr_slice body);
 int gr_session_close_msg(struct gr_coord *c, struct gr_client *cl, struct gr_slice body);
+/* The bytes of a STR; borrowed until the log grows. */
+struct gr_slice gr_session_str(const struct gr_session *s, uint32_t id);
 /* The session of that id if it is this client's, or NULL. */
 struct gr_session *gr_session_of(struct gr_coord *c, const struct gr_client *cl, uint64_t id);
 struct gr_session *gr_session_find(struct gr_coord *c, uint64_t id);
@@ -152,6 +158,7 @@ struct gr_ctask {                          /* a task as the coordinator has it *
 	uint64_t mem_bytes, accepted_ns, queued_ns;
 	uint32_t n_outputs;
 	bool wants_root;                   /* GR_COORD_ROOT_FLAGS */
+	char name[48];                     /* for people: what it makes */
 	bool is_sent;                      /* the result went out on this connection */
 	int64_t queued;                    /* placement handle, -1: not queued there */
 };
@@ -192,6 +199,8 @@ void gr_cluster_touch(struct gr_coord *c);               /* something clients ar
 void gr_cluster_fill(const struct gr_coord *c, json_t *o);
 int gr_control_request(struct gr_coord *c, struct gr_peer *peer, struct gr_slice body);
 json_t *gr_status_json(const struct gr_coord *c);        /* new references */
+struct gr_recent_sample;
+void gr_status_sample(const struct gr_coord *c, struct gr_recent_sample *out);
 json_t *gr_nodes_json(const struct gr_coord *c);
 json_t *gr_sessions_json(const struct gr_coord *c);
 json_t *gr_explain_json(const struct gr_coord *c, const struct gr_ctask *t);
@@ -199,8 +208,8 @@ json_t *gr_version_json(void);
 bool gr_coord_is_ready(const struct gr_coord *c);
 
 /* ---- http ---- */
-/* @endpoint "HOST:PORT"; GR_ECONFIG for an address beyond loopback unless @anywhere; GR_EIO. */
-int gr_http_open(struct gr_coord *c, const char *endpoint, bool anywhere, struct gr_err *err) GR_MUST_CHECK;
+/* Where cfg.http says; GR_ECONFIG for an address beyond loopback without tokens, unless cfg.http_anywhere; GR_EIO. */
+int gr_http_open(struct gr_coord *c, struct gr_err *err) GR_MUST_CHECK;
 void gr_http_close(struct gr_coord *c);
 
 static inline uint64_t gr_coord_now(const struct gr_coord *c) { return gr_loop_now_ns(c->loop); }

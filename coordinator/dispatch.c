@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "coordinator/coord.h"
+#include "coordinator/http/recent.h"
 #include "lib/base/alloc.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
@@ -27,6 +28,12 @@ static void send_ref(struct gr_coord *c, struct gr_peer *peer, enum gr_msg_type 
 
 	gr_taskref_encode(&b, type, t->job->id, t->id, attempt);
 	gr_peers_send(c, peer, &b);
+}
+
+static void count_end(struct gr_coord *c, const struct gr_ctask *t, const struct gr_attempt *a, enum gr_cause cause, int exit_code)
+{
+	c->m.attempts_ended[cause]++;
+	gr_recent_end(c->recent, gr_clock_real_ms(), t->session->id, t->t.id, a->number, gr_cause_name(cause), exit_code);
 }
 
 /* Attempts that are still alive are not wanted any more. Their room counts as free at once: a worker holds more tasks
@@ -48,7 +55,7 @@ static void cancel_live(struct gr_ctask *t)
 		a->cause = GR_CAUSE_CANCELLED;
 		a->peer = NULL;
 		a->end_ns = gr_coord_now(c);
-		c->m.attempts_ended[GR_CAUSE_CANCELLED]++;
+		count_end(c, t, a, GR_CAUSE_CANCELLED, 0);
 	}
 	gr_dispatch_kick(c);
 }
@@ -310,6 +317,14 @@ void gr_dispatch_recheck(struct gr_coord *c, bool is_less)
 
 /* ---- deciding and sending ---- */
 
+static void show_begin(struct gr_coord *c, const struct gr_ctask *t, const struct gr_worker *w, const struct gr_attempt *a)
+{
+	struct gr_recent_attempt r = { .kind = "compile", .worker = w->name, .name = t->name, .job = t->session->id, .task = t->t.id,
+				       .attempt = a->number };
+
+	gr_recent_begin(c->recent, gr_clock_real_ms(), &r);
+}
+
 /* Return: 0; an error when the worker's queue is full or it is going, and nothing was begun. */
 static int send_attempt(struct gr_coord *c, struct gr_ctask *t, struct gr_worker *w, uint64_t placed)
 {
@@ -324,7 +339,7 @@ static int send_attempt(struct gr_coord *c, struct gr_ctask *t, struct gr_worker
 	rc = gr_peers_send(c, w->peer, &copy);
 	if (rc < 0)
 		return rc;
-	gr_task_begin(&t->t, w->identity, w, placed, gr_coord_now(c));
+	show_begin(c, t, w, gr_task_begin(&t->t, w->identity, w, placed, gr_coord_now(c)));
 	c->m.attempts++;
 	gr_buckets_add(&c->m.wait_s, (double)(gr_coord_now(c) - t->queued_ns) / GR_NS_PER_S, 1);
 	return 0;
@@ -518,7 +533,7 @@ static int take_result(struct gr_coord *c, struct gr_worker *w, const struct gr_
 		}
 	if (a->state == GR_ATTEMPT_LIVE) {
 		release(c, w, a, m, cause);
-		c->m.attempts_ended[cause]++;
+		count_end(c, t, a, cause, m->exit_code);
 	}
 	switch (gr_task_end(&t->t, m->attempt, w->identity, cause, gr_coord_now(c))) {
 	case GR_VERDICT_ACCEPT:
@@ -568,7 +583,7 @@ static void lose(struct gr_coord *c, struct gr_worker *w, struct gr_ctask *t)
 
 		if (a->state != GR_ATTEMPT_LIVE || a->peer != w)
 			continue;
-		c->m.attempts_ended[GR_CAUSE_LOST]++;
+		count_end(c, t, a, GR_CAUSE_LOST, 0);
 		switch (gr_task_end(&t->t, a->number, w->identity, GR_CAUSE_LOST, gr_coord_now(c))) {
 		case GR_VERDICT_AGAIN:
 			gr_dispatch_offer(t);

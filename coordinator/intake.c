@@ -1,12 +1,14 @@
 /* intake.c - what a client says of tasks: new ones are checked against the session's log, word by word, before anything
  * else looks at them; cancelled ones stop everywhere; confirmed ones are forgotten. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "coordinator/coord.h"
 #include "lib/base/alloc.h"
 #include "lib/base/log.h"
+#include "lib/base/path.h"
 
 static int refuse(const struct gr_session *s, const struct gr_task_msg *m, int code, const char *what)
 {
@@ -63,6 +65,14 @@ static void resend(struct gr_ctask *t)
 	gr_peers_send(t->session->coord, t->session->client->peer, &copy);
 }
 
+/* What a page shows of it: the file it makes, else its folder. */
+static void name_of(const struct gr_session *s, const struct gr_task_msg *m, char *out, size_t room)
+{
+	struct gr_slice path = gr_path_base(gr_session_str(s, m->n_outputs ? m->outputs[0].path : m->cwd));
+
+	snprintf(out, room, "%.*s", (int)(path.n < room ? path.n : room - 1), (const char *)path.p);
+}
+
 int gr_intake_task(struct gr_coord *c, struct gr_client *cl, struct gr_slice body)
 {
 	uint64_t input_bytes = 0;
@@ -105,6 +115,7 @@ int gr_intake_task(struct gr_coord *c, struct gr_client *cl, struct gr_slice bod
 		.tag = (uintptr_t)t, .owner = s->owner, .count = 1, .work_ms = m->cpu_ms, .family = m->family,
 		.input_bytes = input_bytes,
 	};
+	name_of(s, m, t->name, sizeof(t->name));
 	at = gr_frame_begin(&t->frame, GR_MSG_TASK);
 	gr_buf_add(&t->frame, body.p, body.n);
 	gr_frame_end(&t->frame, at);

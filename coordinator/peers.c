@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "coordinator/coord.h"
+#include "coordinator/http/events.h"
 #include "lib/base/alloc.h"
 #include "lib/base/log.h"
 
@@ -195,6 +196,7 @@ static int hello_worker(struct gr_coord *c, struct gr_peer *peer, const struct g
 	w->seats.seed = gr_rng_u64(gr_loop_rng(c->loop));
 	gr_list_push(&c->workers, &w->link);
 	c->n_workers++;
+	gr_events_emit(c->events, "worker.up", json_pack("{s:s, s:s}", "worker", w->name, "node", w->node));
 	gr_peer_set_data(peer, w);
 	gr_info("peers", "worker %s: %u slots, %u ahead, node %s, tier %s, %u toolchains", w->name, w->slots, w->prefetch,
 		w->node, w->tier, w->n_toolchains);
@@ -418,6 +420,7 @@ static void worker_gone(struct gr_coord *c, struct gr_worker *w, const char *why
 	gr_info("peers", "worker %s is gone: %s", w->name, why);
 	gr_list_del(&w->link);
 	c->n_workers--;
+	gr_events_emit(c->events, "worker.down", json_pack("{s:s, s:s}", "worker", w->name, "node", w->node));
 	c->worker_gone_ns = gr_coord_now(c);
 	gr_blobs_worker_gone(w);
 	while (i = 0, (seat = gr_map_each(&w->seats, &i)))

@@ -143,6 +143,14 @@ static struct gr_slice rec_bytes(const struct gr_session *s, uint32_t i)
 	return gr_slice(s->log.p + s->recs[i].at, to - s->recs[i].at);
 }
 
+struct gr_slice gr_session_str(const struct gr_session *s, uint32_t id)
+{
+	struct gr_rd rd = gr_rd_init(rec_bytes(s, id));
+	struct gr_record r;
+
+	return gr_record_next(&rd, &r) == 1 && r.tag == GR_RECORD_STR ? r.str : gr_slice("", 0);
+}
+
 static void add_content(struct gr_session *s, const struct gr_record *r)
 {
 	struct gr_content *x = gr_map_get(&s->contents, r->digest.b, sizeof(r->digest.b));

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "coordinator/coord.h"
+#include "coordinator/http/recent.h"
 #include "lib/base/alloc.h"
 #include "lib/base/clock.h"
 
@@ -84,6 +85,23 @@ json_t *gr_status_json(const struct gr_coord *c)
 	set(o, "blob_bytes_in", c->m.blob_bytes_in);
 	set(o, "blob_bytes_out", c->m.blob_bytes_out);
 	return o;
+}
+
+void gr_status_sample(const struct gr_coord *c, struct gr_recent_sample *out)
+{
+	struct gr_place_stats st;
+	struct gr_session *s;
+	size_t i = 0;
+
+	gr_place_stats(c->place, gr_coord_now(c), &st);
+	out->slots = st.slots;
+	while ((s = gr_map_each(&c->sessions, &i))) {
+		out->running += s->job.n[GR_TASK_RUNNING];
+		out->queued += s->job.n[GR_TASK_NEW] + s->job.n[GR_TASK_QUEUED];
+	}
+	for (int k = GR_OUTCOME_DONE; k < GR_N_OUTCOMES; k++)
+		out->ended += c->m.outcomes[k];
+	out->failed = out->ended - c->m.outcomes[GR_OUTCOME_DONE] - c->m.outcomes[GR_OUTCOME_CANCELLED];
 }
 
 static json_t *signals_json(const struct gr_worker *w)

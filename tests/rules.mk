@@ -61,9 +61,13 @@ $(B)/replay/%: $(B)/obj/tests/fuzz/%.o $(B)/obj/tests/fuzz/replay.o $(ARCHIVES)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -o $@ $(filter %.o,$^) $(ARCHIVES) $(GR_LDFLAGS) $(PKG_LIBS)
 
+# The page and the API's description are taken into the coordinator by the assembler, which tells no dependencies.
+$(B)/obj/coordinator/web/files.o: $(filter-out %.c %.h,$(wildcard coordinator/web/*)) docs/openapi.json
+
 # Unit tests of a program's parts: the objects they need besides the libraries.
 $(B)/unit/client_test: $(call obj,client/cluster.c client/paths.c client/cmd/make_args.c client/cmd/calls.c client/cc/note.c client/view/summary.c client/view/table.c)
 $(B)/unit/coord_test: $(call obj,$(filter-out coordinator/main.c,$(SRC_coordinator)))
+$(B)/unit/http_test: $(call obj,$(filter-out coordinator/main.c,$(SRC_coordinator)))
 $(B)/unit/worker_sandbox_test: $(call obj,$(wildcard worker/sandbox/*.c))
 $(B)/unit/worker_runner_test: $(call obj,$(wildcard worker/sandbox/*.c))
 $(B)/unit/worker_signals_test: $(call obj,$(wildcard worker/signals/*.c))

@@ -2,6 +2,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "client/cmd/commands.h"
 #include "client/paths.h"
@@ -11,7 +12,7 @@
 #include "lib/net/keys.h"
 
 struct keys_opts {
-	char *file, *allow, *roles;
+	char *file, *allow, *roles, *tokens;
 };
 #define AT(f) offsetof(struct keys_opts, f)
 static const struct gr_conf_key keys_keys[] = {
@@ -19,8 +20,11 @@ static const struct gr_conf_key keys_keys[] = {
 	  AT(file), NULL },
 	{ "allow", GR_CONF_STR, "FILE", NULL, 0, 0, NULL,
 	  "The list of authorised keys, as the coordinator reads it. Default: allow in the configuration folder.", AT(allow), NULL },
-	{ "roles", GR_CONF_STR, "ROLES", "client", 0, 0, NULL, "For allow: client, worker, admin, with commas between them.",
+	{ "roles", GR_CONF_STR, "ROLES", "client", 0, 0, NULL, "For allow: client, worker, admin, for token: viewer, client, admin; with commas between them.",
 	  AT(roles), NULL },
+	{ "tokens", GR_CONF_STR, "FILE", NULL, 0, 0, NULL,
+	  "The list of HTTP tokens, as the coordinator reads it (--http-tokens). Default: tokens in the configuration folder.",
+	  AT(tokens), NULL },
 };
 
 static int make_new(const char *path, struct gr_err *err)
@@ -89,9 +93,54 @@ static int allow(const char *path, const char *key, const char *name, const char
 	return rc < 0 ? rc : gr_allow_add(path, key, mask, name, err);
 }
 
+/* A new token, printed once; the file keeps its hash alone. */
+static int token(const char *path, const char *name, const char *roles, struct gr_err *err)
+{
+	static const char *const known[] = { "viewer", "client", "admin" };
+	uint8_t secret[32];
+	char text[2 * sizeof(secret) + 8] = "gr_", hex[GR_DIGEST_HEX], *list = gr_xstrdup(roles), *save = NULL;
+	struct gr_digest d;
+	struct gr_buf b = { 0 };
+	int rc = 0;
+
+	for (char *one = strtok_r(list, ",", &save); one && rc == 0; one = strtok_r(NULL, ",", &save)) {
+		size_t i = 0;
+
+		while (i < GR_LEN(known) && strcmp(known[i], one))
+			i++;
+		if (i == GR_LEN(known))
+			rc = gr_err_set(err, GR_EUSAGE, "--roles: %s: wants viewer, client or admin", one);
+	}
+	free(list);
+	if (rc == 0 && (!*roles || strlen(name) > 63 || name[strcspn(name, " \t\n\r#")]))
+		rc = gr_err_set(err, GR_EUSAGE, "%s: a name has at most 63 characters, none of them blank or #", name);
+	if (rc < 0)
+		return rc;
+	if (getrandom(secret, sizeof(secret), 0) != (ssize_t)sizeof(secret))
+		return gr_err_set(err, GR_EIO, "no random numbers");
+	for (size_t i = 0; i < sizeof(secret); i++)
+		snprintf(text + 3 + 2 * i, 3, "%02x", secret[i]);
+	gr_sha256_of(text, strlen(text), &d);
+	gr_digest_hex(&d, hex);
+	rc = gr_file_read(path, 1 << 20, &b, err);
+	if (rc == GR_ENOENT)
+		rc = 0;
+	if (rc == 0 && b.n && b.p[b.n - 1] != '\n')
+		gr_buf_add_byte(&b, '\n');
+	gr_buf_printf(&b, "%s %s %s\n", hex, roles, name);
+	if (rc == 0)
+		rc = gr_file_replace(path, b.p, b.n, 0600, true, err);
+	if (rc == 0)
+		printf("%s\n", text);
+	gr_buf_fini(&b);
+	explicit_bzero(secret, sizeof(secret));
+	explicit_bzero(text, sizeof(text));
+	return rc;
+}
+
 static int run_keys(const struct gr_cmd *cmd, int argc, char **argv)
 {
-	char *file, *list;
+	char *file, *list, *tokens;
 	struct gr_paths paths;
 	struct keys_opts o;
 	struct gr_conf conf;
@@ -117,14 +166,18 @@ static int run_keys(const struct gr_cmd *cmd, int argc, char **argv)
 	}
 	file = o.file ? gr_xstrdup(o.file) : gr_paths_below(paths.config, "client.key");
 	list = o.allow ? gr_xstrdup(o.allow) : gr_paths_below(paths.config, "allow");
+	tokens = o.tokens ? gr_xstrdup(o.tokens) : gr_paths_below(paths.config, "tokens");
 	if (verb && !strcmp(verb, "new") && i == argc)
 		rc = make_new(file, &err);
 	else if (verb && !strcmp(verb, "show") && i == argc)
 		rc = show(file, &err);
 	else if (verb && !strcmp(verb, "allow") && (i + 1 == argc || i + 2 == argc))
 		rc = allow(list, argv[i], i + 2 == argc ? argv[i + 1] : "unnamed", o.roles, &err);
+	else if (verb && !strcmp(verb, "token") && i + 1 == argc)
+		rc = token(tokens, argv[i], o.roles, &err);
 	else
 		rc = 1;
+	free(tokens);
 	free(file);
 	free(list);
 	gr_paths_fini(&paths);
@@ -133,12 +186,15 @@ static int run_keys(const struct gr_cmd *cmd, int argc, char **argv)
 }
 
 const struct gr_cmd gr_cmd_keys = {
-	.name = "keys", .args = "new|show|allow [KEY [NAME]]", .summary = "make a key pair, show it, authorise one",
+	.name = "keys", .args = "new|show|allow|token [KEY [NAME]]", .summary = "make a key pair, show it, authorise one; make an HTTP token",
 	.help = "  griddle keys new                                   a key pair for this user; prints the public key\n"
 		"  griddle keys show                                  the public key again\n"
 		"  griddle keys allow --allow /etc/griddle/allow --roles client KEY anna\n"
-		"  griddle keys new --keys /etc/griddle/coordinator.key\n\n"
+		"  griddle keys new --keys /etc/griddle/coordinator.key\n"
+		"  griddle keys token --tokens /etc/griddle/tokens --roles viewer wallboard\n\n"
 		"Beyond loopback every connection is CURVE: each side has a key pair, the coordinator has a list of the\n"
-		"public keys that may connect and as what. The coordinator reads the list again when it changes.\n",
+		"public keys that may connect and as what. The coordinator reads the list again when it changes.\n"
+		"token prints a new bearer token for the HTTP API, once; the file of --http-tokens gets its hash, name and roles:\n"
+		"viewer looks, client submits and changes its own jobs, admin changes all.\n",
 	.keys = keys_keys, .n_keys = GR_LEN(keys_keys), .run = run_keys,
 };

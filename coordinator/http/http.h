@@ -1,14 +1,60 @@
 /**
- * http - the coordinator's small HTTP side: health, metrics, and what there is to look at
+ * http - the coordinator's HTTP side: health and metrics, the API under /api/v1, the page at /
+ *
+ * http.c carries requests between libmicrohttpd and the table of api.c; auth.c decides who asks; stream.c sends events.
  */
 #pragma once
+#include <jansson.h>
+#include "coordinator/http/tokens.h"
 #include "lib/base/buf.h"
 
+#define GR_HTTP_MAX_PARAMS 3u
+#define GR_HTTP_MAX_QUERY 16u
+#define GR_HTTP_MAX_BODY_BYTES (8u << 20)
+
 struct gr_coord;
+struct gr_query {
+	const char *key, *value;
+};
+struct gr_request {
+	const char *method, *path;                  /* path: without the query, as sent */
+	struct gr_query query[GR_HTTP_MAX_QUERY];
+	size_t n_query;
+	const char *param[GR_HTTP_MAX_PARAMS];      /* what stood at {..} in the route */
+	char who[64];                               /* the token's name, or "loopback" */
+	int roles;                                  /* enum gr_http_role; 0: unknown */
+	json_t *body;                               /* of POST and PUT; an object, or NULL when there was none */
+	struct gr_slice raw;                        /* the body's bytes, where the route takes other than JSON */
+	uint64_t last_event_id;
+};
 struct gr_reply {
 	unsigned status;
-	const char *type;          /* content type; constant */
+	const char *type;                           /* content type; constant */
 	struct gr_buf body;
+	struct gr_slice still;                      /* instead of body: bytes that stay for ever */
+	bool is_page;                               /* gets the page's Content-Security-Policy */
+	bool is_stream;                             /* events follow; stream.c */
+	char location[128];                         /* of a 201 */
 };
-/* Answers one request: always a reply. @path without the query. Nothing is changed by it. */
-void gr_api_answer(const struct gr_coord *c, const char *method, const char *path, struct gr_reply *r);
+
+struct gr_route;
+/* The row for @rq, its params filled in from @scratch (>= strlen(path) + 1 bytes), or NULL with @r the 404 or 405. */
+const struct gr_route *gr_api_route(struct gr_request *rq, char *scratch, struct gr_reply *r);
+/* The role the row wants; 0: anybody. */
+int gr_route_role(const struct gr_route *route);
+/* Answers: always a reply. */
+void gr_api_answer(struct gr_coord *c, const struct gr_route *route, struct gr_request *rq, struct gr_reply *r);
+void gr_api_problem(struct gr_reply *r, unsigned status, const char *fmt, ...) GR_PRINTF(3, 4);
+void gr_api_json(struct gr_reply *r, json_t *o);                       /* takes the reference */
+const char *gr_request_query(const struct gr_request *rq, const char *key);   /* NULL when absent */
+
+/* ---- who asks ---- */
+struct gr_auth_facts {                      /* headers; NULL when absent */
+	const char *authorization, *host, *origin, *fetch_site;
+};
+struct gr_http_access {
+	struct gr_tokens *tokens;           /* NULL: no token file */
+	bool is_loopback;                   /* where it listens */
+};
+/* Sets @rq's who and roles. Return: true when the route may be answered; else @r says why not. */
+bool gr_auth_check(const struct gr_http_access *a, const struct gr_auth_facts *f, int wants, struct gr_request *rq, struct gr_reply *r);

@@ -1,0 +1,41 @@
+/**
+ * rpc - a conversation with the coordinator that outlives its restarts: question and answer, and files when it asks
+ *
+ * For commands that do one thing after the other: each call runs the loop until it is answered. A connection that is lost
+ * is made anew and the question asked again, so every op that is called with RPC_AGAIN must bear being asked twice.
+ */
+#pragma once
+#include <jansson.h>
+#include "client/cmd/target.h"
+#include "lib/base/sha256.h"
+
+struct gr_rpc;
+struct gr_rpc_ops {
+	/* What is wanted of a file the coordinator asked for: a descriptor for @digest (the caller of this closes it) and its
+	 * size; GR_ENOENT. May be NULL: nothing is had. */
+	int (*open_blob)(void *ctx, const struct gr_digest *digest, uint64_t *size);
+	/* The connection went (@is_up false) or is there again; for a line to people. May be NULL. */
+	void (*on_link)(void *ctx, bool is_up, const char *why);
+};
+
+/* Does not wait for the connection. */
+int gr_rpc_open(const struct gr_target *t, const struct gr_rpc_ops *ops, void *ctx, struct gr_rpc **out, struct gr_err *err)
+	GR_MUST_CHECK;
+void gr_rpc_close(struct gr_rpc **r);
+
+/**
+ * gr_rpc_call - ask and wait for the answer
+ * @req: with "op"; taken
+ * @limit_ms: for the whole; 0: for ever, over restarts of the coordinator
+ * @rep: a new reference
+ * Errors: what the coordinator refused keeps its text and code; GR_EUNREACH, GR_EAUTH, GR_EROLE, GR_EVERSION; GR_EGONE
+ * when SIGINT or SIGTERM came meanwhile.
+ */
+int gr_rpc_call(struct gr_rpc *r, json_t *req, int limit_ms, json_t **rep, struct gr_err *err) GR_MUST_CHECK;
+/* Lets time pass, with the connection kept alive. Return: 0; GR_EGONE at once when a signal came. */
+int gr_rpc_sleep(struct gr_rpc *r, int ms);
+/* Signals since the last call of this; 0 none, else SIGINT or SIGTERM. Forgets it. */
+int gr_rpc_take_signal(struct gr_rpc *r);
+uint64_t gr_rpc_now_ms(struct gr_rpc *r);        /* monotonic */
+uint64_t gr_rpc_real_ms(void);                   /* for people */
+struct gr_loop *gr_rpc_loop(struct gr_rpc *r);
