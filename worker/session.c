@@ -294,7 +294,7 @@ void gr_session_reset_tree(struct gr_wsession *s)
 	close_sandbox(s);
 	remove_tree(s);
 	while ((p = gr_map_each(&s->paths, &i))) {
-		p->is_clean = p->may_exist = false;
+		p->is_clean = p->may_exist = p->was_link = false;
 		p->size = 0;
 	}
 }

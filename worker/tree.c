@@ -141,7 +141,7 @@ static int put_link(struct gr_wsession *s, const struct gr_srecord *r, int pfd, 
 	return clear(pfd, base) < 0 ? -1 : symlinkat(target, pfd, base);
 }
 
-static int put_dir(struct gr_wsession *s, const char *path, int pfd, const char *base)
+static int put_dir(struct gr_wsession *s, const char *path, bool was_link, int pfd, const char *base)
 {
 	struct stat st;
 	int fd;
@@ -152,8 +152,8 @@ static int put_dir(struct gr_wsession *s, const char *path, int pfd, const char 
 		return -1;
 	if (S_ISDIR(st.st_mode))
 		return 0;
-	/* "/lib" that leads to a folder is one */
-	fd = S_ISLNK(st.st_mode) ? gr_sb_open_in(s->rootfd, path, O_PATH | O_DIRECTORY, 0) : -1;
+	/* "/lib" that leads to a folder is one, unless the client had it as a link before */
+	fd = S_ISLNK(st.st_mode) && !was_link ? gr_sb_open_in(s->rootfd, path, O_PATH | O_DIRECTORY, 0) : -1;
 	if (fd >= 0) {
 		close(fd);
 		return 0;
@@ -207,7 +207,9 @@ int gr_tree_put(struct gr_wsession *s, uint32_t id, struct gr_err *err)
 		gr_tree_forget_folder(s);
 		break;
 	case GR_FILE_DIR:
-		rc = put_dir(s, p->name, pfd, base) < 0 ? gr_err_errno(errno) : 0;
+		rc = put_dir(s, p->name, p->was_link, pfd, base) < 0 ? gr_err_errno(errno) : 0;
+		if (p->was_link)
+			gr_tree_forget_folder(s);
 		break;
 	default:
 		/* a folder that has become "no such file" for a search keeps what others put into it */
@@ -223,6 +225,7 @@ int gr_tree_put(struct gr_wsession *s, uint32_t id, struct gr_err *err)
 	}
 done:
 	p->may_exist = r->kind != GR_FILE_ABSENT;
+	p->was_link = r->kind == GR_FILE_LINK;
 	p->is_clean = true;
 	count(s, p, r->kind == GR_FILE_REG ? r->file.size : 0);
 	return 0;

@@ -35,6 +35,7 @@ struct gr_path {                        /* a path the session named, and what li
 	uint32_t size;                  /* bytes counted into tree_bytes, in KiB, rounded up */
 	bool is_clean;                  /* content and record agree */
 	bool may_exist;                 /* something may lie there */
+	bool was_link;                  /* the client's own link was put there, not one of ours */
 	bool is_output;                 /* held by a task that writes it */
 };
 struct gr_srecord {

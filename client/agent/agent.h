@@ -10,6 +10,7 @@
  *   blobs.c       FETCH -> BLOB                                      cache.c       action cache
  *   toolchains.c  probes, in a thread                                local.c       local slots, watched by pidfd
  *   build.c       counters, reasons, registered builds               jobserver.c   make's tokens
+ *   depends.c     the compiler's -M, in a thread
  */
 #pragma once
 #include <jansson.h>
@@ -28,12 +29,14 @@ struct gr_conn;
 struct gr_unit;
 struct gr_plan;
 struct gr_toolchain_ref;
+struct gr_depends;
 struct gr_cc_files;
 struct gr_cc_closer;
 
 /* X(NAME, what it waits for) */
 #define GR_UNIT_STATE_MAP(X) \
-	X(NEW, "nothing: being looked at") X(TOOLCHAIN, "the compiler being probed") X(UPLINK, "the coordinator to come back") \
+	X(NEW, "nothing: being looked at") X(TOOLCHAIN, "the compiler being probed") \
+	X(DEPENDS, "the preprocessor's list of its files") X(UPLINK, "the coordinator to come back") \
 	X(QUEUED, "a credit of the coordinator") X(AWAY, "its result") X(TOKEN, "make's token, to answer") \
 	X(SLOT, "a local slot") X(LOCAL, "the end of the local compiler")
 enum gr_unit_state {
@@ -60,6 +63,8 @@ struct gr_unit {
 	struct gr_request req;
 	struct gr_toolchain_ref *toolchain;
 	struct gr_plan *plan;
+	struct gr_depends *depends;       /* NULL: its includes need no preprocessor, or it was not run yet */
+	uint32_t n_depends;               /* how often it was run */
 	uint64_t task;                    /* in agent->session; 0 none */
 	struct gr_buf frame;              /* the TASK as it was sent */
 	uint64_t since_ns, deadline_ns;   /* of the state */
@@ -96,6 +101,7 @@ struct gr_agent {
 	struct gr_planner *planner;
 	struct gr_timer *tick;            /* every 500 ms: deadlines */
 	uint64_t slot_progress_ns;        /* a local compile ended, or one was started beyond the slots */
+	uint32_t n_depends;               /* threads that run -M */
 	uint64_t started_ns, busy_ns;     /* busy_ns: when the last unit or build was there */
 	bool is_ending;
 	uint32_t n_closing_turns;
@@ -118,6 +124,16 @@ void gr_unit_redo_all(struct gr_agent *a);                           /* the sess
 void gr_unit_tick(struct gr_agent *a, uint64_t now_ns);
 void gr_unit_end_all(struct gr_agent *a);                            /* SIGTERM: all that wait run locally */
 uint32_t gr_unit_n_waiting(const struct gr_agent *a);                /* units whose wrapper waits */
+
+/* ---- depends.c ---- */
+/* To DEPENDS; back in NEW, and on, when the compiler has said what it reads. u->plan is parsed. False: it was tried
+ * often enough, or cannot be. */
+bool gr_depends_start(struct gr_unit *u);
+void gr_depends_drop(struct gr_unit *u);                             /* forgets it, also when it still runs */
+/* The list, when it is there and nothing in it has changed; else NULL. After gr_cc_files_drain. */
+const char *const *gr_depends_known(struct gr_unit *u, uint32_t *n);
+const char *gr_depends_why(const struct gr_unit *u);                 /* why there is no list; NULL when it was not tried */
+void gr_depends_wait(struct gr_agent *a);                            /* until no thread runs */
 
 /* ---- listen.c ---- */
 int gr_listen_open(struct gr_agent *a, struct gr_err *err) GR_MUST_CHECK;

@@ -176,6 +176,7 @@ static void close_parts(struct gr_agent *a)
 	if (a->no_build)
 		gr_build_unref(&a->no_build);
 	gr_toolchains_wait(a);
+	gr_depends_wait(a);
 	/* Close callbacks free what their handles lie in. */
 	while (uv_run(gr_loop_uv(a->loop), UV_RUN_NOWAIT) && a->n_closing_turns++ < 8)
 		;

@@ -259,11 +259,12 @@ int gr_plan_close(struct gr_unit *u, const char **reason, const char **detail)
 	uint32_t i;
 
 	*detail = "";
+	in.known = gr_depends_known(u, &in.n_known);
 	gr_cc_closure_of(a->closer, &in, cl);
 	if (cl->verdict != GR_CC_CLOSURE_OK) {
 		*reason = cl->reason;
 		*detail = cl->detail;
-		return GR_EUNSUP;
+		return cl->verdict == GR_CC_CLOSURE_NEEDS_PREPROCESSOR ? GR_EBUSY : GR_EUNSUP;
 	}
 	for (i = 0; i < p->cmd.n_outputs; i++)
 		if (i >= cl->n_outdirs || !cl->outdirs[i]) {

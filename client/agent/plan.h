@@ -39,7 +39,8 @@ struct gr_plan {
  * u->toolchain->t is probed. Return: 0; GR_EUNSUP with *reason and *detail (borrowed from the plan).
  */
 int gr_plan_parse(struct gr_unit *u, const char **reason, const char **detail) GR_MUST_CHECK;
-/* The closure, into agent->closure; gr_cc_files_drain was called. Errors as gr_plan_parse. */
+/* The closure, into agent->closure; gr_cc_files_drain was called. Errors as gr_plan_parse; GR_EBUSY when only the
+ * compiler's -M can tell (gr_depends_start). */
 int gr_plan_close(struct gr_unit *u, const char **reason, const char **detail) GR_MUST_CHECK;
 /* The scratch gr_plan_close fills; good until it is called again. */
 struct gr_cc_closure *gr_plan_closure(struct gr_agent *a);

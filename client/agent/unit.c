@@ -1,7 +1,7 @@
 /**
  * unit - the life of one compile: from the wrapper's request to its answer
  *
- *   NEW -> (TOOLCHAIN) -> planned -> cache hit: answered
+ *   NEW -> (TOOLCHAIN) -> (DEPENDS) -> planned -> cache hit: answered
  *                                 -> local: (TOKEN) -> SLOT -> LOCAL, until the local compiler ends
  *                                 -> (UPLINK, QUEUED) -> AWAY -> outputs written -> (TOKEN) -> answered
  *
@@ -75,6 +75,7 @@ static void unit_free(struct gr_unit *u)
 	struct gr_agent *a = u->agent;
 
 	leave_tasks(u);
+	gr_depends_drop(u);
 	gr_local_forget(u);
 	if (u->has_lent && u->build->jobserver)
 		gr_jobserver_owe(u->build->jobserver);
@@ -199,6 +200,7 @@ static void run_local(struct gr_unit *u, const char *reason, const char *detail)
 	if (u->state == GR_UNIT_AWAY && u->task)
 		gr_uplink_cancel(a, u->task);
 	leave_tasks(u);
+	gr_depends_drop(u);
 	free(u->reason);
 	free(u->detail);
 	u->reason = gr_xstrdup(reason);
@@ -337,9 +339,9 @@ void gr_unit_go(struct gr_unit *u)
 		goto local;
 	}
 	rc = gr_plan_close(u, &reason, &detail);
-	if (rc < 0)
+	if (rc < 0 && rc != GR_EBUSY)
 		goto local;
-	if (try_cache(u))
+	if (rc == 0 && try_cache(u))
 		return;
 	if (remote == GR_REMOTE_NEVER) {
 		reason = "--remote never";
@@ -347,6 +349,14 @@ void gr_unit_go(struct gr_unit *u)
 	}
 	if (!u->has_lent && gr_local_prefers(a, u->build)) {
 		reason = "few compiles in flight";
+		goto local;
+	}
+	if (rc == GR_EBUSY) {
+		const char *why = gr_depends_why(u);
+
+		if (!why && (gr_uplink_is_up(a) || gr_uplink_may_return(a)) && gr_depends_start(u))
+			return;
+		reason = why ? why : gr_uplink_is_up(a) ? reason : gr_uplink_why(a);
 		goto local;
 	}
 	if (!gr_uplink_is_up(a)) {
@@ -687,7 +697,7 @@ uint32_t gr_unit_n_waiting(const struct gr_agent *a)
 
 void gr_unit_end_all(struct gr_agent *a)
 {
-	static const enum gr_unit_state waiting[] = { GR_UNIT_UPLINK, GR_UNIT_QUEUED, GR_UNIT_AWAY };
+	static const enum gr_unit_state waiting[] = { GR_UNIT_DEPENDS, GR_UNIT_UPLINK, GR_UNIT_QUEUED, GR_UNIT_AWAY };
 	struct gr_unit *u;
 	size_t i;
 

@@ -30,13 +30,13 @@ static bool pump(int fd, size_t max, struct gr_buf *b, bool *is_over)
 	return true;
 }
 
-int gr_proc_capture(const char *const *argv, char *const *envp, const char *cwd, size_t max,
-		    struct gr_buf *out, struct gr_buf *errout, struct gr_err *err)
+int gr_proc_capture_for(const char *const *argv, char *const *envp, const char *cwd, size_t max, int silent_ms,
+			struct gr_buf *out, struct gr_buf *errout, struct gr_err *err)
 {
 	int fds[2][2] = { { -1, -1 }, { -1, -1 } }, rc, status;
 	struct gr_buf *bufs[2] = { out, errout };
 	posix_spawn_file_actions_t fa;
-	bool is_over = false;
+	bool is_over = false, is_late = false;
 	pid_t pid = -1;
 
 	posix_spawn_file_actions_init(&fa);
@@ -67,7 +67,11 @@ int gr_proc_capture(const char *const *argv, char *const *envp, const char *cwd,
 	while (fds[0][0] >= 0 || fds[1][0] >= 0) {
 		struct pollfd p[2] = { { fds[0][0], POLLIN, 0 }, { fds[1][0], POLLIN, 0 } };
 
-		if (poll(p, 2, -1) < 0 && errno != EINTR)
+		rc = poll(p, 2, silent_ms);
+		if (rc < 0 && errno == EINTR)
+			continue;
+		is_late = rc == 0;
+		if (rc <= 0)
 			break;
 		for (int i = 0; i < 2; i++)
 			if (p[i].revents && fds[i][0] >= 0 && !pump(fds[i][0], max, bufs[i], &is_over)) {
@@ -75,11 +79,22 @@ int gr_proc_capture(const char *const *argv, char *const *envp, const char *cwd,
 				fds[i][0] = -1;
 			}
 	}
-	if (is_over)
+	for (int i = 0; i < 2; i++)
+		if (fds[i][0] >= 0)
+			close(fds[i][0]);
+	if (is_over || is_late)
 		kill(pid, SIGKILL);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	if (is_over)
 		return gr_err_set(err, GR_ELIMIT, "%s: printed more than %zu bytes", argv[0], max);
+	if (is_late)
+		return gr_err_set(err, GR_ETIME, "%s: silent for %d ms", argv[0], silent_ms);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+int gr_proc_capture(const char *const *argv, char *const *envp, const char *cwd, size_t max,
+		    struct gr_buf *out, struct gr_buf *errout, struct gr_err *err)
+{
+	return gr_proc_capture_for(argv, envp, cwd, max, -1, out, errout, err);
 }

@@ -602,3 +602,57 @@ void gr_cc_cmd_normal(const struct gr_cc_cmd *cmd, struct gr_buf *out)
 		gr_buf_add_byte(out, 0);
 	}
 }
+
+/* "-Wp,-MMD,file,-DX": without the parts about dependency files. */
+static void add_cpp_word(struct gr_buf *out, const char *word)
+{
+	const char *s = word + 4, *end;
+	bool skips = false, has_any = false;
+
+	for (;; s = end + 1) {
+		size_t n;
+
+		end = strchrnul(s, ',');
+		n = (size_t)(end - s);
+		if (skips) {
+			skips = false;
+		} else if ((n == 3 && (!memcmp(s, "-MD", 3) || !memcmp(s, "-MT", 3) || !memcmp(s, "-MQ", 3))) ||
+			   (n == 4 && !memcmp(s, "-MMD", 4))) {
+			skips = true;
+		} else if (n != 3 || memcmp(s, "-MP", 3)) {
+			gr_buf_add_str(out, has_any ? "," : "-Wp,");
+			gr_buf_add(out, s, n);
+			has_any = true;
+		}
+		if (!*end)
+			break;
+	}
+	if (has_any)
+		gr_buf_add_byte(out, 0);
+}
+
+void gr_cc_cmd_depends(const struct gr_cc_cmd *cmd, struct gr_buf *out)
+{
+	for (int i = 1; i < cmd->argc; i++) {
+		const char *word = cmd->argv[i];
+		const struct gr_cc__option *o = word[0] == '-' ? gr_cc__option_find(word) : NULL;
+		bool has_next = o && (o->shape == OPT_EITHER || o->shape == OPT_SEPARATE) && !word[strlen(o->name)] && i + 1 < cmd->argc;
+
+		if (o && o->action == OPT_TO_CPP) {
+			add_cpp_word(out, word);
+			continue;
+		}
+		if (!strcmp(word, "-c") || !strcmp(word, "-MP") ||
+		    (o && (o->action == OPT_OUTPUT || o->action == OPT_DEP_MD || o->action == OPT_DEP_MMD ||
+			   o->action == OPT_DEP_FILE || o->action == OPT_DEP_TARGET))) {
+			i += has_next;
+			continue;
+		}
+		gr_buf_add(out, word, strlen(word) + 1);
+		if (has_next) {
+			i++;
+			gr_buf_add(out, cmd->argv[i], strlen(cmd->argv[i]) + 1);
+		}
+	}
+	gr_buf_add(out, "-M", 3);
+}

@@ -135,6 +135,12 @@ void gr_cc_cmd_fini(struct gr_cc_cmd *cmd);
  */
 void gr_cc_cmd_normal(const struct gr_cc_cmd *cmd, struct gr_buf *out);
 
+/**
+ * gr_cc_cmd_depends - the command that prints what the preprocessor would read, as NUL-terminated words behind argv[0]
+ * The same words without those that name outputs, and -M: a rule on stdout, nothing else written. Verdict REMOTE.
+ */
+void gr_cc_cmd_depends(const struct gr_cc_cmd *cmd, struct gr_buf *out);
+
 /* "c", "c++", "assembler-with-cpp" */
 const char *gr_cc_lang_name(enum gr_cc_lang lang);
 /* Language of a source by its name; NONE when it is not one that can go away (reason in *why, may be NULL). */

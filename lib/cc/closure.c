@@ -281,6 +281,34 @@ static void add_forced(struct req *r, const char *name)
 	take_bag(r);
 }
 
+/* One file of the preprocessor's list. How an include spelled it is not known: as seen from each search folder above it,
+ * it is looked for as such an include would be, so that one that appears earlier is noticed. It counts for key 2. */
+static void add_known(struct req *r, const char *path)
+{
+	struct gr_cc_node *entry = add_input(r, path), *dir;
+	struct gr_buf name = { 0 }, whole = { 0 };
+
+	if (!entry)
+		return;
+	GR_GROW(r->out->roots, r->out->cap_roots, r->out->n_roots + 1);
+	r->out->roots[r->out->n_roots++] = entry;
+	push(r->c, entry);
+	gr_cc_node_path(entry, &whole);
+	for (dir = entry->parent; dir; dir = dir->parent)
+		for (uint32_t i = 0; i < r->set->n_dirs; i++) {
+			if (r->set->dirs[i] != dir)
+				continue;
+			gr_buf_clear(&name);
+			gr_cc_node_path(dir, &name);
+			if (name.n > 1)
+				gr_cc__resolve(r->c, &r->bag, NULL, false, gr_buf_str(&whole) + name.n + 1, whole.n - name.n - 1);
+			break;
+		}
+	take_bag(r);
+	gr_buf_fini(&name);
+	gr_buf_fini(&whole);
+}
+
 static void add_roots(struct req *r)
 {
 	const struct gr_cc_cmd *cmd = r->in->cmd;
@@ -307,12 +335,19 @@ static void add_roots(struct req *r)
 			add_leaf(r, entry);
 		}
 	}
-	for (uint32_t i = 0; i < r->in->n_known; i++) {
-		struct gr_cc_node *entry = add_input(r, r->in->known[i]);
+	for (uint32_t i = 0; i < r->in->n_known; i++)
+		add_known(r, r->in->known[i]);
+}
 
-		if (entry)
-			push(r->c, entry);
-	}
+/* Names that a computed include looked for are not known, so that nothing may lie at the worker where nothing lies
+ * here: whatever a session has ever had and is not a plain file now is said anew. */
+static void list_shipped(struct req *r)
+{
+	struct gr_cc_node *n;
+
+	for (uint32_t id = 0; (n = gr_cc_files_by_id(r->c->files, id)); id++)
+		if (n->was_shipped && gr_cc_node_check(r->c->files, n) != GR_CC_REG)
+			list_extra(r, n);
 }
 
 static void add_outdirs(struct req *r)
@@ -454,6 +489,8 @@ void gr_cc_closure_of(struct gr_cc_closer *c, const struct gr_cc_closure_in *in,
 		add_roots(&r);
 	if (!out->verdict)
 		run(&r);
+	if (!out->verdict && in->known)
+		list_shipped(&r);
 	add_leaves(&r);
 	check_dates(&r);
 	if (!out->verdict)

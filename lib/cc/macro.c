@@ -223,6 +223,7 @@ struct eval {
 	size_t n_mem, cap_mem;
 	bool is_over;                   /* a bound was met */
 	bool has_reserved;              /* an undefined name that a compiler may define itself */
+	bool is_guess;                  /* the same, in this combination */
 };
 
 static const struct cand *choose(struct eval *e, struct gr_cc__cand *m)
@@ -422,8 +423,9 @@ static void expand(struct eval *e, const struct tok *t, size_t n, struct toks *o
 				c = NULL;
 		}
 		if (!c) {
-			if (!m && self.kind == T_IDENT && self.n > 1 && self.p[0] == '_' && self.p[1] == '_')
-				e->has_reserved = true;
+			if (!m && self.kind == T_IDENT && self.n > 1 && self.p[0] == '_' &&
+			    (self.p[1] == '_' || (self.p[1] >= 'A' && self.p[1] <= 'Z')))
+				e->has_reserved = e->is_guess = true;
 			emit(e, out, self);
 			continue;
 		}
@@ -494,7 +496,7 @@ enum gr_cc__eval gr_cc__macro_eval(const struct gr_cc__defs *d, const char *dire
 	struct eval e = { .defs = d };
 	struct toks in = { 0 }, result = { 0 };
 	struct gr_buf name = { 0 };
-	bool is_found = false;
+	bool is_found = false, is_doubtful = false;
 	int left = GR_CC_MACRO_MAX_COMBINATIONS;
 	struct tok t;
 
@@ -504,11 +506,13 @@ enum gr_cc__eval gr_cc__macro_eval(const struct gr_cc__defs *d, const char *dire
 		result.n = 0;
 		e.n_used = e.depth = 0;
 		e.n_toks = 0;
+		e.is_guess = false;
 		expand(&e, in.t, in.n, &result);
 		gr_buf_clear(&name);
 		if (!e.is_over && header_name(&result, &name) && !memchr(name.p, 0, name.n)) {
 			add_name(out, &name);
 			is_found = true;
+			is_doubtful |= e.is_guess;
 		}
 		for (size_t i = 0; i < e.n_mem; i++)
 			free(e.mem[i]);
@@ -518,7 +522,8 @@ enum gr_cc__eval gr_cc__macro_eval(const struct gr_cc__defs *d, const char *dire
 	free(in.t);
 	free(result.t);
 	gr_buf_fini(&name);
-	if (e.is_over || left <= 0)
+	/* "ptr__SIZEOF_POINTER__.h" is a name that only a compiler can tell */
+	if (e.is_over || left <= 0 || is_doubtful)
 		return GR_CC__EVAL_UNKNOWN;
 	return is_found ? GR_CC__EVAL_FOUND : e.has_reserved ? GR_CC__EVAL_UNKNOWN : GR_CC__EVAL_DEAD;
 }

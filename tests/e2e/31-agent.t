@@ -55,6 +55,32 @@ touch -d '2020-01-01' keep.h; printf '#include "keep.h"\nint k = K;\n' > k.c
 printf '#define K 1\n' > keep.h; touch -d '2020-01-01' keep.h; same -c k.c >/dev/null
 printf '#define K 2\n' > keep.h; touch -d '2020-01-01' keep.h
 check 'a header with the same size and time but other bytes is seen' same -c k.c
+# an include that only the compiler's -M can tell: what is looked for is not known, and must be true all the same
+mkdir c1 c2; r=$(units remote)
+cat > c.c <<'X'
+#define STR2(x) #x
+#define STR(x) STR2(x)
+#define CAT2(a, b) a##b
+#define CAT(a, b) CAT2(a, b)
+#include STR(CAT(sub/h, __SIZEOF_POINTER__).h)
+int c = C;
+X
+mkdir c1/sub c2/sub; echo '#define C 1' > c2/sub/h8.h
+check 'an include that needs the preprocessor is found' same -Ic1 -Ic2 -c c.c
+echo '#define C 2' > c2/sub/h8.h
+check 'its file changes' same -Ic1 -Ic2 -c c.c
+echo '#define C 3' > c1/sub/h8.h
+check 'one appears earlier on the path' same -Ic1 -Ic2 -c c.c
+rm c1/sub/h8.h
+check 'and goes away again' same -Ic1 -Ic2 -c c.c
+mv c1/sub c3; ln -s ../c3 c1/sub; echo '#define C 4' > c3/h8.h
+check 'one lies behind a link' same -Ic1 -Ic2 -c c.c
+rm c1/sub; mkdir c1/sub
+check 'and the link becomes a folder' same -Ic1 -Ic2 -c c.c
+n=0; i=0
+while [ $i -lt 10 ]; do echo "#define C 1$i" > c2/sub/h8.h; same -Ic1 -Ic2 -c c.c || n=$((n + 1)); i=$((i + 1)); done
+check "ten times generated and compiled at once: always the new text ($n stale)" [ $n = 0 ]
+check 'all of these went to the worker' [ "$(units remote)" = $((r + 16)) ]
 n=0; i=0
 while [ $i -lt 60 ]; do
 	echo "#define H $i" > i2/h.h; echo "int n$i = $i;" > gen.h; printf '#include <h.h>\n#include "gen.h"\nint v = H;\n' > g.c

@@ -92,6 +92,22 @@ cat > computed.c <<'X'
 #include SYS
 int c = CHOSEN + V;
 X
+# only a preprocessor knows these: its own macros, and a count
+cat > predef.c <<'X'
+#define STR2(x) #x
+#define STR(x) STR2(x)
+#define CAT2(a, b) a##b
+#define CAT(a, b) CAT2(a, b)
+#include STR(CAT(ptr, __SIZEOF_POINTER__).h)
+#if __OPTIMIZE__
+#include STR(CAT(opt, __OPTIMIZE__).h)
+#endif
+#include "v.h"
+int p = PTR + V;
+X
+cp predef.c predef.cc
+printf '#define PTR 8\n#include "w.h"\n' > inc/ptr8.h; echo '#define PTR 4' > inc/ptr4.h; echo '#error optimised' > inc/opt1.h
+printf '#include <nowhere/at_all.h>\n' > predef_lost.h; { cat predef.c; echo '#include "predef_lost.h"'; } > predef_lost.c
 echo '#define CHOSEN 1' > which1.h; echo '#define CHOSEN 2' > inc/which2.h
 printf '#line 100 "renamed.c"\n#include <w.h>\nint l = __LINE__;\n# 7 "other.c"\nint m = W;\n' > lines.c
 printf '#include "co,mma.h"\n#include "$dollar.h"\nint odd = COMMA + DOLLAR;\n' > odd.c

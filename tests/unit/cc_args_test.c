@@ -393,6 +393,33 @@ static void what_stays_here_is_a_unit_when_it_makes_an_object_of_a_source(void *
 	}
 }
 
+static void the_preprocessors_command_names_no_output(void **state)
+{
+	static const struct { const char *line, *want; } t[] = {
+		{ "gcc -Wp,-MMD,a/.x.o.d -nostdinc -I inc -D X=1 -O2 -c -o x.o x.c", "-nostdinc -I inc -D X=1 -O2 x.c -M" },
+		{ "gcc -MD -MP -MF x.d -MT t -MQ q -ox.o -c x.c", "x.c -M" }, { "gcc -MMD -MFx.d -MTt -c x.c -DY", "x.c -DY -M" },
+		{ "gcc -Wp,-MD,x.d,-DA,-MT,t,-MP,-UB -c x.c", "-Wp,-DA,-UB x.c -M" }, { "gcc -x c -c x.txt -include o.h", "-x c x.txt -include o.h -M" },
+		{ "gcc -g -fpic -I./o -iquote c -c x.c -o o", "-g -fpic -I./o -iquote c x.c -M" },
+	};
+
+	for (size_t i = 0; i < GR_LEN(t); i++) {
+		char buf[512], *argv[MAX_WORDS];
+		struct gr_cc_cmd cmd;
+		struct gr_buf out = { 0 };
+		int argc = words(t[i].line, buf, argv);
+
+		gr_cc_args_parse(&cmd, GR_CC_GCC, argc, argv, NULL);
+		assert_int_equal(cmd.verdict, GR_CC_REMOTE);
+		gr_cc_cmd_depends(&cmd, &out);
+		for (size_t k = 0; k + 1 < out.n; k++)
+			if (!out.p[k])
+				out.p[k] = ' ';
+		assert_string_equal((const char *)out.p, t[i].want);
+		gr_buf_fini(&out);
+		gr_cc_cmd_fini(&cmd);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -403,7 +430,7 @@ int main(void)
 		cmocka_unit_test(flags_that_matter_to_a_sandbox_are_told), cmocka_unit_test(the_environment_adds_folders_and_can_forbid),
 		cmocka_unit_test(only_flags_that_move_the_search_list_are_in_its_key),
 		cmocka_unit_test(response_files_are_taken_apart_as_gcc_does), cmocka_unit_test(key_1_sees_what_matters_and_nothing_else),
-		cmocka_unit_test(what_stays_here_is_a_unit_when_it_makes_an_object_of_a_source),
+		cmocka_unit_test(the_preprocessors_command_names_no_output), cmocka_unit_test(what_stays_here_is_a_unit_when_it_makes_an_object_of_a_source),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

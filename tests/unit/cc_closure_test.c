@@ -566,6 +566,49 @@ static void what_cannot_be_computed_asks_for_a_preprocessor(void **state)
 	is_local(r, "computed __has_include");
 }
 
+/* What a preprocessor found stands for names that are not known: nothing that lay earlier on the path may stay there. */
+static void what_was_shipped_and_is_gone_is_said_with_a_preprocessors_list(void **state)
+{
+	static const char *const known[] = { "x.c", "i2/h.h" };
+	struct rig *r = *state;
+
+	put(r->w, "/w/x.c", "#include __UNKNOWN_TO_US\n");
+	put(r->w, "/w/i1/h.h", "");
+	put(r->w, "/w/i2/h.h", "");
+	put(r->w, "/w/i1/odd/name.h", "");
+	put(r->w, "/w/y.c", "");
+	close_over(r, "gcc -include i1/h.h -include i1/odd/name.h -c y.c");
+	files_are(r, "/w/y.c /w/i1/h.h /w/i1/odd/name.h");
+	gr_cc_files_entry(r->w->files, gr_cc_files_dir(r->w->files, "/w"), "i1/h.h")->was_shipped = true;
+	gr_cc_files_entry(r->w->files, gr_cc_files_dir(r->w->files, "/w"), "i1/odd/name.h")->was_shipped = true;
+	take_away(r->w, "/w/i1/h.h");
+	take_away(r->w, "/w/i1/odd/name.h");
+	r->known = known;
+	r->n_known = 2;
+	close_over(r, "gcc -Ii1 -Ii2 -c x.c");
+	files_are(r, "/w/x.c /w/i2/h.h");
+	list_is("gone", r->cl.gone, r->cl.n_gone, "/w/i1/h.h /w/i1/odd/name.h");
+}
+
+static void a_name_earlier_on_the_path_than_a_preprocessors_is_noticed(void **state)
+{
+	static const char *const known[] = { "x.c", "i2/sub/h.h" };
+	struct rig *r = *state;
+	uint64_t gen;
+
+	put(r->w, "/w/x.c", "#include __UNKNOWN_TO_US\n");
+	put(r->w, "/w/i1/none", "");
+	put(r->w, "/w/i2/sub/h.h", "");
+	r->known = known;
+	r->n_known = 2;
+	close_over(r, "gcc -Ii1 -Ii2 -c x.c");
+	files_are(r, "/w/x.c /w/i2/sub/h.h");
+	gen = gr_cc_files_names_gen(r->w->files);
+	put(r->w, "/w/i1/sub/h.h", "");
+	drain(r->w);
+	assert_true(gr_cc_files_names_gen(r->w->files) != gen);
+}
+
 /* ---- key 2 ---- */
 static struct gr_digest key2(struct rig *r, const char *line)
 {
@@ -810,7 +853,8 @@ int main(void)
 		T(precompiled_headers_are_local), T(dates_are_local_without_an_epoch), T(assembled_files_are_inputs),
 		T(a_blob_is_looked_at_each_time), T(plugins_and_lists_are_inputs), T(a_kernel_trace_header_is_found),
 		T(command_line_definitions_count), T(a_definition_found_behind_a_computed_include_counts),
-		T(what_cannot_be_computed_asks_for_a_preprocessor), T(key_2_changes_with_content_and_with_what_includes_find),
+		T(what_cannot_be_computed_asks_for_a_preprocessor),
+		T(what_was_shipped_and_is_gone_is_said_with_a_preprocessors_list), T(a_name_earlier_on_the_path_than_a_preprocessors_is_noticed), T(key_2_changes_with_content_and_with_what_includes_find),
 		T(key_2_of_what_was_read_ignores_the_rest), T(key_2_sees_the_blob), cmocka_unit_test(after_any_history_the_warm_answer_is_a_fresh_ones),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
