@@ -12,6 +12,7 @@
 static const char *const levels[] = { "error", "warn", "info", "debug", NULL };
 static const char *const sandboxes[] = { "auto", "namespace", "chroot", "landlock", NULL };
 static const char *const required[] = { "any", "landlock", "chroot", "namespace", NULL };
+static const char *const commands[] = { "auto", "off", NULL };
 static const char *const compress[] = { "auto", "on", "off", NULL };
 
 #define AT(f) offsetof(struct gr_worker_config, f)
@@ -40,6 +41,19 @@ static const struct gr_conf_key keys[] = {
 	{ "task-timeout", GR_CONF_MS, "ms", "10m", 100, 86400000, NULL, "Longest a task may run.", AT(task_timeout_ms), NULL },
 	{ "task-mem-bytes", GR_CONF_BYTES, "bytes", "0", 0, 1ll << 50, NULL,
 	  "Address space a task's process may have; 0: the memory limit of the worker.", AT(task_mem_bytes), NULL },
+	{ "commands", GR_CONF_ENUM, "", "auto", 0, 0, commands,
+	  "Run batch commands; auto: where the namespace or the landlock tier works.", AT(commands), NULL },
+	{ "command-show", GR_CONF_STR, "PATHS",
+	  "/usr,/bin,/sbin,/lib,/lib32,/lib64,/libx32,/opt,/etc/alternatives,/etc/ld.so.cache,/etc/ld.so.conf,/etc/ld.so.conf.d,"
+	  "/etc/passwd,/etc/group,/etc/nsswitch.conf,/etc/host.conf,/etc/hosts,/etc/resolv.conf,/etc/protocols,/etc/services,"
+	  "/etc/localtime,/etc/timezone,/etc/ssl/certs,/etc/ca-certificates,/etc/fonts,/etc/mime.types,/etc/magic,/etc/terminfo,"
+	  "/etc/perl,/etc/python3,/etc/R,/etc/ImageMagick-6",
+	  0, 0, NULL, "What a batch command may read and execute of this machine, comma separated.", AT(command_show), NULL },
+	{ "kill-grace", GR_CONF_MS, "ms", "5s", 0, 3600000, NULL,
+	  "From SIGTERM to SIGKILL when a command is over its time limit.", AT(kill_grace_ms), NULL },
+	{ "labels", GR_CONF_STR, "K=V,...", NULL, 0, 0, NULL,
+	  "What jobs may ask for by name; arch and os are there by themselves.", AT(labels), NULL },
+	{ "gpu-milli", GR_CONF_INT, "1/1000 GPU", "0", 0, 1000000, NULL, "GPUs that commands may ask for.", AT(gpu_milli), NULL },
 	{ "session-idle", GR_CONF_MS, "ms", "1h", 1000, 604800000, NULL,
 	  "A session without a task for so long is removed from disk.", AT(session_idle_ms), NULL },
 	{ "grace", GR_CONF_MS, "ms", "30s", 0, 3600000, NULL,

@@ -5,14 +5,16 @@
  * a link is busy and a coordinator is not flooded. A piece that does not fit, a digest that is not right and a silence
  * make it be asked for again, a few times; then its tasks are handed back.
  */
-#include "worker/worker.h"
+#include "worker/fetch.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "lib/base/alloc.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
+#include "worker/worker.h"
 
 #define NEED_MAX 256u
 #define WINDOW_BLOBS 1024u
@@ -27,7 +29,7 @@ struct want {
 	uint32_t n_asks;
 	bool is_asked;
 	struct gr_cas_put *put;         /* between the first piece and the last */
-	struct gr_wtask **tasks;
+	struct gr_waiter **tasks;
 	uint32_t n_tasks, cap_tasks;
 };
 struct gr_fetch {
@@ -50,12 +52,17 @@ struct gr_fetch *gr_fetch_new(struct gr_worker *w)
 	return f;
 }
 
+static uint64_t known(const struct want *wt)
+{
+	return wt->size == GR_FETCH_ANY_SIZE ? 0 : wt->size;
+}
+
 static void unask(struct gr_fetch *f, struct want *wt)
 {
 	gr_cas_put_abort(&wt->put);
 	if (wt->is_asked) {
 		f->n_asked--;
-		f->asked_bytes -= wt->size;
+		f->asked_bytes -= known(wt);
 	}
 	wt->is_asked = false;
 	gr_list_del(&wt->link);
@@ -85,7 +92,7 @@ void gr_fetch_free(struct gr_fetch **fp)
 	*fp = NULL;
 }
 
-void gr_fetch_want(struct gr_fetch *f, struct gr_wtask *t, const struct gr_digest *d, uint64_t size)
+void gr_fetch_want(struct gr_fetch *f, struct gr_waiter *t, const struct gr_digest *d, uint64_t size)
 {
 	struct want *wt = gr_map_get(&f->wants, d->b, sizeof(d->b));
 
@@ -93,7 +100,7 @@ void gr_fetch_want(struct gr_fetch *f, struct gr_wtask *t, const struct gr_diges
 		GR_NEW(wt);
 		wt->digest = *d;
 		wt->size = size;
-		wt->session = t->key.session;
+		wt->session = t->session;
 		gr_list_init(&wt->link);
 		gr_list_push(&f->queued, &wt->link);
 		gr_map_put(&f->wants, wt->digest.b, sizeof(wt->digest.b), wt);
@@ -106,7 +113,7 @@ void gr_fetch_want(struct gr_fetch *f, struct gr_wtask *t, const struct gr_diges
 	t->n_missing++;
 }
 
-static void forget_in(struct want *wt, struct gr_wtask *t)
+static void forget_in(struct want *wt, struct gr_waiter *t)
 {
 	for (uint32_t i = 0; i < wt->n_tasks;)
 		if (wt->tasks[i] == t)
@@ -116,7 +123,7 @@ static void forget_in(struct want *wt, struct gr_wtask *t)
 }
 
 /* What nobody waits for any more still comes when it was asked for: it may be of use, and dropping it loses pieces. */
-void gr_fetch_forget(struct gr_fetch *f, struct gr_wtask *t)
+void gr_fetch_forget(struct gr_fetch *f, struct gr_waiter *t)
 {
 	if (!t->n_missing)
 		return;
@@ -132,27 +139,54 @@ void gr_fetch_forget(struct gr_fetch *f, struct gr_wtask *t)
 
 static void finish(struct gr_fetch *f, struct want *wt)
 {
-	struct gr_wtask **tasks = wt->tasks;
+	struct gr_waiter **tasks = wt->tasks;
 	uint32_t n = wt->n_tasks;
 
 	wt->tasks = NULL;
 	drop(f, wt);
-	for (uint32_t i = 0; i < n; i++)
-		gr_task_blob_here(tasks[i]);
+	for (uint32_t i = 0; i < n; i++) {
+		tasks[i]->n_missing--;
+		tasks[i]->on_here(tasks[i]);
+	}
 	free(tasks);
 }
 
 static void fail(struct gr_fetch *f, struct want *wt, int outcome, const char *why)
 {
-	char hex[GR_DIGEST_HEX];
+	char hex[GR_DIGEST_HEX], text[160];
 	struct gr_digest d = wt->digest;
 
 	gr_digest_hex(&d, hex);
+	snprintf(text, sizeof(text), "input %.12s: %s", hex, why);
 	/* giving a task up takes it off every want, so begin anew each time */
 	while ((wt = gr_map_get(&f->wants, d.b, sizeof(d.b))) && wt->n_tasks)
-		gr_task_give_up(wt->tasks[0], outcome, "input %.12s: %s", hex, why);
+		wt->tasks[0]->on_failed(wt->tasks[0], outcome, text);
 	if (wt)
 		drop(f, wt);
+}
+
+/* The client of one session has it no more; another session or job that waits for the same is asked for next. */
+static void fail_session(struct gr_fetch *f, struct want *wt)
+{
+	struct gr_digest d = wt->digest;
+	uint64_t session = wt->session;
+
+	for (uint32_t i = 0; (wt = gr_map_get(&f->wants, d.b, sizeof(d.b))) && i < wt->n_tasks;) {
+		if (wt->tasks[i]->session == session)
+			wt->tasks[i]->on_failed(wt->tasks[i], GR_OUTCOME_REFUSED, "an input changed or went away");
+		else
+			i++;
+	}
+	if (!wt)
+		return;
+	if (!wt->n_tasks) {
+		drop(f, wt);
+		return;
+	}
+	wt->session = wt->tasks[0]->session;
+	unask(f, wt);
+	wt->n_asks = 0;
+	gr_list_push(&f->queued, &wt->link);
 }
 
 static void ask_again(struct gr_fetch *f, struct want *wt, const char *why)
@@ -173,6 +207,10 @@ static int take_piece(struct gr_fetch *f, struct want *wt, const struct gr_blob_
 	if (m->offset == 0) {
 		gr_cas_put_abort(&wt->put);
 		wt->at = 0;
+	}
+	if (wt->size == GR_FETCH_ANY_SIZE && m->offset == 0) {
+		wt->size = m->total;
+		f->asked_bytes += m->total;
 	}
 	if (m->total != wt->size || m->offset != wt->at || m->raw_n > m->total - wt->at)
 		return GR_EPROTO;
@@ -229,7 +267,7 @@ void gr_fetch_missing(struct gr_fetch *f, const struct gr_digests_msg *m)
 		struct want *wt = gr_map_get(&f->wants, d.b, sizeof(d.b));
 
 		if (wt && wt->session == m->session)
-			fail(f, wt, GR_OUTCOME_REFUSED, "its file changed or went away at the client");
+			fail_session(f, wt);
 	}
 }
 
@@ -252,7 +290,7 @@ void gr_fetch_pump(struct gr_fetch *f)
 			wt->at = 0;
 			wt->asked_ns = gr_loop_now_ns(f->w->loop);
 			f->n_asked++;
-			f->asked_bytes += wt->size;
+			f->asked_bytes += known(wt);
 			gr_list_del(&wt->link);
 			gr_list_push(&f->asked, &wt->link);
 		}

@@ -17,6 +17,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
 #include "lib/base/log.h"
+#include "worker/command.h"
 
 static json_t *toolchains_json(const struct gr_worker *w)
 {
@@ -57,6 +58,7 @@ static json_t *make_hello(void *ctx)
 	struct gr_worker *w = ctx;
 	json_t *o = gr_hello_json(GR_ROLE_WORKER, w->cfg->name);
 	struct gr_buf boot = { 0 };
+	struct statvfs fs;
 
 	json_object_set_new(o, "slots", json_integer(w->n_slots));
 	json_object_set_new(o, "prefetch", json_integer(w->cfg->prefetch));
@@ -67,6 +69,9 @@ static json_t *make_hello(void *ctx)
 	json_object_set_new(o, "quota_mcpu", json_integer((json_int_t)w->limits.quota_mcpu));
 	json_object_set_new(o, "pid", json_integer(getpid()));
 	json_object_set_new(o, "draining", json_boolean(w->is_draining));
+	if (statvfs(".", &fs) == 0)
+		json_object_set_new(o, "disk_bytes", json_integer((json_int_t)(fs.f_bavail * fs.f_frsize)));
+	gr_commands_hello(w->commands, o);
 	set_str(o, "node", w->cfg->node);
 	set_str(o, "zone", w->cfg->zone);
 	set_str(o, "pod", w->cfg->pod);
@@ -120,6 +125,7 @@ static void on_up(void *ctx, const json_t *welcome)
 	if (w->is_draining)
 		send_drain(w);
 	gr_result_send_all(w, true);
+	gr_commands_up(w->commands);
 	gr_fetch_ask_again(w->fetch);
 	gr_worker_pump(w);
 }
@@ -173,6 +179,10 @@ static int on_session_close(struct gr_worker *w, struct gr_slice body)
 
 	if (rc < 0)
 		return rc;
+	if (id <= GR_WIRE_MAX_JOB) {
+		gr_jobs_close(w->commands, id);
+		return 0;
+	}
 	s = gr_session_find(w, id);
 	if (!s)
 		return 0;
@@ -213,6 +223,8 @@ static int on_taskref(struct gr_worker *w, int type, struct gr_slice body)
 		return rc;
 	if (type == GR_MSG_CANCEL) {
 		gr_task_cancel(w, session, task, attempt);
+	} else if (session <= GR_WIRE_MAX_JOB) {
+		gr_commands_acked(w->commands, session, task, attempt);
 	} else {
 		gr_result_acked(w, session, task, attempt);
 		gr_result_send_all(w, false);
@@ -266,6 +278,14 @@ static int on_ctl(struct gr_worker *w, struct gr_slice body)
 	return 0;
 }
 
+static int on_command(struct gr_worker *w, int (*fn)(struct gr_commands *, struct gr_slice), struct gr_slice body)
+{
+	int rc = fn(w->commands, body);
+
+	gr_worker_pump(w);
+	return rc;
+}
+
 static int on_msg(void *ctx, int type, struct gr_slice body)
 {
 	struct gr_worker *w = ctx;
@@ -279,6 +299,11 @@ static int on_msg(void *ctx, int type, struct gr_slice body)
 	case GR_MSG_RESULT_ACK: return on_taskref(w, type, body);
 	case GR_MSG_BLOB: return on_blob(w, body);
 	case GR_MSG_MISSING: return on_missing(w, body);
+	case GR_MSG_FETCH: return gr_commands_fetch(w->commands, body);
+	case GR_MSG_SPEC: return gr_commands_spec(w->commands, body);
+	case GR_MSG_COMMAND: return on_command(w, gr_commands_receive, body);
+	case GR_MSG_STOP: return on_command(w, gr_commands_stop, body);
+	case GR_MSG_FOLLOW: return gr_commands_follow(w->commands, body);
 	case GR_MSG_CTL_REQ: return on_ctl(w, body);
 	case GR_MSG_CLUSTER: return 0;
 	default: return 0;
@@ -312,8 +337,8 @@ static void fill_ping(void *ctx, struct gr_ping *p)
 	signal_add(p, GR_SIGNAL_MEM_PSI_PERMILLE, pr.mem);
 	signal_add(p, GR_SIGNAL_IO_PSI_PERMILLE, pr.io);
 	signal_add(p, GR_SIGNAL_SLOTS, w->is_draining ? 0 : w->n_slots);
-	signal_add(p, GR_SIGNAL_RUNNING, w->n_running);
-	signal_add(p, GR_SIGNAL_QUEUED, w->n_queued);
+	signal_add(p, GR_SIGNAL_RUNNING, w->n_running + w->commands->n[GR_CS_RUNNING]);
+	signal_add(p, GR_SIGNAL_QUEUED, w->n_queued + gr_commands_n_waiting(w->commands));
 	signal_add(p, GR_SIGNAL_CACHE_BYTES, cs.bytes);
 	if (statvfs(".", &fs) == 0)
 		signal_add(p, GR_SIGNAL_DISK_FREE_BYTES, (uint64_t)fs.f_bavail * fs.f_frsize);

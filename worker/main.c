@@ -21,6 +21,7 @@
 #include "lib/base/alloc.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
+#include "worker/command.h"
 
 #define TICK_MS 250
 #define TICKS_TOOLS 20                    /* compilers are looked at every 5 s */
@@ -44,10 +45,10 @@ void gr_worker_check_drained(struct gr_worker *w)
 {
 	uint64_t now_ns;
 
-	if (!w->is_draining || w->n_running || w->n_queued)
+	if (!w->is_draining || w->n_running || w->n_queued || gr_commands_n_live(w->commands))
 		return;
 	now_ns = gr_loop_now_ns(w->loop);
-	if (!w->n_tasks || now_ns > w->drain_until_ns + ACK_WAIT_NS || !gr_link_is_up(w->link))
+	if ((!w->n_tasks && !w->commands->n[GR_CS_HELD]) || now_ns > w->drain_until_ns + ACK_WAIT_NS || !gr_link_is_up(w->link))
 		stop(w);
 }
 
@@ -80,7 +81,8 @@ static void on_term(void *ctx, int signum)
 		stop(w);
 		return;
 	}
-	gr_info("main", "%s: draining: %u running, %u waiting, %lld ms of grace", strsignal(signum), w->n_running, w->n_queued,
+	gr_info("main", "%s: draining: %u running, %u waiting, %lld ms of grace", strsignal(signum),
+		w->n_running + w->commands->n[GR_CS_RUNNING], w->n_queued + gr_commands_n_waiting(w->commands),
 		(long long)w->cfg->grace_ms);
 	w->is_draining = true;
 	w->drain_until_ns = gr_loop_now_ns(w->loop) + (uint64_t)w->cfg->grace_ms * GR_NS_PER_MS;
@@ -89,6 +91,7 @@ static void on_term(void *ctx, int signum)
 		gr_warn("main", "the coordinator could not be told");
 	gr_buf_fini(&frame);
 	hand_back_queued(w);
+	gr_commands_drain(w->commands);
 	gr_worker_check_drained(w);
 }
 
@@ -117,19 +120,31 @@ static void check_tools(struct gr_worker *w)
 	}
 }
 
+/* Commands are asked to end when half of the grace is over, so that they can save what they have. */
+static void drain_due(struct gr_worker *w)
+{
+	uint64_t now_ns = gr_loop_now_ns(w->loop), half_ns = (uint64_t)w->cfg->grace_ms * GR_NS_PER_MS / 2;
+
+	if (now_ns > w->drain_until_ns)
+		hand_back_running(w);
+	if (now_ns + half_ns > w->drain_until_ns)
+		gr_commands_drain_due(w->commands, now_ns > w->drain_until_ns);
+}
+
 static void on_tick(void *ctx)
 {
 	struct gr_worker *w = ctx;
 
 	gr_task_tick(w);
+	gr_commands_tick(w->commands);
 	gr_fetch_tick(w->fetch);
 	gr_session_tick(w);
 	gr_result_send_all(w, false);
 	check_tools(w);
 	if (!w->link)
 		return;
-	if (w->is_draining && gr_loop_now_ns(w->loop) > w->drain_until_ns)
-		hand_back_running(w);
+	if (w->is_draining)
+		drain_due(w);
 	gr_worker_pump(w);
 }
 
@@ -173,6 +188,7 @@ static void fini(struct gr_worker *w)
 		gr_session_close(&gone);
 	}
 	gr_map_fini(&w->sessions);
+	gr_commands_free(&w->commands);
 	gr_fetch_free(&w->fetch);
 	gr_link_close(&w->link);
 	if (w->loop) {
@@ -208,6 +224,9 @@ static int run(struct gr_worker *w, struct gr_err *err)
 	uv_idle_init(gr_loop_uv(w->loop), &w->idle);
 	w->idle.data = w;
 	w->fetch = gr_fetch_new(w);
+	rc = gr_commands_new(w, &w->commands, err);
+	if (rc < 0)
+		return rc;
 	w->is_compressing = w->cfg->compress == GR_COMPRESS_ON || (w->cfg->compress == GR_COMPRESS_AUTO && !is_local(w->cfg->coordinator));
 	rc = gr_worker_connect(w, err);
 	if (rc < 0)

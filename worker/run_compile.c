@@ -23,6 +23,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
 #include "lib/base/log.h"
+#include "worker/command.h"
 #include "worker/map_paths.h"
 #include <fcntl.h>
 
@@ -177,7 +178,7 @@ void gr_task_give_up(struct gr_wtask *t, int outcome, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(reason, sizeof(reason), fmt, ap);
 	va_end(ap);
-	gr_fetch_forget(t->s->w->fetch, t);
+	gr_fetch_forget(t->s->w->fetch, &t->waiter);
 	gr_result_make(t, outcome, reason, NULL);
 }
 
@@ -255,9 +256,9 @@ static void prepare(struct gr_wtask *t)
 
 		if (r->kind == GR_FILE_REG && !(r->file.path->is_clean && r->file.path->record == t->inputs[i] + 1) &&
 		    !gr_cas_has(w->cas, &r->file.digest))
-			gr_fetch_want(w->fetch, t, &r->file.digest, r->file.size);
+			gr_fetch_want(w->fetch, &t->waiter, &r->file.digest, r->file.size);
 	}
-	gr_task_move(t, t->n_missing ? GR_TS_FETCH : GR_TS_TREE);
+	gr_task_move(t, t->waiter.n_missing ? GR_TS_FETCH : GR_TS_TREE);
 }
 
 void gr_task_records_grew(struct gr_wsession *s)
@@ -267,10 +268,17 @@ void gr_task_records_grew(struct gr_wsession *s)
 			prepare(t);
 }
 
-void gr_task_blob_here(struct gr_wtask *t)
+static void blob_here(struct gr_waiter *wt)
 {
-	if (--t->n_missing == 0 && t->state == GR_TS_FETCH)
+	struct gr_wtask *t = GR_CONTAINER(wt, struct gr_wtask, waiter);
+
+	if (!wt->n_missing && t->state == GR_TS_FETCH)
 		gr_task_move(t, GR_TS_TREE);
+}
+
+static void blob_failed(struct gr_waiter *wt, int outcome, const char *why)
+{
+	gr_task_give_up(GR_CONTAINER(wt, struct gr_wtask, waiter), outcome, "%s", why);
 }
 
 static const char *declined_by_tier(const struct gr_worker *w, uint32_t flags)
@@ -299,7 +307,9 @@ void gr_task_receive(struct gr_worker *w, struct gr_slice body)
 		gr_result_send_all(w, true);
 		return;
 	}
-	t->key.session = t->m.session;
+	t->key.session = t->waiter.session = t->m.session;
+	t->waiter.on_here = blob_here;
+	t->waiter.on_failed = blob_failed;
 	t->key.task = t->m.task;
 	t->key.attempt = t->m.attempt;
 	t->received_ns = gr_loop_now_ns(w->loop);
@@ -354,7 +364,7 @@ static int fill_tree(struct gr_wtask *t, uint64_t until_ns)
 			return 0;
 		rc = gr_tree_put(s, id, &err);
 		if (rc == GR_ENOENT || rc == GR_ECORRUPT) {
-			gr_fetch_want(s->w->fetch, t, &r->file.digest, r->file.size);
+			gr_fetch_want(s->w->fetch, &t->waiter, &r->file.digest, r->file.size);
 		} else if (rc < 0) {
 			gr_task_give_up(t, rc == GR_ENOSPACE ? GR_OUTCOME_RETRY : GR_OUTCOME_REFUSED, "%s",
 					rc == GR_ENOSPACE ? "disk full" : err.text);
@@ -362,7 +372,7 @@ static int fill_tree(struct gr_wtask *t, uint64_t until_ns)
 		}
 	}
 	t->cursor = 0;
-	if (!t->n_missing)
+	if (!t->waiter.n_missing)
 		return 1;
 	if (++t->n_rounds > MAX_ROUNDS)
 		gr_task_give_up(t, GR_OUTCOME_RETRY, "the worker's cache loses what it is given");
@@ -635,9 +645,13 @@ void gr_worker_pump(struct gr_worker *w)
 			has_more = true;
 			break;
 		}
-	while (!w->is_draining && w->n_running < w->n_slots && !gr_list_is_empty(&w->lists[GR_TS_READY]))
-		if (!run(GR_CONTAINER(w->lists[GR_TS_READY].next, struct gr_wtask, link)))
+	gr_commands_pump(w->commands);
+	while (!w->is_draining && w->n_running + w->commands->slots_used < w->n_slots && !gr_list_is_empty(&w->lists[GR_TS_READY])) {
+		struct gr_wtask *t = GR_CONTAINER(w->lists[GR_TS_READY].next, struct gr_wtask, link);
+
+		if (t->received_ns > gr_commands_waiting_since(w->commands) || !run(t))
 			break;
+	}
 	gr_fetch_pump(w->fetch);
 	if (has_more != w->is_idle_on) {
 		if (has_more)

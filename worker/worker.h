@@ -16,6 +16,7 @@
 #include "lib/net/loop.h"
 #include "lib/wire/msg.h"
 #include "worker/config.h"
+#include "worker/fetch.h"
 #include "worker/sandbox/sandbox.h"
 #include "worker/signals/cgroup.h"
 
@@ -25,6 +26,7 @@
 #define GR_WORKER_MAX_HELD_BYTES (512u << 20)     /* results not acknowledged */
 
 struct gr_worker;
+struct gr_commands;
 
 /* ---- session.c ---- */
 struct gr_path {                        /* a path the session named, and what lies there in the tree */
@@ -117,6 +119,7 @@ enum gr_task_state {
 struct gr_wtask {
 	struct { uint64_t session, task; uint64_t attempt; } key;
 	struct gr_list link;
+	struct gr_waiter waiter;         /* for blobs */
 	enum gr_task_state state;
 	struct gr_wsession *s;           /* NULL when HELD */
 	struct gr_buf frame;             /* the TASK; HELD: the RESULT */
@@ -124,7 +127,6 @@ struct gr_wtask {
 	uint32_t *inputs, n_inputs;
 	const struct gr_wtool *tool;
 	uint32_t cursor;                 /* inputs made true in the tree */
-	uint32_t n_missing;              /* blobs asked for */
 	uint32_t n_rounds;               /* of fetching */
 	bool is_acquired, is_cancelled, is_timeout, is_sent, is_handed_back;
 	uint32_t slot;
@@ -134,7 +136,6 @@ struct gr_wtask {
 };
 void gr_task_receive(struct gr_worker *w, struct gr_slice body);
 void gr_task_cancel(struct gr_worker *w, uint64_t session, uint64_t task, uint32_t attempt);
-void gr_task_blob_here(struct gr_wtask *t);                               /* one of its blobs came */
 void gr_task_give_up(struct gr_wtask *t, int outcome, const char *fmt, ...) GR_PRINTF(3, 4);
 void gr_task_records_grew(struct gr_wsession *s);
 void gr_task_exited(struct gr_wsession *s, const struct gr_sandbox_event *ev);
@@ -151,19 +152,6 @@ void gr_task_tick(struct gr_worker *w);                                   /* tim
 void gr_result_make(struct gr_wtask *t, int outcome, const char *reason, const struct gr_sandbox_event *ev);
 void gr_result_acked(struct gr_worker *w, uint64_t session, uint64_t task, uint32_t attempt);
 void gr_result_send_all(struct gr_worker *w, bool again);
-
-/* ---- fetch.c ---- */
-struct gr_fetch;
-struct gr_fetch *gr_fetch_new(struct gr_worker *w);
-void gr_fetch_free(struct gr_fetch **f);
-/* @t waits for @d; its n_missing counts. */
-void gr_fetch_want(struct gr_fetch *f, struct gr_wtask *t, const struct gr_digest *d, uint64_t size);
-void gr_fetch_forget(struct gr_fetch *f, struct gr_wtask *t);
-void gr_fetch_blob(struct gr_fetch *f, const struct gr_blob_msg *m);
-void gr_fetch_missing(struct gr_fetch *f, const struct gr_digests_msg *m);
-void gr_fetch_pump(struct gr_fetch *f);
-void gr_fetch_ask_again(struct gr_fetch *f);     /* a new connection: nothing is under way any more */
-void gr_fetch_tick(struct gr_fetch *f);
 
 /* ---- toolchains.c ---- */
 struct gr_wtool {
@@ -207,6 +195,7 @@ struct gr_worker {
 	struct gr_link *link;
 	struct gr_cas *cas;
 	struct gr_fetch *fetch;
+	struct gr_commands *commands;    /* command.h */
 	struct gr_wtools tools;
 	struct gr_cgroup *cgroup;
 	struct gr_limits limits;

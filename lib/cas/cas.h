@@ -19,6 +19,9 @@ void gr_cas_close(struct gr_cas **c);
 bool gr_cas_has(struct gr_cas *c, const struct gr_digest *d);
 /* Whole blob; GR_ECORRUPT when @p does not have digest @d; fine when already there. Evicts to stay under the cap. */
 int gr_cas_put(struct gr_cas *c, const struct gr_digest *d, const void *p, size_t n) GR_MUST_CHECK;
+/* Takes file @name of @dirfd, on the same file system, by renaming it; the caller has hashed it and nobody writes it any
+ * more. Gone from @dirfd also when the blob was there already. */
+int gr_cas_adopt(struct gr_cas *c, const struct gr_digest *d, int dirfd, const char *name) GR_MUST_CHECK;
 /* Pieces: begin, add in order, commit (checks size and digest, GR_ECORRUPT) or abort. */
 struct gr_cas_put;
 int gr_cas_put_begin(struct gr_cas *c, const struct gr_digest *d, uint64_t total, struct gr_cas_put **out) GR_MUST_CHECK;

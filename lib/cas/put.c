@@ -35,19 +35,19 @@ static int open_tmp(struct gr_cas *c, char tmp[64])
 	return fd < 0 ? gr_err_errno(errno) : fd;
 }
 
-/* Gives the written file its name and enters it as checked. */
-static int adopt(struct gr_cas *c, const struct gr_digest *d, int fd, const char *tmp)
+/* Gives the written file @tmp in @from its name and enters it as checked. */
+static int adopt(struct gr_cas *c, const struct gr_digest *d, int fd, int from, const char *tmp)
 {
 	char name[GR_CAS__NAME];
 	struct stat st;
 	int rc = 0;
 
 	gr_cas__name(d, name);
-	if (renameat(c->dirfd, tmp, c->dirfd, name) < 0) {
+	if (renameat(from, tmp, c->dirfd, name) < 0) {
 		name[2] = 0;
 		if (errno == ENOENT && (mkdirat(c->dirfd, name, 0700) == 0 || errno == EEXIST)) {
 			name[2] = '/';
-			rc = renameat(c->dirfd, tmp, c->dirfd, name) < 0 ? gr_err_errno(errno) : 0;
+			rc = renameat(from, tmp, c->dirfd, name) < 0 ? gr_err_errno(errno) : 0;
 		} else {
 			rc = gr_err_errno(errno);
 		}
@@ -97,10 +97,34 @@ int gr_cas_put(struct gr_cas *c, const struct gr_digest *d, const void *p, size_
 		return fd;
 	rc = write_room(c, fd, gr_slice(p, n));
 	if (rc >= 0)
-		rc = adopt(c, d, fd, tmp);
+		rc = adopt(c, d, fd, c->dirfd, tmp);
 	close(fd);
 	if (rc < 0)
 		unlinkat(c->dirfd, tmp, 0);
+	return rc;
+}
+
+int gr_cas_adopt(struct gr_cas *c, const struct gr_digest *d, int dirfd, const char *name)
+{
+	int fd, rc = 0;
+	struct stat st;
+
+	if (gr_cas_has(c, d))
+		return unlinkat(dirfd, name, 0) < 0 ? gr_err_errno(errno) : 0;
+	fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return gr_err_errno(errno);
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		rc = GR_EIO;
+	else if ((uint64_t)st.st_size > c->cap)
+		rc = GR_ENOSPACE;
+	else if (fchmod(fd, 0444) < 0)
+		rc = gr_err_errno(errno);
+	if (rc == 0) {
+		gr_cas__evict(c, (uint64_t)st.st_size);
+		rc = adopt(c, d, fd, dirfd, name);
+	}
+	close(fd);
 	return rc;
 }
 
@@ -153,7 +177,7 @@ int gr_cas_put_commit(struct gr_cas_put **pp)
 			rc = GR_ECORRUPT;
 	}
 	if (rc >= 0)
-		rc = adopt(p->c, &p->digest, p->fd, p->tmp);
+		rc = adopt(p->c, &p->digest, p->fd, p->c->dirfd, p->tmp);
 	if (rc >= 0)
 		p->tmp[0] = 0;
 	gr_cas_put_abort(pp);

@@ -1,0 +1,743 @@
+/*
+ * run_command.c - the life of a command
+ *
+ *   FETCH    its blobs are on their way           STAGE   a thread puts its files into a folder
+ *   READY    waits for slots, memory, a runner    RUNNING
+ *   TAKING   a thread takes its outputs           HELD    ended; kept until the coordinator has committed it
+ *
+ * Commands start in the order they came. One that asks for several slots holds the later ones back until it has them,
+ * compiles too, or it would wait for ever behind small ones.
+ *
+ * STARTED is sent for commands that run longer than a moment: ENDED says the same of the others.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "lib/base/alloc.h"
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/base/remove.h"
+#include "worker/command.h"
+
+#define BEGUN_MS 20
+#define MAX_PROCESSES 4096u
+#define EXIT_NOT_FOUND 127
+#define EXIT_NOT_EXECUTABLE 126
+
+static const char *const state_names[] = {
+#define X(s) #s,
+	GR_COMMAND_STATES(X)
+#undef X
+};
+
+static void release(struct gr_wcommand *t)
+{
+	if (t->slot < 0)
+		return;
+	t->c->slot_used[t->slot] = 0;
+	t->c->slots_used -= t->n_slots;
+	t->c->mem_used -= t->m.mem_bytes;
+	t->slot = -1;
+}
+
+void gr_command_move(struct gr_wcommand *t, enum gr_command_state to)
+{
+	static const unsigned allowed[GR_N_COMMAND_STATES] = {
+		[GR_CS_STAGE] = 1u << GR_CS_FETCH, [GR_CS_READY] = 1u << GR_CS_STAGE, [GR_CS_RUNNING] = 1u << GR_CS_READY,
+		[GR_CS_TAKING] = 1u << GR_CS_RUNNING,
+		[GR_CS_HELD] = 1u << GR_CS_FETCH | 1u << GR_CS_STAGE | 1u << GR_CS_READY | 1u << GR_CS_RUNNING | 1u << GR_CS_TAKING,
+	};
+
+	if (!(allowed[to] >> t->state & 1)) {
+		gr_error("command", "bug: %s -> %s", state_names[t->state], state_names[to]);
+		abort();
+	}
+	if (t->state == GR_CS_RUNNING)
+		release(t);
+	t->c->n[t->state]--;
+	t->c->n[to]++;
+	gr_list_del(&t->link);
+	gr_list_push(&t->c->lists[to], &t->link);
+	t->state = to;
+}
+
+uint32_t gr_commands_n_live(const struct gr_commands *c)
+{
+	return c->n[GR_CS_FETCH] + c->n[GR_CS_STAGE] + c->n[GR_CS_READY] + c->n[GR_CS_RUNNING] + c->n[GR_CS_TAKING];
+}
+
+uint32_t gr_commands_n_waiting(const struct gr_commands *c)
+{
+	return c->n[GR_CS_FETCH] + c->n[GR_CS_STAGE] + c->n[GR_CS_READY];
+}
+
+uint64_t gr_commands_waiting_since(const struct gr_commands *c)
+{
+	return gr_list_is_empty(&c->lists[GR_CS_READY]) ? UINT64_MAX :
+	       GR_CONTAINER(c->lists[GR_CS_READY].next, struct gr_wcommand, link)->received_ns;
+}
+
+void gr_command_give_up(struct gr_wcommand *t, int outcome, uint32_t flags, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(t->why, sizeof(t->why), fmt, ap);
+	va_end(ap);
+	t->end_outcome = outcome;
+	t->end_flags |= flags;
+	gr_command_finish(t);
+}
+
+/* ---- beginnings ---- */
+
+static void blob_here(struct gr_waiter *w)
+{
+	struct gr_wcommand *t = GR_CONTAINER(w, struct gr_wcommand, waiter);
+
+	if (w->n_missing || t->state != GR_CS_FETCH)
+		return;
+	gr_command_move(t, GR_CS_STAGE);
+	gr_command_stage(t);
+}
+
+static void blob_failed(struct gr_waiter *w, int outcome, const char *why)
+{
+	struct gr_wcommand *t = GR_CONTAINER(w, struct gr_wcommand, waiter);
+
+	gr_command_give_up(t, outcome == GR_OUTCOME_REFUSED ? GR_OUTCOME_RETRY : outcome, GR_ENDED_F_NOT_STARTED, "%s", why);
+}
+
+static void want_blobs(struct gr_wcommand *t)
+{
+	struct gr_worker *w = t->c->w;
+
+	for (uint32_t i = 0; i < t->n_placed; i++) {
+		struct gr_placed *p = &t->placed[i];
+
+		if (p->kind == GR_FILES_REG && !gr_cas_has(w->cas, &p->digest))
+			gr_fetch_want(w->fetch, &t->waiter, &p->digest, p->size);
+	}
+	if (t->has_stdin && !gr_cas_has(w->cas, &t->stdin_digest))
+		gr_fetch_want(w->fetch, &t->waiter, &t->stdin_digest, GR_FETCH_ANY_SIZE);
+}
+
+static void pin_inputs(struct gr_wcommand *t)
+{
+	for (uint32_t i = 0; i < t->n_placed; i++)
+		if (t->placed[i].kind == GR_FILES_REG)
+			gr_command_pin(t, &t->placed[i].digest);
+	if (t->has_stdin)
+		gr_command_pin(t, &t->stdin_digest);
+}
+
+static void begin(struct gr_wcommand *t)
+{
+	struct gr_commands *c = t->c;
+	struct gr_worker *w = c->w;
+	struct gr_err err = { 0 };
+	uint32_t n_slots;
+
+	if (w->is_draining) {
+		gr_command_give_up(t, GR_OUTCOME_RETRY, GR_ENDED_F_NOT_STARTED | GR_ENDED_F_DRAINED, "draining");
+		return;
+	}
+	if (!t->job || t->m.stage >= t->job->n_stages) {
+		gr_command_give_up(t, GR_OUTCOME_RETRY, GR_ENDED_F_NOT_STARTED, "the worker does not know the job");
+		return;
+	}
+	t->stage = &t->job->stages[t->m.stage];
+	if (t->stage->n_argv == 1 && !strcmp(t->stage->argv[0], GR_COMMAND_NULL)) {
+		t->is_begun = true;
+		t->started_ns = t->received_ns;
+		t->end_outcome = GR_OUTCOME_DONE;
+		gr_command_finish(t);
+		return;
+	}
+	if (!c->runners) {
+		gr_command_give_up(t, GR_OUTCOME_RETRY, GR_ENDED_F_NOT_STARTED, "this worker runs no commands: %s", c->why_none);
+		return;
+	}
+	if (gr_commands_n_live(c) > GR_COMMAND_MAX) {
+		gr_command_give_up(t, GR_OUTCOME_RETRY, GR_ENDED_F_NOT_STARTED, "the worker's queue is full");
+		return;
+	}
+	n_slots = (t->stage->cpu_mcpu + 999) / 1000;
+	t->n_slots = n_slots < 1 ? 1 : n_slots > w->n_slots ? w->n_slots : n_slots;
+	if (gr_command_make(t, &err) < 0) {
+		gr_command_give_up(t, GR_OUTCOME_REFUSED, GR_ENDED_F_NOT_STARTED, "%s", err.text);
+		return;
+	}
+	pin_inputs(t);
+	want_blobs(t);
+	if (!t->waiter.n_missing)
+		blob_here(&t->waiter);
+}
+
+static struct gr_wcommand *find(struct gr_commands *c, uint64_t job, uint64_t task, uint32_t attempt)
+{
+	struct { uint64_t job, task, attempt; } key = { job, task, attempt };
+
+	return gr_map_get(&c->by_key, &key, sizeof(key));
+}
+
+int gr_commands_receive(struct gr_commands *c, struct gr_slice body)
+{
+	struct gr_wcommand *t, *old;
+	int rc;
+
+	GR_NEW(t);
+	gr_buf_add(&t->frame, body.p, body.n);
+	rc = gr_command_decode(gr_buf_slice(&t->frame), &t->m);
+	old = rc < 0 ? NULL : find(c, t->m.job, t->m.task, t->m.attempt);
+	if (rc < 0 || old) {
+		gr_buf_fini(&t->frame);
+		free(t);
+		if (old)
+			old->is_sent = false;         /* sent twice: so is the answer */
+		return rc;
+	}
+	t->c = c;
+	t->key.job = t->m.job;
+	t->key.task = t->m.task;
+	t->key.attempt = t->m.attempt;
+	t->waiter.session = t->m.job;
+	t->waiter.on_here = blob_here;
+	t->waiter.on_failed = blob_failed;
+	t->slot = -1;
+	t->logs[0].fd = t->logs[1].fd = -1;
+	t->is_followed = t->m.flags & GR_COMMAND_F_STREAM;
+	t->serial = c->n_serial++;
+	t->received_ns = gr_loop_now_ns(c->w->loop);
+	t->job = gr_jobs_find(c, t->m.job);
+	if (t->job)
+		t->job->n_users++;
+	gr_list_init(&t->link);
+	gr_list_push(&c->lists[GR_CS_FETCH], &t->link);
+	c->n[GR_CS_FETCH]++;
+	gr_map_put(&c->by_key, &t->key, sizeof(t->key), t);
+	begin(t);
+	return 0;
+}
+
+/* ---- starting ---- */
+
+static int take_slot(struct gr_wcommand *t)
+{
+	struct gr_commands *c = t->c;
+	int i = 0;
+
+	while (i < (int)GR_SANDBOX_SLOTS - 1 && c->slot_used[i])
+		i++;
+	c->slot_used[i] = 1;
+	c->slots_used += t->n_slots;
+	c->mem_used += t->m.mem_bytes;
+	return t->slot = i;
+}
+
+static bool has_room(const struct gr_wcommand *t)
+{
+	const struct gr_commands *c = t->c;
+	const struct gr_worker *w = c->w;
+
+	if (!c->slots_used && !w->n_running)
+		return true;           /* alone on the worker: whatever it asks */
+	return w->n_running + c->slots_used + t->n_slots <= w->n_slots &&
+	       (!w->limits.mem_bytes || c->mem_used + t->m.mem_bytes <= w->limits.mem_bytes);
+}
+
+static int open_stdin(struct gr_wcommand *t, struct gr_err *err)
+{
+	uint64_t size;
+	int fd;
+
+	if (!t->has_stdin)
+		return -1;
+	fd = gr_cas_open_blob(t->c->w->cas, &t->stdin_digest, &size);
+	if (fd < 0)
+		return gr_err_set(err, fd, "standard input: the cache lost it");
+	t->in_bytes += size;
+	return fd;
+}
+
+static void on_begun(void *ctx)
+{
+	struct gr_commands *c = ctx;
+
+	gr_timer_stop(&c->begun_timer);
+	GR_LIST_EACH(t, &c->lists[GR_CS_RUNNING], struct gr_wcommand, link) {
+		struct gr_buf b = { 0 };
+
+		if (t->is_said_begun || !gr_link_is_up(c->w->link))
+			continue;
+		gr_taskref_encode(&b, GR_MSG_STARTED, t->key.job, t->key.task, (uint32_t)t->key.attempt);
+		t->is_said_begun = gr_link_send(c->w->link, &b) >= 0;
+		gr_buf_fini(&b);
+	}
+}
+
+static void say_begun_soon(struct gr_commands *c)
+{
+	if (!c->begun_timer)
+		c->begun_timer = gr_timer_start(c->w->loop, BEGUN_MS, 0, on_begun, c);
+}
+
+static int launch(struct gr_wcommand *t, struct gr_err *err)
+{
+	struct gr_runner_task rt = { .cwd = NULL, .stdin_fd = -1, .mem_bytes = t->m.mem_limit_bytes, .out_bytes = t->stage->out_bytes,
+				     .n_proc = MAX_PROCESSES };
+	struct gr_words words = { 0 };
+	int rc = gr_command_install(t, err);
+
+	if (rc == 0)
+		rc = gr_command_words(t, &words, err);
+	if (rc == 0) {
+		rt.stdin_fd = open_stdin(t, err);
+		rc = rt.stdin_fd < -1 ? rt.stdin_fd : 0;
+	}
+	if (rc == 0) {
+		rt.argv = (const char *const *)words.argv;
+		rt.n_argv = words.n_argv;
+		rt.env = (const char *const *)words.env;
+		rt.n_env = words.n_env;
+		rt.cwd = words.cwd;
+		rc = gr_runner_start(t->runner->fd, &rt);
+		if (rc < 0)
+			gr_err_set(err, rc, "%s", rc == GR_ELIMIT ? "argv and environment are too long" : gr_err_text(rc));
+	}
+	if (rt.stdin_fd >= 0)
+		close(rt.stdin_fd);
+	gr_words_fini(&words);
+	return rc;
+}
+
+/* Return: false when the next must wait too. */
+static bool start(struct gr_wcommand *t)
+{
+	struct gr_commands *c = t->c;
+	struct gr_err err = { 0 };
+	int rc;
+
+	if (!has_room(t))
+		return false;
+	rc = gr_runners_take(c->runners, t->key.job, t->stage->has_net, &t->runner, &err);
+	if (rc == 0)
+		return false;
+	if (rc < 0) {
+		gr_command_give_up(t, GR_OUTCOME_RETRY, GR_ENDED_F_NOT_STARTED, "%s", err.text);
+		return true;
+	}
+	t->runner->command = t;
+	take_slot(t);
+	gr_command_move(t, GR_CS_RUNNING);
+	rc = launch(t, &err);
+	if (rc < 0) {
+		gr_runners_drop(&t->runner);
+		gr_command_give_up(t, rc == GR_ENOSPACE || rc == GR_EIO || rc == GR_ENOENT || rc == GR_ECORRUPT || rc == GR_EGONE || rc == GR_EBUSY ?
+				   GR_OUTCOME_RETRY : GR_OUTCOME_REFUSED, GR_ENDED_F_NOT_STARTED, "%s", err.text);
+		return true;
+	}
+	t->is_begun = true;
+	t->started_ns = gr_loop_now_ns(c->w->loop);
+	t->deadline_ns = t->m.timeout_ms ? t->started_ns + t->m.timeout_ms * GR_NS_PER_MS : 0;
+	say_begun_soon(c);
+	return true;
+}
+
+void gr_commands_pump(struct gr_commands *c)
+{
+	while (!c->w->is_draining && !gr_list_is_empty(&c->lists[GR_CS_READY]))
+		if (!start(GR_CONTAINER(c->lists[GR_CS_READY].next, struct gr_wcommand, link)))
+			break;
+}
+
+/* ---- ending ---- */
+
+static void could_not_start(struct gr_wcommand *t, const struct gr_runner_event *ev)
+{
+	static const char head[] = "griddle: ";
+
+	snprintf(t->why, sizeof(t->why), "%s", ev->text);
+	if (ev->code != GR_ENOENT && ev->code != GR_EPATH) {
+		t->end_outcome = ev->code == GR_ENOMEM ? GR_OUTCOME_RETRY : GR_OUTCOME_REFUSED;
+		t->end_flags |= GR_ENDED_F_NOT_STARTED;
+		t->is_begun = false;
+		return;
+	}
+	/* as a shell has it */
+	t->end.status = (ev->code == GR_ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE) << 8;
+	gr_command_log_add(t, 1, (const uint8_t *)head, sizeof(head) - 1);
+	gr_command_log_add(t, 1, (const uint8_t *)ev->text, strlen(ev->text));
+	gr_command_log_add(t, 1, (const uint8_t *)"\n", 1);
+}
+
+static void judge(struct gr_wcommand *t, const struct gr_runner_event *ev)
+{
+	bool is_saved = WIFEXITED(ev->status) && t->stage->checkpoint_code >= 0 && WEXITSTATUS(ev->status) == t->stage->checkpoint_code;
+	bool is_good = ev->status == 0 || is_saved;
+
+	t->end_outcome = GR_OUTCOME_DONE;
+	if (ev->code) {
+		could_not_start(t, ev);
+	} else if (t->is_cancelled) {
+		t->end_outcome = GR_OUTCOME_CANCELLED;
+	} else if (ev->is_oom) {
+		t->end_outcome = GR_OUTCOME_OOM;
+		snprintf(t->why, sizeof(t->why), "killed at its memory limit of %" PRIu64 " MiB", t->m.mem_limit_bytes >> 20);
+	} else if (t->is_timeout && !is_saved) {
+		t->end_outcome = GR_OUTCOME_TIMEOUT;
+		snprintf(t->why, sizeof(t->why), "killed at its time limit of %" PRIu64 " ms", t->m.timeout_ms);
+	} else if (t->is_handed_back && !is_good) {
+		t->end_outcome = GR_OUTCOME_RETRY;
+		t->end_flags |= GR_ENDED_F_DRAINED;
+		snprintf(t->why, sizeof(t->why), "the worker drains");
+	} else if (t->is_yielding && !is_good) {
+		t->end_outcome = GR_OUTCOME_CANCELLED;
+		snprintf(t->why, sizeof(t->why), "asked to yield");
+	}
+}
+
+static void on_event(void *ctx, struct gr_runner *r, const struct gr_runner_event *ev, const uint8_t *data)
+{
+	struct gr_commands *c = ctx;
+	struct gr_wcommand *t = r->command;
+
+	if (!t || t->state != GR_CS_RUNNING)
+		return;
+	if (ev->kind == GR_RUNNER_OUTPUT) {
+		if (ev->stream == 1 || ev->stream == 2)
+			gr_command_log_add(t, (int)ev->stream - 1, data, ev->n_data);
+		return;
+	}
+	t->end = *ev;
+	t->ended_ns = gr_loop_now_ns(c->w->loop);
+	gr_command_log_cut(t, 0, ev->n_dropped[0]);
+	gr_command_log_cut(t, 1, ev->n_dropped[1]);
+	judge(t, ev);
+	gr_command_move(t, GR_CS_TAKING);
+	gr_command_take(t);
+	gr_worker_pump(c->w);
+}
+
+static bool on_gone(void *ctx, struct gr_runner *r, const char *why)
+{
+	struct gr_wcommand *t = r->command;
+
+	(void)ctx;
+	if (!t)
+		return false;
+	if (t->is_in_thread)
+		return true;           /* its folder is still read; it goes when that is over */
+	t->runner = NULL;
+	if (t->state != GR_CS_RUNNING)
+		return false;
+	t->ended_ns = gr_loop_now_ns(t->c->w->loop);
+	t->is_begun = false;           /* there is no status of it */
+	gr_command_give_up(t, t->is_cancelled ? GR_OUTCOME_CANCELLED : GR_OUTCOME_RETRY, 0, "%s", why);
+	return false;
+}
+
+static void on_idle(void *ctx)
+{
+	struct gr_commands *c = ctx;
+
+	if (c->w->loop && c->w->commands)
+		gr_worker_pump(c->w);
+}
+
+/* ---- what is asked of those that are here ---- */
+
+static void stop_running(struct gr_wcommand *t, uint8_t how, uint32_t grace_ms)
+{
+	if (how == GR_STOP_RETRACT) {
+		t->is_said_begun = false;
+		on_begun(t->c);
+	} else if (how == GR_STOP_YIELD) {
+		t->is_yielding = true;
+		t->kill_ns = gr_loop_now_ns(t->c->w->loop) + (uint64_t)grace_ms * GR_NS_PER_MS;
+		gr_runner_signal(t->runner->fd, SIGTERM);
+	} else {
+		t->is_cancelled = true;
+		gr_runner_signal(t->runner->fd, SIGKILL);
+		t->kill_ns = gr_loop_now_ns(t->c->w->loop) + GR_NS_PER_S;
+	}
+}
+
+static void stop(struct gr_wcommand *t, uint8_t how, uint32_t grace_ms)
+{
+	if (t->state == GR_CS_HELD || t->state == GR_CS_TAKING)
+		return;                /* ended: it is told, or about to be */
+	if (t->state == GR_CS_RUNNING)
+		stop_running(t, how, grace_ms);
+	else if (t->is_in_thread)
+		t->is_cancelled = true;
+	else
+		gr_command_give_up(t, GR_OUTCOME_CANCELLED, GR_ENDED_F_NOT_STARTED, "%s", how == GR_STOP_RETRACT ? "given back" : "cancelled");
+}
+
+int gr_commands_stop(struct gr_commands *c, struct gr_slice body)
+{
+	struct gr_stop_msg m;
+	int rc = gr_stop_decode(body, &m);
+
+	if (rc < 0)
+		return rc;
+	if (m.attempt && m.task != GR_WIRE_ALL_TASKS) {
+		struct gr_wcommand *t = find(c, m.job, m.task, m.attempt);
+
+		if (t)
+			stop(t, m.how, m.grace_ms);
+		return 0;
+	}
+	for (int st = 0; st < GR_CS_HELD; st++)
+		GR_LIST_EACH_SAFE(t, &c->lists[st], struct gr_wcommand, link)
+			if (t->key.job == m.job && (m.task == GR_WIRE_ALL_TASKS || t->key.task == m.task))
+				stop(t, m.how, m.grace_ms);
+	return 0;
+}
+
+int gr_commands_follow(struct gr_commands *c, struct gr_slice body)
+{
+	struct gr_follow_msg m;
+	struct gr_wcommand *t;
+	int rc = gr_follow_decode(body, &m);
+
+	if (rc < 0)
+		return rc;
+	t = find(c, m.job, m.task, m.attempt);
+	if (!t || t->state == GR_CS_HELD)
+		return 0;              /* its whole output is in its ENDED */
+	t->is_followed = m.is_on;
+	t->logs[0].n_sent = m.out < t->logs[0].n ? m.out : t->logs[0].n;
+	t->logs[1].n_sent = m.err < t->logs[1].n ? m.err : t->logs[1].n;
+	gr_command_log_send(t);
+	return 0;
+}
+
+int gr_commands_spec(struct gr_commands *c, struct gr_slice body)
+{
+	struct gr_err err = { 0 };
+	int rc = gr_jobs_add(c, body, &err);
+
+	if (rc < 0)
+		gr_warn("command", "%s", err.text);
+	return 0;                      /* its commands are handed back with the reason; the link is not to blame */
+}
+
+int gr_commands_fetch(struct gr_commands *c, struct gr_slice body)
+{
+	struct gr_digests_msg m;
+	int rc = gr_digests_decode(body, &m);
+
+	if (rc < 0)
+		return rc;
+	for (uint32_t i = 0; i < m.n; i++) {
+		struct gr_digest d = gr_digests_at(&m, i);
+
+		gr_sends_add(c->sends, m.session, &d);
+	}
+	gr_sends_pump(c->sends);
+	return 0;
+}
+
+/* ---- time ---- */
+
+static void tick_running(struct gr_wcommand *t, uint64_t now_ns)
+{
+	if (t->deadline_ns && now_ns >= t->deadline_ns) {
+		t->is_timeout = true;
+		t->deadline_ns = 0;
+		gr_runner_signal(t->runner->fd, SIGTERM);
+		t->kill_ns = now_ns + (uint64_t)t->c->w->cfg->kill_grace_ms * GR_NS_PER_MS;
+	}
+	if (t->kill_ns && now_ns >= t->kill_ns) {
+		t->kill_ns = now_ns + GR_NS_PER_S;   /* once more, should the packet not have gone */
+		gr_runner_signal(t->runner->fd, SIGKILL);
+	}
+	if (t->is_followed)
+		gr_command_log_send(t);
+}
+
+void gr_commands_tick(struct gr_commands *c)
+{
+	uint64_t now_ns = gr_loop_now_ns(c->w->loop);
+
+	GR_LIST_EACH_SAFE(t, &c->lists[GR_CS_RUNNING], struct gr_wcommand, link)
+		tick_running(t, now_ns);
+	if (c->n[GR_CS_RUNNING])
+		on_begun(c);
+	if (c->runners)
+		gr_runners_tick(c->runners);
+	gr_command_send_all(c, false);
+	gr_sends_pump(c->sends);
+}
+
+void gr_commands_drain(struct gr_commands *c)
+{
+	for (int st = 0; st <= GR_CS_READY; st++)
+		GR_LIST_EACH_SAFE(t, &c->lists[st], struct gr_wcommand, link) {
+			if (t->is_in_thread)
+				t->is_handed_back = true;
+			else
+				gr_command_give_up(t, GR_OUTCOME_RETRY, GR_ENDED_F_NOT_STARTED | GR_ENDED_F_DRAINED, "draining");
+		}
+}
+
+void gr_commands_drain_due(struct gr_commands *c, bool is_last)
+{
+	GR_LIST_EACH_SAFE(t, &c->lists[GR_CS_RUNNING], struct gr_wcommand, link) {
+		if (t->is_handed_back && !is_last)
+			continue;
+		t->is_handed_back = true;
+		gr_runner_signal(t->runner->fd, is_last ? SIGKILL : SIGTERM);
+	}
+}
+
+/* ---- the connection ---- */
+
+static void add_labels(struct gr_commands *c, json_t *hello)
+{
+	json_t *labels = json_object();
+	struct utsname u;
+	char *text = gr_xstrdup(c->w->cfg->labels ? c->w->cfg->labels : ""), *save, *word;
+
+	if (uname(&u) == 0) {
+		json_object_set_new(labels, "arch", json_string(u.machine));
+		json_object_set_new(labels, "os", json_string("linux"));
+	}
+	for (word = strtok_r(text, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
+		char *eq = strchr(word, '=');
+
+		if (eq)
+			*eq = 0;
+		if (*word && json_object_size(labels) < 32)
+			json_object_set_new(labels, word, json_string(eq ? eq + 1 : ""));
+	}
+	free(text);
+	json_object_set_new(hello, "labels", labels);
+}
+
+void gr_commands_hello(struct gr_commands *c, json_t *hello)
+{
+	json_t *list = json_array();
+
+	for (int st = 0; st < GR_CS_TAKING; st++)
+		GR_LIST_EACH(t, &c->lists[st], struct gr_wcommand, link)
+			json_array_append_new(list, json_pack("[I, I, I, i]", (json_int_t)t->key.job, (json_int_t)t->key.task,
+							      (json_int_t)t->key.attempt, st == GR_CS_RUNNING));
+	GR_LIST_EACH(t, &c->lists[GR_CS_TAKING], struct gr_wcommand, link)
+		json_array_append_new(list, json_pack("[I, I, I, i]", (json_int_t)t->key.job, (json_int_t)t->key.task,
+						      (json_int_t)t->key.attempt, 1));
+	json_object_set_new(hello, "attempts", list);
+	json_object_set_new(hello, "commands", json_boolean(c->runners));
+	json_object_set_new(hello, "start_id", json_string(c->start_id));
+	json_object_set_new(hello, "gpu_milli", json_integer(c->w->cfg->gpu_milli));
+	add_labels(c, hello);
+}
+
+void gr_commands_up(struct gr_commands *c)
+{
+	gr_sends_forget(c->sends);     /* what was asked for on the old connection is asked for anew */
+	GR_LIST_EACH(t, &c->lists[GR_CS_RUNNING], struct gr_wcommand, link)
+		t->is_said_begun = true;   /* the HELLO said so */
+	gr_command_send_all(c, true);
+}
+
+/* ---- the whole ---- */
+
+static int open_folder(const char *name, struct gr_err *err)
+{
+	int fd, rc = gr_remove_at(AT_FDCWD, name);
+
+	if (rc < 0)
+		gr_warn("command", "%s: what was left there cannot be removed", name);
+	if (mkdir(name, 0711) < 0 && errno != EEXIST)
+		return gr_err_set(err, gr_err_errno(errno), "%s: %s", name, strerror(errno));
+	fd = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	return fd < 0 ? gr_err_set(err, gr_err_errno(errno), "%s: %s", name, strerror(errno)) : fd;
+}
+
+static void restore(void *ctx, struct gr_slice frame)
+{
+	gr_command_restore(ctx, frame);
+}
+
+int gr_commands_new(struct gr_worker *w, struct gr_commands **out, struct gr_err *err)
+{
+	static const struct gr_runners_ops ops = { .on_event = on_event, .on_gone = on_gone, .on_idle = on_idle };
+	struct gr_err why = { 0 };
+	struct gr_commands *c;
+	int rc = 0, fd;
+
+	GR_NEW(c);
+	c->w = w;
+	c->stagefd = c->outfd = c->logfd = -1;
+	gr_list_init(&c->jobs);
+	for (int i = 0; i < GR_N_COMMAND_STATES; i++)
+		gr_list_init(&c->lists[i]);
+	c->by_key.seed = gr_rng_u64(gr_loop_rng(w->loop));
+	c->sends = gr_sends_new(w);
+	snprintf(c->start_id, sizeof(c->start_id), "%016" PRIx64, gr_rng_u64(gr_loop_rng(w->loop)));
+	*out = c;
+	fd = rc = open_folder("runs", err);
+	if (fd >= 0)
+		close(fd);
+	if (rc >= 0)
+		rc = c->stagefd = open_folder("stage", err);
+	if (rc >= 0)
+		rc = c->outfd = open_folder("outs", err);
+	if (rc >= 0)
+		rc = c->logfd = open_folder("logs", err);
+	if (rc >= 0)
+		rc = gr_journal_open("ended", restore, c, &c->journal, err);
+	if (rc < 0)
+		return rc;
+	if (c->n[GR_CS_HELD])
+		gr_info("command", "%u results of an earlier run are offered again", c->n[GR_CS_HELD]);
+	if (w->cfg->commands == GR_COMMANDS_OFF) {
+		snprintf(c->why_none, sizeof(c->why_none), "--commands off");
+		return 0;
+	}
+	c->runners = gr_runners_new(w, &ops, c, &why);
+	if (!c->runners) {
+		snprintf(c->why_none, sizeof(c->why_none), "%.250s", why.text);
+		gr_warn("command", "no commands are run here: %s", c->why_none);
+	} else {
+		gr_info("command", "commands run in tier %s", gr_tier_name(gr_runners_tier(c->runners)));
+	}
+	return 0;
+}
+
+void gr_commands_free(struct gr_commands **cp)
+{
+	struct gr_commands *c = *cp;
+
+	if (!c)
+		return;
+	gr_timer_stop(&c->begun_timer);
+	gr_runners_free(&c->runners);
+	for (int st = 0; st < GR_N_COMMAND_STATES; st++)
+		GR_LIST_EACH_SAFE(t, &c->lists[st], struct gr_wcommand, link)
+			gr_command_free(t);
+	gr_map_fini(&c->by_key);
+	gr_jobs_fini(c);
+	gr_sends_free(&c->sends);
+	gr_journal_close(&c->journal);
+	if (c->stagefd >= 0)
+		close(c->stagefd);
+	if (c->outfd >= 0)
+		close(c->outfd);
+	if (c->logfd >= 0)
+		close(c->logfd);
+	free(c);
+	*cp = NULL;
+}
