@@ -63,7 +63,8 @@ SRC_cc          := $(wildcard client/cc/*.c)
 SRC_UNIT        := $(wildcard tests/unit/*_test.c)
 SRC_FUZZ        := $(wildcard tests/fuzz/*_fuzz.c)
 SRC_HELP        := $(wildcard tests/helper/*.c bench/*.c)
-ALL_SRC := $(foreach l,$(LIBS),$(call lib_src,$(l))) $(SRC_coordinator) $(SRC_worker) $(SRC_client) $(SRC_cc) $(SRC_UNIT) $(SRC_FUZZ) $(SRC_HELP)
+SRC_SIM         := $(wildcard tests/sim/*.c)
+ALL_SRC := $(foreach l,$(LIBS),$(call lib_src,$(l))) $(SRC_coordinator) $(SRC_worker) $(SRC_client) $(SRC_cc) $(SRC_UNIT) $(SRC_FUZZ) $(SRC_HELP) $(SRC_SIM)
 
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 ARCHIVES := $(foreach l,$(LIBS),$(B)/lib$(l).a)
@@ -131,7 +132,17 @@ $(B)/helper/%: $(B)/obj/tests/helper/%.o $(ARCHIVES)
 	$(Q)$(CC) -o $@ $< $(ARCHIVES) $(GR_LDFLAGS) $(PKG_LIBS)
 $(B)/bench/%: $(B)/obj/bench/%.o $(ARCHIVES)
 	@mkdir -p $(@D)
-	$(Q)$(CC) -o $@ $< $(ARCHIVES) $(GR_LDFLAGS) $(PKG_LIBS)
+	$(Q)$(CC) -o $@ $(filter %.o,$^) $(ARCHIVES) $(GR_LDFLAGS) $(PKG_LIBS) -lm
+# The simulated cluster: programs of its own, and what benchmarks are made with.
+SIM_MAIN := tests/sim/main.c tests/sim/drf.c
+SIM_BIN  := $(B)/sim/sim $(B)/sim/drf
+SIM_OBJ  := $(call obj,$(filter-out $(SIM_MAIN),$(SRC_SIM)))
+$(B)/bench/quality $(B)/bench/optimum $(B)/sim/sim: $(SIM_OBJ)
+$(B)/sim/sim: $(B)/obj/tests/sim/main.o
+$(B)/sim/drf: $(B)/obj/tests/sim/drf.o
+$(SIM_BIN): $(ARCHIVES)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -o $@ $(filter %.o,$^) $(ARCHIVES) $(GR_LDFLAGS) $(PKG_LIBS) -lm
 
 include tests/rules.mk
 -include tests/fuzz.mk

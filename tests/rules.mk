@@ -4,13 +4,15 @@
 TIMEOUT_S ?= 1500
 FUZZ_S    ?= 60
 CONFIG    ?=
+SEED      ?=
 AGAIN = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 
 SUITE_UNIT := $(UNIT_BIN)
 SUITE_E2E  := tests/floors.t $(sort $(wildcard tests/e2e/*.t))
+SUITE_SIM  := $(B)/sim/drf
 SUITE_FUZZ := $(patsubst tests/fuzz/%.c,$(B)/replay/%,$(SRC_FUZZ))
 # TESTS="tests/e2e/20-worker.t ..." runs only these.
-SUITE = $(or $(TESTS),$(SUITE_UNIT) $(SUITE_FUZZ) $(SUITE_E2E))
+SUITE = $(or $(TESTS),$(SUITE_UNIT) $(SUITE_FUZZ) $(SUITE_SIM) $(SUITE_E2E))
 
 export ASAN_OPTIONS ?= detect_leaks=1:allocator_may_return_null=1:abort_on_error=0:exitcode=99:handle_abort=1
 export UBSAN_OPTIONS ?= print_stacktrace=1:halt_on_error=1
@@ -40,12 +42,12 @@ demo:  ## build the Linux kernel through griddle and plainly, compare every obje
 	@+$(AGAIN) programs
 	@CONFIG='$(CONFIG)' BIN='$(CURDIR)/$(B)/bin' scripts/demo.sh
 bench:  ## the benchmarks, as a table
-	@scripts/deps.sh build demo
+	@scripts/deps.sh build demo bench
 	@+$(AGAIN) bench-built
 deps:  ## install the Debian packages that building, testing and the demo need
 	@scripts/deps.sh build test demo
 
-tests-built: programs $(UNIT_BIN) $(HELP_BIN) $(SUITE_FUZZ)
+tests-built: programs $(UNIT_BIN) $(HELP_BIN) $(SUITE_FUZZ) $(SIM_BIN)
 check-built: tests-built
 	$(PROVE) $(SUITE)
 unit-built: $(UNIT_BIN)
@@ -53,8 +55,13 @@ unit-built: $(UNIT_BIN)
 e2e-built: tests-built
 	$(PROVE) $(or $(TESTS),$(SUITE_E2E))
 bench-built: programs $(HELP_BIN)
-	@for b in $(sort $(filter-out bench/lib.sh,$(wildcard bench/*.sh))) $(filter $(B)/bench/%,$(HELP_BIN)); do \
+	@for b in $(sort $(filter-out bench/lib.sh bench/peers%,$(wildcard bench/*.sh))); do \
 	  echo "== $$b"; BIN='$(CURDIR)/$(B)/bin' $$b || exit 1; done
+
+SECONDS ?= 60
+.PHONY: sim
+sim: $(B)/sim/sim  ## simulated clusters with every invariant checked, for SECONDS=60 of CPU (SEED=n alone: one of them, told)
+	$(if $(SEED),SEED=$(SEED) $< -v,$< -t $(SECONDS) -f $$(date +%s)000)
 
 # A kept corpus replayed under the ordinary compiler: the fuzz target and a main that feeds it files.
 $(B)/replay/%: $(B)/obj/tests/fuzz/%.o $(B)/obj/tests/fuzz/replay.o $(ARCHIVES)

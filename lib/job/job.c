@@ -89,13 +89,14 @@ struct gr_attempt *gr_task_begin(struct gr_task *t, uint64_t worker, void *peer,
 {
 	struct gr_attempt *a = &t->attempts[t->n_attempts];
 
-	assert(t->state == GR_TASK_QUEUED && gr_task_may_try(t));
+	assert((t->state == GR_TASK_QUEUED || t->state == GR_TASK_RUNNING) && gr_task_may_try(t));
 	*a = (struct gr_attempt){
 		.number = t->first_attempt + t->n_attempts, .state = GR_ATTEMPT_LIVE,
 		.worker = worker, .peer = peer, .placed = placed, .start_ns = now_ns,
 	};
 	t->n_attempts++;
-	gr_task_move(t, GR_TASK_RUNNING);
+	if (t->state == GR_TASK_QUEUED)
+		gr_task_move(t, GR_TASK_RUNNING);
 	return a;
 }
 

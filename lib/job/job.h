@@ -81,7 +81,7 @@ void gr_task_init(struct gr_task *t, struct gr_job *j, uint64_t id, uint32_t fir
 void gr_task_move(struct gr_task *t, enum gr_task_state to);
 bool gr_task_may_move(enum gr_task_state from, enum gr_task_state to);
 
-/* A QUEUED task goes to a worker: a new LIVE attempt, state RUNNING. Borrowed until the task is freed. */
+/* A QUEUED task goes to a worker, or a RUNNING one to another besides (a copy): a new LIVE attempt, state RUNNING. Borrowed until the task is freed. */
 struct gr_attempt *gr_task_begin(struct gr_task *t, uint64_t worker, void *peer, uint64_t placed, uint64_t now_ns);
 struct gr_attempt *gr_task_attempt(struct gr_task *t, uint32_t number);   /* NULL when there is none */
 bool gr_task_may_try(const struct gr_task *t);           /* another attempt is allowed */

@@ -1,0 +1,98 @@
+/**
+ * sim - many small clusters, each drawn from a seed, with lib/place and lib/job in charge and every invariant checked
+ * after every event
+ *
+ * usage: sim [-n SEEDS] [-f FIRST] [-t SECONDS]    TAP; SEEDS from FIRST (1), or as many as SECONDS of CPU allow
+ *        SEED=n sim [-v [-v]]                      one of them; -v tells all that happens, twice also each raw decision
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tests/sim/sim.h"
+
+static double cpu_s(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static int one(uint64_t seed, uint32_t verbose, struct sim_result *out)
+{
+	struct sim *s = sim_small(&sim_place, seed, verbose);
+	int rc = sim_run(s);
+
+	*out = s->r;
+	sim_free(&s);
+	return rc;
+}
+
+static void tell(const struct sim_result *r)
+{
+	printf("# done %llu, without success %llu, decisions %llu, events %llu, lost attempts %llu, late results %llu, copies %llu, "
+	       "taken back %llu, preempted %llu, moved %llu\n",
+	       (unsigned long long)r->n_done, (unsigned long long)r->n_failed, (unsigned long long)r->n_decisions,
+	       (unsigned long long)r->n_events, (unsigned long long)r->n_lost, (unsigned long long)r->n_late,
+	       (unsigned long long)r->n_copies, (unsigned long long)r->n_retracts, (unsigned long long)r->n_preempts,
+	       (unsigned long long)r->n_moves);
+}
+
+static void add(struct sim_result *sum, const struct sim_result *r)
+{
+	sum->n_done += r->n_done;
+	sum->n_failed += r->n_failed;
+	sum->n_decisions += r->n_decisions;
+	sum->n_events += r->n_events;
+	sum->n_lost += r->n_lost;
+	sum->n_late += r->n_late;
+	sum->n_copies += r->n_copies;
+	sum->n_retracts += r->n_retracts;
+	sum->n_preempts += r->n_preempts;
+	sum->n_moves += r->n_moves;
+}
+
+int main(int argc, char **argv)
+{
+	const char *variant = getenv("VARIANT"), *seed = getenv("SEED");
+	uint64_t n_seeds = variant && !strcmp(variant, "release") ? 10000 : 600, first = 1, i;
+	struct sim_result r, again, sum = { 0 };
+	uint32_t verbose = 0;
+	double seconds = 0;
+	int c, n_bad = 0;
+
+	while ((c = getopt(argc, argv, "n:f:t:v")) != -1) {
+		switch (c) {
+		case 'n': n_seeds = strtoull(optarg, NULL, 10); break;
+		case 'f': first = strtoull(optarg, NULL, 10); break;
+		case 't': seconds = strtod(optarg, NULL); break;
+		case 'v': verbose++; break;
+		default: fprintf(stderr, "usage: sim [-n SEEDS] [-f FIRST] [-t SECONDS] [-v]\n"); return 2;
+		}
+	}
+	if (seed) {
+		int rc = one(strtoull(seed, NULL, 10), verbose, &r);
+
+		tell(&r);
+		printf("%s seed %s%s%s\n", rc ? "not ok" : "ok", seed, rc ? ": " : "", r.why);
+		return rc ? 1 : 0;
+	}
+	for (i = first; seconds > 0 ? cpu_s() < seconds : i < first + n_seeds; i++) {
+		int rc = one(i, 0, &r);
+
+		add(&sum, &r);
+		if (rc && n_bad++ < 20)
+			printf("# seed %llu: %s   (SEED=%llu %s -v)\n", (unsigned long long)i, r.why, (unsigned long long)i, argv[0]);
+		/* the same seed again must decide the same */
+		if (!rc && i % 64 == 0 && (one(i, 0, &again) || again.hash != r.hash) && n_bad++ < 20)
+			printf("# seed %llu: decides otherwise the second time\n", (unsigned long long)i);
+	}
+	tell(&sum);
+	printf("# %.1f s of CPU, %.2f ms a seed\n", cpu_s(), cpu_s() * 1e3 / (double)(i - first));
+	printf("%s 1 - %llu seeds hold every invariant after every event%s\n1..1\n", n_bad ? "not ok" : "ok",
+	       (unsigned long long)(i - first), n_bad ? " (not all)" : "");
+	return n_bad ? 1 : 0;
+}
