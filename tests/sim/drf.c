@@ -29,7 +29,7 @@
 #define MANY 100000u
 #define PASSED_MAX 20000u
 
-struct job { uint32_t tenant, weight, class, owner, n_placed, n_queued; uint64_t served, passed; double need[N_RES]; uint32_t dominant; };
+struct job { uint32_t tenant, weight, class, owner, n_placed, n_queued; uint64_t served, passed; double need[N_RES]; uint32_t dominant, dominants; };
 struct worker { uint32_t id; bool is_up; double cap[N_RES], used[N_RES]; };
 struct placed { uint64_t handle; uint32_t job, worker; };
 struct game {
@@ -92,31 +92,46 @@ static bool fits(const struct game *g, const struct job *j)
 	return false;
 }
 
-/* The chosen job against the smallest of those that could have been chosen; the gap in the chosen's own tasks. */
+/* How far the chosen job was ahead of another, in its own tasks, when it was chosen and its class stood for resource @res. */
+static double ahead(const struct game *g, const struct job *c, uint32_t res, const struct job *j, uint32_t j_res)
+{
+	if (j->tenant == c->tenant && j_res == res)
+		return (job_share(g, c) - job_share(g, j)) / (c->need[res] / g->total[res] / c->weight);
+	return (tenant_share(g, c->tenant, res) - tenant_share(g, j->tenant, j_res)) / (c->need[res] / g->total[res] / g->weight[c->tenant]);
+}
+
+/* The chosen job against the smallest of those that could have been chosen. A class that asks equally much of two
+ * resources may stand for either. */
 static void judge(struct game *g, uint32_t chosen)
 {
 	const struct job *c = &g->jobs[chosen];
-	uint32_t res = c->dominant;
-	double mine = tenant_share(g, c->tenant, res), one = c->need[res] / g->total[res] / g->weight[c->tenant], gap = 0;
-	double own = job_share(g, c), one_own = c->need[res] / g->total[res] / c->weight;
+	double gap = 0;
+	uint32_t other = chosen;
 
 	for (uint32_t i = 0; i < g->n_jobs; i++) {
 		const struct job *j = &g->jobs[i];
-		double x;
+		double least = 1e18;
 
 		if (!j->n_queued || !fits(g, j))
 			continue;
 		if (i != chosen && ++g->jobs[i].passed > PASSED_MAX && !g->why[0])
 			snprintf(g->why, sizeof(g->why), "job %u is starved: %u times others were chosen", i, PASSED_MAX);
-		x = (mine - tenant_share(g, j->tenant, j->dominant)) / one;
-		if (j->tenant == c->tenant && j->dominant == res)
-			x = (own - job_share(g, j)) / one_own;
-		gap = x > gap ? x : gap;
+		for (uint32_t r = 0; r < N_RES; r++)
+			for (uint32_t k = 0; k < N_RES; k++)
+				if (c->dominants >> r & 1 && j->dominants >> k & 1) {
+					double x = ahead(g, c, r, j, k);
+
+					least = x < least ? x : least;
+				}
+		if (least > gap) {
+			gap = least;
+			other = i;
+		}
 	}
 	g->worst_gap = gap > g->worst_gap ? gap : g->worst_gap;
 	if (gap > 1 && !g->why[0])
-		snprintf(g->why, sizeof(g->why), "job %u of tenant %u was chosen with a share %.2f tasks above the smallest", chosen,
-			 c->tenant, gap);
+		snprintf(g->why, sizeof(g->why), "job %u of tenant %u was chosen, %.2f of its tasks above job %u of tenant %u", chosen,
+			 c->tenant, gap, other, g->jobs[other].tenant);
 }
 
 /* ---- the game ---- */
@@ -154,6 +169,9 @@ static void dominants(struct game *g)
 				most = j->need[r] / g->total[r];
 				j->dominant = r;
 			}
+		j->dominants = 0;
+		for (uint32_t r = 0; r < N_RES; r++)
+			j->dominants |= (uint32_t)(j->need[r] / g->total[r] > most * 0.999999) << r;
 	}
 }
 
