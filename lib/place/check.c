@@ -39,7 +39,7 @@ static bool fault(struct fault *f, const char *what, uint64_t a, uint64_t b)
 	return false;
 }
 
-static bool check_worker(const struct gr_place *p, uint32_t i, uint32_t *node_used, struct fault *f)
+static bool check_worker(const struct gr_place *p, uint32_t i, uint32_t *node_used, uint32_t *n_late, struct fault *f)
 {
 	const struct gr_place__worker *w = &p->workers[i];
 	int64_t free[GR_PLACE_N_RES];
@@ -73,8 +73,9 @@ static bool check_worker(const struct gr_place *p, uint32_t i, uint32_t *node_us
 	for (uint32_t r = 1; r < GR_PLACE_N_RES; r++)
 		if (free[r] < 0)
 			return fault(f, "worker is over its limit: worker, resource", i, r);
-	if ((w->late_pos != NIL) != (w->n_waiting > 0) || (w->late_pos != NIL && p->late[w->late_pos] != i))
-		return fault(f, "worker's place among the late is off", i, w->late_pos);
+	if (w->n_waiting && (gr_place__at(p, w->wait)->wheel_next >= p->n_late || p->late[gr_place__at(p, w->wait)->wheel_next] != i))
+		return fault(f, "worker's place among the late is off", i, gr_place__at(p, w->wait)->wheel_next);
+	*n_late += n_waiting > 0;
 	if (w->n_waiting > w->prefetch && w->n_waiting > p->cfg.max_credits)
 		return fault(f, "more waits there than it may hold: worker, waiting", i, w->n_waiting);
 	if (w->group != G_NONE) {
@@ -208,11 +209,13 @@ bool gr_place_check(const struct gr_place *p, char *why, size_t n_why)
 	uint32_t *node_used = gr_xalloc((p->n_nodes + 1) * sizeof(*node_used));
 	uint64_t *queued = gr_xalloc((p->n_owners + 1) * sizeof(*queued)), *placed = gr_xalloc((p->n_owners + 1) * sizeof(*placed));
 	uint64_t (*used)[GR_PLACE_N_RES] = gr_xalloc((p->n_owners + 1) * sizeof(*used));
+	uint32_t n_late = 0;
 	bool is_ok = true;
 
 	for (uint32_t i = 0; i < p->n_workers && is_ok; i++)
 		if (p->workers[i].flags & W_UP)
-			is_ok = check_worker(p, i, node_used, &f);
+			is_ok = check_worker(p, i, node_used, &n_late, &f);
+	is_ok = is_ok && (n_late == p->n_late || fault(&f, "workers where something waits, listed", n_late, p->n_late));
 	for (uint32_t i = 0; i < p->n_nodes && is_ok; i++)
 		if (p->nodes[i].is_used && p->nodes[i].used_mcpu != node_used[i])
 			is_ok = fault(&f, "node's load is off: node, used", i, p->nodes[i].used_mcpu);

@@ -96,6 +96,20 @@ static void run(struct gr_place *p, uint32_t worker, uint32_t placed)
 	gr_place__wheel_add(p, placed);
 }
 
+/* The first that waits is another one now, or none: its record says where the worker stands among the late. */
+static void wait_next(struct gr_place *p, struct gr_place__worker *w)
+{
+	uint32_t late = gr_place__at(p, w->wait)->wheel_next;
+
+	w->wait = gr_place__at(p, w->wait)->next;
+	if (!--w->n_waiting) {
+		w->wait = NIL;
+		gr_place__late_del(p, late);
+	} else {
+		gr_place__at(p, w->wait)->wheel_next = late;
+	}
+}
+
 /* What waits moves up, in order. */
 static void promote(struct gr_place *p, uint32_t worker)
 {
@@ -104,9 +118,7 @@ static void promote(struct gr_place *p, uint32_t worker)
 	while (w->n_waiting && can_run(p, w, cpu_of(p, gr_place__at(p, w->wait)))) {
 		uint32_t placed = w->wait;
 
-		w->wait = gr_place__at(p, placed)->next;
-		if (!--w->n_waiting)
-			gr_place__late_del(p, worker);
+		wait_next(p, w);
 		run(p, worker, placed);
 	}
 }
@@ -175,57 +187,84 @@ static void tally(struct gr_place *p, uint32_t owner, const struct gr_place__cla
 
 /* ---- taking and giving back ---- */
 
-uint32_t gr_place__commit(struct gr_place *p, const struct gr_place__search *s, uint64_t tag, uint32_t nth,
-			  enum gr_place_act act, struct gr_place_decision *d)
+static uint32_t record(struct gr_place *p, const struct gr_place__search *s, uint64_t tag, uint32_t nth, enum gr_place_act act,
+		       struct gr_place_decision *d)
 {
 	struct gr_place__worker *w = &p->workers[s->worker];
-	struct gr_place__class *c = &p->classes[s->class_id];
-	struct gr_place__owner *o = &p->owners[s->owner];
-	uint32_t id = record_new(p), gen = gr_place__at(p, id)->gen + 1, cpu = c->spec.need.v[GR_PLACE_CPU_MCPU];
+	uint32_t id = record_new(p), gen = gr_place__at(p, id)->gen + 1;
 	struct gr_place__placed *pl = gr_place__at(p, id);
 
 	*pl = (struct gr_place__placed){
 		.tag = tag, .family = s->t->family, .input_set = s->t->input_set, .start_ns = s->now_ns, .gen = gen, .nth = nth,
 		.worker = s->worker, .class = s->class_id, .owner = s->owner, .work_us = s->work_us, .input_kib = s->input_kib,
-		.twin = NIL, .for_class = NIL, .flags = (uint16_t)(P_USED | (act == GR_PLACE_COPY ? P_COPY : 0)),
+		.twin = NIL, .for_class = NIL, .flags = (uint16_t)(P_USED | (act == GR_PLACE_COPY ? P_COPY : 0) |
+				    (s->t->n_exclude || s->t->n_exclude_node || s->t->is_gang ? P_ALONE : 0)),
 	};
-	*d = (struct gr_place_decision){
-		.act = act, .tag = tag, .nth = nth, .placed = gr_place__handle(p, id), .worker = w->id, .worker_tag = w->tag,
-		.n_looked = s->n_looked, .finish_us = s->finish_us,
-	};
+	d->act = act;
+	d->tag = tag;
+	d->nth = nth;
+	d->placed = (uint64_t)gen << 32 | id;
+	d->other = 0;
+	d->worker = w->id;
+	d->worker_tag = w->tag;
+	d->gang = 0;
+	d->n_looked = s->n_looked;
+	d->finish_us = s->finish_us;
 	for (uint32_t i = 0; i < GR_PLACE_N_NEXT; i++) {
 		d->next[i].worker = s->next[i].worker == NIL ? UINT32_MAX : p->workers[s->next[i].worker].id;
 		d->next[i].score_us = s->next[i].score_us;
 	}
-	for (uint32_t k = 0; k < c->n_need; k++)
-		*gr_place__free(p, s->worker, c->need_res[k]) -= (int32_t)c->spec.need.v[c->need_res[k]];
 	chain_add(p, w, id);
-	w->backlog_ms += s->work_us / 1000;
-	p->placed_ms += s->work_us / 1000;
-	if (!w->n_waiting && can_run(p, w, cpu)) {
-		w->n_placed++;
-		run(p, s->worker, id);
-	} else {
-		w->n_placed++;
-		if (!w->n_waiting++) {
-			w->wait = id;
-			gr_place__late_add(p, s->worker);
-		}
+	if (p->owners[s->owner].spec.is_preemptible && !s->t->is_gang)
+		victim_add(p, id);
+	return id;
+}
+
+uint32_t gr_place__commit(struct gr_place *p, const struct gr_place__search *s, uint64_t tag, uint32_t nth, uint32_t n,
+			  enum gr_place_act act, struct gr_place_decision *d)
+{
+	struct gr_place__worker *w = &p->workers[s->worker];
+	struct gr_place__class *c = &p->classes[s->class_id];
+	struct gr_place__owner *o = &p->owners[s->owner];
+	uint32_t first = NIL, cpu = c->spec.need.v[GR_PLACE_CPU_MCPU];
+	bool runs = n > 1 || (!w->n_waiting && can_run(p, w, cpu));
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t id = record(p, s, tag, nth + i, act, &d[i]);
+
+		if (!i)
+			first = id;
+		if (n == 1)
+			break;
+		gr_place__at(p, id)->flags |= P_RUNNING;
+		gr_place__wheel_add(p, id);
 	}
-	o->n_placed++;
-	p->tasks_placed++;
-	c->n_task++;
+	for (uint32_t k = 0; k < c->n_need; k++)
+		*gr_place__free(p, s->worker, c->need_res[k]) -= (int32_t)(c->spec.need.v[c->need_res[k]] * n);
+	w->backlog_ms += s->work_us / 1000 * n;
+	p->placed_ms += (uint64_t)(s->work_us / 1000) * n;
+	w->n_placed = (uint16_t)(w->n_placed + n);
+	if (n > 1) {
+		w->run_mcpu += cpu * n;
+		gr_place__node_load(p, w->node, (int32_t)(cpu * n));
+	} else if (runs) {
+		run(p, s->worker, first);
+	} else if (!w->n_waiting++) {
+		w->wait = first;
+		gr_place__late_add(p, s->worker);
+	}
+	o->n_placed += n;
+	p->tasks_placed += n;
+	c->n_task += n;
 	c->parked_ns = 0;
 	if (c->has_policy)
 		tally(p, s->owner, c, s->worker, 1);
-	if (o->spec.is_preemptible)
-		victim_add(p, id);
 	gr_place__warm(p, s->worker, o, s->t->input_set, s->input_kib);
-	gr_place__charge(p, s->owner, c, 1);
+	gr_place__charge(p, s->owner, c, (int)n);
 	gr_place__refresh(p, s->worker);
-	p->decisions++;
-	p->acts[act]++;
-	return id;
+	p->decisions += n;
+	p->acts[act] += n;
+	return first;
 }
 
 void gr_place__release(struct gr_place *p, uint32_t placed)
@@ -246,19 +285,18 @@ void gr_place__release(struct gr_place *p, uint32_t placed)
 		gr_place__at(p, pl->twin)->twin = NIL;
 	for (uint32_t k = 0; k < c->n_need; k++)
 		*gr_place__free(p, worker, c->need_res[k]) += (int32_t)c->spec.need.v[c->need_res[k]];
-	if (w->wait == placed)
-		w->wait = pl->next;
-	chain_del(p, w, pl);
 	w->n_placed--;
+	if (w->wait == placed)
+		wait_next(p, w);
+	else if (!(pl->flags & P_RUNNING))
+		w->n_waiting--;
+	chain_del(p, w, pl);
 	w->backlog_ms -= pl->work_us / 1000;
 	p->placed_ms -= pl->work_us / 1000;
 	if (pl->flags & P_RUNNING) {
 		w->run_mcpu -= cpu;
 		if (cpu)
 			gr_place__node_load(p, w->node, -(int32_t)cpu);
-	} else if (!--w->n_waiting) {
-		w->wait = NIL;
-		gr_place__late_del(p, worker);
 	}
 	promote(p, worker);
 	o->n_placed--;
@@ -266,6 +304,7 @@ void gr_place__release(struct gr_place *p, uint32_t placed)
 	c->n_task--;
 	if (c->has_policy)
 		tally(p, pl->owner, c, worker, -1);
+	p->changes += c->has_policy;      /* its place counts elsewhere on that node and zone too */
 	gr_place__charge(p, pl->owner, c, -1);
 	if (o->spec.max_placed && !o->is_going)
 		gr_place__owner_hold(p, pl->owner);

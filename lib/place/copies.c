@@ -46,7 +46,7 @@ void gr_place__wheel_add(struct gr_place *p, uint32_t placed)
 	const struct gr_place__placed *pl = gr_place__at(p, placed);
 	const struct gr_place__family *f = gr_place__family(p, pl->family);
 
-	if (!(p->cfg.acts >> GR_PLACE_COPY & 1) || !pl->family || f->hash != pl->family || f->n < 3 || (pl->flags & P_COPY))
+	if (!(p->cfg.acts >> GR_PLACE_COPY & 1) || !pl->family || f->hash != pl->family || f->n < 3 || (pl->flags & (P_COPY | P_ALONE)))
 		return;
 	insert(p, placed, due_ns(p, pl));
 }
@@ -148,6 +148,7 @@ uint32_t gr_place__copies(struct gr_place *p, uint64_t now_ns, struct gr_place_d
 		}
 		/* room that others ask for is not spare; later, then */
 		if (p->n_open || p->n_parked || !gr_place__may_more(p, &p->owners[pl->owner]) ||
+		    !gr_place__quota_allows(p, &p->tenants[p->owners[pl->owner].spec.tenant], s.class, 1) ||
 		    p->n_copies * 1000ull >= p->tasks_placed * p->cfg.copy_permille + 999) {
 			gr_place__wheel_del(p, i);
 			insert(p, i, now_ns + MIN_DUE_NS);
@@ -160,7 +161,7 @@ uint32_t gr_place__copies(struct gr_place *p, uint64_t now_ns, struct gr_place_d
 			continue;
 		}
 		gr_place__wheel_del(p, i);
-		copy = gr_place__commit(p, &s, pl->tag, pl->nth, GR_PLACE_COPY, &out[n]);
+		copy = gr_place__commit(p, &s, pl->tag, pl->nth, 1, GR_PLACE_COPY, &out[n]);
 		out[n++].other = gr_place__handle(p, i);
 		p->n_copies++;
 		pl->twin = copy;

@@ -1,7 +1,7 @@
 /* learn.c - what ended tasks teach: work by family, speed by node, memory by family, hosts that fail fast.
  *
- * log(CPU time) = family + node + noise. A sample moves a node's speed by a sixteenth of what it says, clamped to a
- * quarter off, and only once its family is known from three runs. CPU time, never output bytes: those misjudge hosts
+ * log(CPU time) = family + node + noise. A sample moves the log of a node's speed by a sixteenth of what it says, clamped
+ * to half an octave off, and only once its family is known from three runs. CPU time, never output bytes: those misjudge hosts
  * that build debug code. A host that fails fast is suspected by how rarely that owner fails elsewhere, so a job that is
  * broken itself takes no host out. */
 #include "lib/place/place.h"
@@ -47,23 +47,38 @@ static struct gr_place__family *family_for(struct gr_place *p, uint64_t hash)
 	return f;
 }
 
-static void learn_speed(struct gr_place *p, struct gr_place__node *n, const struct gr_place__family *f, uint64_t cpu_us)
+/* log2 in 256ths: the linear part of each octave, and most of what bends it. */
+static int32_t log_256(uint32_t v)
 {
-	uint64_t ratio = (uint64_t)f->work_us * 1000 / (cpu_us ? cpu_us : 1);
-	uint32_t speed = n->speed_permille, most = speed * 5 / 4, least = speed * 4 / 5;
-	/* the first samples of a node count more: it starts as the typical one, which it need not be */
-	uint32_t weight = n->n_samples < 15 ? n->n_samples + 1u : 16u;
+	uint32_t n, x;
 
-	(void)p;
-	if (n->n_samples < 4) {
-		most = speed * 2;
-		least = speed / 2;
-	}
-	ratio = ratio > most ? most : ratio < least ? least : ratio;
-	speed = (uint32_t)((speed * (uint64_t)(weight - 1) + ratio + weight / 2) / weight);
+	if (!v)
+		v = 1;
+	n = 31 - (uint32_t)__builtin_clz(v);
+	x = n >= 8 ? v >> (n - 8) & 255 : v << (8 - n) & 255;
+	return (int32_t)(n * 256 + x + x * (256 - x) * 11 / 8192);
+}
+
+/* In logarithms: the mean of ratios would grow with the noise. Clamped evenly to both sides. */
+static void learn_speed(struct gr_place *p, struct gr_place__node *n, const struct gr_place__family *f, uint32_t cpu_us)
+{
+	/* the first samples of a node count more: it starts as the typical one, which it need not be */
+	int32_t weight = n->n_samples < 14 ? n->n_samples + 2 : 16, most = n->n_samples < 4 ? 512 : 128;
+	int32_t off = f->log_256 - log_256(cpu_us) - (log_256(n->speed_permille) - log_256(1000)), speed;
+
+	off = off > most ? most : off < -most ? -most : off;
+	/* 2^(off / 256 / weight) to the second order: 0.6931 and its half square */
+	off = off * 256 / weight;
+	speed = n->speed_permille + (int32_t)((int64_t)n->speed_permille * ((int64_t)off * 177 + (int64_t)off * off / 256 * 61 / 256) / (256 * 65536));
 	n->speed_permille = (uint16_t)(speed < 100 ? 100 : speed > 10000 ? 10000 : speed);
+	gr_place__node_price(p, n);
 	if (n->n_samples < UINT16_MAX)
 		n->n_samples++;
+}
+
+static uint32_t nearer(uint32_t mean, uint32_t sample, uint32_t n)
+{
+	return sample > mean ? mean + (sample - mean) / n : mean - (mean - sample) / n;
 }
 
 static void learn_time(struct gr_place *p, const struct gr_place__placed *pl, uint64_t now_ns, uint64_t cpu_us)
@@ -75,28 +90,24 @@ static void learn_time(struct gr_place *p, const struct gr_place__placed *pl, ui
 
 	if (norm > UINT32_MAX)
 		norm = UINT32_MAX;
-	p->mean_work_us = (uint32_t)((int64_t)p->mean_work_us + ((int64_t)norm - (int64_t)p->mean_work_us) / 64);
+	p->mean_work_us = nearer(p->mean_work_us, (uint32_t)norm, 64);
 	n->sample_s = (uint32_t)((now_ns - p->epoch_ns) / GR_NS_PER_S);
 	if (!pl->family)
 		return;
 	f = family_for(p, pl->family);
-	if (f->n >= 3 && f->work_us) {
-		uint32_t before = n->speed_permille;
-
-		learn_speed(p, n, f, cpu_us);
-		if (n->speed_permille != before)
-			for (uint32_t i = n->first_worker; i != NIL; i = p->workers[i].node_next)
-				gr_place__refresh(p, i);
-	}
+	if (f->n >= 3 && f->work_us)
+		learn_speed(p, n, f, cpu_us > UINT32_MAX ? UINT32_MAX : (uint32_t)cpu_us);
 	if (f->n < 16)
 		f->n++;
 	if (f->n == 1) {
 		f->work_us = (uint32_t)norm;
+		f->log_256 = log_256((uint32_t)norm);
 		return;
 	}
+	f->log_256 += (log_256((uint32_t)norm) - f->log_256) / (int32_t)f->n;
 	off = norm > f->work_us ? (uint32_t)norm - f->work_us : f->work_us - (uint32_t)norm;
-	f->dev_us = (uint32_t)((int64_t)f->dev_us + ((int64_t)off - (int64_t)f->dev_us) / (int64_t)f->n);
-	f->work_us = (uint32_t)((int64_t)f->work_us + ((int64_t)norm - (int64_t)f->work_us) / (int64_t)f->n);
+	f->dev_us = nearer(f->dev_us, off, f->n);
+	f->work_us = nearer(f->work_us, (uint32_t)norm, f->n);
 }
 
 static void learn_memory(struct gr_place *p, const struct gr_place__placed *pl, const struct gr_place_ended *e)

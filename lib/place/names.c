@@ -86,7 +86,8 @@ int gr_place_node(struct gr_place *p, const char *name)
 	}
 	node = &p->nodes[id];
 	*node = (struct gr_place__node){ .name = gr_xmemdup(name, n), .hash = hash, .first_worker = NIL,
-					 .speed_permille = 1000, .load_permille = 1000, .is_used = true };
+					 .speed_permille = 1000, .load_permille = 1000, .price_1024 = 1024, .rank = RANK_TYPICAL,
+					 .is_used = true };
 	gr_place__index_add(&p->ix_node, hash, id);
 	LOG_BYTES(p, OP_NODE, name, (uint32_t)n, id);
 	return (int)id;
@@ -244,6 +245,7 @@ int gr_place__pool(struct gr_place *p, const struct gr_place_worker *spec)
 		pool->labels = gr_xmemdup(labels, n_labels * 4);
 		gr_place__index_add(&p->ix_pool, hash, id);
 		p->pools_gen++;
+		gr_place__wake_all(p);        /* parked classes know only the pools there were */
 	}
 	pool = &p->pools[id];
 	for (uint32_t i = 0; i < pool->n_envs; i++)
@@ -321,6 +323,7 @@ void gr_place__class_pools(struct gr_place *p, struct gr_place__class *c)
 	GR_GROW(c->prefer, cap, p->n_pools);
 	GR_GROW(c->pool_at, c->cap_pool_at, p->n_pools);
 	c->n_pools = 0;
+	c->pool_bits = 0;
 	for (uint32_t i = 0; i < p->n_pools; i++) {
 		const struct gr_place__pool *pool = &p->pools[i];
 
@@ -332,6 +335,7 @@ void gr_place__class_pools(struct gr_place *p, struct gr_place__class *c)
 			if (c->spec.prefer[k].label && is_in(pool->labels, pool->n_labels, c->spec.prefer[k].label))
 				c->prefer[c->n_pools] += c->spec.prefer[k].permille;
 		c->pools[c->n_pools++] = i;
+		c->pool_bits |= 1ull << i % 64;
 		c->pool_at[i] = (uint16_t)c->n_pools;
 	}
 }
@@ -478,6 +482,13 @@ int gr_place_class(struct gr_place *p, const struct gr_place_class *given)
 	for (uint8_t r = 0; r < GR_PLACE_N_RES; r++)
 		if (spec.need.v[r])
 			c->need_res[c->n_need++] = r;
+	for (uint32_t r = 0; r < N_INLINE; r++)
+		c->need4[r] = (int32_t)spec.need.v[r];
+	c->is_plain = spec.need.v[GR_PLACE_CPU_MCPU] == 1000 && !spec.spread_by && !spec.near_by && !spec.left_ms;
+	for (uint32_t r = N_INLINE; r < GR_PLACE_N_RES; r++)
+		c->is_plain &= !spec.need.v[r];
+	for (uint32_t k = 0; k < GR_PLACE_MAX_PREFER; k++)
+		c->is_plain &= !spec.prefer[k].label;
 	c->dominant = dominant_of(p, &spec);
 	c->group_mask = gr_place__group_mask(&spec.need);
 	c->has_policy = spec.spread_by || spec.near_by;

@@ -50,6 +50,7 @@ struct gr_place *gr_place_new(const struct gr_place_config *cfg)
 	if (!c->bandwidth_kib_per_ms)
 		c->bandwidth_kib_per_ms = 100;
 	p->rng.s = c->seed;
+	p->us_per_kib_1024 = 1000u * 1024 / c->bandwidth_kib_per_ms;
 	p->changes = 1;
 	p->wake_ns = p->retry_ns = UINT64_MAX;
 	p->free_queue = p->free_queued = p->free_placed = p->free_worker = p->free_owner = NIL;
@@ -156,23 +157,22 @@ static void start_search(const struct gr_place *p, uint32_t queue, uint64_t now_
 	};
 }
 
-/* The next of the queue's front item was placed. */
-static void advance(struct gr_place *p, uint32_t queue)
+/* The next @n of the queue's front item were placed. */
+static void advance(struct gr_place *p, uint32_t queue, uint32_t n)
 {
 	struct gr_place__queue *q = &p->queues[queue];
 	uint32_t i = q->heap[0];
 	struct gr_place__queued *item = &p->queued[i];
 	struct gr_place__owner *o = &p->owners[q->owner];
-	uint64_t each = item->work_ms / (item->t.count - item->nth);
 
-	o->n_queued--;
-	p->tasks_queued--;
-	item->work_ms -= each;
-	p->queued_ms -= each;
+	o->n_queued -= n;
+	p->tasks_queued -= n;
+	p->queued_ms -= (uint64_t)item->each_ms * n;
 	q->stuck_ns = 0;
-	if (++item->nth == item->t.count)
+	item->nth += n;
+	if (item->nth == item->t.count)
 		gr_place__take(p, i);
-	if (!gr_place__may_more(p, o))
+	if (o->spec.max_placed && !gr_place__may_more(p, o))
 		gr_place__owner_hold(p, q->owner);
 	if (p->reserve.queue == queue)
 		gr_place__reserve_drop(p);
@@ -208,7 +208,7 @@ static uint32_t place_gang(struct gr_place *p, uint32_t queue, uint64_t now_ns, 
 		gr_place__search(p, &s);
 		if (s.worker == NIL)
 			break;
-		gr_place__commit(p, &s, tag, first + n, GR_PLACE_RUN, &out[n]);
+		gr_place__commit(p, &s, tag, first + n, 1, GR_PLACE_RUN, &out[n]);
 		out[n].gang = count;
 	}
 	if (n < count) {
@@ -220,27 +220,53 @@ static uint32_t place_gang(struct gr_place *p, uint32_t queue, uint64_t now_ns, 
 		q->stuck_at = p->changes;      /* taking back is no change */
 		return 0;
 	}
-	for (uint32_t i = 0; i < count; i++)
-		advance(p, queue);
+	advance(p, queue, count);
 	return count;
 }
 
-/* A run of equal tasks: the worker just found is given its part of it, while nothing that decided for it has changed. */
+/* How many equal tasks the worker runs at once, from now, without its node becoming slower by them. */
+static uint32_t room_for(const struct gr_place *p, const struct gr_place__search *s)
+{
+	const struct gr_place__worker *w = &p->workers[s->worker];
+	const struct gr_place__node *node = &p->nodes[w->node];
+	const struct gr_place__class *c = s->class;
+	uint32_t n = w->n_placed < w->slots && !w->n_waiting ? w->slots - w->n_placed : 0, cpu = c->spec.need.v[GR_PLACE_CPU_MCPU];
+	uint32_t cores = node->said_mcpu ? node->said_mcpu : node->sum_mcpu, used = node->used_mcpu + node->foreign_mcpu;
+
+	for (uint32_t k = 0; k < c->n_need; k++) {
+		int32_t free = *gr_place__free((struct gr_place *)(uintptr_t)p, s->worker, c->need_res[k]);
+
+		n = free > 0 ? gr_place__min(n, (uint32_t)free / c->spec.need.v[c->need_res[k]]) : 0;
+	}
+	if (cpu && cores)
+		n = gr_place__min(n, used < cores ? (cores - used) / cpu : 0);
+	if (cpu && w->quota_10mcpu)
+		n = gr_place__min(n, w->quota_10mcpu * 10u > w->run_mcpu ? (w->quota_10mcpu * 10u - w->run_mcpu) / cpu : 0);
+	return w->flags & W_RESERVED ? 0 : n;
+}
+
+/* A run of equal tasks: the worker just found is given its part of it. At once when nobody else is in line; one by one,
+ * as long as it is still that owner's turn, when somebody is. */
 static uint32_t fill(struct gr_place *p, uint32_t queue, struct gr_place__search *s, struct gr_place_decision *out, uint32_t n, uint32_t max)
 {
 	const struct gr_place__queue *q = &p->queues[queue];
-	const struct gr_place__worker *w = &p->workers[s->worker];
-	uint32_t item = q->heap[0], res, left = p->queued[item].t.count - p->queued[item].nth, part;
+	const struct gr_place__owner *o = &p->owners[q->owner];
+	uint32_t item = q->heap[0], left = p->queued[item].t.count - p->queued[item].nth, part = room_for(p, s);
 	uint64_t room = p->slots_up > p->tasks_placed ? p->slots_up - p->tasks_placed : 1;
-	uint8_t rank = w->rank;
+	bool is_alone = p->n_open == 1 && p->lines[q->line].n == 1 && !p->tenants[o->spec.tenant].has_quota;
 
-	part = (uint32_t)((uint64_t)left * (w->slots > w->n_placed ? w->slots - w->n_placed : 0) / (room + 1));
-	for (; part && n < max; part--) {
-		if (w->rank != rank || w->group == G_NONE || !(s->class->group_mask >> w->group & 1) || gr_place__fits(p, s->worker, s, &res) != GR_PLACE_V_FITS ||
-		    gr_place__choose(p) != queue || q->heap[0] != item)
-			break;
-		gr_place__commit(p, s, s->t->tag, s->t->first + p->queued[item].nth, GR_PLACE_RUN, &out[n++]);
-		advance(p, queue);
+	part = gr_place__min(part, (uint32_t)((uint64_t)left * part / room) + 1);
+	part = gr_place__min(gr_place__min(part, max - n), left - 1);
+	if (o->spec.max_placed)
+		part = gr_place__min(part, o->spec.max_placed > o->n_placed ? (uint32_t)(o->spec.max_placed - o->n_placed) : 0);
+	if (is_alone && part > 1) {
+		gr_place__commit(p, s, s->t->tag, s->t->first + p->queued[item].nth, part, GR_PLACE_RUN, &out[n]);
+		advance(p, queue, part);
+		return n + part;
+	}
+	for (; part && gr_place__choose(p) == queue && q->heap[0] == item; part--) {
+		gr_place__commit(p, s, s->t->tag, s->t->first + p->queued[item].nth, 1, GR_PLACE_RUN, &out[n++]);
+		advance(p, queue, 1);
 	}
 	return n;
 }
@@ -250,7 +276,6 @@ static uint32_t place(struct gr_place *p, uint64_t now_ns, struct gr_place_decis
 	while (n < max) {
 		uint32_t queue = gr_place__choose(p), item, left;
 		struct gr_place__search s;
-		bool is_cut;
 
 		if (queue == NIL)
 			return n;
@@ -266,21 +291,16 @@ static uint32_t place(struct gr_place *p, uint64_t now_ns, struct gr_place_decis
 			continue;
 		}
 		start_search(p, queue, now_ns, &s);
+		s.may_wait = true;
 		gr_place__search(p, &s);
-		is_cut = s.is_cut;
 		p->looked += s.n_looked;
 		if (s.worker == NIL) {
-			s.with_credits = true;
-			gr_place__search(p, &s);
-			p->looked += s.n_looked;
-		}
-		if (s.worker == NIL) {
-			no_room(p, queue, now_ns, is_cut);
+			no_room(p, queue, now_ns, s.is_cut);
 			n = gr_place__preempt(p, now_ns, queue, out, n, max);
 			continue;
 		}
-		gr_place__commit(p, &s, s.t->tag, s.t->first + p->queued[item].nth, GR_PLACE_RUN, &out[n++]);
-		advance(p, queue);
+		gr_place__commit(p, &s, s.t->tag, s.t->first + p->queued[item].nth, 1, GR_PLACE_RUN, &out[n++]);
+		advance(p, queue, 1);
 		if (left > FILL_FROM && !s.with_credits && !p->queues[queue].is_choosy && !s.class->has_policy)
 			n = fill(p, queue, &s, out, n, max);
 	}
@@ -290,14 +310,18 @@ static uint32_t place(struct gr_place *p, uint64_t now_ns, struct gr_place_decis
 /* Queues that were stuck for reasons of their own: some of them are tried again after something changed. */
 static void unstick(struct gr_place *p)
 {
-	uint32_t n = gr_place__min(p->n_stuck, STUCK_PER_CALL);
+	uint32_t n = gr_place__min(p->n_stuck, 4 * STUCK_PER_CALL), tried = 0;
 
-	while (n-- && p->n_stuck) {
-		uint32_t at = p->stuck_turn++ % p->n_stuck, queue = p->stuck[at];
+	p->is_more_stuck = p->n_stuck > n;
+	while (n-- && p->n_stuck && tried < STUCK_PER_CALL) {
+		uint32_t queue = p->stuck[p->stuck_turn++ % p->n_stuck];
 
-		if (p->queues[queue].stuck_at != p->changes)
-			gr_place__queue_move(p, queue, gr_place__may_more(p, &p->owners[p->queues[queue].owner]) ? Q_LINE : Q_HELD);
+		if (p->queues[queue].stuck_at == p->changes)
+			continue;
+		gr_place__queue_move(p, queue, gr_place__may_more(p, &p->owners[p->queues[queue].owner]) ? Q_LINE : Q_HELD);
+		tried++;
 	}
+	p->is_more_stuck |= tried == STUCK_PER_CALL;
 }
 
 /* The queue that waits longest for room in the most urgent band, when that is long. */
@@ -400,6 +424,8 @@ uint64_t gr_place_wake_ns(const struct gr_place *p)
 
 	if (wheel < at)
 		at = wheel;
+	if (p->is_more_stuck && p->now_ns + RETRY_NS < at)
+		at = p->now_ns + RETRY_NS;
 	/* something waits for room: it may be given a reservation, or one that did not come true is made anew */
 	if (p->n_stuck || p->n_parked) {
 		due = p->reserve.queue != NIL ? p->reserve.until_ns + RESERVE_EVERY_NS : p->now_ns + p->cfg.reserve_after_ns;

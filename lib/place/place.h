@@ -141,7 +141,8 @@ int gr_place_worker_up(struct gr_place *p, uint64_t now_ns, const struct gr_plac
 /* Gone. What was placed on it ends here: those handles are void and the caller makes the tasks ready again. */
 int gr_place_worker_down(struct gr_place *p, uint64_t now_ns, uint32_t worker);
 /* Nothing new goes there; what runs there goes on, except that, when @gone_ns is not 0 (monotonic: when it will be gone),
- * decisions MOVE what would not end before, and RETRACT what waits there. @is_draining false takes it back. */
+ * decisions MOVE what would not end before, and RETRACT what waits there. @is_draining false takes it back; with a
+ * @gone_ns then it only says until when it lives, for classes that need time left. */
 int gr_place_worker_drain(struct gr_place *p, uint64_t now_ns, uint32_t worker, bool is_draining, uint64_t gone_ns);
 /* Nothing new goes there until @until_ns (a full send queue). */
 int gr_place_worker_pause(struct gr_place *p, uint64_t now_ns, uint32_t worker, uint64_t until_ns);

@@ -20,8 +20,9 @@
 #define N_GROUPS (2 + N_CPU_LEVELS * N_MEM_LEVELS)    /* 0 is full, 1 has credits alone, from 2 on by room */
 #define G_NONE 0xffu                  /* draining, quarantined, cordoned: in no bucket */
 #define N_RANKS 64u                   /* of predicted slowness, eight an octave; 27: the typical worker, idle */
+#define RANK_TYPICAL 27u
 #define N_INLINE 4u                   /* resources that stand in the worker itself */
-#define N_WARM 8u
+#define N_WARM 64u
 #define N_SETS 1024u                  /* input sets whose holders are remembered, direct mapped */
 #define FAMILY_SLOTS 8192u            /* direct mapped; a collision forgets the older family */
 #define UNKNOWN_WORK_US 200000u       /* the median of a kernel unit's compile */
@@ -50,7 +51,10 @@ struct gr_place__node {
 	uint32_t said_mcpu, sum_mcpu; /* cores as told, 0: the sum of its workers' */
 	uint32_t used_mcpu;           /* of tasks of ours that run there */
 	uint32_t foreign_mcpu;        /* that others use */
-	uint32_t load_permille;       /* the cost of one more core there, as its workers are ranked by */
+	uint32_t inverse_cores;       /* 2^30 / cores */
+	uint32_t load_permille;       /* what one more core costs there, the others' loss with it; 1000: nothing but itself */
+	uint32_t price_1024;          /* load over speed: what a unit of work costs there */
+	uint8_t rank;                 /* log of the price, as it was when its workers were ranked */
 	uint32_t sample_s;            /* when its speed was last measured */
 	uint16_t speed_permille;      /* 1000: the typical node */
 	uint16_t steal_permille;
@@ -72,13 +76,16 @@ struct gr_place__class {
 	struct gr_place_class spec;
 	uint32_t hash, n_task;        /* queued and placed tasks of it: a range counts once while queued */
 	uint32_t *pools, n_pools, cap_pools, pools_gen;       /* where it could run */
+	uint64_t pool_bits;           /* of those, by pool % 64 */
 	int32_t *prefer;              /* permille for each of `pools` */
 	uint16_t *pool_at; uint32_t cap_pool_at;              /* by pool: place in `pools` + 1, 0 not there */
 	uint32_t line_hint, n_lines;  /* lines that have queues */
 	uint32_t parked_at;           /* place in p->parked, NIL not parked */
 	uint32_t n_preempting;        /* victims on their way out for it */
 	uint64_t parked_ns;           /* since when it found no room */
+	int32_t need4[N_INLINE];
 	uint8_t n_need, need_res[GR_PLACE_N_RES];
+	bool is_plain;                /* fits and cost need no more than room and price */
 	uint8_t dominant;
 	uint32_t group_mask;          /* groups whose room may suffice */
 	bool is_used, has_policy;     /* spread or nearness: queues of it are weighed one by one */
@@ -95,7 +102,6 @@ struct gr_place__worker {
 	uint8_t prefetch, n_waiting;
 	uint8_t suspicion;            /* fast failures that were not their owner's; learn.c */
 	uint8_t quarantines;
-	uint32_t late_pos;            /* in p->late while something waits there */
 	uint32_t backlog_ms;          /* expected work of all it holds, at speed 1000 */
 	uint32_t run_mcpu;            /* of what runs */
 	uint32_t last_us;             /* when something ended there, wraps */
@@ -103,18 +109,17 @@ struct gr_place__worker {
 	uint16_t quota_10mcpu;        /* 0 none */
 	uint16_t slow_permille;       /* lost to throttling, pressure: beyond 1000 */
 	uint32_t done;
-	uint32_t gone_ms;             /* when it will be gone, ms since p->epoch_ns; 0 unknown */
 	uint16_t failed;
 	uint8_t flags;
 	uint8_t mem_psi_32;           /* memory pressure, permille / 32 */
 };
-_Static_assert(sizeof(struct gr_place__worker) <= 104, "a worker's record");
-enum { W_UP = 1, W_DRAINING = 2, W_BLOCKED = 4, W_QUARANTINED = 8, W_RESERVED = 16, W_LEAVING = 32 };
+_Static_assert(sizeof(struct gr_place__worker) <= 96, "a worker's record");
+enum { W_UP = 1, W_DRAINING = 2, W_BLOCKED = 4, W_QUARANTINED = 8, W_RESERVED = 16, W_LEAVING = 32 };      /* leaving: in p->leaving */
 
 struct gr_place__queued {
 	struct gr_place_task t;       /* owner: its index */
 	uint64_t seq;
-	uint64_t work_ms;             /* expected, of what is left of it */
+	uint32_t each_ms;             /* expected work of one */
 	uint32_t gen, nth;            /* decided so far */
 	uint32_t queue;
 	uint32_t at;                  /* its place in the queue's heap; next free record */
@@ -175,7 +180,7 @@ struct gr_place__owner {
 	uint32_t fail_permille;       /* of its attempts, lately */
 	struct gr_place__warm warm;
 };
-enum { P_USED = 1, P_RUNNING = 2, P_LEAVING = 4, P_COPY = 8, P_VICTIM = 16, P_WHEEL = 32, P_DUE = 64 };
+enum { P_USED = 1, P_RUNNING = 2, P_LEAVING = 4, P_COPY = 8, P_VICTIM = 16, P_WHEEL = 32, P_DUE = 64, P_ALONE = 128 };   /* alone: no copies of it */
 struct gr_place__placed {
 	uint64_t tag, family, input_set;
 	uint64_t start_ns;            /* of running; of sending while it waits */
@@ -183,7 +188,8 @@ struct gr_place__placed {
 	uint32_t worker, class, owner, work_us;
 	uint32_t input_kib;
 	uint32_t prev, next;          /* chain of the worker, or of free ones */
-	uint32_t wheel_prev, wheel_next;
+	uint32_t wheel_prev;
+	uint32_t wheel_next;          /* while it is the first that waits: its worker's place in p->late */
 	uint32_t victim_prev, victim_next;
 	uint32_t twin;                /* the other copy */
 	uint32_t for_class;           /* preempted for */
@@ -192,11 +198,14 @@ struct gr_place__placed {
 struct gr_place__family {
 	uint64_t hash;
 	uint32_t work_us;             /* at speed 1000 */
+	int32_t log_256;              /* mean log2 of it, 256 an octave */
 	uint32_t dev_us;              /* mean absolute deviation */
 	uint32_t mem_mib;             /* peak, with what an OOM kill taught */
 	uint32_t n;
 };
 struct gr_place__blocked { uint32_t worker; uint64_t until_ns; };
+struct gr_place__leaving { uint32_t worker; bool is_new; uint64_t gone_ns; };  /* will be gone then; new: to be emptied */
+struct gr_place__parked { uint32_t class; int32_t need4[N_INLINE]; uint64_t pools; };  /* bit: pool % 64 */
 struct gr_place__tally { uint64_t key; uint32_t n; };          /* an owner's tasks on a worker, node or zone */
 struct gr_place__reserve {            /* room kept for what waits longest: EASY's one reservation */
 	uint32_t queue;               /* NIL none */
@@ -231,7 +240,7 @@ struct gr_place {
 	uint32_t *late, n_late, cap_late;                      /* workers where something waits */
 	struct gr_place__blocked *blocked;
 	uint32_t n_blocked, cap_blocked;
-	uint32_t *leaving, n_leaving, cap_leaving;             /* draining workers whose tasks must be looked at */
+	struct gr_place__leaving *leaving; uint32_t n_leaving, cap_leaving;
 	struct gr_place__tenant *tenants;
 	uint32_t n_tenants, cap_tenants;
 	struct gr_place__owner *owners;
@@ -248,15 +257,18 @@ struct gr_place {
 	uint32_t n_queued, cap_queued, free_queued;
 	struct gr_place__placed **chunks;
 	uint32_t n_chunks, cap_chunks, n_placed, free_placed;
-	uint32_t *parked, n_parked, cap_parked;                /* classes that found no room */
+	struct gr_place__parked *parked; uint32_t n_parked, cap_parked;      /* classes that found no room */
+	uint64_t closed[GR_PLACE_MAX_CLASSES / 64];            /* bit by class: it is parked */
 	uint32_t *stuck, n_stuck, cap_stuck;                   /* queues that found none of their own */
 	uint32_t stuck_turn;
-	struct { uint32_t key, kib; } *have; uint32_t cap_have;        /* what a set's worker was sent, direct mapped */
+	bool is_more_stuck;           /* not all that may be tried again were, in the last call */
+	uint32_t *have, cap_have;     /* what a set's worker was sent, direct mapped: 16 bits of a key, 16 of KiB */
 	struct { uint64_t set; struct gr_place__warm warm; } *sets;
 	struct gr_place__tally *tally; uint32_t n_tally, cap_tally;
 	struct gr_place_vec total_lo; uint64_t total[GR_PLACE_N_RES];  /* of workers that are up */
 	uint64_t inverse[GR_PLACE_N_RES];                      /* SHARE_ONE / total */
 	bool is_total_new;
+	uint32_t us_per_kib_1024;
 	uint32_t *bandwidth, cap_bandwidth;                    /* by zone */
 	uint64_t slots_up;
 	struct gr_place__family *families;
@@ -282,6 +294,14 @@ static inline void gr_place__now(struct gr_place *p, uint64_t now_ns)
 		p->epoch_ns = now_ns;
 	p->now_ns = now_ns;
 }
+static inline int32_t *gr_place__free(struct gr_place *p, uint32_t worker, uint32_t res)
+{
+	return res < N_INLINE ? &p->workers[worker].free[res] : &p->over[worker][res - N_INLINE];
+}
+static inline bool gr_place__is_parked(const struct gr_place *p, uint32_t class)
+{
+	return p->closed[class / 64] >> class % 64 & 1;
+}
 static inline uint32_t gr_place__min(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
 /* ---- names.c ---- */
@@ -300,20 +320,20 @@ void gr_place__node_unref(struct gr_place *p, uint32_t node);
 uint32_t gr_place__worker(const struct gr_place *p, uint32_t id);
 /* Puts the worker where its room and cost say; call after anything they depend on changed. */
 void gr_place__refresh(struct gr_place *p, uint32_t worker);
-/* The node's load changed: its workers are ranked anew when its quantised cost did. */
+/* The node's load, cores or speed changed: its price follows, and the ranks of its workers when it moved far. */
 void gr_place__node_load(struct gr_place *p, uint32_t node, int32_t more_mcpu);
+void gr_place__node_price(struct gr_place *p, struct gr_place__node *n);
 uint32_t gr_place__credits(const struct gr_place *p, const struct gr_place__worker *w);   /* most that may wait there */
 uint32_t gr_place__group_mask(const struct gr_place_vec *need);
 uint32_t gr_place__depth(const struct gr_place *p, const struct gr_place__worker *w);
-int32_t *gr_place__free(struct gr_place *p, uint32_t worker, uint32_t res);
 void gr_place__block(struct gr_place *p, uint32_t worker, uint64_t until_ns);
 void gr_place__unblock(struct gr_place *p, uint64_t now_ns);
 void gr_place__late_add(struct gr_place *p, uint32_t worker);
-void gr_place__late_del(struct gr_place *p, uint32_t worker);
+void gr_place__late_del(struct gr_place *p, uint32_t at);
 
 /* ---- share.c ---- */
 uint32_t gr_place__owner(const struct gr_place *p, uint32_t id);       /* its index, or NIL */
-void gr_place__charge(struct gr_place *p, uint32_t owner, const struct gr_place__class *c, int sign);
+void gr_place__charge(struct gr_place *p, uint32_t owner, const struct gr_place__class *c, int n);
 void gr_place__totals(struct gr_place *p);             /* shares anew after the cluster changed */
 bool gr_place__may_more(const struct gr_place *p, const struct gr_place__owner *o);
 bool gr_place__quota_allows(const struct gr_place *p, const struct gr_place__tenant *t, const struct gr_place__class *c, uint32_t n);
@@ -350,12 +370,15 @@ struct gr_place__search {
 	uint32_t work_us, input_kib;
 	uint32_t avoid_node;          /* NIL none */
 	uint32_t reserved_for;        /* the queue that asks; the reservation's own may take what is kept */
-	bool with_credits;            /* also behind what runs there */
+	bool may_wait;                /* also behind what runs there, when nothing has room */
+	bool with_credits;            /* it looks at those now; and out: it will wait there */
 	uint64_t now_ns;
 	/* out */
 	uint32_t worker, n_looked;
+	uint64_t set;                 /* the input set's name */
+	bool is_plain;                /* the class is, and nothing is excluded */
 	bool is_cut;                  /* not all that could fit were looked at */
-	uint64_t score, load, finish_us;
+	uint64_t score, finish_us;
 	struct { uint32_t worker, score_us; } next[GR_PLACE_N_NEXT];
 };
 struct gr_place__cost { uint64_t wait_us, fetch_us, run_us, more_us; };
@@ -364,7 +387,6 @@ struct gr_place__cost gr_place__cost(const struct gr_place *p, uint32_t worker, 
 /* Whether it fits there now; the reason when not. */
 enum gr_place_verdict gr_place__fits(const struct gr_place *p, uint32_t worker, const struct gr_place__search *s, uint32_t *res);
 uint32_t gr_place__contention(const struct gr_place *p, const struct gr_place__worker *w, uint32_t more_mcpu);
-uint64_t gr_place__missing_kib(const struct gr_place *p, uint32_t worker, const struct gr_place__owner *o, uint64_t set, uint32_t input_kib);
 void gr_place__warm(struct gr_place *p, uint32_t worker, struct gr_place__owner *o, uint64_t set, uint32_t input_kib);
 uint32_t gr_place__tally_get(const struct gr_place *p, uint32_t owner, uint8_t by, uint32_t what);
 void gr_place__tally_add(struct gr_place *p, uint32_t owner, uint8_t by, uint32_t what, int sign);
@@ -372,7 +394,8 @@ uint32_t gr_place__tally_of(const struct gr_place *p, uint32_t worker, uint8_t b
 
 /* ---- commit.c ---- */
 void gr_place__room(struct gr_place *p, uint32_t n);   /* records for n more placements, tallies too */
-uint32_t gr_place__commit(struct gr_place *p, const struct gr_place__search *s, uint64_t tag, uint32_t nth,
+/* @n equal tasks to the found worker, @n > 1 only when all of them run at once. Return: the first's record. */
+uint32_t gr_place__commit(struct gr_place *p, const struct gr_place__search *s, uint64_t tag, uint32_t nth, uint32_t n,
 			  enum gr_place_act act, struct gr_place_decision *d);
 void gr_place__release(struct gr_place *p, uint32_t placed);      /* takes back what the placement holds */
 uint64_t gr_place__handle(const struct gr_place *p, uint32_t placed);

@@ -135,11 +135,6 @@ uint32_t gr_place__queued(const struct gr_place *p, int64_t handle)
 	return handle >= 0 && i < p->n_queued && p->queued[i].is_used && p->queued[i].gen == handle >> 32 ? i : NIL;
 }
 
-static uint64_t item_ms(const struct gr_place *p, const struct gr_place__queued *item)
-{
-	return (uint64_t)(gr_place__work_us(p, item->t.family, item->t.work_ms) / 1000 + 1) * (item->t.count - item->nth);
-}
-
 int64_t gr_place_ready(struct gr_place *p, uint64_t now_ns, const struct gr_place_task *t)
 {
 	struct gr_place__queued *item;
@@ -165,7 +160,7 @@ int64_t gr_place_ready(struct gr_place *p, uint64_t now_ns, const struct gr_plac
 	item->t.owner = t->owner & WORKER_MASK;
 	item->rank = rank_of(gr_place__work_us(p, t->family, t->work_ms));
 	item->queue = queue_for(p, item->t.owner, t->class, t->n_exclude || t->n_exclude_node || t->is_gang);
-	item->work_ms = item_ms(p, item);
+	item->each_ms = gr_place__work_us(p, t->family, t->work_ms) / 1000 + 1;
 	q = &p->queues[item->queue];
 	GR_GROW(q->heap, q->cap, q->n + 1);
 	put_at(p, q, q->n++, id);
@@ -174,7 +169,7 @@ int64_t gr_place_ready(struct gr_place *p, uint64_t now_ns, const struct gr_plac
 	o = &p->owners[item->t.owner];
 	o->n_queued += t->count;
 	p->tasks_queued += t->count;
-	p->queued_ms += item->work_ms;
+	p->queued_ms += (uint64_t)item->each_ms * t->count;
 	if (!gr_place__may_more(p, o))
 		gr_place__queue_move(p, item->queue, Q_HELD);
 	else if (q->where == Q_EMPTY || (q->where == Q_STUCK && q->heap[0] == id))
@@ -191,7 +186,7 @@ void gr_place__take(struct gr_place *p, uint32_t queued)
 
 	o->n_queued -= left;
 	p->tasks_queued -= left;
-	p->queued_ms -= item->work_ms;
+	p->queued_ms -= (uint64_t)item->each_ms * left;
 	if (last != queued) {
 		put_at(p, q, at, last);
 		sift(p, q, at);

@@ -30,7 +30,8 @@ static bool may_stop(const struct gr_place *p, uint64_t now_ns, const struct gr_
 	const struct gr_place__owner *o = &p->owners[v->owner];
 	uint32_t r = c->dominant;
 
-	if (!(v->flags & P_VICTIM) || (v->flags & P_LEAVING))
+	/* what was placed in this very call is not stopped in it */
+	if (!(v->flags & P_VICTIM) || (v->flags & P_LEAVING) || v->start_ns == now_ns)
 		return false;
 	if (o->spec.band != asker->spec.band)
 		return o->spec.band > asker->spec.band;
@@ -166,32 +167,22 @@ uint32_t gr_place__relieve(struct gr_place *p, uint64_t now_ns, struct gr_place_
 
 uint32_t gr_place__evacuate(struct gr_place *p, uint64_t now_ns, struct gr_place_decision *out, uint32_t n, uint32_t max)
 {
-	for (uint32_t k = 0; k < p->n_leaving;) {
-		uint32_t w = gr_place__worker(p, p->leaving[k]);
-		bool is_all = true;
+	(void)now_ns;
+	for (uint32_t k = 0; k < p->n_leaving; k++) {
+		struct gr_place__leaving *l = &p->leaving[k];
 
-		(void)now_ns;
-		if (w != NIL && p->workers[w].gone_ms) {
-			uint64_t gone_ns = p->epoch_ns + p->workers[w].gone_ms * GR_NS_PER_MS;
+		for (uint32_t i = l->is_new ? p->workers[l->worker].first : NIL; i != NIL; i = gr_place__at(p, i)->next) {
+			const struct gr_place__placed *pl = gr_place__at(p, i);
+			enum gr_place_act act = pl->flags & P_RUNNING ? GR_PLACE_MOVE : GR_PLACE_RETRACT;
 
-			for (uint32_t i = p->workers[w].first; i != NIL && is_all; i = gr_place__at(p, i)->next) {
-				const struct gr_place__placed *pl = gr_place__at(p, i);
-				enum gr_place_act act = pl->flags & P_RUNNING ? GR_PLACE_MOVE : GR_PLACE_RETRACT;
-
-				if ((pl->flags & P_LEAVING) || !may_ask(p, act) ||
-				    (act == GR_PLACE_MOVE && gr_place__end_ns(p, i) + LEAVE_MARGIN_NS <= gone_ns))
-					continue;
-				if (n == max)
-					is_all = false;
-				else
-					gr_place__order(p, act, i, &out[n++]);
-			}
+			if ((pl->flags & P_LEAVING) || !may_ask(p, act) ||
+			    (act == GR_PLACE_MOVE && gr_place__end_ns(p, i) + LEAVE_MARGIN_NS <= l->gone_ns))
+				continue;
+			if (n == max)
+				return n;
+			gr_place__order(p, act, i, &out[n++]);
 		}
-		if (!is_all)
-			return n;
-		if (w != NIL)
-			p->workers[w].flags &= (uint8_t)~W_LEAVING;
-		p->leaving[k] = p->leaving[--p->n_leaving];
+		l->is_new = false;
 	}
 	return n;
 }

@@ -14,6 +14,8 @@
 #define MAX_CANDIDATES 128u
 #define MAX_POOLS_LOOKED 16u
 #define SCAN_MAX 64u
+#define WARM_LOOKED 8u               /* holders of the files that may take it */
+#define WARM_TRIED 24u               /* holders asked whether they may */
 #define EXPLORE_EVERY 64u
 #define EXPLORE_SAMPLE 4u
 #define STALE_S 60u
@@ -21,65 +23,80 @@
 
 /* ---- what a worker was sent ---- */
 
-static uint32_t have_key(uint64_t set, uint32_t worker_id)
-{
-	uint64_t h = (set ^ (uint64_t)worker_id << 32 ^ worker_id) * 0x9e3779b97f4a7c15ull;
-
-	h ^= h >> 32;
-	h *= 0xd6e8feb86659fd93ull;
-	return (uint32_t)(h >> 32) | 1;
-}
-
 static uint64_t set_of(const struct gr_place__owner *o, uint64_t set)
 {
 	return set ? set : o->id + 1ull;
 }
 
-uint64_t gr_place__missing_kib(const struct gr_place *p, uint32_t worker, const struct gr_place__owner *o, uint64_t set, uint32_t input_kib)
+/* Where it stands, and above it 16 bits by which it is known. */
+static uint32_t have_key(uint64_t set, uint32_t worker_id)
 {
-	uint32_t key = have_key(set_of(o, set), p->workers[worker].id), at = key & (p->cap_have - 1);
-	uint64_t have = p->have[at].key == key ? p->have[at].kib : 0, all = set ? input_kib : o->bytes >> 10;
+	uint64_t h = (set ^ (uint64_t)worker_id << 32 ^ worker_id) * 0x9e3779b97f4a7c15ull;
 
-	if (!all)
-		return have ? 0 : input_kib;
-	return have >= all ? 0 : input_kib * (all - have) / all;
+	h ^= h >> 29;
+	return (uint32_t)(h * 0xd6e8feb86659fd93ull >> 32);
 }
 
-static void warm_add(struct gr_place *p, struct gr_place__warm *w, uint32_t worker_id)
+/* KiB in 16 bits: 11 of mantissa, rounded up; above 2 TiB it is 2 TiB. */
+static uint16_t pack_kib(uint64_t kib)
 {
-	uint32_t i;
+	uint32_t e = 0;
 
-	for (i = 0; i < w->n; i++)
-		if (w->w[i] == worker_id)
-			return;
-	i = w->n < N_WARM ? w->n++ : gr_rng_below(&p->rng, N_WARM);
-	w->w[i] = worker_id;
+	while (kib >= 4096) {
+		kib = (kib + 1) / 2;
+		e++;
+	}
+	if (kib < 2048)
+		return (uint16_t)kib;
+	return e > 30 ? UINT16_MAX : (uint16_t)((e + 1) << 11 | (kib - 2048));
+}
+
+static uint64_t unpack_kib(uint16_t v)
+{
+	return v < 2048 ? v : (uint64_t)((v & 2047) + 2048) << ((v >> 11) - 1);
+}
+
+static inline uint64_t missing_kib(const struct gr_place *p, uint32_t worker_id, const struct gr_place__owner *o, uint64_t set,
+				   bool is_shared, uint32_t input_kib)
+{
+	uint32_t key = have_key(set, worker_id), slot = p->have[key & (p->cap_have - 1)];
+	uint64_t all, have;
+
+	if (!slot || (uint16_t)(slot >> 16) != (uint16_t)(key >> 16))
+		return input_kib;
+	have = unpack_kib((uint16_t)slot);
+	all = is_shared ? input_kib : o->bytes >> 10;
+	return have >= all ? 0 : input_kib * (all - have) / all;
 }
 
 void gr_place__warm(struct gr_place *p, uint32_t worker, struct gr_place__owner *o, uint64_t set, uint32_t input_kib)
 {
-	uint32_t id = p->workers[worker].id, key, at;
-	uint64_t have;
+	uint32_t id = p->workers[worker].id, key, *at, slot;
+	struct gr_place__warm *warm = &o->warm;
+	uint64_t more;
+	bool is_new;
 
 	if (!input_kib)
 		return;
 	key = have_key(set_of(o, set), id);
-	at = key & (p->cap_have - 1);
-	have = p->have[at].key == key ? p->have[at].kib : 0;
-	have += gr_place__missing_kib(p, worker, o, set, input_kib) + 1;
-	p->have[at].key = key;
-	p->have[at].kib = have > UINT32_MAX ? UINT32_MAX : (uint32_t)have;
+	at = &p->have[key & (p->cap_have - 1)];
+	is_new = !*at || *at >> 16 != key >> 16;
+	more = missing_kib(p, id, o, set_of(o, set), set != 0, input_kib);
+	if (!is_new && !more)
+		return;
+	*at = (key & 0xffff0000u) | pack_kib((is_new ? 0 : unpack_kib((uint16_t)*at)) + more + 1);
+	if (!is_new)
+		return;
 	if (set) {
-		uint32_t slot = (uint32_t)(set ^ set >> 29) % N_SETS;
-
+		slot = (uint32_t)(set ^ set >> 29) % N_SETS;
 		if (p->sets[slot].set != set) {
 			p->sets[slot].set = set;
 			p->sets[slot].warm.n = 0;
 		}
-		warm_add(p, &p->sets[slot].warm, id);
-	} else {
-		warm_add(p, &o->warm, id);
+		warm = &p->sets[slot].warm;
 	}
+	/* one that was forgotten by the table may stand here twice: it is only looked at twice */
+	warm->w[warm->n < N_WARM ? warm->n++ : gr_rng_below(&p->rng, N_WARM)] = id;
 }
 
 /* ---- tallies: an owner's tasks by worker, node or zone ---- */
@@ -166,26 +183,46 @@ static uint64_t others_permille(const struct gr_place *p, const struct gr_place_
 	return (used + more_mcpu - (used > cores ? used : cores)) * n->used_mcpu / (used + more_mcpu);
 }
 
+static uint64_t fetch_us(const struct gr_place *p, uint32_t worker, const struct gr_place__search *s)
+{
+	const struct gr_place__worker *w = &p->workers[worker];
+	uint64_t us = w->rtt_16us * 16ull, missing;
+	uint32_t zone, bandwidth;
+
+	if (!s->input_kib)
+		return us;
+	missing = missing_kib(p, w->id, &p->owners[s->owner], s->set, s->t->input_set != 0, s->input_kib);
+	if (!missing)
+		return us;
+	if (!p->cap_bandwidth)
+		return us + (missing * p->us_per_kib_1024 >> 10);
+	zone = p->pools[w->pool].zone;
+	bandwidth = zone < p->cap_bandwidth ? p->bandwidth[zone] : 0;
+	return us + missing * 1000 / (bandwidth ? bandwidth : p->cfg.bandwidth_kib_per_ms);
+}
+
+/* A free slot starts at once; else the backlog drains through all slots. */
+static uint64_t wait_us(const struct gr_place *p, const struct gr_place__worker *w, const struct gr_place__search *s, uint64_t m)
+{
+	if (w->n_placed < w->slots && !w->n_waiting && s->class->need4[GR_PLACE_CPU_MCPU] <= w->free[GR_PLACE_CPU_MCPU])
+		return 0;
+	return w->backlog_ms * m / p->nodes[w->node].speed_permille * 1000 * (w->n_waiting + 1) / (w->n_placed + 1u) / w->slots;
+}
+
 struct gr_place__cost gr_place__cost(const struct gr_place *p, uint32_t worker, const struct gr_place__search *s)
 {
 	const struct gr_place__worker *w = &p->workers[worker];
-	const struct gr_place__pool *pool = &p->pools[w->pool];
 	const struct gr_place__class *c = s->class;
-	uint32_t speed = p->nodes[w->node].speed_permille, bandwidth = pool->zone < p->cap_bandwidth ? p->bandwidth[pool->zone] : 0;
-	uint64_t m = gr_place__contention(p, w, c->spec.need.v[GR_PLACE_CPU_MCPU]), missing;
+	uint32_t speed = p->nodes[w->node].speed_permille;
+	uint64_t m = gr_place__contention(p, w, c->spec.need.v[GR_PLACE_CPU_MCPU]);
 	struct gr_place__cost cost = { 0 };
 	uint32_t at = c->pool_at[w->pool];
 	int64_t more = 0;
 
 	cost.run_us = s->work_us * m / speed;
 	more += (int64_t)(cost.run_us * others_permille(p, w, c->spec.need.v[GR_PLACE_CPU_MCPU]) / 1000);
-	missing = s->input_kib ? gr_place__missing_kib(p, worker, &p->owners[s->owner], s->t->input_set, s->input_kib) : 0;
-	cost.fetch_us = w->rtt_16us * 16ull;
-	if (missing)
-		cost.fetch_us += missing * 1000 / (bandwidth ? bandwidth : p->cfg.bandwidth_kib_per_ms);
-	/* a free slot starts at once; else the backlog drains through all slots */
-	if (w->n_placed >= w->slots || w->n_waiting || (int32_t)c->spec.need.v[GR_PLACE_CPU_MCPU] > w->free[GR_PLACE_CPU_MCPU])
-		cost.wait_us = w->backlog_ms * m / speed * 1000 * (w->n_waiting + 1) / (w->n_placed + 1u) / w->slots;
+	cost.fetch_us = fetch_us(p, worker, s);
+	cost.wait_us = wait_us(p, w, s, m);
 	if (at && c->prefer[at - 1])
 		more -= (int64_t)(cost.run_us + cost.fetch_us) * c->prefer[at - 1] / 1000;
 	if (c->spec.spread_by && c->spec.is_spread_soft)
@@ -212,6 +249,14 @@ static bool is_excluded(const struct gr_place *p, const struct gr_place__worker 
 			return true;
 	(void)p;
 	return false;
+}
+
+static uint64_t gone_ns(const struct gr_place *p, uint32_t worker)
+{
+	for (uint32_t k = 0; k < p->n_leaving; k++)
+		if (p->leaving[k].worker == worker)
+			return p->leaving[k].gone_ns;
+	return UINT64_MAX;
 }
 
 enum gr_place_verdict gr_place__fits(const struct gr_place *p, uint32_t worker, const struct gr_place__search *s, uint32_t *res)
@@ -241,7 +286,7 @@ enum gr_place_verdict gr_place__fits(const struct gr_place *p, uint32_t worker, 
 	if (spec->spread_by && !spec->is_spread_soft &&
 	    gr_place__tally_get(p, s->owner, spec->spread_by, gr_place__tally_of(p, worker, spec->spread_by)) >= spec->spread_max)
 		return GR_PLACE_V_SPREAD;
-	if (spec->left_ms && w->gone_ms && (s->now_ns - p->epoch_ns) / GR_NS_PER_MS + spec->left_ms > w->gone_ms)
+	if (spec->left_ms && (w->flags & W_LEAVING) && s->now_ns + spec->left_ms * GR_NS_PER_MS > gone_ns(p, worker))
 		return GR_PLACE_V_LEAVING;
 	if (w->flags & W_RESERVED) {
 		uint64_t m = gr_place__contention(p, w, spec->need.v[GR_PLACE_CPU_MCPU]);
@@ -257,57 +302,92 @@ enum gr_place_verdict gr_place__fits(const struct gr_place *p, uint32_t worker, 
 
 static void keep_next(struct gr_place__search *s, uint32_t worker, uint64_t score)
 {
-	uint32_t us = score > UINT32_MAX ? UINT32_MAX : (uint32_t)score, at = GR_PLACE_N_NEXT;
+	uint32_t us = score > UINT32_MAX - 1 ? UINT32_MAX - 1 : (uint32_t)score, at = GR_PLACE_N_NEXT;
 
+	if (us >= s->next[GR_PLACE_N_NEXT - 1].score_us)
+		return;
 	while (at && us < s->next[at - 1].score_us)
 		at--;
-	if (at == GR_PLACE_N_NEXT)
-		return;
 	for (uint32_t i = GR_PLACE_N_NEXT - 1; i > at; i--)
 		s->next[i] = s->next[i - 1];
 	s->next[at].worker = worker;
 	s->next[at].score_us = us;
 }
 
+/* Most classes ask for one core and room, most workers have neither a quota nor pressure: then the node's price is all
+ * that gr_place__cost would find, to within its rounding. Return: false when it does not fit. */
+static inline bool quick(const struct gr_place *p, const struct gr_place__search *s, uint32_t worker, uint64_t *score)
+{
+	const struct gr_place__worker *w = &p->workers[worker];
+	const int32_t *f = w->free, *need = s->class->need4;
+	int32_t lack = (f[1] - need[1]) | (f[2] - need[2]) | (f[3] - need[3]);
+	struct gr_place__cost c;
+	uint32_t res;
+
+	if ((lack | (s->with_credits ? 0 : f[0] - need[0])) < 0)
+		return false;
+	/* what will wait there takes a credit, also where a slot is free and only cores are not */
+	if (s->with_credits && (!w->prefetch || (w->n_waiting && w->n_waiting >= gr_place__credits(p, w))))
+		return false;
+	if (!s->is_plain || (w->flags & W_RESERVED) | w->quota_10mcpu | w->slow_permille | w->mem_psi_32 || s->with_credits) {
+		if (gr_place__fits(p, worker, s, &res) != GR_PLACE_V_FITS)
+			return false;
+		c = gr_place__cost(p, worker, s);
+		*score = c.wait_us + c.fetch_us + c.run_us + c.more_us;
+		return true;
+	}
+	*score = ((uint64_t)s->work_us * p->nodes[w->node].price_1024 >> 10) + fetch_us(p, worker, s);
+	return true;
+}
+
 static void look(const struct gr_place *p, struct gr_place__search *s, uint32_t worker)
 {
 	const struct gr_place__worker *w = &p->workers[worker];
-	struct gr_place__cost c;
-	uint64_t score, load;
-	uint32_t res;
+	uint64_t score;
 
-	if (worker == s->worker || gr_place__fits(p, worker, s, &res) != GR_PLACE_V_FITS)
+	if (worker == s->worker || !quick(p, s, worker, &score))
 		return;
 	s->n_looked++;
-	c = gr_place__cost(p, worker, s);
-	score = c.wait_us + c.fetch_us + c.run_us + c.more_us;
-	load = (uint64_t)w->n_placed * 1024 / w->slots;
-	if (s->worker != NIL && (score > s->score || (score == s->score && load >= s->load))) {
-		keep_next(s, worker, score);
-		return;
-	}
-	if (s->worker != NIL)
+	if (s->worker != NIL) {
+		if (score > s->score ||
+		    (score == s->score && (uint32_t)w->n_placed * p->workers[s->worker].slots >= (uint32_t)p->workers[s->worker].n_placed * w->slots)) {
+			keep_next(s, worker, score);
+			return;
+		}
 		keep_next(s, s->worker, s->score);
+	}
 	s->worker = worker;
 	s->score = score;
-	s->finish_us = c.wait_us + c.fetch_us + c.run_us;
-	s->load = load;
 }
 
-static void look_warm(struct gr_place *p, struct gr_place__search *s, const struct gr_place__warm *warm, uint32_t groups)
+/* Of the workers that hold the files, a few from a random one on. Return: how many of them may take it. */
+static uint32_t warm_ones(struct gr_place *p, const struct gr_place__search *s, uint32_t groups, uint32_t *out)
 {
-	for (uint32_t i = 0; i < warm->n; i++) {
-		uint32_t w = gr_place__worker(p, warm->w[i]);
+	const struct gr_place__owner *o = &p->owners[s->owner];
+	const struct gr_place__warm *warm = &o->warm;
+	uint32_t slot = (uint32_t)(s->t->input_set ^ s->t->input_set >> 29) % N_SETS, n = 0, at;
+
+	if (s->t->input_set) {
+		if (p->sets[slot].set != s->t->input_set)
+			return 0;
+		warm = &p->sets[slot].warm;
+	}
+	if (!warm->n)
+		return 0;
+	at = warm->n > WARM_LOOKED ? gr_rng_below(&p->rng, warm->n) : 0;
+	for (uint32_t i = 0; i < warm->n && i < WARM_TRIED && n < WARM_LOOKED; i++, at = at + 1 < warm->n ? at + 1 : 0) {
+		uint32_t w = gr_place__worker(p, warm->w[at]);
 
 		if (w != NIL && p->workers[w].group != G_NONE && (groups >> p->workers[w].group & 1) && s->class->pool_at[p->workers[w].pool])
-			look(p, s, w);
+			out[n++] = w;
 	}
+	return n;
 }
 
 struct field {                                /* the buckets a class may look at, rank by rank */
 	const struct gr_place__pool *pool[MAX_POOLS_LOOKED];
 	uint64_t ranks[MAX_POOLS_LOOKED], all;
-	uint32_t n, groups;
+	uint32_t n, groups, waiting;      /* waiting: groups of pools that were left out */
 	bool is_cut;
 };
 
@@ -316,7 +396,7 @@ static void make_field(struct gr_place *p, const struct gr_place__search *s, uin
 	const struct gr_place__class *c = s->class;
 	uint32_t n = c->n_pools, start = 0;
 
-	f->n = 0;
+	f->n = f->waiting = 0;
 	f->all = 0;
 	f->groups = groups;
 	f->is_cut = n > MAX_POOLS_LOOKED;
@@ -327,10 +407,11 @@ static void make_field(struct gr_place *p, const struct gr_place__search *s, uin
 		uint32_t bits = pool->group_bits & groups;
 		uint64_t ranks = 0;
 
+		f->waiting |= pool->group_bits;
+		if (!bits)
+			continue;
 		for (; bits; bits &= bits - 1)
 			ranks |= pool->groups[__builtin_ctz(bits)].ranks;
-		if (!ranks)
-			continue;
 		f->pool[f->n] = pool;
 		f->ranks[f->n++] = ranks;
 		f->all |= ranks;
@@ -385,17 +466,29 @@ static uint32_t draw(struct gr_place *p, const struct field *f, uint32_t *out, u
 	return got;
 }
 
+/* In three passes, so that what each needs is on its way while the others are looked at. */
 static void look_at(struct gr_place *p, struct gr_place__search *s, const uint32_t *w, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++)
 		__builtin_prefetch(&p->workers[w[i]]);
 	for (uint32_t i = 0; i < n; i++) {
-		__builtin_prefetch(&p->nodes[p->workers[w[i]].node]);
+		__builtin_prefetch(&p->nodes[p->workers[w[i]].node].price_1024);
 		if (s->input_kib)
-			__builtin_prefetch(&p->have[have_key(set_of(&p->owners[s->owner], s->t->input_set), p->workers[w[i]].id) & (p->cap_have - 1)]);
+			__builtin_prefetch(&p->have[have_key(s->set, p->workers[w[i]].id) & (p->cap_have - 1)]);
 	}
 	for (uint32_t i = 0; i < n; i++)
 		look(p, s, w[i]);
+}
+
+/* What the caller is told: when the task would be done, without what the others lose. */
+static void finish(const struct gr_place *p, struct gr_place__search *s)
+{
+	struct gr_place__cost c;
+
+	if (s->worker == NIL)
+		return;
+	c = gr_place__cost(p, s->worker, s);
+	s->finish_us = c.wait_us + c.fetch_us + c.run_us;
 }
 
 /* Of a few workers that fit, wherever they rank, the one whose node was measured longest ago, when that is long. */
@@ -431,50 +524,57 @@ static bool explore(struct gr_place *p, struct gr_place__search *s, const struct
 		return false;
 	s->worker = NIL;
 	look(p, s, best);
-	return true;
+	finish(p, s);
+	return s->worker != NIL;
+}
+
+/* One pass over the field. Return: false when not all that may fit were looked at. */
+static bool pass(struct gr_place *p, struct gr_place__search *s, const struct field *f)
+{
+	uint32_t out[MAX_CANDIDATES], n = 0, k = p->cfg.n_sample;
+	bool is_all;
+
+	if (s->input_kib)
+		n = warm_ones(p, s, f->groups, out);
+	/* what waits behind others is told apart by more than its rank: look at more */
+	n += draw(p, f, out + n, s->with_credits ? k * 2 : k, &is_all);
+	look_at(p, s, out, n);
+	if (s->worker != NIL || is_all)
+		return !f->is_cut;
+	n = draw(p, f, out, SCAN_MAX, &is_all);
+	look_at(p, s, out, n);
+	return is_all && !f->is_cut;
 }
 
 void gr_place__search(struct gr_place *p, struct gr_place__search *s)
 {
-	const struct gr_place__owner *o = &p->owners[s->owner];
-	uint32_t groups = s->class->group_mask, out[MAX_CANDIDATES], n, k = p->cfg.n_sample;
 	struct field f;
-	bool is_all;
 
 	s->worker = NIL;
 	s->n_looked = 0;
-	s->is_cut = false;
+	s->is_cut = s->with_credits = false;
+	s->is_plain = s->class->is_plain && s->avoid_node == NIL && !s->t->n_exclude && !s->t->n_exclude_node;
+	s->set = set_of(&p->owners[s->owner], s->t->input_set);
 	for (uint32_t i = 0; i < GR_PLACE_N_NEXT; i++) {
 		s->next[i].worker = NIL;
 		s->next[i].score_us = UINT32_MAX;
 	}
-	gr_place__class_pools(p, &p->classes[s->class_id]);
-	if (s->with_credits)
-		groups = ((1u << N_GROUPS) - 1) & ~1u;
-	make_field(p, s, groups, &f);
-	if (!f.n) {
+	if (s->class->pools_gen != p->pools_gen)
+		gr_place__class_pools(p, &p->classes[s->class_id]);
+	make_field(p, s, s->class->group_mask, &f);
+	if (f.n) {
+		if (p->decisions % EXPLORE_EVERY == EXPLORE_EVERY - 1 && explore(p, s, &f))
+			return;
+		s->is_cut = !pass(p, s, &f);
+	} else {
 		s->is_cut = f.is_cut;
-		return;
 	}
-	if (p->decisions % EXPLORE_EVERY == EXPLORE_EVERY - 1 && !s->with_credits && explore(p, s, &f))
-		return;
-	if (s->input_kib) {
-		uint32_t slot = (uint32_t)(s->t->input_set ^ s->t->input_set >> 29) % N_SETS;
-
-		if (!s->t->input_set)
-			look_warm(p, s, &o->warm, groups);
-		else if (p->sets[slot].set == s->t->input_set)
-			look_warm(p, s, &p->sets[slot].warm, groups);
+	/* groups that have no core for it, and may have credit */
+	if (s->worker == NIL && s->may_wait && (f.waiting & ~1u)) {
+		s->with_credits = true;
+		make_field(p, s, ((1u << N_GROUPS) - 1) & ~1u, &f);
+		if (f.n)
+			s->is_cut |= !pass(p, s, &f);
 	}
-	/* what waits behind others is told apart by more than its rank: look at more */
-	n = draw(p, &f, out, s->with_credits ? k * 2 : k, &is_all);
-	look_at(p, s, out, n);
-	if (s->worker != NIL)
-		return;
-	s->is_cut = f.is_cut || !is_all;
-	if (is_all)
-		return;
-	n = draw(p, &f, out, SCAN_MAX, &is_all);
-	look_at(p, s, out, n);
-	s->is_cut = f.is_cut || !is_all;
+	finish(p, s);
 }

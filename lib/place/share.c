@@ -35,7 +35,7 @@ static uint64_t owner_share(const struct gr_place *p, const struct gr_place__own
 {
 	uint64_t most = 0;
 
-	for (uint32_t r = 0; r < GR_PLACE_N_RES; r++) {
+	for (uint32_t r = 0, n = p->over ? GR_PLACE_N_RES : N_INLINE; r < n; r++) {
 		uint64_t s = share_of(p, o->used[r], r);
 
 		if (s > most)
@@ -173,8 +173,6 @@ static void seat_sift(struct gr_place *p, struct gr_place__line *l, uint32_t at,
 	l->key = heap[0].share;
 }
 
-static bool is_parked(const struct gr_place *p, uint32_t class) { return p->classes[class].parked_at != NIL; }
-
 static uint32_t line_get(struct gr_place *p, uint32_t stand, uint32_t class)
 {
 	struct gr_place__class *c = &p->classes[class];
@@ -200,7 +198,7 @@ static uint32_t line_get(struct gr_place *p, uint32_t stand, uint32_t class)
 		l->next = p->stands[stand].first_line;
 		p->stands[stand].first_line = i;
 		c->n_lines++;
-		p->n_open += !is_parked(p, class);
+		p->n_open += !gr_place__is_parked(p, class);
 	}
 	c->line_hint = i;
 	return i;
@@ -212,7 +210,7 @@ static void line_free(struct gr_place *p, uint32_t line)
 	uint32_t *at;
 
 	p->classes[l->class].n_lines--;
-	p->n_open -= !is_parked(p, l->class);
+	p->n_open -= !gr_place__is_parked(p, l->class);
 	for (at = &p->stands[l->stand].first_line; *at != line; at = &p->lines[*at].next)
 		;
 	*at = l->next;
@@ -283,12 +281,17 @@ void gr_place__queue_move(struct gr_place *p, uint32_t queue, enum gr_place__whe
 void gr_place__park(struct gr_place *p, uint32_t class, uint64_t now_ns)
 {
 	struct gr_place__class *c = &p->classes[class];
+	struct gr_place__parked *k;
 
 	if (c->parked_at != NIL)
 		return;
 	GR_GROW(p->parked, p->cap_parked, p->n_parked + 1);
-	c->parked_at = p->n_parked;
-	p->parked[p->n_parked++] = class;
+	k = &p->parked[p->n_parked];
+	k->class = class;
+	k->pools = c->pool_bits;
+	memcpy(k->need4, c->need4, sizeof(k->need4));
+	c->parked_at = p->n_parked++;
+	p->closed[class / 64] |= 1ull << class % 64;
 	p->n_open -= c->n_lines;
 	if (!c->parked_ns)
 		c->parked_ns = now_ns + 1;
@@ -297,38 +300,36 @@ void gr_place__park(struct gr_place *p, uint32_t class, uint64_t now_ns)
 void gr_place__unpark(struct gr_place *p, uint32_t class)
 {
 	struct gr_place__class *c = &p->classes[class];
-	uint32_t last;
 
 	if (c->parked_at == NIL)
 		return;
-	last = p->parked[--p->n_parked];
-	p->parked[c->parked_at] = last;
-	p->classes[last].parked_at = c->parked_at;
+	p->parked[c->parked_at] = p->parked[--p->n_parked];
+	p->classes[p->parked[c->parked_at].class].parked_at = c->parked_at;
 	c->parked_at = NIL;
+	p->closed[class / 64] &= ~(1ull << class % 64);
 	p->n_open += c->n_lines;
 }
 
 void gr_place__wake(struct gr_place *p, uint32_t worker)
 {
 	const struct gr_place__worker *w = &p->workers[worker];
+	const int32_t *f = w->free;
+	/* what waits behind others needs no core yet */
+	int32_t cpu = w->group == 1 ? INT32_MAX : f[GR_PLACE_CPU_MCPU];
 
 	if (!w->group || w->group == G_NONE)
 		return;
 	p->changes++;
 	for (uint32_t i = p->n_parked; i-- > 0;) {
-		struct gr_place__class *c = &p->classes[p->parked[i]];
-		bool fits;
+		const struct gr_place__parked *k = &p->parked[i];
+		uint32_t class = k->class;
 
-		gr_place__class_pools(p, c);
-		fits = c->pool_at[w->pool] != 0;
-		for (uint32_t k = 0; k < c->n_need && fits; k++) {
-			uint32_t r = c->need_res[k];
-
-			/* what waits behind others needs no core yet */
-			fits = (r == GR_PLACE_CPU_MCPU && w->group == 1) || *gr_place__free(p, worker, r) >= (int32_t)c->spec.need.v[r];
-		}
-		if (fits)
-			gr_place__unpark(p, p->parked[i]);
+		if (!(k->pools >> w->pool % 64 & 1) ||
+		    ((cpu - k->need4[0]) | (f[1] - k->need4[1]) | (f[2] - k->need4[2]) | (f[3] - k->need4[3])) < 0)
+			continue;
+		gr_place__class_pools(p, &p->classes[class]);
+		if (p->classes[class].pool_at[w->pool])
+			gr_place__unpark(p, class);
 	}
 }
 
@@ -336,7 +337,7 @@ void gr_place__wake_all(struct gr_place *p)
 {
 	p->changes++;
 	while (p->n_parked)
-		gr_place__unpark(p, p->parked[p->n_parked - 1]);
+		gr_place__unpark(p, p->parked[p->n_parked - 1].class);
 }
 
 /* ---- whose turn ---- */
@@ -368,7 +369,7 @@ static uint32_t open_line(const struct gr_place *p, const struct gr_place__stand
 		const struct gr_place__line *l = &p->lines[i], *b;
 		uint32_t x, y;
 
-		if (is_parked(p, l->class) || (t->has_quota && !gr_place__quota_allows(p, t, &p->classes[l->class], 1)))
+		if (gr_place__is_parked(p, l->class) || (t->has_quota && !gr_place__quota_allows(p, t, &p->classes[l->class], 1)))
 			continue;
 		if (best == NIL) {
 			best = i;
@@ -434,7 +435,7 @@ static void owner_rekey(struct gr_place *p, struct gr_place__owner *o)
 			seat_sift(p, &p->lines[p->queues[i].line], p->queues[i].at, (struct gr_place__seat){ share, i });
 }
 
-void gr_place__charge(struct gr_place *p, uint32_t owner, const struct gr_place__class *c, int sign)
+void gr_place__charge(struct gr_place *p, uint32_t owner, const struct gr_place__class *c, int n)
 {
 	struct gr_place__owner *o = &p->owners[owner];
 	struct gr_place__tenant *t = &p->tenants[o->spec.tenant];
@@ -442,7 +443,7 @@ void gr_place__charge(struct gr_place *p, uint32_t owner, const struct gr_place_
 
 	for (uint32_t k = 0; k < c->n_need; k++) {
 		uint32_t r = c->need_res[k];
-		uint64_t amount = (uint64_t)(int64_t)sign * c->spec.need.v[r];
+		uint64_t amount = (uint64_t)(int64_t)n * c->spec.need.v[r];
 
 		o->used[r] += amount;
 		t->used[r] += amount;

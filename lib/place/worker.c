@@ -15,18 +15,13 @@
 
 #define MAX_SLOTS 4096u
 #define CREDITS_UNKNOWN 2u            /* before the first round trips were measured */
-#define RANK_BASE 52u                 /* log8 of 100 permille: ten times as fast as the typical worker */
+#define RANK_BASE 53u                 /* log8 of 1024 / 10: ten times as fast as the typical worker */
 
 uint32_t gr_place__worker(const struct gr_place *p, uint32_t id)
 {
 	uint32_t i = id & WORKER_MASK;
 
 	return i < p->n_workers && p->workers[i].id == id && (p->workers[i].flags & W_UP) ? i : NIL;
-}
-
-int32_t *gr_place__free(struct gr_place *p, uint32_t worker, uint32_t res)
-{
-	return res < N_INLINE ? &p->workers[worker].free[res] : &p->over[worker][res - N_INLINE];
 }
 
 /* ---- where it stands ---- */
@@ -39,20 +34,27 @@ static uint32_t log8(uint32_t v)
 	return n * 8 + (v >> (n - 3) & 7);
 }
 
+static uint8_t rank_for(uint64_t price_1024)
+{
+	uint32_t r = log8(price_1024 > 1000000 ? 1000000 : (uint32_t)price_1024);
+
+	r = r < RANK_BASE ? 0 : r - RANK_BASE;
+	return (uint8_t)gr_place__min(r, N_RANKS - 1);
+}
+
 static uint8_t rank_of(const struct gr_place *p, const struct gr_place__worker *w)
 {
 	const struct gr_place__node *n = &p->nodes[w->node];
-	uint64_t m = n->load_permille, own;
-	uint32_t r;
+	uint64_t m, own;
 
+	if (!(w->quota_10mcpu | w->slow_permille))
+		return n->rank;
+	m = n->load_permille;
 	if (w->quota_10mcpu) {
 		own = (w->run_mcpu + 1000) * 100ull / w->quota_10mcpu;
 		m = own > m ? own : m;
 	}
-	m = m * (1000u + w->slow_permille) / n->speed_permille;
-	r = log8(m > 1000000 ? 1000000 : (uint32_t)m);
-	r = r < RANK_BASE ? 0 : r - RANK_BASE;
-	return (uint8_t)gr_place__min(r, N_RANKS - 1);
+	return rank_for(m * (1000u + w->slow_permille) / 1000 * 1024 / n->speed_permille);
 }
 
 static uint32_t cpu_level(uint32_t mcpu)
@@ -99,7 +101,7 @@ static uint8_t group_of(const struct gr_place *p, const struct gr_place__worker 
 	if (!w->n_waiting && w->n_placed < w->slots && w->free[GR_PLACE_CPU_MCPU] > 0)
 		return (uint8_t)(2 + cpu_level((uint32_t)w->free[GR_PLACE_CPU_MCPU]) * N_MEM_LEVELS +
 				 mem_level((uint32_t)w->free[GR_PLACE_MEM_MIB]));
-	return w->n_waiting < gr_place__credits(p, w);
+	return w->prefetch && (!w->n_waiting || w->n_waiting < gr_place__credits(p, w));
 }
 
 static void bucket_del(struct gr_place *p, uint32_t worker)
@@ -151,6 +153,21 @@ void gr_place__refresh(struct gr_place *p, uint32_t worker)
 		bucket_add(p, worker);
 }
 
+/* Ranks follow two steps behind: candidates are scored exactly, so what moves by less is not worth moving its workers. */
+void gr_place__node_price(struct gr_place *p, struct gr_place__node *n)
+{
+	uint64_t price = (uint64_t)n->load_permille * 1024 / n->speed_permille;
+	uint8_t rank;
+
+	n->price_1024 = price > UINT32_MAX ? UINT32_MAX : (uint32_t)price;
+	rank = rank_for(n->price_1024);
+	if (rank + 1u >= n->rank && n->rank + 1u >= rank)
+		return;
+	n->rank = rank;
+	for (uint32_t i = n->first_worker; i != NIL; i = p->workers[i].node_next)
+		gr_place__refresh(p, i);
+}
+
 void gr_place__node_load(struct gr_place *p, uint32_t node, int32_t more_mcpu)
 {
 	struct gr_place__node *n = &p->nodes[node];
@@ -158,37 +175,41 @@ void gr_place__node_load(struct gr_place *p, uint32_t node, int32_t more_mcpu)
 
 	n->used_mcpu = (uint32_t)((int32_t)n->used_mcpu + more_mcpu);
 	used = (uint64_t)n->used_mcpu + n->foreign_mcpu;
+	if (!more_mcpu)
+		n->inverse_cores = cores ? (uint32_t)((1ull << 30) / cores) : 0;
 	if (cores && used + 1000 > cores) {
 		/* one more is slow there, and makes what runs there slower: search.c */
-		before = used > cores ? used * 1000 / cores : 1000;
-		m = (used + 1000) * 1000 / cores;
-		m += (m - before) * n->used_mcpu / 1000;
+		before = used > cores ? used * n->inverse_cores * 125 >> 27 : 1000;
+		m = (used + 1000) * n->inverse_cores * 125 >> 27;
+		m += m > before ? (m - before) * n->used_mcpu >> 10 : 0;
 	}
-	m = m * (1000u + n->steal_permille) / 1000;
+	if (n->steal_permille)
+		m = m * (1000u + n->steal_permille) / 1000;
+	if (m < 1000)
+		m = 1000;
 	if (m > 1000000)
 		m = 1000000;
-	if (log8((uint32_t)m) == log8(n->load_permille))
+	if ((uint32_t)m == n->load_permille && more_mcpu)
 		return;
 	n->load_permille = (uint32_t)m;
-	for (uint32_t i = n->first_worker; i != NIL; i = p->workers[i].node_next)
-		gr_place__refresh(p, i);
+	gr_place__node_price(p, n);
 }
 
 /* ---- those where something waits behind what runs ---- */
 
 void gr_place__late_add(struct gr_place *p, uint32_t worker)
 {
-	p->workers[worker].late_pos = p->n_late;
+	gr_place__at(p, p->workers[worker].wait)->wheel_next = p->n_late;
 	p->late[p->n_late++] = worker;
 }
 
-void gr_place__late_del(struct gr_place *p, uint32_t worker)
+void gr_place__late_del(struct gr_place *p, uint32_t at)
 {
-	uint32_t at = p->workers[worker].late_pos, last = p->late[--p->n_late];
+	uint32_t last = p->late[--p->n_late];
 
 	p->late[at] = last;
-	p->workers[last].late_pos = at;
-	p->workers[worker].late_pos = NIL;
+	if (at < p->n_late)
+		gr_place__at(p, p->workers[last].wait)->wheel_next = at;
 }
 
 /* ---- blocked for a while ---- */
@@ -266,15 +287,28 @@ static int check_worker(const struct gr_place *p, const struct gr_place_worker *
 /* The table of who was sent what grows with the workers. What it held is forgotten: they are asked for it again. */
 static void grow_have(struct gr_place *p)
 {
-	uint32_t cap = p->cap_have ? p->cap_have : 256;
+	uint32_t cap = p->cap_have ? p->cap_have : 65536;
 
-	while (cap < p->n_workers)
+	while (cap < p->n_workers * 2)
 		cap *= 2;
 	if (cap == p->cap_have)
 		return;
 	free(p->have);
 	p->have = gr_xalloc(cap * sizeof(*p->have));
 	p->cap_have = cap;
+}
+
+/* Not by doubling: there may be a hundred thousand, and they are most of the memory. */
+static void grow_workers(struct gr_place *p)
+{
+	uint32_t cap = p->cap_workers + p->cap_workers / 32 + 16;
+
+	if (p->n_workers < p->cap_workers)
+		return;
+	p->workers = gr_xrealloc(p->workers, cap * sizeof(*p->workers));
+	memset(p->workers + p->cap_workers, 0, (cap - p->cap_workers) * sizeof(*p->workers));
+	p->late = gr_xrealloc(p->late, cap * sizeof(*p->late));
+	p->cap_workers = cap;
 }
 
 /* A node-blind state gives each worker a node of its own. */
@@ -344,9 +378,8 @@ int gr_place_worker_up(struct gr_place *p, uint64_t now_ns, const struct gr_plac
 	if (i != NIL) {
 		p->free_worker = p->workers[i].node_next;
 	} else {
-		GR_GROW(p->workers, p->cap_workers, p->n_workers + 1);
+		grow_workers(p);
 		i = p->n_workers++;
-		GR_GROW(p->late, p->cap_late, p->n_workers);
 		grow_have(p);
 	}
 	for (uint32_t r = N_INLINE; r < GR_PLACE_N_RES; r++)
@@ -359,7 +392,7 @@ int gr_place_worker_up(struct gr_place *p, uint64_t now_ns, const struct gr_plac
 		.flags = W_UP, .id = i | ((w->id >> WORKER_BITS) + 1) % WORKER_GENS << WORKER_BITS, .tag = spec->tag,
 		.cap = gr_place__cap(p, &spec->cap), .slots = (uint16_t)spec->slots,
 		.prefetch = (uint8_t)gr_place__min(spec->prefetch, 255), .node = on, .pool = (uint16_t)pool,
-		.first = NIL, .last = NIL, .wait = NIL, .late_pos = NIL, .group = G_NONE,
+		.first = NIL, .last = NIL, .wait = NIL, .group = G_NONE,
 	};
 	for (uint32_t r = 0; r < GR_PLACE_N_RES; r++)
 		if (r < N_INLINE || p->over)
@@ -380,6 +413,16 @@ int gr_place_worker_up(struct gr_place *p, uint64_t now_ns, const struct gr_plac
 	gr_place__refresh(p, i);
 	gr_place__wake(p, i);
 	return (int)w->id;
+}
+
+static void leave_not(struct gr_place *p, uint32_t worker)
+{
+	for (uint32_t k = 0; k < p->n_leaving; k++)
+		if (p->leaving[k].worker == worker) {
+			p->leaving[k] = p->leaving[--p->n_leaving];
+			break;
+		}
+	p->workers[worker].flags &= (uint8_t)~W_LEAVING;
 }
 
 int gr_place_worker_down(struct gr_place *p, uint64_t now_ns, uint32_t worker)
@@ -403,6 +446,8 @@ int gr_place_worker_down(struct gr_place *p, uint64_t now_ns, uint32_t worker)
 		forget_blocked(p, i);
 	if (w->flags & W_RESERVED)
 		gr_place__reserve_drop(p);
+	if (w->flags & W_LEAVING)
+		leave_not(p, i);
 	on = w->node;
 	node = &p->nodes[on];
 	for (at = &node->first_worker; *at != i; at = &p->workers[*at].node_next)
@@ -428,7 +473,6 @@ int gr_place_worker_drain(struct gr_place *p, uint64_t now_ns, uint32_t worker, 
 {
 	uint32_t i = gr_place__worker(p, worker);
 	struct gr_place__worker *w;
-	uint64_t gone_ms;
 
 	if (i == NIL)
 		return GR_ENOENT;
@@ -438,11 +482,11 @@ int gr_place_worker_drain(struct gr_place *p, uint64_t now_ns, uint32_t worker, 
 	LOG(p, OP_DRAIN, now_ns, worker, is_draining, gone_ns);
 	w = &p->workers[i];
 	w->flags = (uint8_t)(is_draining ? w->flags | W_DRAINING : w->flags & ~W_DRAINING);
-	gone_ms = is_draining && gone_ns ? (gone_ns - p->epoch_ns) / GR_NS_PER_MS + 1 : 0;
-	w->gone_ms = gone_ms > UINT32_MAX ? 0 : (uint32_t)gone_ms;
-	if (w->gone_ms && !(w->flags & W_LEAVING)) {
+	if (w->flags & W_LEAVING)
+		leave_not(p, i);
+	if (gone_ns) {
 		GR_GROW(p->leaving, p->cap_leaving, p->n_leaving + 1);
-		p->leaving[p->n_leaving++] = worker;
+		p->leaving[p->n_leaving++] = (struct gr_place__leaving){ i, is_draining, gone_ns };
 		w->flags |= W_LEAVING;
 	}
 	if (is_draining && (w->flags & W_RESERVED))
