@@ -66,6 +66,8 @@ static const struct gr_conf_key keys[] = {
 	  "Compiler drivers to offer, comma separated; auto: every gcc and clang in PATH.", AT(toolchains), NULL },
 	{ "ready-file", GR_CONF_STR, "FILE", NULL, 0, 0, NULL,
 	  "Written at the first connection: JSON with name, pid, tier, slots and toolchains.", AT(ready_file), NULL },
+	{ "probe", GR_CONF_STR, "HOST:PORT", NULL, 0, 0, NULL,
+	  "Where /livez and /readyz are served, for a kubelet or another supervisor; unset: nowhere.", AT(probe), NULL },
 	{ "node", GR_CONF_STR, "NAME", NULL, 0, 0, NULL, "The machine's name in the cluster; workers on one node share its cores.",
 	  AT(node), NULL },
 	{ "zone", GR_CONF_STR, "NAME", NULL, 0, 0, NULL, "The zone this node is in.", AT(zone), NULL },

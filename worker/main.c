@@ -191,6 +191,7 @@ static void fini(struct gr_worker *w)
 	gr_commands_free(&w->commands);
 	gr_fetch_free(&w->fetch);
 	gr_link_close(&w->link);
+	gr_probe_close(&w->probe);
 	if (w->loop) {
 		gr_timer_stop(&w->timer);
 		uv_idle_stop(&w->idle);
@@ -228,6 +229,12 @@ static int run(struct gr_worker *w, struct gr_err *err)
 	if (rc < 0)
 		return rc;
 	w->is_compressing = w->cfg->compress == GR_COMPRESS_ON || (w->cfg->compress == GR_COMPRESS_AUTO && !is_local(w->cfg->coordinator));
+	if (w->cfg->probe) {
+		rc = gr_probe_open(w, w->cfg->probe, &w->probe, err);
+		if (rc < 0)
+			return rc;
+		gr_info("main", "probes answered on port %u", gr_probe_port(w->probe));
+	}
 	rc = gr_worker_connect(w, err);
 	if (rc < 0)
 		return rc;

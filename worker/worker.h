@@ -6,6 +6,7 @@
  *   run_compile.c  the life of a task                result.c    what came of it, kept until acknowledged
  *   toolchains.c   compilers found here              start.c     privileges, the choice of the tier
  *   map_paths.c    the landlock tier's path mapping  main.c      putting it together; draining
+ *   probe.c        /livez and /readyz
  */
 #pragma once
 #include "lib/base/list.h"
@@ -174,6 +175,13 @@ const struct gr_wtool *gr_tools_get(const struct gr_wtools *t, const struct gr_d
 /* ---- link.c ---- */
 int gr_worker_connect(struct gr_worker *w, struct gr_err *err) GR_MUST_CHECK;
 
+/* ---- probe.c ---- */
+struct gr_probe;
+/* @endpoint as gr_addr_parse. Return: 0; GR_ECONFIG, GR_EIO. */
+int gr_probe_open(struct gr_worker *w, const char *endpoint, struct gr_probe **out, struct gr_err *err) GR_MUST_CHECK;
+uint16_t gr_probe_port(const struct gr_probe *p);
+void gr_probe_close(struct gr_probe **p);                /* the loop runs once more to close its handles */
+
 /* ---- start.c ---- */
 struct gr_start {                        /* what has to happen before privileges go */
 	int spawner_fd, ready_fd;        /* ready_fd: a helper that writes the ready file */
@@ -193,6 +201,7 @@ struct gr_worker {
 	struct gr_start start;
 	struct gr_loop *loop;
 	struct gr_link *link;
+	struct gr_probe *probe;
 	struct gr_cas *cas;
 	struct gr_fetch *fetch;
 	struct gr_commands *commands;    /* command.h */

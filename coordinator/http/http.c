@@ -1,7 +1,6 @@
 /* http.c - libmicrohttpd on the program's own loop: its epoll descriptor in one uv_poll, its timeout in one uv_timer. No
  * thread. Connections, their memory, their idle time and the bodies of requests are bounded; who asks is checked before
  * a body is taken in. */
-#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +12,7 @@
 #include "coordinator/http/stream.h"
 #include "lib/base/alloc.h"
 #include "lib/base/log.h"
+#include "lib/net/addr.h"
 
 #define MAX_CONNECTIONS 256u
 #define MAX_PER_ADDRESS 128u
@@ -254,41 +254,6 @@ static void on_ping(void *ctx)
 	gr_streams_ping(h->streams);
 }
 
-/* "HOST:PORT", HOST a numeric IPv4 address, "[IPv6]", "localhost" or "*". */
-static int parse(const char *endpoint, struct sockaddr_storage *ss, bool *is_loopback, struct gr_err *err)
-{
-	struct sockaddr_in *in = (struct sockaddr_in *)ss;
-	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ss;
-	const char *colon = strrchr(endpoint, ':');
-	char host[64] = "", *end = NULL;
-	unsigned long port = colon ? strtoul(colon + 1, &end, 10) : 0;
-	size_t n = colon ? (size_t)(colon - endpoint) : 0;
-
-	memset(ss, 0, sizeof(*ss));
-	if (!colon || !colon[1] || *end || port > 65535 || !n || n >= sizeof(host))
-		return gr_err_set(err, GR_ECONFIG, "\"%s\" is not HOST:PORT", endpoint);
-	memcpy(host, endpoint, n);
-	if (!strcmp(host, "localhost"))
-		strcpy(host, "127.0.0.1");
-	if (!strcmp(host, "*"))
-		strcpy(host, "0.0.0.0");
-	if (host[0] == '[' && host[n - 1] == ']') {
-		host[n - 1] = 0;
-		in6->sin6_family = AF_INET6;
-		in6->sin6_port = htons((uint16_t)port);
-		if (inet_pton(AF_INET6, host + 1, &in6->sin6_addr) != 1)
-			return gr_err_set(err, GR_ECONFIG, "\"%s\" is not an IPv6 address", host + 1);
-		*is_loopback = IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
-		return 0;
-	}
-	in->sin_family = AF_INET;
-	in->sin_port = htons((uint16_t)port);
-	if (inet_pton(AF_INET, host, &in->sin_addr) != 1)
-		return gr_err_set(err, GR_ECONFIG, "\"%s\" is not an IP address", host);
-	*is_loopback = ntohl(in->sin_addr.s_addr) >> 24 == 127;
-	return 0;
-}
-
 static void say_where(struct gr_http *h, const char *endpoint)
 {
 	const union MHD_DaemonInfo *info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_BIND_PORT);
@@ -323,7 +288,7 @@ int gr_http_open(struct gr_coord *c, struct gr_err *err)
 	struct sockaddr_storage ss;
 	struct gr_http *h;
 	bool is_loopback = false;
-	int rc = parse(c->cfg.http, &ss, &is_loopback, err);
+	int rc = gr_addr_parse(c->cfg.http, &ss, &is_loopback, err);
 
 	if (rc < 0)
 		return rc;
@@ -350,7 +315,6 @@ int gr_http_open(struct gr_coord *c, struct gr_err *err)
 				     MHD_OPTION_PER_IP_CONNECTION_LIMIT, MAX_PER_ADDRESS,
 				     MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S,
 				     MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)32768,
-				     MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u,
 				     MHD_OPTION_END);
 	if (!h->daemon) {
 		http_free(h);

@@ -64,6 +64,30 @@ static bool find_line(const char *text, const char *name, char out[41])
 	return false;
 }
 
+static bool is_our_group(gid_t gid)
+{
+	gid_t list[256];
+	int n = getgroups((int)(sizeof(list) / sizeof(list[0])), list);
+
+	if (gid == getegid())
+		return true;
+	for (int i = 0; i < n; i++)
+		if (list[i] == gid)
+			return true;
+	return false;
+}
+
+/* Others have no business in it. A group may read when root owns the file and the group is ours: so a key is given to a
+ * service, and so a Kubernetes Secret is mounted for a pod that is not root. */
+static bool is_private(const struct stat *st)
+{
+	if (st->st_mode & S_IRWXO)
+		return false;
+	if (!(st->st_mode & S_IRWXG))
+		return true;
+	return (st->st_mode & S_IRWXG) == S_IRGRP && st->st_uid == 0 && st->st_gid != 0 && is_our_group(st->st_gid);
+}
+
 int gr_keypair_load(const char *path, struct gr_keypair *out, struct gr_err *err)
 {
 	struct gr_buf text = { 0 };
@@ -79,7 +103,7 @@ int gr_keypair_load(const char *path, struct gr_keypair *out, struct gr_err *err
 		rc = gr_err_set(err, GR_ECONFIG, "key file %s: not a regular file", path);
 		goto out_fd;
 	}
-	if (st.st_mode & (S_IRWXG | S_IRWXO)) {
+	if (!is_private(&st)) {
 		rc = gr_err_set(err, GR_EAUTH, "key file %s: others may read it (mode %03o); chmod 600 it", path,
 				(unsigned)(st.st_mode & 0777));
 		goto out_fd;

@@ -125,6 +125,10 @@ check "with its reason" grep -q 'without keys only loopback' "$T/out"
 check "a port that is taken is an error" [ $rc != 0 ]
 check "that names it" grep -q "$ENDPOINT" "$T/out"
 
+timeout 10 "$BIN/griddle-coordinator" --listen tcp://127.0.0.1:0 --http "$HTTP" --state "$T/other" >"$T/out" 2>&1; rc=$?
+check "so is an HTTP port that is taken" [ $rc = 36 ]
+check "that names it as well" grep -q "cannot listen on $HTTP" "$T/out"
+
 exec 3<>"/dev/tcp/${HTTP%:*}/${HTTP#*:}"; printf 'GET /livez HT' >&3
 check "a request that never ends holds up nobody" is /livez "200 text/plain; charset=utf-8"
 kill -TERM "$COORD_PID"; wait "$COORD_PID"; rc=$?

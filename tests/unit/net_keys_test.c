@@ -77,6 +77,34 @@ static void a_key_file_others_can_read_is_refused(void **state)
 	assert_non_null(strstr(err.text, "chmod 600"));
 }
 
+/* As a Secret's volume shows it to a pod that is not root. */
+static void a_key_file_of_root_may_be_readable_by_our_group(void **state)
+{
+	struct folder *f = *state;
+	struct gr_keypair k, back;
+	struct gr_err err;
+	gid_t gid = getegid();
+
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(gr_keypair_make(&k, &err), 0);
+	assert_int_equal(gr_keypair_save(f->key, &k, &err), 0);
+	assert_int_equal(chown(f->key, 0, 65532), 0);
+	assert_int_equal(chmod(f->key, 0440), 0);
+	assert_int_equal(gr_keypair_load(f->key, &back, &err), GR_EAUTH);        /* not our group */
+	assert_int_equal(setegid(65532), 0);
+	assert_int_equal(gr_keypair_load(f->key, &back, &err), 0);
+	assert_string_equal(back.public_key, k.public_key);
+	assert_int_equal(chmod(f->key, 0460), 0);
+	assert_int_equal(gr_keypair_load(f->key, &back, &err), GR_EAUTH);
+	assert_int_equal(chmod(f->key, 0444), 0);
+	assert_int_equal(gr_keypair_load(f->key, &back, &err), GR_EAUTH);
+	assert_int_equal(chmod(f->key, 0440), 0);
+	assert_int_equal(chown(f->key, 65532, 65532), 0);
+	assert_int_equal(gr_keypair_load(f->key, &back, &err), GR_EAUTH);
+	assert_int_equal(setegid(gid), 0);
+}
+
 static void a_damaged_key_file_is_refused(void **state)
 {
 	struct folder *f = *state;
@@ -226,6 +254,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_saved_key_loads_again_and_is_never_overwritten, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_key_file_others_can_read_is_refused, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_key_file_of_root_may_be_readable_by_our_group, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_damaged_key_file_is_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_list_gives_roles_and_name_and_follows_the_file, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(comments_and_bad_lines_authorise_nobody, set_up, tear_down),
