@@ -77,6 +77,7 @@ int gr_coord_open(struct gr_coord *c, struct gr_loop *loop, struct gr_err *err)
 	pc.seed = gr_rng_u64(gr_loop_rng(loop));
 	c->place = gr_place_new(&pc);
 	c->sessions.seed = gr_rng_u64(gr_loop_rng(loop));
+	c->nodes.seed = gr_rng_u64(gr_loop_rng(loop));
 	gr_list_init(&c->workers);
 	gr_list_init(&c->clients);
 	gr_metrics_init(&c->m);
@@ -103,6 +104,7 @@ void gr_coord_close(struct gr_coord *c)
 	while (i = 0, (s = gr_map_each(&c->sessions, &i)))
 		gr_session_free(&s);
 	gr_map_fini(&c->sessions);
+	gr_signals_fini(c);
 	gr_blobs_fini(c);
 	gr_dispatch_fini(c);
 }

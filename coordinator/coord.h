@@ -20,6 +20,8 @@ struct gr_http;
 struct gr_events;
 struct gr_recent;
 
+struct gr_cnode;
+
 struct gr_coord {
 	struct gr_coord_config cfg;
 	struct gr_keypair keys;            /* when cfg.keys */
@@ -31,6 +33,7 @@ struct gr_coord {
 	struct gr_metrics m;
 	struct gr_list workers, clients;
 	uint32_t n_workers, n_clients;
+	struct gr_map nodes;               /* name -> struct gr_cnode; signals.c */
 	struct gr_map sessions;            /* by id */
 	uint64_t worker_gone_ns;           /* when the last worker went */
 	struct gr_blobs *blobs;
@@ -69,6 +72,10 @@ struct gr_worker {
 	bool is_draining;
 	struct gr_toolchain *toolchains;
 	uint32_t n_toolchains;
+	char pod[64], pod_uid[40], ns[64], qos[16];
+	char node_label[130];              /* node, as a label's value in /metrics */
+	uint32_t cpus, node_cpu_mcpu;      /* those it may run on; all of its node's; 0 unknown */
+	struct gr_cnode *on_node;
 	uint64_t signals[GR_MAX_SIGNALS];
 	struct gr_map seats;               /* session id -> struct gr_seat */
 	uint64_t stuck_since_ns;           /* its queue has been full since; 0 not */
@@ -87,6 +94,16 @@ struct gr_client {
 extern const struct gr_server_ops gr_peers_ops;
 /* Takes the frame. Counts. Return: 0; GR_EBUSY, GR_EGONE as gr_server_send. */
 int gr_peers_send(struct gr_coord *c, struct gr_peer *peer, struct gr_buf *frame);
+
+/* ---- signals ---- */
+void gr_signals_worker_up(struct gr_coord *c, struct gr_worker *w);
+void gr_signals_worker_gone(struct gr_coord *c, struct gr_worker *w);
+void gr_signals_fini(struct gr_coord *c);
+int gr_signals_ping(struct gr_coord *c, struct gr_worker *w, struct gr_slice body);
+/* Cores of its node that others than our workers use; 0 none, or unknown. */
+uint32_t gr_signals_foreign_mcpu(const struct gr_worker *w);
+json_t *gr_signals_json(const struct gr_worker *w);
+void gr_signals_metrics(const struct gr_coord *c, struct gr_buf *b);
 
 /* ---- sessions ---- */
 struct gr_log_rec {

@@ -150,4 +150,5 @@ void gr_metrics_print(const struct gr_coord *c, struct gr_buf *b)
 	peers(c, b);
 	tasks(c, b);
 	bytes(c, b);
+	gr_signals_metrics(c, b);
 }

@@ -62,6 +62,17 @@ static void get_text(const json_t *o, const char *key, const char *def, char *ou
 			*p = '?';
 }
 
+/* A label's value: backslash and quote are written with a backslash. */
+static void label_of(const char *text, char *out)
+{
+	for (; *text; text++) {
+		if (*text == '\\' || *text == '"')
+			*out++ = '\\';
+		*out++ = *text;
+	}
+	*out = 0;
+}
+
 static int get_toolchains(struct gr_worker *w, const json_t *list, struct gr_err *err)
 {
 	size_t i;
@@ -85,16 +96,12 @@ static int get_toolchains(struct gr_worker *w, const json_t *list, struct gr_err
 	return 0;
 }
 
-static int worker_place(struct gr_coord *c, struct gr_worker *w, const struct gr_hello *h, struct gr_err *err)
+static int worker_place(struct gr_coord *c, struct gr_worker *w, struct gr_err *err)
 {
 	uint32_t envs[GR_PLACE_MAX_WORKER_ENVS];
 	struct gr_place_worker spec = { .tag = (uintptr_t)w, .slots = w->slots, .prefetch = w->prefetch, .envs = envs };
-	int64_t node_cpu;
 	int rc;
 
-	rc = get_count(h->json, "node_cpu_mcpu", 0, 1 << 30, &node_cpu, err);
-	if (rc < 0)
-		return rc;
 	for (uint32_t i = 0; i < w->n_toolchains; i++) {
 		rc = gr_place_env(c->place, &w->toolchains[i].digest);
 		if (rc < 0)
@@ -106,7 +113,7 @@ static int worker_place(struct gr_coord *c, struct gr_worker *w, const struct gr
 	rc = gr_place_node(c->place, w->node);
 	if (rc >= 0) {
 		spec.node = (uint32_t)rc;
-		spec.node_cpu_mcpu = (uint32_t)node_cpu;
+		spec.node_cpu_mcpu = w->node_cpu_mcpu;
 		spec.cap.v[GR_PLACE_CPU_MCPU] = w->slots * 1000;
 		spec.cap.v[GR_PLACE_MEM_MIB] = w->mem_bytes >> 20 > UINT32_MAX ? UINT32_MAX : (uint32_t)(w->mem_bytes >> 20);
 		if (!w->mem_bytes || spec.cap.v[GR_PLACE_MEM_MIB] > GR_PLACE_MAX_AMOUNT)
@@ -160,7 +167,7 @@ static int hello_worker(struct gr_coord *c, struct gr_peer *peer, const struct g
 {
 	const char *key = gr_peer_key_name(peer);
 	struct gr_worker *w;
-	int64_t slots, prefetch, mem;
+	int64_t slots, prefetch, mem, cpus, node_cpu, quota;
 	int rc;
 
 	GR_NEW(w);
@@ -171,6 +178,11 @@ static int hello_worker(struct gr_coord *c, struct gr_peer *peer, const struct g
 	get_text(h->json, "node", h->name, w->node, sizeof(w->node));
 	get_text(h->json, "zone", "", w->zone, sizeof(w->zone));
 	get_text(h->json, "tier", "?", w->tier, sizeof(w->tier));
+	get_text(h->json, "pod", "", w->pod, sizeof(w->pod));
+	get_text(h->json, "pod_uid", "", w->pod_uid, sizeof(w->pod_uid));
+	get_text(h->json, "namespace", "", w->ns, sizeof(w->ns));
+	get_text(h->json, "qos", "", w->qos, sizeof(w->qos));
+	label_of(w->node, w->node_label);
 	w->identity = gr_hash64(key, strlen(key), gr_hash64(w->name, strlen(w->name), 1));
 	w->since_ms = gr_clock_real_ms();
 	rc = get_count(h->json, "slots", 1, MAX_SLOTS, &slots, err);
@@ -178,6 +190,12 @@ static int hello_worker(struct gr_coord *c, struct gr_peer *peer, const struct g
 		rc = get_count(h->json, "prefetch", 1, MAX_PREFETCH, &prefetch, err);
 	if (rc >= 0)
 		rc = get_count(h->json, "mem_bytes", 0, INT64_MAX, &mem, err);
+	if (rc >= 0)
+		rc = get_count(h->json, "cpus", 0, 1 << 16, &cpus, err);
+	if (rc >= 0)
+		rc = get_count(h->json, "node_cpu_mcpu", 0, GR_PLACE_MAX_AMOUNT, &node_cpu, err);
+	if (rc >= 0)
+		rc = get_count(h->json, "quota_mcpu", 0, GR_PLACE_MAX_AMOUNT, &quota, err);
 	if (rc >= 0 && !slots)
 		rc = gr_err_set(err, GR_EPROTO, "a worker needs at least one slot");
 	if (rc >= 0)
@@ -186,14 +204,18 @@ static int hello_worker(struct gr_coord *c, struct gr_peer *peer, const struct g
 		w->slots = (uint32_t)slots;
 		w->prefetch = (uint32_t)prefetch;
 		w->mem_bytes = (uint64_t)mem;
+		w->cpus = (uint32_t)cpus;
+		w->node_cpu_mcpu = (uint32_t)node_cpu;
+		w->signals[GR_SIGNAL_CPU_QUOTA_MCPU] = (uint64_t)quota;
 		supersede(c, w);
-		rc = worker_place(c, w, h, err);
+		rc = worker_place(c, w, err);
 	}
 	if (rc < 0) {
 		worker_free(w);
 		return rc;
 	}
 	w->seats.seed = gr_rng_u64(gr_loop_rng(c->loop));
+	gr_signals_worker_up(c, w);
 	gr_list_push(&c->workers, &w->link);
 	c->n_workers++;
 	gr_events_emit(c->events, "worker.up", json_pack("{s:s, s:s}", "worker", w->name, "node", w->node));
@@ -247,34 +269,6 @@ static int on_hello(void *ctx, struct gr_peer *peer, const struct gr_hello *hell
 }
 
 /* ---- messages ---- */
-
-static int worker_ping(struct gr_coord *c, struct gr_worker *w, struct gr_slice body)
-{
-	struct gr_place_signals s = { .rtt_ns = gr_peer_rtt_ns(w->peer) };
-	struct gr_ping m;
-	int rc = gr_ping_decode(body, &m);
-
-	if (rc < 0)
-		return rc;
-	for (uint32_t i = 0; i < m.n_signals; i++)
-		if (m.signals[i].key < GR_MAX_SIGNALS)
-			w->signals[m.signals[i].key] = m.signals[i].value;
-	s.quota_mcpu = (uint32_t)(w->signals[GR_SIGNAL_CPU_QUOTA_MCPU] & 0x3fffffff);
-	s.throttled_permille = (uint32_t)(w->signals[GR_SIGNAL_CPU_THROTTLED_PERMILLE] & 0x3ff);
-	s.steal_permille = (uint32_t)(w->signals[GR_SIGNAL_CPU_STEAL_PERMILLE] & 0x3ff);
-	s.cpu_psi_permille = (uint32_t)(w->signals[GR_SIGNAL_CPU_PSI_PERMILLE] & 0x3ff);
-	s.mem_psi_permille = (uint32_t)(w->signals[GR_SIGNAL_MEM_PSI_PERMILLE] & 0x3ff);
-	if (w->signals[GR_SIGNAL_SLOTS] && w->signals[GR_SIGNAL_SLOTS] <= MAX_SLOTS)
-		s.slots = (uint32_t)w->signals[GR_SIGNAL_SLOTS];
-	if (s.slots && s.slots != w->slots) {
-		gr_info("peers", "worker %s has %u slots now, had %u", w->name, s.slots, w->slots);
-		w->slots = s.slots;
-		gr_cluster_touch(c);
-		gr_dispatch_kick(c);
-	}
-	gr_place_worker_signals(c->place, w->place, &s);
-	return 0;
-}
 
 static int worker_drain(struct gr_coord *c, struct gr_worker *w, struct gr_slice body)
 {
@@ -371,7 +365,7 @@ static const struct {
 	int type;
 	int (*fn)(struct gr_coord *c, struct gr_worker *w, struct gr_slice body);
 } from_worker[] = {
-	{ GR_MSG_PING, worker_ping }, { GR_MSG_RESULT, gr_dispatch_result }, { GR_MSG_NEED, gr_blobs_need },
+	{ GR_MSG_PING, gr_signals_ping }, { GR_MSG_RESULT, gr_dispatch_result }, { GR_MSG_NEED, gr_blobs_need },
 	{ GR_MSG_SESSION_OK, worker_session_ok }, { GR_MSG_DRAIN, worker_drain }, { GR_MSG_SESSION_CLOSE, worker_session_close },
 	{ GR_MSG_PONG, ignore_from_worker }, { GR_MSG_CTL_REP, ignore_from_worker },
 };
@@ -419,6 +413,7 @@ static void worker_gone(struct gr_coord *c, struct gr_worker *w, const char *why
 
 	gr_info("peers", "worker %s is gone: %s", w->name, why);
 	gr_list_del(&w->link);
+	gr_signals_worker_gone(c, w);
 	c->n_workers--;
 	gr_events_emit(c->events, "worker.down", json_pack("{s:s, s:s}", "worker", w->name, "node", w->node));
 	c->worker_gone_ns = gr_coord_now(c);

@@ -104,29 +104,6 @@ void gr_status_sample(const struct gr_coord *c, struct gr_recent_sample *out)
 	out->failed = out->ended - c->m.outcomes[GR_OUTCOME_DONE] - c->m.outcomes[GR_OUTCOME_CANCELLED];
 }
 
-static json_t *signals_json(const struct gr_worker *w)
-{
-	static const struct { int key; const char *name; } rows[] = {
-#define X(num, name, unit) { num, #name },
-		GR_SIGNAL_MAP(X)
-#undef X
-	};
-	json_t *o = json_object();
-	char name[40];
-
-	for (size_t i = 0; i < GR_LEN(rows); i++) {
-		size_t n = 0;
-
-		if (!w->signals[rows[i].key])
-			continue;
-		for (const char *p = rows[i].name; *p && n + 1 < sizeof(name); p++)
-			name[n++] = (char)(*p >= 'A' && *p <= 'Z' ? *p + 32 : *p);
-		name[n] = 0;
-		set(o, name, w->signals[rows[i].key]);
-	}
-	return o;
-}
-
 json_t *gr_nodes_json(const struct gr_coord *c)
 {
 	json_t *list = json_array();
@@ -139,6 +116,10 @@ json_t *gr_nodes_json(const struct gr_coord *c)
 		json_object_set_new(o, "name", json_string(w->name));
 		json_object_set_new(o, "node", json_string(w->node));
 		json_object_set_new(o, "zone", json_string(w->zone));
+		json_object_set_new(o, "namespace", json_string(w->ns));
+		json_object_set_new(o, "pod", json_string(w->pod));
+		json_object_set_new(o, "pod_uid", json_string(w->pod_uid));
+		json_object_set_new(o, "qos", json_string(w->qos));
 		json_object_set_new(o, "tier", json_string(w->tier));
 		json_object_set_new(o, "version", json_string(w->version));
 		json_object_set_new(o, "state", json_string(info.is_draining ? "draining" :
@@ -152,9 +133,12 @@ json_t *gr_nodes_json(const struct gr_coord *c)
 		set(o, "contention_permille", info.contention_permille);
 		set(o, "rtt_us", gr_peer_rtt_ns(w->peer) / GR_NS_PER_US);
 		set(o, "mem_bytes", w->mem_bytes);
+		set(o, "cpus", w->cpus);
+		set(o, "node_cpu_mcpu", w->node_cpu_mcpu);
+		set(o, "quota_mcpu", w->signals[GR_SIGNAL_CPU_QUOTA_MCPU]);
 		set(o, "connected_ms", gr_clock_real_ms() - w->since_ms);
 		json_object_set_new(o, "toolchains", toolchains_json(w));
-		json_object_set_new(o, "signals", signals_json(w));
+		json_object_set_new(o, "signals", gr_signals_json(w));
 		json_array_append_new(list, o);
 	}
 	return json_pack("{s:o}", "nodes", list);

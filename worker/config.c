@@ -8,6 +8,7 @@
 
 #include "lib/base/alloc.h"
 #include "lib/base/log.h"
+#include "worker/signals/pod.h"
 
 static const char *const levels[] = { "error", "warn", "info", "debug", NULL };
 static const char *const sandboxes[] = { "auto", "namespace", "chroot", "landlock", NULL };
@@ -72,6 +73,13 @@ static const struct gr_conf_key keys[] = {
 	  AT(node), NULL },
 	{ "zone", GR_CONF_STR, "NAME", NULL, 0, 0, NULL, "The zone this node is in.", AT(zone), NULL },
 	{ "pod", GR_CONF_STR, "NAME", NULL, 0, 0, NULL, "This pod's name.", AT(pod), NULL },
+	{ "pod-uid", GR_CONF_STR, "UID", NULL, 0, 0, NULL, "This pod's uid.", AT(pod_uid), NULL },
+	{ "namespace", GR_CONF_STR, "NAME", NULL, 0, 0, NULL, "The Kubernetes namespace this pod is in.", AT(namespace), NULL },
+	{ "qos", GR_CONF_STR, "CLASS", NULL, 0, 0, NULL,
+	  "The pod's class (Guaranteed, Burstable, BestEffort); default: as the kernel's oom_score_adj tells it.", AT(qos), NULL },
+	{ "downward", GR_CONF_STR, "DIR", NULL, 0, 0, NULL,
+	  "A folder of Kubernetes' downward API; files node, zone, pod, pod-uid, namespace and qos there set what is not set otherwise.",
+	  AT(downward), NULL },
 	{ "log-level", GR_CONF_ENUM, "", "info", 0, 0, levels, "The finest lines that are logged.", AT(log_level), NULL },
 };
 
@@ -94,10 +102,25 @@ static bool is_name(const char *s)
 	return n && n < 64 && !s[n];
 }
 
+static void fill_from_pod(struct gr_worker_config *cfg)
+{
+	const struct { const char *name; char **field; } facts[] = {
+		{ "node", &cfg->node }, { "zone", &cfg->zone }, { "pod", &cfg->pod }, { "pod-uid", &cfg->pod_uid },
+		{ "namespace", &cfg->namespace }, { "qos", &cfg->qos },
+	};
+
+	for (size_t i = 0; i < GR_LEN(facts); i++)
+		if (cfg->downward && !*facts[i].field)
+			*facts[i].field = gr_pod_fact(cfg->downward, facts[i].name);
+	if (!cfg->qos)
+		cfg->qos = gr_xstrdup(gr_pod_qos(""));
+}
+
 static int fill_in(struct gr_worker_config *cfg, struct gr_err *err)
 {
 	char host[65] = "worker";
 
+	fill_from_pod(cfg);
 	if (!cfg->name) {
 		gethostname(host, sizeof(host) - 1);
 		cfg->name = gr_xstrdup(cfg->pod && is_name(cfg->pod) ? cfg->pod : is_name(host) ? host : "worker");

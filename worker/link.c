@@ -60,7 +60,9 @@ static json_t *make_hello(void *ctx)
 	struct gr_buf boot = { 0 };
 	struct statvfs fs;
 
-	json_object_set_new(o, "slots", json_integer(w->n_slots));
+	json_object_set_new(o, "slots", json_integer(w->n_use));
+	json_object_set_new(o, "cpus", json_integer(w->n_cpus));
+	json_object_set_new(o, "node_cpu_mcpu", json_integer((json_int_t)gr_cgroup_node_cpus(w->cgroup) * 1000));
 	json_object_set_new(o, "prefetch", json_integer(w->cfg->prefetch));
 	json_object_set_new(o, "tier", json_string(gr_tier_name(w->tier)));
 	json_object_set_new(o, "toolchains", toolchains_json(w));
@@ -75,6 +77,9 @@ static json_t *make_hello(void *ctx)
 	set_str(o, "node", w->cfg->node);
 	set_str(o, "zone", w->cfg->zone);
 	set_str(o, "pod", w->cfg->pod);
+	set_str(o, "pod_uid", w->cfg->pod_uid);
+	set_str(o, "namespace", w->cfg->namespace);
+	set_str(o, "qos", w->cfg->qos);
 	if (gr_file_read("/proc/sys/kernel/random/boot_id", 64, &boot, NULL) == 0) {
 		((char *)boot.p)[strcspn(gr_buf_str(&boot), "\n")] = 0;
 		set_str(o, "boot_id", (const char *)boot.p);
@@ -120,6 +125,7 @@ static void on_up(void *ctx, const json_t *welcome)
 	struct gr_worker *w = ctx;
 
 	(void)welcome;
+	gr_report_reset(&w->report);
 	gr_info("link", "connected to %s", w->cfg->coordinator);
 	say_ready(w);
 	if (w->is_draining)
@@ -310,38 +316,33 @@ static int on_msg(void *ctx, int type, struct gr_slice body)
 	}
 }
 
-static void signal_add(struct gr_ping *p, enum gr_signal key, uint64_t value)
-{
-	if (p->n_signals == GR_MAX_SIGNALS)
-		return;
-	p->signals[p->n_signals].key = (uint8_t)key;
-	p->signals[p->n_signals++].value = value;
-}
-
 static void fill_ping(void *ctx, struct gr_ping *p)
 {
 	struct gr_worker *w = ctx;
 	struct gr_cas_stats cs;
 	struct gr_pressure pr;
 	struct statvfs fs;
+	uint64_t now_ns = gr_loop_now_ns(w->loop);
 
-	gr_cgroup_pressure(w->cgroup, &pr);
-	gr_cgroup_limits(w->cgroup, &w->limits);
+	gr_cgroup_pressure(w->cgroup, now_ns, &pr);
+	gr_worker_look_at_limits(w);
 	gr_cas_stats(w->cas, &cs);
-	signal_add(p, GR_SIGNAL_CPU_QUOTA_MCPU, w->limits.quota_mcpu);
-	signal_add(p, GR_SIGNAL_CPU_THROTTLED_PERMILLE, pr.throttled);
-	signal_add(p, GR_SIGNAL_CPU_STEAL_PERMILLE, pr.steal);
-	signal_add(p, GR_SIGNAL_CPU_PSI_PERMILLE, pr.cpu);
-	signal_add(p, GR_SIGNAL_MEM_LIMIT_BYTES, w->limits.mem_bytes);
-	signal_add(p, GR_SIGNAL_MEM_USED_BYTES, pr.mem_used_bytes);
-	signal_add(p, GR_SIGNAL_MEM_PSI_PERMILLE, pr.mem);
-	signal_add(p, GR_SIGNAL_IO_PSI_PERMILLE, pr.io);
-	signal_add(p, GR_SIGNAL_SLOTS, w->is_draining ? 0 : w->n_slots);
-	signal_add(p, GR_SIGNAL_RUNNING, w->n_running + w->commands->n[GR_CS_RUNNING]);
-	signal_add(p, GR_SIGNAL_QUEUED, w->n_queued + gr_commands_n_waiting(w->commands));
-	signal_add(p, GR_SIGNAL_CACHE_BYTES, cs.bytes);
+	const struct { enum gr_signal key; uint64_t value; } now[] = {
+		{ GR_SIGNAL_CPU_QUOTA_MCPU, w->limits.quota_mcpu }, { GR_SIGNAL_CPU_THROTTLED_PERMILLE, pr.throttled },
+		{ GR_SIGNAL_CPU_STEAL_PERMILLE, pr.steal }, { GR_SIGNAL_CPU_PSI_PERMILLE, pr.cpu },
+		{ GR_SIGNAL_MEM_LIMIT_BYTES, w->limits.mem_bytes }, { GR_SIGNAL_MEM_USED_BYTES, pr.mem_used_bytes },
+		{ GR_SIGNAL_MEM_PSI_PERMILLE, pr.mem }, { GR_SIGNAL_IO_PSI_PERMILLE, pr.io },
+		{ GR_SIGNAL_SLOTS, w->is_draining ? 0 : w->n_use }, { GR_SIGNAL_RUNNING, w->n_running + w->commands->n[GR_CS_RUNNING] },
+		{ GR_SIGNAL_QUEUED, w->n_queued + gr_commands_n_waiting(w->commands) }, { GR_SIGNAL_CACHE_BYTES, cs.bytes }, { GR_SIGNAL_CPU_USED_MCPU, pr.used_mcpu },
+		{ GR_SIGNAL_NODE_BUSY_MCPU, pr.node_busy_mcpu }, { GR_SIGNAL_MEM_PEAK_BYTES, pr.mem_peak_bytes },
+		{ GR_SIGNAL_OOM_KILLS, pr.oom_kills }, { GR_SIGNAL_NODE_CPU_PSI_PERMILLE, pr.node_cpu },
+		{ GR_SIGNAL_NODE_MEM_PSI_PERMILLE, pr.node_mem }, { GR_SIGNAL_NODE_IO_PSI_PERMILLE, pr.node_io },
+	};
+
+	for (size_t i = 0; i < GR_LEN(now); i++)
+		gr_report_add(&w->report, now_ns, now[i].key, now[i].value, p);
 	if (statvfs(".", &fs) == 0)
-		signal_add(p, GR_SIGNAL_DISK_FREE_BYTES, (uint64_t)fs.f_bavail * fs.f_frsize);
+		gr_report_add(&w->report, now_ns, GR_SIGNAL_DISK_FREE_BYTES, (uint64_t)fs.f_bavail * fs.f_frsize, p);
 }
 
 int gr_worker_connect(struct gr_worker *w, struct gr_err *err)

@@ -155,19 +155,30 @@ static uint32_t count_cpus(void)
 	return sched_getaffinity(0, sizeof(set), &set) == 0 ? (uint32_t)CPU_COUNT(&set) : 1;
 }
 
+/* Limits may change while the worker runs: a pod resized in place, a group's file written. Of fewer slots than before the
+ * upper ones run to their end. */
+void gr_worker_look_at_limits(struct gr_worker *w)
+{
+	gr_cgroup_limits(w->cgroup, &w->limits);
+	w->n_cpus = count_cpus();
+	w->n_use = w->cfg->slots ? (uint32_t)w->cfg->slots : gr_slots_of(&w->limits, w->n_cpus, w->node_mem_bytes);
+	if (w->n_use > GR_SANDBOX_SLOTS)
+		w->n_use = GR_SANDBOX_SLOTS;
+	if (w->n_slots < w->n_use)
+		w->n_slots = w->n_use;
+	if (!w->limits.mem_bytes)
+		w->limits.mem_bytes = w->node_mem_bytes;
+}
+
 static void count_slots(struct gr_worker *w)
 {
 	struct sysinfo si;
-	uint64_t mem = sysinfo(&si) == 0 ? (uint64_t)si.totalram * si.mem_unit : 0;
-	uint32_t n_cpu = count_cpus();
 
+	w->node_mem_bytes = sysinfo(&si) == 0 ? (uint64_t)si.totalram * si.mem_unit : 0;
 	w->cgroup = gr_cgroup_open("");
-	gr_cgroup_limits(w->cgroup, &w->limits);
-	w->n_slots = w->cfg->slots ? (uint32_t)w->cfg->slots : gr_slots_of(&w->limits, n_cpu, mem);
-	gr_info("main", "%u slots (%u CPUs, quota %llu mcpu, memory limit %llu MiB)", w->n_slots, n_cpu,
+	gr_worker_look_at_limits(w);
+	gr_info("main", "%u slots (%u CPUs, quota %llu mcpu, memory limit %llu MiB)", w->n_slots, w->n_cpus,
 		(unsigned long long)w->limits.quota_mcpu, (unsigned long long)(w->limits.mem_bytes >> 20));
-	if (!w->limits.mem_bytes)
-		w->limits.mem_bytes = mem;
 }
 
 /* From any state of start or end: memory and handles. */

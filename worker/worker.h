@@ -20,6 +20,7 @@
 #include "worker/fetch.h"
 #include "worker/sandbox/sandbox.h"
 #include "worker/signals/cgroup.h"
+#include "worker/signals/report.h"
 
 #define GR_WORKER_MAX_TOOLCHAINS 64u
 #define GR_WORKER_MAX_SESSIONS 1024u
@@ -208,10 +209,14 @@ struct gr_worker {
 	struct gr_wtools tools;
 	struct gr_cgroup *cgroup;
 	struct gr_limits limits;
+	struct gr_report report;         /* what the coordinator was told of them */
+	uint64_t node_mem_bytes;
+	uint32_t n_cpus;                 /* it may run on */
 	enum gr_tier tier;
 	bool has_userns;
 	uint32_t landlock_abi;
-	uint32_t n_slots, n_running, n_queued;    /* queued: LOG .. READY */
+	uint32_t n_slots, n_running, n_queued;    /* queued: LOG .. READY; n_slots: of the table, never less than n_use */
+	uint32_t n_use;                  /* tasks at a time, as the limits are now */
 	struct gr_wtask *slots[GR_SANDBOX_SLOTS];
 	struct gr_map sessions;          /* id -> gr_wsession */
 	struct gr_list session_list;     /* least recently used first */
@@ -230,3 +235,5 @@ struct gr_worker {
 	uint32_t n_done;
 };
 void gr_worker_check_drained(struct gr_worker *w);
+/* Limits, and slots from them, as they are now. */
+void gr_worker_look_at_limits(struct gr_worker *w);

@@ -94,7 +94,10 @@ json_t *gr_hello_json(enum gr_role role, const char *name);
 	X(1, CPU_QUOTA_MCPU, "mcpu") X(2, CPU_THROTTLED_PERMILLE, "permille of periods") X(3, CPU_STEAL_PERMILLE, "permille") \
 	X(4, CPU_PSI_PERMILLE, "permille some avg10") X(5, MEM_LIMIT_BYTES, "bytes") X(6, MEM_USED_BYTES, "bytes") \
 	X(7, MEM_PSI_PERMILLE, "permille some avg10") X(8, SLOTS, "tasks") X(9, RUNNING, "tasks") X(10, QUEUED, "tasks") \
-	X(11, CACHE_BYTES, "bytes") X(12, DISK_FREE_BYTES, "bytes") X(13, IO_PSI_PERMILLE, "permille some avg10")
+	X(11, CACHE_BYTES, "bytes") X(12, DISK_FREE_BYTES, "bytes") X(13, IO_PSI_PERMILLE, "permille some avg10") \
+	X(14, CPU_USED_MCPU, "mcpu") X(15, NODE_BUSY_MCPU, "mcpu") X(16, MEM_PEAK_BYTES, "bytes") X(17, OOM_KILLS, "processes") \
+	X(18, NODE_CPU_PSI_PERMILLE, "permille some avg10") X(19, NODE_MEM_PSI_PERMILLE, "permille some avg10") \
+	X(20, NODE_IO_PSI_PERMILLE, "permille some avg10")
 enum gr_signal {
 #define X(num, name, unit) GR_SIGNAL_##name = num,
 	GR_SIGNAL_MAP(X)

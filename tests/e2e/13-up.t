@@ -20,6 +20,19 @@ check "status prints the agent" grep -q '^agent  *pid' "$T/out"
 "$G" nodes >"$T/out"; check "nodes prints a line a worker" [ "$(grep -c '^worker-[12] ' "$T/out")" = 2 ]
 check "nodes names the toolchain" grep -q 'gcc 12' "$T/out"
 check "nodes -o name" [ "$("$G" nodes -o name | sort | tr '\n' ' ')" = "worker-1 worker-2 " ]
+cat >"$T/signals.py" <<'PY'
+import json, os, sys, time, urllib.request
+n = len(os.sched_getaffinity(0))
+for _ in range(100):
+    nodes = json.loads(os.popen(sys.argv[1] + " nodes -o json").read())["nodes"]
+    if all(x["signals"].get("slots") == 3 and x["signals"].get("mem_limit_bytes") for x in nodes): break
+    time.sleep(0.1)
+for x in nodes:
+    assert x["cpus"] == n and x["node_cpu_mcpu"] >= 1000 * n and "qos" in x and x["signals"]["disk_free_bytes"], x
+PY
+check "nodes have told their signals" python3 "$T/signals.py" "$G"
+HTTP=$(sed -n 's/.*"http": *"\([^"]*\)".*/\1/p' "$T/rt/cluster.json")
+check "and /metrics has a gauge a worker" [ "$(curl -s "http://${HTTP#http://}/metrics" | grep -c '^griddle_worker_slots{worker="worker-[12]",node="[^"]*"} 3$')" = 2 ]
 "$G" doctor >"$T/out"; rc=$?; check "doctor finds all well" [ $rc = 0 ]; [ $rc = 0 ] || diag <"$T/out"
 check "doctor finds the compiler on both workers" grep -qE '^ok  *gcc .*on 2 workers' "$T/out"
 "$G" up >"$T/out" 2>&1; rc=$?; check "a second up says it is up" grep -q 'already up' "$T/out"

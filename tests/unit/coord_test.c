@@ -1231,6 +1231,56 @@ static void a_worker_told_of_more_slots_gets_more(void **state)
 	UNTIL(w, count(wk, GR_MSG_TASK) == 3);
 }
 
+static struct gr_worker *find_worker(struct world *w, const char *name)
+{
+	GR_LIST_EACH(x, &w->c.workers, struct gr_worker, link)
+		if (!strcmp(x->name, name))
+			return x;
+	fail_msg("no worker %s", name);
+	return NULL;
+}
+
+static uint64_t signal_of(struct world *w, const char *name, enum gr_signal key) { return find_worker(w, name)->signals[key]; }
+
+/* What of a node others use is what is busy less what our own workers there use; figures are cut to what can be. */
+static void the_cores_of_a_node_that_others_use_are_told_to_placement(void **state)
+{
+	static const struct { const char *name; uint64_t used, busy; } said[] = { { "w1", 1000, 3500 }, { "w2", 500, 3600 }, { "w3", 700, 900 } };
+	struct world *w = *state;
+	struct fake *wk[3];
+	struct gr_buf b = { 0 };
+	json_t *nodes;
+
+	start(w, NULL);
+	for (size_t i = 0; i < 3; i++) {
+		struct gr_ping ping = { .seq = 1, .n_signals = 3, .signals = { { GR_SIGNAL_CPU_USED_MCPU, said[i].used },
+			{ GR_SIGNAL_NODE_BUSY_MCPU, said[i].busy }, { GR_SIGNAL_CPU_PSI_PERMILLE, UINT64_MAX } } };
+
+		wk[i] = fake_new(w, GR_ROLE_WORKER, said[i].name);
+		wk[i]->slots = 1;
+		snprintf(wk[i]->node, sizeof(wk[i]->node), "%s", i < 2 ? "shared" : "alone");
+		UNTIL(w, wk[i]->is_up);
+		gr_ping_encode(&b, GR_MSG_PING, &ping);
+		send_frame(wk[i], &b);
+	}
+	UNTIL(w, signal_of(w, "w3", GR_SIGNAL_NODE_BUSY_MCPU) == 900 && signal_of(w, "w2", GR_SIGNAL_NODE_BUSY_MCPU) == 3600);
+	assert_int_equal(gr_signals_foreign_mcpu(find_worker(w, "w1")), 2100);
+	assert_int_equal(gr_signals_foreign_mcpu(find_worker(w, "w2")), 2100);
+	assert_int_equal(gr_signals_foreign_mcpu(find_worker(w, "w3")), 200);
+	assert_int_equal(signal_of(w, "w1", GR_SIGNAL_CPU_PSI_PERMILLE), 1000);
+	nodes = gr_nodes_json(&w->c);
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(json_array_get(json_object_get(nodes, "nodes"), 0), "signals"), "node_foreign_mcpu")), 2100);
+	json_decref(nodes);
+	gr_metrics_print(&w->c, &b);
+	assert_non_null(strstr(gr_buf_str(&b), "griddle_worker_cpu_used_cores{worker=\"w2\",node=\"shared\"} 0.5\n"));
+	assert_non_null(strstr(gr_buf_str(&b), "griddle_worker_cpu_pressure_ratio{worker=\"w1\",node=\"shared\"} 1\n"));
+	gr_buf_fini(&b);
+	/* one goes: its part of the sum goes with it */
+	gr_link_close(&wk[0]->link);
+	UNTIL(w, w->c.n_workers == 2);
+	assert_int_equal(gr_signals_foreign_mcpu(find_worker(w, "w2")), 3100);
+}
+
 static void a_file_two_clients_have_comes_from_the_one_that_stays(void **state)
 {
 	struct world *w = *state;
@@ -1610,6 +1660,7 @@ int main(void)
 		T(clients_hear_of_workers_that_come),
 		T(questions_are_answered),
 		T(the_metrics_page_tells_families_once_each_with_help_and_type),
+		T(the_cores_of_a_node_that_others_use_are_told_to_placement),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,7 +6,7 @@
  * to the mount point counts: a limit of a parent holds for its children. Hybrid machines have v1 controllers and an
  * empty v2 hierarchy at once, so each file is looked for in both.
  */
-#include "worker/signals/cgroup.h"
+#include "worker/signals/cgroup_int.h"
 
 #include <fcntl.h>
 #include <stdbool.h>
@@ -21,19 +21,7 @@
 #define NO_LIMIT_V1 (1ull << 60)          /* v1 says "no limit" with a huge number of pages */
 #define MAX_TEXT (256u << 10)
 
-struct chain {                            /* a group's folder and its parents', the own one first */
-	char *dirs[GR_CGROUP_MAX_DEPTH];
-	uint32_t n;
-};
-struct gr_cgroup {
-	char *root;
-	struct chain v2, cpu, mem;        /* cpu and mem: v1 */
-	uint64_t n_periods, n_throttled, cpu_total, cpu_steal;
-	bool has_last;
-};
-
-/* A small file's text in a static-size buffer; false when it is not there. */
-static bool slurp(const char *dir, const char *name, char *text, size_t max)
+bool gr_cgroup__slurp(const char *dir, const char *name, char *text, size_t max)
 {
 	char path[4400];
 	ssize_t n = -1;
@@ -52,20 +40,19 @@ static bool slurp(const char *dir, const char *name, char *text, size_t max)
 	return true;
 }
 
-static bool read_u64(const char *dir, const char *name, uint64_t *out)
+bool gr_cgroup__u64(const char *dir, const char *name, uint64_t *out)
 {
 	char text[64], *end;
 	unsigned long long v;
 
-	if (!slurp(dir, name, text, sizeof(text)) || text[0] < '0' || text[0] > '9')
+	if (!gr_cgroup__slurp(dir, name, text, sizeof(text)) || text[0] < '0' || text[0] > '9')
 		return false;
 	v = strtoull(text, &end, 10);
 	*out = v;
 	return end != text;
 }
 
-/* "key value" lines. */
-static bool stat_value(const char *text, const char *key, uint64_t *out)
+bool gr_cgroup__value(const char *text, const char *key, uint64_t *out)
 {
 	size_t n = strlen(key);
 
@@ -87,7 +74,8 @@ static bool has_word(const char *list, const char *word)
 	return false;
 }
 
-static void add_chain(struct chain *c, const char *root, const char *mount, const char *below)
+/* @is_root: the mount shows the hierarchy's top and the process is in it */
+static void add_chain(struct gr_cgroup__chain *c, const char *root, const char *mount, const char *below, bool is_root)
 {
 	char dir[4096];
 	int n = snprintf(dir, sizeof(dir), "%s%s%s", root, mount, strcmp(below, "/") ? below : "");
@@ -95,6 +83,7 @@ static void add_chain(struct chain *c, const char *root, const char *mount, cons
 
 	if (c->n || n < 0 || n >= (int)sizeof(dir))
 		return;
+	c->is_root = is_root;
 	for (;;) {
 		char *slash;
 
@@ -167,12 +156,14 @@ static void on_mount(struct gr_cgroup *g, char *line, const char *cgroups)
 		return;
 	if (!strcmp(type, "cgroup2")) {
 		if (group_of(cgroups, "", group))
-			add_chain(&g->v2, g->root, mount, below_mount(group, part));
+			add_chain(&g->v2, g->root, mount, below_mount(group, part), false);
 	} else if (!strcmp(type, "cgroup")) {
-		if (has_word(super, "cpu") && group_of(cgroups, "cpu", group))
-			add_chain(&g->cpu, g->root, mount, below_mount(group, part));
-		if (has_word(super, "memory") && group_of(cgroups, "memory", group))
-			add_chain(&g->mem, g->root, mount, below_mount(group, part));
+		static const char *const names[] = { "cpu", "cpuacct", "memory" };
+		struct gr_cgroup__chain *chains[] = { &g->cpu, &g->acct, &g->mem };
+
+		for (size_t k = 0; k < GR_LEN(names); k++)
+			if (has_word(super, names[k]) && group_of(cgroups, names[k], group))
+				add_chain(chains[k], g->root, mount, below_mount(group, part), !strcmp(group, "/") && !strcmp(part, "/"));
 	}
 }
 
@@ -196,25 +187,36 @@ struct gr_cgroup *gr_cgroup_open(const char *root)
 		on_mount(g, line, gr_buf_str(&cgroups));
 	gr_buf_fini(&cgroups);
 	gr_buf_fini(&mounts);
+	/* v2's own top has no type; the top that a namespace shows has one */
+	g->v2.is_root = g->v2.n && !gr_cgroup__slurp(g->v2.dirs[0], "cgroup.type", path, sizeof(path));
 	return g;
 }
 
 void gr_cgroup_free(struct gr_cgroup **gp)
 {
 	struct gr_cgroup *g = *gp;
-	struct chain *chains[3];
+	struct gr_cgroup__chain *chains[4];
 
 	if (!g)
 		return;
 	chains[0] = &g->v2;
 	chains[1] = &g->cpu;
 	chains[2] = &g->mem;
-	for (int i = 0; i < 3; i++)
+	chains[3] = &g->acct;
+	for (int i = 0; i < 4; i++)
 		for (uint32_t j = 0; j < chains[i]->n; j++)
 			free(chains[i]->dirs[j]);
 	free(g->root);
 	free(g);
 	*gp = NULL;
+}
+
+/* Cores of a quota, mcpu; at least 1, since 0 says "no limit". */
+static uint64_t mcpu_of(uint64_t quota, uint64_t period)
+{
+	uint64_t m = quota > UINT64_MAX / 1000 ? 0 : quota * 1000 / period;
+
+	return quota && quota <= UINT64_MAX / 1000 && !m ? 1 : m;
 }
 
 static void tighten(uint64_t *limit, uint64_t value)
@@ -232,107 +234,31 @@ void gr_cgroup_limits(const struct gr_cgroup *g, struct gr_limits *out)
 		unsigned long long quota, period;
 		uint64_t mem;
 
-		if (slurp(g->v2.dirs[i], "cpu.max", text, sizeof(text)) &&
+		if (gr_cgroup__slurp(g->v2.dirs[i], "cpu.max", text, sizeof(text)) &&
 		    sscanf(text, "%llu %llu", &quota, &period) == 2 && period)
-			tighten(&out->quota_mcpu, quota * 1000 / period);
-		if (read_u64(g->v2.dirs[i], "memory.max", &mem))
+			tighten(&out->quota_mcpu, mcpu_of(quota, period));
+		if (gr_cgroup__u64(g->v2.dirs[i], "memory.max", &mem))
 			tighten(&out->mem_bytes, mem);
 	}
 	for (uint32_t i = 0; i < g->cpu.n; i++) {
 		uint64_t quota, period;
 
-		if (read_u64(g->cpu.dirs[i], "cpu.cfs_quota_us", &quota) &&
-		    read_u64(g->cpu.dirs[i], "cpu.cfs_period_us", &period) && period)
-			tighten(&out->quota_mcpu, quota * 1000 / period);
+		if (gr_cgroup__u64(g->cpu.dirs[i], "cpu.cfs_quota_us", &quota) &&
+		    gr_cgroup__u64(g->cpu.dirs[i], "cpu.cfs_period_us", &period) && period)
+			tighten(&out->quota_mcpu, mcpu_of(quota, period));
 	}
 	for (uint32_t i = 0; i < g->mem.n; i++) {
 		uint64_t mem;
 
-		if (read_u64(g->mem.dirs[i], "memory.limit_in_bytes", &mem) && mem < NO_LIMIT_V1)
+		if (gr_cgroup__u64(g->mem.dirs[i], "memory.limit_in_bytes", &mem) && mem < NO_LIMIT_V1)
 			tighten(&out->mem_bytes, mem);
 	}
-}
-
-static uint32_t permille(uint64_t part, uint64_t whole)
-{
-	return whole ? (uint32_t)(part >= whole ? 1000 : part * 1000 / whole) : 0;
-}
-
-/* "some avg10=1.23 avg60=..." in permille of time. */
-static bool psi(const char *dir, const char *name, uint32_t *out)
-{
-	char text[512], *p;
-	double v;
-
-	if (!slurp(dir, name, text, sizeof(text)) || !(p = strstr(text, "some avg10=")) || sscanf(p + 11, "%lf", &v) != 1)
-		return false;
-	*out = v <= 0 ? 0 : v >= 100 ? 1000 : (uint32_t)(v * 10 + 0.5);
-	return true;
-}
-
-static void read_psi(const struct gr_cgroup *g, const char *what, uint32_t *out)
-{
-	char name[32], dir[4096];
-
-	snprintf(name, sizeof(name), "%s.pressure", what);
-	if (g->v2.n && psi(g->v2.dirs[0], name, out))
-		return;
-	snprintf(dir, sizeof(dir), "%s/proc/pressure", g->root);
-	if (!psi(dir, what, out))
-		*out = 0;
-}
-
-static void read_steal(struct gr_cgroup *g, uint64_t *total, uint64_t *steal)
-{
-	unsigned long long v[8] = { 0 };
-	char text[512], dir[4096];
-
-	*total = *steal = 0;
-	snprintf(dir, sizeof(dir), "%s/proc", g->root);
-	if (!slurp(dir, "stat", text, sizeof(text)) ||
-	    sscanf(text, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &v[0], &v[1], &v[2], &v[3], &v[4], &v[5], &v[6], &v[7]) != 8)
-		return;
-	for (int i = 0; i < 8; i++)
-		*total += v[i];
-	*steal = v[7];
-}
-
-void gr_cgroup_pressure(struct gr_cgroup *g, struct gr_pressure *out)
-{
-	const char *cpu_dir = g->cpu.n ? g->cpu.dirs[0] : g->v2.n ? g->v2.dirs[0] : NULL;
-	uint64_t n_periods = 0, n_throttled = 0, total, steal;
-	char text[1024];
-
-	memset(out, 0, sizeof(*out));
-	if (cpu_dir && slurp(cpu_dir, "cpu.stat", text, sizeof(text))) {
-		stat_value(text, "nr_periods", &n_periods);
-		stat_value(text, "nr_throttled", &n_throttled);
-	}
-	read_steal(g, &total, &steal);
-	if (g->has_last) {
-		/* counters that went back belong to another group or machine: nothing is known of the time between */
-		if (n_periods >= g->n_periods && n_throttled >= g->n_throttled)
-			out->throttled = permille(n_throttled - g->n_throttled, n_periods - g->n_periods);
-		if (total >= g->cpu_total && steal >= g->cpu_steal)
-			out->steal = permille(steal - g->cpu_steal, total - g->cpu_total);
-	}
-	g->n_periods = n_periods;
-	g->n_throttled = n_throttled;
-	g->cpu_total = total;
-	g->cpu_steal = steal;
-	g->has_last = true;
-	read_psi(g, "cpu", &out->cpu);
-	read_psi(g, "memory", &out->mem);
-	read_psi(g, "io", &out->io);
-	if (!(g->v2.n && read_u64(g->v2.dirs[0], "memory.current", &out->mem_used_bytes)) &&
-	    !(g->mem.n && read_u64(g->mem.dirs[0], "memory.usage_in_bytes", &out->mem_used_bytes)))
-		out->mem_used_bytes = 0;
 }
 
 uint32_t gr_slots_of(const struct gr_limits *l, uint32_t n_cpu, uint64_t node_mem_bytes)
 {
 	uint64_t mem = l->mem_bytes && (l->mem_bytes < node_mem_bytes || !node_mem_bytes) ? l->mem_bytes : node_mem_bytes;
-	uint64_t n = n_cpu ? n_cpu : 1, by_quota = (l->quota_mcpu + 500) / 1000, by_mem = mem / (256u << 20);
+	uint64_t n = n_cpu ? n_cpu : 1, by_quota = l->quota_mcpu / 1000 + (l->quota_mcpu % 1000 != 0), by_mem = mem / (256u << 20);
 
 	if (l->quota_mcpu && by_quota < n)
 		n = by_quota;
