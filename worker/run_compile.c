@@ -3,7 +3,8 @@
  *
  *   LOG      its session's log is not there yet         FETCH    blobs are on their way
  *   TREE     its files are made true in the tree        READY    waits for a slot
- *   RUNNING  in the sandbox                             HELD     ended; the result waits for its acknowledgement
+ *   RUNNING  in the sandbox                             PACKING  ended; a thread reads and compresses what it left
+ *   HELD     the result waits for its acknowledgement
  *
  * The safety of the tree: a task takes all its paths at once, and only if no other task holds one of them with another
  * content or as an output; from then to its end nothing about these paths changes. Work is done in steps of about a
@@ -56,23 +57,23 @@ void gr_task_move(struct gr_wtask *t, enum gr_task_state to)
 	static const unsigned allowed[GR_N_TASK_STATES] = {
 		[GR_TS_FETCH] = 1u << GR_TS_LOG | 1u << GR_TS_TREE, [GR_TS_TREE] = 1u << GR_TS_LOG | 1u << GR_TS_FETCH | 1u << GR_TS_READY,
 		[GR_TS_READY] = 1u << GR_TS_TREE, [GR_TS_RUNNING] = 1u << GR_TS_READY,
-		[GR_TS_HELD] = 1u << GR_TS_LOG | 1u << GR_TS_FETCH | 1u << GR_TS_TREE | 1u << GR_TS_READY | 1u << GR_TS_RUNNING,
+		[GR_TS_PACKING] = 1u << GR_TS_RUNNING,
+		[GR_TS_HELD] = 1u << GR_TS_LOG | 1u << GR_TS_FETCH | 1u << GR_TS_TREE | 1u << GR_TS_READY | 1u << GR_TS_RUNNING |
+			       1u << GR_TS_PACKING,
 	};
-	struct gr_worker *w = t->s ? t->s->w : NULL;
+	struct gr_worker *w = t->w;
 
 	if (!(allowed[to] >> t->state & 1)) {
 		gr_error("task", "bug: %s -> %s", state_names[t->state], state_names[to]);
 		abort();
 	}
-	if (!w)
-		return;
 	if (t->state == GR_TS_RUNNING)
 		w->n_running--;
-	else
+	else if (t->state != GR_TS_PACKING)
 		w->n_queued--;
 	if (to == GR_TS_RUNNING)
 		w->n_running++;
-	else if (to != GR_TS_HELD)
+	else if (to != GR_TS_PACKING && to != GR_TS_HELD)
 		w->n_queued++;
 	gr_list_del(&t->link);
 	gr_list_push(&w->lists[to], &t->link);
@@ -82,6 +83,7 @@ void gr_task_move(struct gr_wtask *t, enum gr_task_state to)
 void gr_task_free(struct gr_wtask *t)
 {
 	gr_list_del(&t->link);
+	gr_result_forget(t);
 	gr_buf_fini(&t->frame);
 	free(t->inputs);
 	if (t->out_fd >= 0)
@@ -191,7 +193,7 @@ static struct gr_wtask *find(struct gr_worker *w, uint64_t session, uint64_t tas
 
 static void cancel(struct gr_wtask *t)
 {
-	if (t->state == GR_TS_HELD || t->is_cancelled)
+	if (t->state >= GR_TS_PACKING || t->is_cancelled)
 		return;
 	if (t->state != GR_TS_RUNNING) {
 		gr_task_give_up(t, GR_OUTCOME_CANCELLED, "cancelled");
@@ -211,7 +213,7 @@ void gr_task_cancel(struct gr_worker *w, uint64_t session, uint64_t task, uint32
 			cancel(t);
 		return;
 	}
-	for (int st = 0; st < GR_TS_HELD; st++)
+	for (int st = 0; st < GR_TS_PACKING; st++)
 		GR_LIST_EACH_SAFE(it, &w->lists[st], struct gr_wtask, link)
 			if (it->key.session == session && (it->key.task == task || task == 0))
 				cancel(it);
@@ -313,6 +315,7 @@ void gr_task_receive(struct gr_worker *w, struct gr_slice body)
 	t->key.task = t->m.task;
 	t->key.attempt = t->m.attempt;
 	t->received_ns = gr_loop_now_ns(w->loop);
+	t->w = w;
 	t->s = gr_session_get(w, t->m.session);
 	if (!t->s) {
 		gr_warn("task", "too many sessions: task dropped");

@@ -111,19 +111,21 @@ void gr_tree_forget_folder(struct gr_wsession *s);
 
 /* ---- run_compile.c ---- */
 /* Each task is on exactly one list, named by its state. X(STATE) */
-#define GR_TASK_STATES(X) X(LOG) X(FETCH) X(TREE) X(READY) X(RUNNING) X(HELD)
+#define GR_TASK_STATES(X) X(LOG) X(FETCH) X(TREE) X(READY) X(RUNNING) X(PACKING) X(HELD)
 enum gr_task_state {
 #define X(s) GR_TS_##s,
 	GR_TASK_STATES(X)
 #undef X
 	GR_N_TASK_STATES
 };
+struct gr_reading;
 struct gr_wtask {
 	struct { uint64_t session, task; uint64_t attempt; } key;
 	struct gr_list link;
 	struct gr_waiter waiter;         /* for blobs */
 	enum gr_task_state state;
-	struct gr_wsession *s;           /* NULL when HELD */
+	struct gr_worker *w;
+	struct gr_wsession *s;           /* NULL when PACKING or HELD */
 	struct gr_buf frame;             /* the TASK; HELD: the RESULT */
 	struct gr_task_msg m;            /* borrows from frame */
 	uint32_t *inputs, n_inputs;
@@ -133,6 +135,7 @@ struct gr_wtask {
 	bool is_acquired, is_cancelled, is_timeout, is_sent, is_handed_back;
 	uint32_t slot;
 	int out_fd, err_fd;
+	struct gr_reading *reading;      /* PACKING: what a thread works on */
 	uint64_t received_ns, started_ns, deadline_ns;
 	char **words;                    /* what argv and env point to, for the landlock tier's mapping */
 };
@@ -150,8 +153,10 @@ void gr_worker_pump(struct gr_worker *w);
 void gr_task_tick(struct gr_worker *w);                                   /* time limits */
 
 /* ---- result.c ---- */
-/* The task ends: encodes, sends and keeps the result. @ev NULL: it did not run. */
+/* The task ends and lets its slot and its files go; its result is encoded, sent and kept, after a stay in PACKING when
+ * there is much to read or to compress. @ev NULL: it did not run. */
 void gr_result_make(struct gr_wtask *t, int outcome, const char *reason, const struct gr_sandbox_event *ev);
+void gr_result_forget(struct gr_wtask *t);                               /* what a thread makes of it goes nowhere */
 void gr_result_acked(struct gr_worker *w, uint64_t session, uint64_t task, uint32_t attempt);
 void gr_result_send_all(struct gr_worker *w, bool again);
 

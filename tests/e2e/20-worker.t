@@ -111,6 +111,27 @@ kill $p; wait $p 2>/dev/null
 r=$(one --output "$S/a.o" -- gcc -c -o a.o a.c)
 check "after a cancelled task the next one runs" says "done exit=0" "$r"
 
+# ---- much to read and to compress is a thread's, and the loop goes on
+kill -STOP "$w1_PID"       # placement has one worker left
+cl_worker w2 --compress on --log-level debug --toolchains /usr/bin/gcc
+head -c 24000000 /dev/urandom >"$S/noise.bin"; head -c 3000000 /dev/zero >"$S/zero.bin"
+printf '__asm__(".section .rodata\\n.incbin \\"noise.bin\\"\\n.incbin \\"zero.bin\\"\\n.previous");\n' >"$S/big.c"
+(cd "$S" && PWD=$S gcc -c -o ../plain/big.o big.c)
+big() { one --input "$S/big.c" --input "$S/noise.bin" --input "$S/zero.bin" --output "$S/big.o" -- gcc -c -o big.o big.c; }
+wait_for 30 sh -c "[ \"\$(curl -s http://$HTTP/metrics | awk '/^griddle_workers / { print \$2 }')\" = 1 ]"
+r=$(big); check "an object of 27 MB comes back" says "done exit=0" "$r"
+check "with the same bytes" cmp "$T/plain/big.o" "$T/out/big.o"
+check "made by a thread" grep -q 'made by a thread, 27' "$T/w2.log"
+r=$(one --output "$S/a.o" -- gcc -c -o a.o a.c); check "a small one comes back too" says "done exit=0" "$r"
+check "which needed none" [ "$(grep -c 'made by a thread' "$T/w2.log")" = 1 ]
+big >/dev/null 2>&1 & p=$!
+wait_for 20 sh -c "[ -e /proc/$w2_PID/task ] && [ \"\$(curl -s http://$HTTP/metrics | awk '/^griddle_tasks_running / { print \$2 }')\" = 1 ]"
+kill -TERM "$w2_PID"; kill -TERM "$w2_PID"; wait "$w2_PID"; rc=$?
+check "a worker that is ended with such a result under way ends well ($rc)" [ $rc = 0 ]
+kill $p; wait $p 2>/dev/null; kill -CONT "$w1_PID"
+check "no sanitizer complains" sh -c "! grep -E 'Sanitizer|runtime error' '$T/w2.log'"
+wait_for 30 sh -c "[ \"\$(curl -s http://$HTTP/metrics | awk '/^griddle_workers / { print \$2 }')\" = 1 ]"
+
 # ---- trees come and go
 check "trees of closed sessions are removed" wait_for 90 sh -c "[ \$(find '$T/w1/sessions' -mindepth 1 -maxdepth 1 | wc -l) -le 1 ]"
 
