@@ -78,6 +78,8 @@ $(B)/unit/http_test: $(call obj,$(filter-out coordinator/main.c,$(SRC_coordinato
 $(B)/unit/worker_sandbox_test: $(call obj,$(wildcard worker/sandbox/*.c))
 $(B)/unit/worker_runner_test: $(call obj,$(wildcard worker/sandbox/*.c))
 $(B)/unit/worker_signals_test: $(call obj,$(wildcard worker/signals/*.c))
+$(B)/unit/load_gen_test: $(call obj,$(wildcard worker/load/*.c))
+$(B)/bench/load_engine: $(call obj,$(wildcard worker/load/*.c))
 $(B)/unit/worker_map_test: $(call obj,worker/map_paths.c)
 $(B)/unit/agent_jobserver_test: $(call obj,client/agent/jobserver.c)
 $(B)/unit/agent_session_test: $(call obj,client/agent/session.c)

@@ -1,0 +1,227 @@
+/* answer.c - what an answer is asked for: checks are counted one by one, captures feed the visit's later requests */
+#include <jansson.h>
+#include <regex.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "worker/load/gen.h"
+
+#define MAX_JAR_BYTES 8192u
+
+/* ---- cookies ---- */
+
+/* "name=value; Path=/; Max-Age=0": the first pair replaces that of the same name in "a=1; b=2". */
+static void set_cookie(struct gr_buf *jar, struct gr_slice v)
+{
+	const uint8_t *end = memchr(v.p, ';', v.n), *eq;
+	struct gr_slice pair = gr_slice(v.p, end ? (size_t)(end - v.p) : v.n), attributes;
+	struct gr_buf out = { 0 };
+	bool is_gone = false;
+	size_t n_name;
+
+	while (pair.n && pair.p[pair.n - 1] == ' ')
+		pair.n--;
+	eq = memchr(pair.p, '=', pair.n);
+	if (!eq || eq == pair.p)
+		return;
+	n_name = (size_t)(eq - pair.p) + 1;
+	attributes = gr_slice(pair.p + pair.n, (size_t)(v.p + v.n - pair.p - pair.n));
+	for (size_t i = 0; i + 9 <= attributes.n; i++)
+		if (!strncasecmp((const char *)attributes.p + i, "max-age=", 8) && (attributes.p[i + 8] == '0' || attributes.p[i + 8] == '-'))
+			is_gone = true;
+	for (size_t at = 0; at < jar->n;) {
+		const uint8_t *p = jar->p + at, *semi = memchr(p, ';', jar->n - at);
+		size_t n = semi ? (size_t)(semi - p) : jar->n - at;
+
+		if (n < n_name || memcmp(p, pair.p, n_name)) {
+			if (out.n)
+				gr_buf_add_str(&out, "; ");
+			gr_buf_add(&out, p, n);
+		}
+		at += n + (semi ? 2 : 0);
+	}
+	if (!is_gone && out.n + pair.n + 2 <= MAX_JAR_BYTES) {
+		if (out.n)
+			gr_buf_add_str(&out, "; ");
+		gr_buf_add(&out, pair.p, pair.n);
+	}
+	gr_buf_clear(jar);
+	if (out.n)
+		gr_buf_add(jar, out.p, out.n);
+	gr_buf_fini(&out);
+}
+
+void gr_answer_head(struct gr_visit *v, struct gr_slice head)
+{
+	struct gr_slice rest = head, name, value;
+
+	if (head.n)
+		gr_buf_add(&v->x->head, head.p, head.n);
+	if (!v->scenario->has_cookies)
+		return;
+	while (gr_http1_field(&rest, &name, &value))
+		if (name.n == 10 && !strncasecmp((const char *)name.p, "set-cookie", 10))
+			set_cookie(&v->x->jar, value);
+}
+
+void gr_answer_field(struct gr_visit *v, struct gr_slice name, struct gr_slice value)
+{
+	struct gr_buf *h = &v->x->head;
+
+	if (h->n + name.n + value.n > GR_HTTP1_MAX_HEAD_BYTES)
+		return;
+	gr_buf_add(h, name.p, name.n);
+	gr_buf_add_str(h, ": ");
+	if (value.n)
+		gr_buf_add(h, value.p, value.n);
+	gr_buf_add_str(h, "\r\n");
+	if (v->scenario->has_cookies && name.n == 10 && !memcmp(name.p, "set-cookie", 10))
+		set_cookie(&v->x->jar, value);
+}
+
+/* ---- JSON pointers (RFC 6901) ---- */
+
+static const json_t *at_pointer(const json_t *v, const char *pointer)
+{
+	char key[256];
+
+	while (v && *pointer == '/') {
+		size_t n = 0;
+
+		for (pointer++; *pointer && *pointer != '/' && n < sizeof(key) - 1; pointer++) {
+			if (*pointer == '~' && (pointer[1] == '0' || pointer[1] == '1'))
+				key[n++] = *++pointer == '0' ? '~' : '/';
+			else
+				key[n++] = *pointer;
+		}
+		key[n] = 0;
+		if (json_is_array(v)) {
+			char *end;
+			unsigned long i = strtoul(key, &end, 10);
+
+			v = *key && !*end ? json_array_get(v, i) : NULL;
+		} else {
+			v = json_object_get(v, key);
+		}
+	}
+	return v;
+}
+
+/* Text as it is, everything else as JSON writes it. The caller's to free; NULL: not there. */
+static char *text_at(const json_t *root, const char *pointer)
+{
+	const json_t *v = root ? at_pointer(root, pointer) : NULL;
+
+	if (!v)
+		return NULL;
+	return json_is_string(v) ? strdup(json_string_value(v)) : json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
+}
+
+/* ---- judging ---- */
+
+struct body {
+	struct gr_visit *v;
+	json_t *root;
+	bool is_parsed;
+};
+
+static const json_t *root_of(struct body *b)
+{
+	if (!b->is_parsed) {
+		b->is_parsed = true;
+		b->root = json_loadb(b->v->x->body.n ? (const char *)b->v->x->body.p : "", b->v->x->body.n, JSON_DECODE_ANY, NULL);
+	}
+	return b->root;
+}
+
+static bool matches(const regex_t *re, struct gr_visit *v, regmatch_t *m, size_t n_m)
+{
+	m[0].rm_so = 0;
+	m[0].rm_eo = (regoff_t)v->x->body.n;
+	return regexec(re, gr_buf_str(&v->x->body), n_m, m, REG_STARTEND) == 0;
+}
+
+static bool holds(const struct gr_load_check *c, struct body *b, uint64_t latency_ns)
+{
+	struct gr_visit *v = b->v;
+	struct gr_slice value;
+	regmatch_t m[1];
+	char *text;
+	bool is_ok;
+
+	switch (c->kind) {
+	case GR_LOAD_C_STATUS:
+		return v->status >= c->status_lo && v->status <= c->status_hi;
+	case GR_LOAD_C_MAX:
+		return latency_ns <= c->max_ns;
+	case GR_LOAD_C_HEADER:
+		return gr_http1_find(gr_buf_slice(&v->x->head), c->name, &value) &&
+		       (!c->value || !*c->value || memmem(value.p, value.n, c->value, strlen(c->value)));
+	case GR_LOAD_C_BODY:
+		return !c->value || !*c->value || (v->x->body.n && memmem(v->x->body.p, v->x->body.n, c->value, strlen(c->value)));
+	case GR_LOAD_C_REGEX:
+		return matches(&c->re, v, m, 1);
+	case GR_LOAD_C_JSON:
+		text = text_at(root_of(b), c->name);
+		is_ok = text && (!c->value || !strcmp(text, c->value));
+		free(text);
+		return is_ok;
+	}
+	return false;
+}
+
+static bool capture(const struct gr_load_capture *c, struct body *b)
+{
+	struct gr_visit *v = b->v;
+	struct gr_buf *out = &v->x->values[c->var];
+	struct gr_slice value;
+	regmatch_t m[2];
+	char *text;
+	bool is_there = false;
+
+	gr_buf_clear(out);
+	switch (c->kind) {
+	case GR_LOAD_CAP_JSON:
+		text = text_at(root_of(b), c->expr);
+		is_there = text != NULL;
+		if (text)
+			gr_buf_add_str(out, text);
+		free(text);
+		break;
+	case GR_LOAD_CAP_HEADER:
+		is_there = gr_http1_find(gr_buf_slice(&v->x->head), c->expr, &value);
+		if (is_there)
+			gr_buf_add(out, value.p, value.n);
+		break;
+	case GR_LOAD_CAP_REGEX:
+		is_there = matches(&c->re, v, m, 2);
+		if (is_there) {                  /* the first group, else the whole */
+			regmatch_t *w = c->re.re_nsub && m[1].rm_so >= 0 ? &m[1] : &m[0];
+
+			gr_buf_add(out, v->x->body.p + w->rm_so, (size_t)(w->rm_eo - w->rm_so));
+		}
+		break;
+	}
+	v->x->vars[c->var] = gr_buf_slice(out);
+	return is_there;
+}
+
+bool gr_answer_judge(struct gr_gen *g, struct gr_visit *v, uint64_t latency_ns)
+{
+	const struct gr_load_request *r = v->request;
+	struct body b = { .v = v };
+	bool is_ok = true;
+
+	for (uint32_t i = 0; i < r->n_checks; i++) {
+		g->c.n[GR_LOAD_N_CHECKS]++;
+		if (holds(&r->checks[i], &b, latency_ns))
+			continue;
+		g->c.n[GR_LOAD_N_CHECKS_FAILED]++;
+		g->c.checks[r->id * 16 + i]++;
+	}
+	for (uint32_t i = 0; i < r->n_captures; i++)
+		is_ok &= capture(&r->captures[i], &b);
+	json_decref(b.root);
+	return is_ok;
+}

@@ -1,0 +1,425 @@
+/* gen.c - the loop of a generator thread
+ *
+ * Each turn does what is due by now and then sleeps until the next moment or event, with a timeout in nanoseconds
+ * (epoll_pwait2); the thread's timer slack is 1 ns. Moments are absolute, computed from the start and never from the last
+ * one, so that nothing drifts. Tried and not kept: a timerfd armed for each arrival (one more system call a request), and
+ * spinning for the last 50 us (a core for a few microseconds of lateness). */
+#include "worker/load/gen.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/base/alloc.h"
+#include "lib/base/clock.h"
+#include "lib/net/loop.h"
+
+#define N_EVENTS 256
+#define MAX_ARRIVALS_A_TURN 64
+#define ADJUST_NS (5 * GR_NS_PER_MS)
+#define DEFAULT_CONNS 10000u
+
+/* ---- preparing ---- */
+
+static int resolve(struct gr_gen *g, struct gr_pool *p)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG }, *list = NULL, *a;
+	int rc = getaddrinfo(p->origin->host, p->origin->port, &hints, &list);
+
+	if (rc) {                                /* loopback addresses on a machine without any other */
+		hints.ai_flags = 0;
+		rc = getaddrinfo(p->origin->host, p->origin->port, &hints, &list);
+	}
+	if (rc)
+		return gr_err_set(&g->err, GR_EUNREACH, "%s: %s", p->origin->host, gai_strerror(rc));
+	for (a = list; a && p->n_addrs < GR_LEN(p->addrs); a = a->ai_next) {
+		if (a->ai_addrlen > sizeof(p->addrs[0]))
+			continue;
+		memcpy(&p->addrs[p->n_addrs], a->ai_addr, a->ai_addrlen);
+		p->addr_lens[p->n_addrs++] = a->ai_addrlen;
+	}
+	freeaddrinfo(list);
+	return p->n_addrs ? 0 : gr_err_set(&g->err, GR_EUNREACH, "%s: no address", p->origin->host);
+}
+
+static void raise_files(void)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur < rl.rlim_max) {
+		rl.rlim_cur = rl.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &rl);
+	}
+}
+
+static uint32_t max_conns(const struct gr_gen *g)
+{
+	uint32_t n = g->plan->n_connections ? gr_load_part(g->plan->n_connections, g->share.index, g->share.of) : DEFAULT_CONNS;
+
+	return n ? n : 1;
+}
+
+static int make_pools(struct gr_gen *g)
+{
+	const struct gr_load_plan *p = g->plan;
+	int rc = 0;
+
+	g->n_pools = p->n_origins + p->n_requests;
+	g->pools = gr_xalloc(g->n_pools * sizeof(*g->pools));
+	for (uint32_t i = 0; i < g->n_pools; i++) {
+		struct gr_pool *pool = &g->pools[i];
+
+		pool->g = g;
+		gr_list_init(&pool->idle);
+		gr_list_init(&pool->waiting);
+		gr_list_init(&pool->shared);
+		if (i < p->n_origins) {
+			pool->origin = &p->origins[i];
+		} else {
+			pool->upgrade = p->by_id[i - p->n_origins];
+			pool->origin = &p->origins[pool->upgrade->origin];
+			if (pool->origin->scheme != GR_LOAD_WS && pool->origin->scheme != GR_LOAD_WSS)
+				continue;
+		}
+		rc = resolve(g, pool);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+int gr_gen_init(struct gr_gen *g)
+{
+	const struct gr_load_plan *p = g->plan;
+	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = NULL };
+	bool wants_tls = false;
+	int rc;
+
+	prctl(PR_SET_NAME, "griddle-load");
+	prctl(PR_SET_TIMERSLACK, 1);
+	raise_files();
+	gr_list_init(&g->ready);
+	gr_list_init(&g->limits);
+	gr_list_init(&g->spare);
+	gr_list_init(&g->dirty);
+	gr_list_init(&g->dead);
+	gr_count_init(g);
+	g->rx = gr_xalloc(GR_GEN_RX_BYTES);
+	g->max_conns = max_conns(g);
+	g->n_arrivals = p->is_closed ? 0 : gr_load_n_arrivals(&p->sched);
+	g->ep = epoll_create1(EPOLL_CLOEXEC);
+	if (g->ep < 0 || epoll_ctl(g->ep, EPOLL_CTL_ADD, g->wake_fd, &ev) < 0)
+		return gr_err_set(&g->err, GR_EIO, "epoll: %s", strerror(errno));
+	rc = make_pools(g);
+	for (uint32_t i = 0; i < p->n_origins; i++)
+		wants_tls |= p->origins[i].is_tls;
+	if (rc >= 0 && wants_tls)
+		rc = gr_tls_init(g);
+	g->fixed = gr_xalloc(p->n_requests * sizeof(*g->fixed));
+	for (uint32_t i = 0; rc >= 0 && i < p->n_requests; i++) {
+		struct gr_visit v = { .request = p->by_id[i], .pool = &g->pools[p->by_id[i]->origin] };
+		struct gr_extra *x;
+		struct gr_slice s;
+
+		if (!p->by_id[i]->is_static)
+			continue;
+		v.x = GR_NEW(x);
+		x->ctx.plan = p;
+		s = gr_visit_render(g, &v);
+		gr_buf_add(&g->fixed[i], s.p, s.n);
+		gr_visit_fini(&v);
+	}
+	return rc;
+}
+
+/* ---- what is due ---- */
+
+static void next_arrival(struct gr_gen *g)
+{
+	if (g->has_next_share && g->next_k >= g->next_share.from) {
+		uint64_t from = g->next_share.from, of = g->next_share.of;
+
+		if (from < g->next_k && g->share.of == of && g->share.index == g->next_share.index)
+			from = g->next_k;        /* nothing changes */
+		g->share = g->next_share;
+		g->has_next_share = false;
+		g->next_k = from + (g->share.index + of - from % of) % of;
+	}
+	g->due_ns = g->next_k < g->n_arrivals ? g->start_ns + gr_load_when(&g->plan->sched, &g->i_seg, g->next_k) : UINT64_MAX;
+}
+
+static void begin(struct gr_gen *g)
+{
+	g->is_running = true;
+	g->end_ns = g->start_ns + (uint64_t)(g->plan->sched.len_s * 1e9);
+	g->adjust_ns = g->start_ns;
+	g->cpu_ns = gr_clock_thread_cpu_ns();
+	memset(g->c.n, 0, sizeof(g->c.n));
+	g->next_k = g->share.index;
+	next_arrival(g);
+}
+
+static void arrivals(struct gr_gen *g)
+{
+	for (int i = 0; i < MAX_ARRIVALS_A_TURN && g->due_ns <= g->now_ns; i++) {
+		struct gr_visit *v = gr_visit_new(g, g->next_k, g->due_ns);
+
+		g->c.n[GR_LOAD_N_DUE]++;
+		if (v) {
+			gr_visit_issue(g, v);
+		} else {
+			const struct gr_load_request *r = &gr_load_pick(g->plan, g->next_k)->requests[0];
+
+			g->c.n[GR_LOAD_N_STARTED]++;
+			g->c.n[GR_LOAD_N_FAILED]++;
+			g->c.n[GR_LOAD_N_DROPPED]++;
+			g->c.fails[r->id * 32 + GR_LOAD_F_NO_CONNECTION]++;
+		}
+		g->next_k += g->share.of;
+		next_arrival(g);
+		g->now_ns = gr_clock_mono_ns();
+	}
+}
+
+/* Closed: users u with u = index modulo of, below the level. */
+static void users(struct gr_gen *g)
+{
+	double level = gr_load_level_at(&g->plan->sched, (double)(g->now_ns - g->start_ns) / 1e9);
+	uint64_t all = (uint64_t)level;
+
+	if (g->has_next_share) {
+		g->share = g->next_share;
+		g->has_next_share = false;
+	}
+	g->n_wanted = all > g->share.index ? (all - g->share.index - 1) / g->share.of + 1 : 0;
+	if (g->is_over)
+		g->n_wanted = 0;
+	while (g->n_users < g->n_wanted) {
+		struct gr_visit *v = gr_visit_new(g, g->share.index + g->share.of * g->n_started, g->now_ns);
+
+		if (!v)
+			break;
+		g->n_started++;
+		g->n_users++;
+		g->c.n[GR_LOAD_N_DUE]++;
+		gr_list_push(&g->ready, &v->link);
+	}
+	g->adjust_ns = g->now_ns + ADJUST_NS;
+}
+
+static void give_up(struct gr_gen *g, struct gr_visit *v)
+{
+	gr_list_del(&v->link);
+	gr_list_push(&g->spare, &v->link);
+	g->n_visits--;
+	if (g->plan->is_closed)
+		g->n_users--;
+}
+
+static void thinkers_and_ready(struct gr_gen *g)
+{
+	struct gr_list now;
+
+	while (g->n_heap && (g->is_over || g->heap[0]->planned_ns <= g->now_ns)) {
+		struct gr_visit *v = gr_heap_pop(g);
+
+		if (g->is_over)
+			give_up(g, v);
+		else
+			gr_visit_issue(g, v);
+	}
+	if (gr_list_is_empty(&g->ready))
+		return;
+	/* what comes while these are issued waits for the next turn */
+	now = g->ready;
+	now.next->prev = now.prev->next = &now;
+	gr_list_init(&g->ready);
+	while (!gr_list_is_empty(&now)) {
+		struct gr_visit *v = GR_CONTAINER(gr_list_pop(&now), struct gr_visit, link);
+
+		if (g->is_over)
+			give_up(g, v);
+		else
+			gr_visit_issue(g, v);
+	}
+}
+
+static void limits(struct gr_gen *g)
+{
+	while (!gr_list_is_empty(&g->limits)) {
+		struct gr_visit *v = GR_CONTAINER(g->limits.next, struct gr_visit, time);
+
+		if (v->issued_ns + g->plan->timeout_ns > g->now_ns)
+			return;
+		gr_visit_timeout(g, v);
+	}
+}
+
+static void turn(struct gr_gen *g)
+{
+	while (g->now_ns >= g->start_ns + (g->interval + 1) * g->plan->interval_ns)
+		gr_count_report(g, false);
+	arrivals(g);
+	if (!g->is_over && g->now_ns >= g->end_ns && g->due_ns == UINT64_MAX)
+		g->is_over = true;
+	if (g->plan->is_closed && g->now_ns >= g->adjust_ns)
+		users(g);
+	thinkers_and_ready(g);
+	limits(g);
+}
+
+static uint64_t next_moment(const struct gr_gen *g)
+{
+	uint64_t t = g->start_ns + (g->interval + 1) * g->plan->interval_ns, a;
+
+	if (!gr_list_is_empty(&g->ready))
+		return 0;
+	if (g->due_ns < t)
+		t = g->due_ns;
+	if (!g->is_over && g->end_ns < t)
+		t = g->end_ns;
+	if (g->plan->is_closed && !g->is_over && g->adjust_ns < t)
+		t = g->adjust_ns;
+	if (g->n_heap && g->heap[0]->planned_ns < t)
+		t = g->heap[0]->planned_ns;
+	if (!gr_list_is_empty(&g->limits)) {
+		a = GR_CONTAINER(g->limits.next, struct gr_visit, time)->issued_ns + g->plan->timeout_ns;
+		t = a < t ? a : t;
+	}
+	return t;
+}
+
+static int sleep_until(struct gr_gen *g, struct epoll_event *ev, uint64_t t)
+{
+	uint64_t ns = t > g->now_ns ? t - g->now_ns : 0;
+	struct timespec ts = { .tv_sec = (time_t)(ns / GR_NS_PER_S), .tv_nsec = (long)(ns % GR_NS_PER_S) };
+	int n = epoll_pwait2(g->ep, ev, N_EVENTS, &ts, NULL);
+
+	if (n < 0 && errno == ENOSYS)            /* before Linux 5.11 */
+		n = epoll_wait(g->ep, ev, N_EVENTS, ns > 100 * GR_NS_PER_MS ? 100 : (int)(ns / GR_NS_PER_MS));
+	return n;
+}
+
+static void flush(struct gr_gen *g)
+{
+	struct gr_list *l;
+
+	while ((l = gr_list_pop(&g->dirty)))
+		gr_h2_flush(g, GR_CONTAINER(l, struct gr_conn, dirty));
+}
+
+static void bury(struct gr_gen *g)
+{
+	struct gr_list *l;
+
+	while ((l = gr_list_pop(&g->dead)))
+		free(GR_CONTAINER(l, struct gr_conn, link));
+}
+
+/* The hard stop: whatever is under way is over. */
+static void stop_all(struct gr_gen *g)
+{
+	g->is_over = true;
+	g->due_ns = UINT64_MAX;
+	while (!gr_list_is_empty(&g->limits)) {
+		struct gr_visit *v = GR_CONTAINER(g->limits.next, struct gr_visit, time);
+		struct gr_conn *c = v->conn;
+
+		if (c && c->state != GR_CONN_SHARED) {
+			c->visit = NULL;
+			v->conn = NULL;
+			gr_conn_close(g, c);
+		} else if (c) {
+			gr_h2_cancel(g, c, v);
+		} else if (v->is_waiting) {
+			gr_list_del(&v->link);
+			v->is_waiting = false;
+			v->pool->n_waiting--;
+		}
+		gr_visit_failed(g, v, GR_LOAD_F_CANCELLED);
+	}
+	thinkers_and_ready(g);
+}
+
+void gr_gen_run(struct gr_gen *g)
+{
+	struct epoll_event ev[N_EVENTS];
+
+	if (g->plan->is_warm)
+		while (g->n_conns < g->max_conns && gr_conn_warm(g, &g->pools[0]))
+			;
+	for (;;) {
+		int n;
+
+		g->now_ns = gr_clock_mono_ns();
+		if (!g->is_running && g->start_ns)
+			begin(g);
+		if (g->is_running && g->now_ns >= g->start_ns)
+			turn(g);
+		if (g->is_stopping) {
+			stop_all(g);
+			break;
+		}
+		if (g->is_over && !g->n_in_flight)
+			break;
+		flush(g);
+		n = sleep_until(g, ev, !g->is_running ? g->now_ns + 3600 * GR_NS_PER_S :
+					g->now_ns < g->start_ns ? g->start_ns : next_moment(g));
+		g->now_ns = gr_clock_mono_ns();
+		for (int i = 0; i < n; i++) {
+			if (!ev[i].data.ptr) {
+				gr_shard__commands(g);
+				if (g->is_running && g->has_next_share && !g->plan->is_closed)
+					next_arrival(g);
+				continue;
+			}
+			gr_conn_event(g, ev[i].data.ptr, ev[i].events);
+			/* a long batch of answers does not make the next arrival late */
+			if (g->is_running && g->due_ns <= g->now_ns)
+				arrivals(g);
+		}
+		bury(g);
+	}
+	if (g->is_running)
+		gr_count_report(g, true);
+}
+
+void gr_gen_fini(struct gr_gen *g)
+{
+	struct gr_list *l;
+
+	for (uint32_t i = 0; i < g->n_pools; i++) {
+		struct gr_pool *p = &g->pools[i];
+
+		while (!gr_list_is_empty(&p->idle))
+			gr_conn_close(g, GR_CONTAINER(p->idle.next, struct gr_conn, link));
+		while (!gr_list_is_empty(&p->shared))
+			gr_conn_broke(g, GR_CONTAINER(p->shared.next, struct gr_conn, link), GR_LOAD_F_CANCELLED);
+		if (p->session)
+			SSL_SESSION_free(p->session);
+	}
+	bury(g);
+	while ((l = gr_list_pop(&g->spare))) {
+		struct gr_visit *v = GR_CONTAINER(l, struct gr_visit, link);
+
+		gr_visit_fini(v);
+		free(v);
+	}
+	for (uint32_t i = 0; g->fixed && i < g->plan->n_requests; i++)
+		gr_buf_fini(&g->fixed[i]);
+	free(g->fixed);
+	free(g->pools);
+	free(g->heap);
+	free(g->rx);
+	if (g->tls)
+		SSL_CTX_free(g->tls);
+	if (g->ep >= 0)
+		close(g->ep);
+	gr_count_fini(g);
+}

@@ -1,0 +1,345 @@
+/* h2.c - HTTP/2 by nghttp2: a connection carries as many requests as the plan's "streams" and the peer allow */
+#include <nghttp2/nghttp2.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "lib/base/alloc.h"
+#include "worker/load/gen.h"
+
+#define MAX_NV (GR_LOAD_MAX_HEADERS + 8)
+#define MAX_FIELD_BYTES 65536u                  /* of an answer's header */
+
+struct gr_h2 {
+	nghttp2_session *session;
+	struct gr_gen *g;
+	struct gr_conn *c;
+	struct gr_list visits;
+	uint32_t n_streams;
+	bool is_leaving;                        /* GOAWAY came: nothing new on it */
+	const uint8_t *out;                     /* what nghttp2 gave and is not yet written */
+	size_t n_out;
+};
+
+static struct gr_visit *visit_of(nghttp2_session *s, int32_t stream) { return nghttp2_session_get_stream_user_data(s, stream); }
+
+static void let_go(struct gr_h2 *h, struct gr_visit *v)
+{
+	nghttp2_session_set_stream_user_data(h->session, v->stream, NULL);
+	gr_list_del(&v->link);
+	v->conn = NULL;
+	h->n_streams--;
+}
+
+static void first(struct gr_h2 *h, struct gr_visit *v)
+{
+	if (!v->first_ns)
+		v->first_ns = h->g->now_ns;
+}
+
+static int on_header(nghttp2_session *s, const nghttp2_frame *f, const uint8_t *name, size_t n_name, const uint8_t *value, size_t n_value,
+		     uint8_t flags, void *ctx)
+{
+	struct gr_h2 *h = ctx;
+	struct gr_visit *v = visit_of(s, f->hd.stream_id);
+
+	(void)flags;
+	if (!v)
+		return 0;
+	first(h, v);
+	v->n_body += n_name + n_value;          /* a flood of fields counts against a limit of its own */
+	if (v->n_body > MAX_FIELD_BYTES) {
+		nghttp2_submit_rst_stream(s, 0, v->stream, NGHTTP2_CANCEL);
+		let_go(h, v);
+		gr_visit_failed(h->g, v, GR_LOAD_F_HEADER_FLOOD);
+		return 0;
+	}
+	if (n_name == 7 && !memcmp(name, ":status", 7) && n_value == 3)
+		v->status = (uint16_t)((value[0] - '0') * 100 + (value[1] - '0') * 10 + value[2] - '0');
+	else if (v->request->wants_headers && *name != ':')
+		gr_answer_field(v, gr_slice(name, n_name), gr_slice(value, n_value));
+	return 0;
+}
+
+static int on_data(nghttp2_session *s, uint8_t flags, int32_t stream, const uint8_t *data, size_t n, void *ctx)
+{
+	struct gr_h2 *h = ctx;
+	struct gr_visit *v = visit_of(s, stream);
+
+	(void)flags;
+	if (!v)
+		return 0;
+	first(h, v);
+	if (gr_visit_body(h->g, v, gr_slice(data, n)))
+		return 0;
+	nghttp2_submit_rst_stream(s, 0, stream, NGHTTP2_CANCEL);
+	let_go(h, v);
+	gr_visit_failed(h->g, v, GR_LOAD_F_BODY_LIMIT);
+	return 0;
+}
+
+static int on_frame(nghttp2_session *s, const nghttp2_frame *f, void *ctx)
+{
+	struct gr_h2 *h = ctx;
+	struct gr_visit *v;
+
+	if (f->hd.type == NGHTTP2_GOAWAY)
+		h->is_leaving = true;
+	if (f->hd.type == NGHTTP2_HEADERS && f->headers.cat == NGHTTP2_HCAT_RESPONSE) {
+		v = visit_of(s, f->hd.stream_id);
+		if (v)
+			v->n_body = 0;          /* from here on the body */
+	}
+	return 0;
+}
+
+static int on_close(nghttp2_session *s, int32_t stream, uint32_t code, void *ctx)
+{
+	struct gr_h2 *h = ctx;
+	struct gr_visit *v = visit_of(s, stream);
+
+	if (!v)
+		return 0;
+	let_go(h, v);
+	if (code == NGHTTP2_NO_ERROR && v->status)
+		gr_visit_answered(h->g, v);
+	else if (h->is_leaving && code == NGHTTP2_REFUSED_STREAM)
+		gr_visit_lost(h->g, v, GR_LOAD_F_GOAWAY);
+	else
+		gr_visit_failed(h->g, v, code == NGHTTP2_PROTOCOL_ERROR ? GR_LOAD_F_H2_PROTOCOL : GR_LOAD_F_STREAM_RESET);
+	return 0;
+}
+
+bool gr_h2_open(struct gr_gen *g, struct gr_conn *c)
+{
+	nghttp2_settings_entry iv[] = {
+		{ NGHTTP2_SETTINGS_ENABLE_PUSH, 0 }, { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, (1u << 24) - 1 },
+		{ NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 0 },
+	};
+	nghttp2_session_callbacks *cb;
+	struct gr_h2 *h;
+
+	if (nghttp2_session_callbacks_new(&cb))
+		return false;
+	nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
+	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);
+	nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame);
+	nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_close);
+	GR_NEW(h);
+	h->g = g;
+	h->c = c;
+	gr_list_init(&h->visits);
+	if (nghttp2_session_client_new(&h->session, cb, h)) {
+		nghttp2_session_callbacks_del(cb);
+		free(h);
+		return false;
+	}
+	nghttp2_session_callbacks_del(cb);
+	c->h2 = h;
+	nghttp2_submit_settings(h->session, 0, iv, GR_LEN(iv));
+	nghttp2_session_set_local_window_size(h->session, 0, 0, 1 << 28);
+	return gr_h2_flush(g, c);
+}
+
+uint32_t gr_h2_room(const struct gr_conn *c)
+{
+	const struct gr_h2 *h = c->h2;
+	uint32_t most = h->g->plan->n_streams, theirs;
+
+	if (h->is_leaving || !nghttp2_session_check_request_allowed(h->session))
+		return 0;
+	theirs = nghttp2_session_get_remote_settings(h->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+	most = theirs < most ? theirs : most;
+	return h->n_streams < most ? most - h->n_streams : 0;
+}
+
+bool gr_h2_is_idle(const struct gr_conn *c) { return !c->h2->n_streams; }
+
+/* false: the connection broke, and is gone. */
+bool gr_h2_flush(struct gr_gen *g, struct gr_conn *c)
+{
+	struct gr_h2 *h = c->h2;
+
+	for (;;) {
+		long n;
+
+		if (!h->n_out) {
+			ssize_t more = nghttp2_session_mem_send(h->session, &h->out);
+
+			if (more <= 0) {
+				if (more < 0) {
+					gr_conn_broke(g, c, GR_LOAD_F_H2_PROTOCOL);
+					return false;
+				}
+				return true;
+			}
+			h->n_out = (size_t)more;
+		}
+		n = gr_conn_write(g, c, h->out, h->n_out);
+		if (n == -1)
+			return true;
+		if (n < 0) {
+			gr_conn_broke(g, c, GR_LOAD_F_RESET);
+			return false;
+		}
+		h->out += n;
+		h->n_out -= (size_t)n;
+	}
+}
+
+bool gr_h2_input(struct gr_gen *g, struct gr_conn *c, struct gr_slice in)
+{
+	struct gr_h2 *h = c->h2;
+	ssize_t n = nghttp2_session_mem_recv(h->session, in.p, in.n);
+
+	if (n < 0) {
+		gr_conn_broke(g, c, h->is_leaving ? GR_LOAD_F_GOAWAY : GR_LOAD_F_H2_PROTOCOL);
+		return false;
+	}
+	if (!gr_h2_flush(g, c))
+		return false;
+	if ((h->is_leaving && !h->n_streams) || (!nghttp2_session_want_read(h->session) && !nghttp2_session_want_write(h->session)) ||
+	    (g->is_over && !h->n_streams)) {
+		gr_conn_broke(g, c, h->is_leaving ? GR_LOAD_F_GOAWAY : GR_LOAD_F_H2_PROTOCOL);
+		return false;
+	}
+	/* who waits takes the streams that were freed; those of the closed model that just ended are on the ready list */
+	while (c->pool->n_waiting && c->state == GR_CONN_SHARED && gr_h2_room(c)) {
+		struct gr_visit *v = GR_CONTAINER(gr_list_pop(&c->pool->waiting), struct gr_visit, link);
+
+		v->is_waiting = false;
+		c->pool->n_waiting--;
+		if (!gr_h2_request(g, c, v))
+			break;
+	}
+	return c->state != GR_CONN_GONE;
+}
+
+/* ---- a request ---- */
+
+static ssize_t read_body(nghttp2_session *s, int32_t stream, uint8_t *buf, size_t n, uint32_t *flags, nghttp2_data_source *src, void *ctx)
+{
+	struct gr_visit *v = visit_of(s, stream);
+	struct gr_buf *b;
+	size_t left;
+
+	(void)src, (void)ctx;
+	if (!v) {
+		*flags |= NGHTTP2_DATA_FLAG_EOF;
+		return 0;
+	}
+	b = &v->x->body_out;
+	left = b->n - v->x->n_read;
+	if (n >= left) {
+		n = left;
+		*flags |= NGHTTP2_DATA_FLAG_EOF;
+	}
+	memcpy(buf, b->p + v->x->n_read, n);
+	v->x->n_read += n;
+	return (ssize_t)n;
+}
+
+static void field(nghttp2_nv *nv, const char *name, const uint8_t *value, size_t n)
+{
+	*nv = (nghttp2_nv){ (uint8_t *)(uintptr_t)name, (uint8_t *)(uintptr_t)value, strlen(name), n, NGHTTP2_NV_FLAG_NONE };
+}
+
+/* Path and values are rendered behind each other into one buffer, then named by their offsets: it may move meanwhile. */
+static size_t fields(struct gr_gen *g, struct gr_visit *v, nghttp2_nv *nv)
+{
+	const struct gr_load_request *r = v->request;
+	const struct gr_load_origin *o = v->pool->origin;
+	struct gr_extra *x = v->x;
+	size_t ends[MAX_NV], n = 0, at = 0, n_end = 0;
+	bool has_agent = false;
+
+	(void)g;
+	gr_buf_clear(&x->out);
+	gr_load_render(&r->path, &x->ctx, &x->out);
+	ends[n_end++] = x->out.n;
+	for (uint32_t i = 0; i < r->n_headers; i++) {
+		gr_load_render(&r->headers[i].value, &x->ctx, &x->out);
+		ends[n_end++] = x->out.n;
+	}
+	for (size_t i = 0; i < x->out.n; i++)
+		if (x->out.p[i] < ' ' || x->out.p[i] == 127)
+			x->out.p[i] = ' ';
+	gr_buf_reserve(&x->out, 1);
+	field(&nv[n++], ":method", (const uint8_t *)r->method, strlen(r->method));
+	field(&nv[n++], ":scheme", (const uint8_t *)(o->is_tls ? "https" : "http"), o->is_tls ? 5 : 4);
+	field(&nv[n++], ":authority", (const uint8_t *)o->authority, strlen(o->authority));
+	field(&nv[n++], ":path", x->out.p, ends[0]);
+	at = ends[0];
+	for (uint32_t i = 0; i < r->n_headers; i++) {
+		has_agent |= !strcasecmp(r->headers[i].name, "user-agent");
+		if (strcasecmp(r->headers[i].name, "host"))
+			field(&nv[n++], r->headers[i].name, x->out.p + at, ends[i + 1] - at);
+		at = ends[i + 1];
+	}
+	if (!has_agent)
+		field(&nv[n++], "user-agent", (const uint8_t *)"griddle/" GR_VERSION, strlen("griddle/" GR_VERSION));
+	if (x->jar.n)
+		field(&nv[n++], "cookie", x->jar.p, x->jar.n);
+	return n;
+}
+
+bool gr_h2_request(struct gr_gen *g, struct gr_conn *c, struct gr_visit *v)
+{
+	struct gr_h2 *h = c->h2;
+	nghttp2_data_provider body = { .read_callback = read_body };
+	nghttp2_nv nv[MAX_NV];
+	bool is_owned = v->x != NULL;
+	size_t n;
+
+	if (!is_owned) {                         /* HTTP/2 has no bytes made ahead: fields are packed for each connection */
+		GR_NEW(v->x);
+		v->x->ctx.vars = v->x->vars;
+		gr_load_ctx_init(&v->x->ctx, g->plan, v->seq);
+	}
+	gr_buf_clear(&v->x->body_out);
+	v->x->n_read = 0;
+	if (v->request->has_body)
+		gr_load_render(&v->request->body, &v->x->ctx, &v->x->body_out);
+	n = fields(g, v, nv);
+	v->stream = nghttp2_submit_request(h->session, NULL, nv, n, v->request->has_body ? &body : NULL, v);
+	if (v->stream < 0) {
+		h->is_leaving = true;
+		gr_visit_failed(g, v, GR_LOAD_F_H2_PROTOCOL);
+		return true;
+	}
+	v->conn = c;
+	v->n_body = 0;
+	gr_list_push(&h->visits, &v->link);
+	h->n_streams++;
+	gr_visit_sent(g, v);
+	c->n_requests++;
+	gr_list_del(&c->dirty);
+	gr_list_push(&g->dirty, &c->dirty);      /* written once a turn, with whatever else is for it */
+	return true;
+}
+
+void gr_h2_cancel(struct gr_gen *g, struct gr_conn *c, struct gr_visit *v)
+{
+	struct gr_h2 *h = c->h2;
+
+	nghttp2_submit_rst_stream(h->session, 0, v->stream, NGHTTP2_CANCEL);
+	let_go(h, v);
+	gr_h2_flush(g, c);
+}
+
+void gr_h2_free(struct gr_gen *g, struct gr_conn *c, enum gr_load_fail why)
+{
+	struct gr_h2 *h = c->h2;
+
+	c->h2 = NULL;
+	gr_list_del(&c->link);                   /* who is sent again must not come here */
+	gr_list_del(&c->dirty);
+	while (!gr_list_is_empty(&h->visits)) {
+		struct gr_visit *v = GR_CONTAINER(h->visits.next, struct gr_visit, link);
+
+		let_go(h, v);
+		gr_visit_lost(g, v, h->is_leaving ? GR_LOAD_F_GOAWAY : why);
+	}
+	nghttp2_session_del(h->session);
+	free(h);
+}
