@@ -39,25 +39,32 @@ enum gr_load_fail {
 const char *gr_load_fail_name(uint32_t fail);            /* "?" for none */
 const char *gr_load_fail_text(uint32_t fail);
 
-/* What is counted. Sums over an interval, but for the gauges, which are values at its end. */
+/* What is counted, over an interval. X(NAME, name in JSON): numbers travel in this order. */
+#define GR_LOAD_COUNTER_MAP(X) \
+	X(N_DUE, "due")                       /* arrivals of the plan that came due */ \
+	X(N_STARTED, "started")               /* requests that were begun */ \
+	X(N_DONE, "answered") \
+	X(N_FAILED, "failed")                 /* not answered */ \
+	X(N_LATE, "late")                     /* begun more than plan.late after their moment, by the generator's own fault */ \
+	X(N_DROPPED, "dropped")               /* arrivals for which there was no room: failed with NO_CONNECTION at once */ \
+	X(N_CHECKS, "checks") \
+	X(N_CHECKS_FAILED, "checks_failed") \
+	X(N_OPENED, "opened")                 /* connections */ \
+	X(N_RETRIED, "retried")               /* sent again on a new connection, as the old one was closing */ \
+	X(BYTES_IN, "bytes_in") \
+	X(BYTES_OUT, "bytes_out") \
+	X(CPU_US, "cpu_us")                   /* of the generators' threads */ \
+	X(N_SESSIONS_REUSED, "tls_reused")
 enum gr_load_counter {
-	GR_LOAD_N_DUE,              /* arrivals of the plan that came due */
-	GR_LOAD_N_STARTED,          /* requests that were begun */
-	GR_LOAD_N_DONE,             /* answered */
-	GR_LOAD_N_FAILED,           /* not answered */
-	GR_LOAD_N_LATE,             /* begun more than plan.late after their moment, by the generator's own fault */
-	GR_LOAD_N_DROPPED,          /* arrivals for which there was no room: failed with NO_CONNECTION at once */
-	GR_LOAD_N_CHECKS,           /* checks made */
-	GR_LOAD_N_CHECKS_FAILED,
-	GR_LOAD_N_OPENED,           /* connections */
-	GR_LOAD_N_RETRIED,          /* sent again on a new connection, as the old one was closing */
-	GR_LOAD_BYTES_IN,
-	GR_LOAD_BYTES_OUT,
-	GR_LOAD_CPU_US,             /* of the generator's thread */
-	GR_LOAD_N_SESSIONS_REUSED,  /* TLS */
-	GR_LOAD_N_COUNTERS,
+#define X(name, json) GR_LOAD_##name,
+	GR_LOAD_COUNTER_MAP(X)
+#undef X
+	GR_LOAD_N_COUNTERS
 };
+const char *gr_load_counter_name(uint32_t c);
+/* Values at an interval's end. */
 enum gr_load_gauge { GR_LOAD_G_OPEN, GR_LOAD_G_IN_FLIGHT, GR_LOAD_G_USERS, GR_LOAD_N_GAUGES };
+const char *gr_load_gauge_name(uint32_t g);
 
 /* Keys of numbers in LOAD_STATS. */
 #define GR_LOAD_KEY_COUNTER(c) (uint32_t)(c)
@@ -77,6 +84,7 @@ enum gr_load_request_series {
 	GR_LOAD_R_OTHER, GR_LOAD_R_2XX, GR_LOAD_R_3XX, GR_LOAD_R_4XX, GR_LOAD_R_5XX,     /* from the planned moment to the end */
 	GR_LOAD_R_FAILED, GR_LOAD_N_R = 8
 };
+const char *gr_load_series_name(uint32_t r);             /* of a request's: "first_byte", "2xx", "failed" */
 #define GR_LOAD_SERIES(req, r) (GR_LOAD_H_REQUESTS + (uint32_t)(req) * GR_LOAD_N_R + (uint32_t)(r))
 static inline uint32_t gr_load_class(uint32_t status)
 {

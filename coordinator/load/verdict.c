@@ -1,0 +1,198 @@
+/* verdict.c - what came of a test. One verdict: that the generators could not keep up stands above a kept or broken
+ * threshold, since nothing that was measured then means what it says. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/load/load.h"
+#include "lib/base/alloc.h"
+#include "lib/base/clock.h"
+
+#define BEHIND_SHARE .01                         /* so many late sends, and the plan was not what was run */
+
+const char *gr_verdict_name(enum gr_verdict v)
+{
+	static const char *const names[] = { "none", "passed", "threshold", "behind", "stopped", "lost", "error" };
+
+	return v < GR_LEN(names) ? names[v] : "?";
+}
+
+static double elapsed_s(const struct gr_run *r)
+{
+	uint64_t now = r->ended_ns ? r->ended_ns : gr_coord_now(r->c);
+	double s = r->start_ns && now > r->start_ns ? (double)(now - r->start_ns) / 1e9 : 0;
+
+	return s > r->plan->sched.len_s ? r->plan->sched.len_s : s;
+}
+
+static double share(uint64_t part, uint64_t whole) { return whole ? (double)part / (double)whole : 0; }
+
+/* A fold of the tally that the subject is about. */
+static void subject(const struct gr_run *r, const struct gr_load_threshold *t, struct gr_hdr *h)
+{
+	static const int wide[] = { [GR_LOAD_S_CONNECT] = GR_LOAD_H_CONNECT, [GR_LOAD_S_TLS] = GR_LOAD_H_TLS, [GR_LOAD_S_SEND] = GR_LOAD_H_SEND };
+
+	switch (t->subject) {
+	case GR_LOAD_S_ALL:
+		gr_tally_latency(&r->total, -1, h);
+		break;
+	case GR_LOAD_S_REQUEST:
+		gr_tally_latency(&r->total, (int)t->request, h);
+		break;
+	case GR_LOAD_S_FIRST_BYTE:
+		gr_tally_series(&r->total, -1, GR_LOAD_R_FIRST_BYTE, h);
+		break;
+	default:
+		gr_hdr_merge(h, &r->total.series[wide[t->subject]]);
+	}
+}
+
+double gr_threshold_value(const struct gr_run *r, const struct gr_load_threshold *t)
+{
+	int request = t->subject == GR_LOAD_S_REQUEST ? (int)t->request : -1;
+	uint64_t failed = gr_tally_failed(&r->total, request), n_checks = 0, bad;
+	struct gr_hdr h = { 0 };
+	double v = 0, s = elapsed_s(r);
+
+	subject(r, t, &h);
+	switch (t->stat) {
+	case GR_LOAD_Q:
+		v = t->q > 0 ? (double)gr_hdr_quantile(&h, t->q) : (double)h.min;
+		break;
+	case GR_LOAD_MEAN:
+		v = gr_hdr_mean(&h);
+		break;
+	case GR_LOAD_COUNT:
+		v = (double)h.total;
+		break;
+	case GR_LOAD_RATE:
+		v = s > 0 ? (double)h.total / s : 0;
+		break;
+	case GR_LOAD_ERRORS:
+	case GR_LOAD_ERROR_SHARE:
+		/* what the server itself calls its failure is one */
+		for (uint32_t i = 0; i < r->total.n_requests; i++)
+			if (request < 0 || (uint32_t)request == i)
+				failed += r->total.series[GR_LOAD_SERIES(i, GR_LOAD_R_5XX)].total;
+		v = t->stat == GR_LOAD_ERRORS ? (double)failed : share(failed, h.total + gr_tally_failed(&r->total, request));
+		break;
+	case GR_LOAD_CHECKS:
+	case GR_LOAD_CHECK_SHARE:
+		bad = 0;
+		for (uint32_t i = 0; i < r->total.n_requests; i++)
+			for (uint32_t k = 0; k < 16 && (request < 0 || (uint32_t)request == i); k++)
+				bad += r->total.checks[i * 16 + k];
+		for (uint32_t i = 0; i < r->total.n_requests; i++)
+			if (request < 0 || (uint32_t)request == i) {
+				struct gr_hdr one = { 0 };
+
+				gr_tally_latency(&r->total, (int)i, &one);
+				n_checks += one.total * r->plan->by_id[i]->n_checks;
+				gr_hdr_fini(&one);
+			}
+		v = t->stat == GR_LOAD_CHECKS ? (double)bad : share(bad, n_checks);
+		break;
+	case GR_LOAD_LATE_SHARE:
+		v = share(r->total.n[GR_LOAD_N_LATE], r->total.n[GR_LOAD_N_STARTED]);
+		break;
+	}
+	gr_hdr_fini(&h);
+	return v;
+}
+
+void gr_verdict_watch(struct gr_run *r)
+{
+	double s = elapsed_s(r);
+
+	for (uint32_t i = 0; i < r->plan->n_thresholds && !r->is_stopping && r->state == GR_RUN_RUNNING; i++) {
+		const struct gr_load_threshold *t = &r->plan->thresholds[i];
+
+		if (!t->is_abort || s * 1e9 < (double)t->after_ns || gr_load_holds(t, gr_threshold_value(r, t)))
+			continue;
+		r->is_aborted = true;
+		gr_run_stop(r, GR_VERDICT_THRESHOLD, "%s does not hold after %.1f s", t->text, s);
+	}
+}
+
+static json_t *members_json(const struct gr_run *r)
+{
+	static const char *const states[] = { "asked", "ready", "running", "ended", "lost" };
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < r->n_members; i++) {
+		const struct gr_member *m = &r->members[i];
+		json_t *o = json_pack("{s:s, s:s, s:s, s:b, s:f, s:f, s:I, s:I, s:o}", "worker", m->name, "node", m->node, "state", states[m->state],
+				      "traffic", m->is_traffic, "clock_offset_us", (double)m->offset_ns / 1e3, "clock_error_us",
+				      (double)m->rtt_ns / 2e3, "due", (json_int_t)m->due, "answered", (json_int_t)m->requests, "latency",
+				      gr_hdr_json(&m->latency));
+
+		if (m->first_ns)
+			json_object_set_new(o, "first_ms", json_real((double)((int64_t)m->first_ns - m->offset_ns - (int64_t)r->start_ns) / 1e6));
+		json_array_append_new(list, o);
+	}
+	return list;
+}
+
+static json_t *thresholds_json(struct gr_run *r, bool *all_hold)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < r->plan->n_thresholds; i++) {
+		const struct gr_load_threshold *t = &r->plan->thresholds[i];
+		double v = gr_threshold_value(r, t);
+		bool is_ok = r->start_ns && gr_load_holds(t, v);
+		bool is_time = t->stat == GR_LOAD_Q || t->stat == GR_LOAD_MEAN;
+
+		*all_hold &= is_ok;
+		json_array_append_new(list, json_pack("{s:s, s:f, s:s, s:b}", "is", t->text, "value", is_time ? v / 1e6 : v, "unit",
+						      is_time ? "ms" : t->stat == GR_LOAD_RATE ? "/s" : t->stat == GR_LOAD_ERROR_SHARE ||
+						      t->stat == GR_LOAD_CHECK_SHARE || t->stat == GR_LOAD_LATE_SHARE ? "share" : "", "holds", is_ok));
+	}
+	return list;
+}
+
+json_t *gr_verdict_end(struct gr_run *r)
+{
+	uint64_t late = r->total.n[GR_LOAD_N_LATE] + r->total.n[GR_LOAD_N_DROPPED], started = r->total.n[GR_LOAD_N_STARTED];
+	bool all_hold = true;
+	json_t *thresholds = thresholds_json(r, &all_hold), *o;
+
+	if (r->verdict == GR_VERDICT_NONE) {
+		r->verdict = all_hold ? GR_VERDICT_PASSED : GR_VERDICT_THRESHOLD;
+		if (!all_hold)
+			snprintf(r->why, sizeof(r->why), "a threshold does not hold");
+		if (share(late, started) > BEHIND_SHARE) {
+			r->verdict = GR_VERDICT_BEHIND;
+			snprintf(r->why, sizeof(r->why), "the generators could not keep up: %llu of %llu requests left more than %.1f ms late",
+				 (unsigned long long)late, (unsigned long long)started, (double)r->plan->late_ns / 1e6);
+		}
+		if (!started) {
+			r->verdict = GR_VERDICT_ERROR;
+			snprintf(r->why, sizeof(r->why), "no request left");
+		}
+	}
+	o = gr_tally_json(&r->total, r->plan);
+	json_object_set_new(o, "type", json_string("end"));
+	json_object_set_new(o, "verdict", json_string(gr_verdict_name(r->verdict)));
+	json_object_set_new(o, "why", json_string(r->why));
+	json_object_set_new(o, "started_ms", json_integer((json_int_t)r->started_ms));
+	json_object_set_new(o, "elapsed_s", json_real(elapsed_s(r)));
+	json_object_set_new(o, "skew_ms", json_real(gr_members_skew_ms(r)));
+	json_object_set_new(o, "thresholds", thresholds);
+	json_object_set_new(o, "members", members_json(r));
+	return o;
+}
+
+json_t *gr_verdict_summary(const struct gr_run *r)
+{
+	struct gr_hdr h = { 0 };
+	double s = elapsed_s(r);
+	json_t *o;
+
+	gr_tally_latency(&r->total, -1, &h);
+	o = json_pack("{s:s, s:s, s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:f}", "type", "summary", "verdict", gr_verdict_name(r->verdict), "why", r->why,
+		      "answered", (json_int_t)h.total, "failed", (json_int_t)gr_tally_failed(&r->total, -1), "rate_per_s",
+		      s > 0 ? (double)h.total / s : 0.0, "p50_ms", (double)gr_hdr_quantile(&h, .5) / 1e6, "p99_ms",
+		      (double)gr_hdr_quantile(&h, .99) / 1e6, "max_ms", (double)h.max / 1e6, "elapsed_s", s);
+	gr_hdr_fini(&h);
+	return o;
+}
