@@ -60,6 +60,11 @@ static json_t *op_explain(struct question *q)
 	return gr_explain_json(q->c, t);
 }
 
+static json_t *op_load(struct question *q)
+{
+	return gr_load_ask(q->c, q->req, gr_peer_key_name(q->peer), &q->err);
+}
+
 static const struct {
 	const char *op;
 	bool is_for_admin;         /* over CURVE; on loopback everybody is */
@@ -67,6 +72,7 @@ static const struct {
 } ops[] = {
 	{ "version", false, op_version }, { "status", false, op_status }, { "nodes", false, op_nodes },
 	{ "sessions", true, op_sessions }, { "explain", false, op_explain },
+	{ "load-start", false, op_load }, { "load-stop", false, op_load }, { "load-read", false, op_load }, { "load-list", false, op_load },
 };
 
 int gr_control_request(struct gr_coord *c, struct gr_peer *peer, struct gr_slice body)

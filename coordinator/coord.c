@@ -82,6 +82,7 @@ int gr_coord_open(struct gr_coord *c, struct gr_loop *loop, struct gr_err *err)
 	gr_list_init(&c->clients);
 	gr_metrics_init(&c->m);
 	gr_dispatch_init(c);
+	gr_load_init(c);
 	gr_blobs_init(c);
 	rc = open_state(c, err);
 	if (rc >= 0)
@@ -100,6 +101,7 @@ void gr_coord_close(struct gr_coord *c)
 	c->is_ending = true;
 	gr_http_close(c);
 	gr_timer_stop(&c->cluster_timer);
+	gr_load_fini(c);
 	gr_server_close(&c->server);
 	while (i = 0, (s = gr_map_each(&c->sessions, &i)))
 		gr_session_free(&s);

@@ -19,6 +19,7 @@ struct gr_blobs;
 struct gr_http;
 struct gr_events;
 struct gr_recent;
+struct gr_load;
 
 struct gr_cnode;
 
@@ -40,6 +41,7 @@ struct gr_coord {
 	struct gr_http *http;
 	struct gr_events *events;          /* NULL without http; so is recent */
 	struct gr_recent *recent;
+	struct gr_load *load;
 	uv_timer_t kick, wake;             /* dispatch: now; when a quarantine or a wait ends */
 	uv_timer_cb on_wake;
 	bool is_kicked, is_recheck_due, is_cluster_dirty, is_ending;
@@ -69,7 +71,8 @@ struct gr_worker {
 	uint32_t slots, prefetch;
 	uint64_t mem_bytes, since_ms;
 	uint32_t place;                    /* id in coord->place */
-	bool is_draining;
+	bool is_draining, has_stress;      /* stress-ng, for burns of load tests */
+	uint32_t n_loads;                  /* shards of load tests on it */
 	struct gr_toolchain *toolchains;
 	uint32_t n_toolchains;
 	char pod[64], pod_uid[40], ns[64], qos[16];
@@ -210,6 +213,14 @@ int gr_blobs_piece(struct gr_coord *c, struct gr_client *cl, struct gr_slice bod
 int gr_blobs_missing(struct gr_coord *c, struct gr_client *cl, struct gr_slice body);
 void gr_blobs_worker_gone(struct gr_worker *w);
 void gr_blobs_session_gone(struct gr_session *s);        /* nobody can be asked for its files now */
+
+/* ---- load tests (coordinator/load) ---- */
+void gr_load_init(struct gr_coord *c);
+void gr_load_fini(struct gr_coord *c);
+int gr_load_message(struct gr_coord *c, struct gr_worker *w, int type, struct gr_slice body);
+void gr_load_worker_gone(struct gr_coord *c, struct gr_worker *w);
+/* @req {"op": "load-...", ...}, asked by @owner. A new reference, or NULL with @err. */
+json_t *gr_load_ask(struct gr_coord *c, const json_t *req, const char *owner, struct gr_err *err);
 
 /* ---- cluster, control, status ---- */
 void gr_cluster_touch(struct gr_coord *c);               /* something clients are told changed */

@@ -223,6 +223,7 @@ static int hello_worker(struct gr_coord *c, struct gr_peer *peer, const struct g
 	gr_info("peers", "worker %s: %u slots, %u ahead, node %s, tier %s, %u toolchains", w->name, w->slots, w->prefetch,
 		w->node, w->tier, w->n_toolchains);
 	take_seats(c, w, json_object_get(h->json, "sessions"));
+	w->has_stress = json_is_true(json_object_get(h->json, "stress_ng"));
 	if (json_is_true(json_object_get(h->json, "draining"))) {
 		w->is_draining = true;
 		gr_place_worker_drain(c->place, gr_coord_now(c), w->place, true, 0);
@@ -361,12 +362,17 @@ static int ignore_from_client(struct gr_coord *c, struct gr_client *cl, struct g
 	return 0;
 }
 
+static int load_state(struct gr_coord *c, struct gr_worker *w, struct gr_slice b) { return gr_load_message(c, w, GR_MSG_LOAD_STATE, b); }
+static int load_clock(struct gr_coord *c, struct gr_worker *w, struct gr_slice b) { return gr_load_message(c, w, GR_MSG_LOAD_CLOCK, b); }
+static int load_stats(struct gr_coord *c, struct gr_worker *w, struct gr_slice b) { return gr_load_message(c, w, GR_MSG_LOAD_STATS, b); }
+
 static const struct {
 	int type;
 	int (*fn)(struct gr_coord *c, struct gr_worker *w, struct gr_slice body);
 } from_worker[] = {
 	{ GR_MSG_PING, gr_signals_ping }, { GR_MSG_RESULT, gr_dispatch_result }, { GR_MSG_NEED, gr_blobs_need },
 	{ GR_MSG_SESSION_OK, worker_session_ok }, { GR_MSG_DRAIN, worker_drain }, { GR_MSG_SESSION_CLOSE, worker_session_close },
+	{ GR_MSG_LOAD_STATE, load_state }, { GR_MSG_LOAD_CLOCK, load_clock }, { GR_MSG_LOAD_STATS, load_stats },
 	{ GR_MSG_PONG, ignore_from_worker }, { GR_MSG_CTL_REP, ignore_from_worker },
 };
 static const struct {
@@ -422,6 +428,7 @@ static void worker_gone(struct gr_coord *c, struct gr_worker *w, const char *why
 		gr_seat_free(seat);
 	gr_place_worker_down(c->place, c->worker_gone_ns, w->place);
 	gr_dispatch_worker_gone(c, w);
+	gr_load_worker_gone(c, w);
 	worker_free(w);
 	gr_dispatch_recheck(c, true);
 	gr_cluster_touch(c);

@@ -2,10 +2,12 @@
 _griddle() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} words=
 	if [ "$COMP_CWORD" = 1 ]; then
-		words='up down make cc status nodes top doctor keys agent completion version help'
+		words='up down make cc load status nodes top doctor keys agent completion version help'
 	else
 		case ${COMP_WORDS[1]}:$prev in
 		make:--remote) words='auto always never' ;;
+		load:--http) words='1.1 2' ;;
+		load:--output|load:-o) words='table json csv' ;;
 		status:--output|status:-o) words='table json name' ;;
 		nodes:--output|nodes:-o) words='table json name' ;;
 		top:--sort) words='name load failed' ;;
@@ -16,6 +18,7 @@ _griddle() {
 		down:*) words='--help' ;;
 		make:*) words='--jobs --remote --cache --summary --summary-json --coordinator --keys --server-key --help' ;;
 		cc:*) words='--help' ;;
+		load:*) words='http run json ls show stop compare --rate --for --ramp --users --connections --workers --threads --method --header --body --http --timeout --threshold --name --output --html --junit --yes --insecure --quiet --detach --coordinator --keys --server-key --help' ;;
 		status:*) words='--output --coordinator --keys --server-key --help' ;;
 		nodes:*) words='--output --coordinator --keys --server-key --help' ;;
 		top:*) words='--interval --sort --workers --once --simulate --coordinator --keys --server-key --help' ;;
@@ -24,7 +27,7 @@ _griddle() {
 		agent:*) words='--coordinator --socket --state --keys --server-key --remote --compress --cache --cache-bytes --local-slots --reconnect-wait --unit-timeout --session-idle --idle-exit --ready-file --log --status --stop --help' ;;
 		completion:*) words='bash --help' ;;
 		version:*) words='--help' ;;
-		help:*) words='up down make cc status nodes top doctor keys agent completion version help' ;;
+		help:*) words='up down make cc load status nodes top doctor keys agent completion version help' ;;
 		esac
 	fi
 	COMPREPLY=($(compgen -W "$words" -- "$cur"))

@@ -17,6 +17,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
 #include "lib/base/log.h"
+#include "worker/load/runs.h"
 #include "worker/command.h"
 
 static json_t *toolchains_json(const struct gr_worker *w)
@@ -71,6 +72,7 @@ static json_t *make_hello(void *ctx)
 	json_object_set_new(o, "quota_mcpu", json_integer((json_int_t)w->limits.quota_mcpu));
 	json_object_set_new(o, "pid", json_integer(getpid()));
 	json_object_set_new(o, "draining", json_boolean(w->is_draining));
+	json_object_set_new(o, "stress_ng", json_boolean(gr_runs_can_burn()));
 	if (statvfs(".", &fs) == 0)
 		json_object_set_new(o, "disk_bytes", json_integer((json_int_t)(fs.f_bavail * fs.f_frsize)));
 	gr_commands_hello(w->commands, o);
@@ -141,6 +143,7 @@ static void on_down(void *ctx, int code, const char *why)
 	struct gr_worker *w = ctx;
 
 	gr_warn("link", "%s: %s; %u tasks go on, results are kept", w->cfg->coordinator, why ? why : gr_err_text(code), w->n_running);
+	gr_runs_down(w->runs);
 	gr_worker_check_drained(w);
 }
 
@@ -311,6 +314,11 @@ static int on_msg(void *ctx, int type, struct gr_slice body)
 	case GR_MSG_STOP: return on_command(w, gr_commands_stop, body);
 	case GR_MSG_FOLLOW: return gr_commands_follow(w->commands, body);
 	case GR_MSG_CTL_REQ: return on_ctl(w, body);
+	case GR_MSG_LOAD_PREPARE:
+	case GR_MSG_LOAD_START:
+	case GR_MSG_LOAD_STOP:
+	case GR_MSG_LOAD_CLOCK:
+	case GR_MSG_LOAD_SHARE: return gr_runs_message(w->runs, type, body);
 	case GR_MSG_CLUSTER: return 0;
 	default: return 0;
 	}

@@ -21,6 +21,7 @@
 #include "lib/base/alloc.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
+#include "worker/load/runs.h"
 #include "worker/command.h"
 
 #define TICK_MS 250
@@ -201,6 +202,7 @@ static void fini(struct gr_worker *w)
 	gr_map_fini(&w->sessions);
 	gr_commands_free(&w->commands);
 	gr_fetch_free(&w->fetch);
+	gr_runs_free(&w->runs);
 	gr_link_close(&w->link);
 	gr_probe_close(&w->probe);
 	if (w->loop) {
@@ -236,6 +238,7 @@ static int run(struct gr_worker *w, struct gr_err *err)
 	uv_idle_init(gr_loop_uv(w->loop), &w->idle);
 	w->idle.data = w;
 	w->fetch = gr_fetch_new(w);
+	w->runs = gr_runs_new(w);
 	rc = gr_commands_new(w, &w->commands, err);
 	if (rc < 0)
 		return rc;

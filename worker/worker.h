@@ -210,6 +210,7 @@ struct gr_worker {
 	struct gr_probe *probe;
 	struct gr_cas *cas;
 	struct gr_fetch *fetch;
+	struct gr_runs *runs;            /* load tests; load/runs.h */
 	struct gr_commands *commands;    /* command.h */
 	struct gr_wtools tools;
 	struct gr_cgroup *cgroup;

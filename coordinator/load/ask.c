@@ -45,7 +45,7 @@ static json_t *ask_stop(struct gr_coord *c, const json_t *req, const char *owner
 		gr_err_set(err, GR_ENOENT, "no load test %.40s is running", run_id(req));
 		return NULL;
 	}
-	gr_run_stop(r, GR_VERDICT_STOPPED, "stopped by %s", owner);
+	gr_run_stop(r, GR_LOAD_V_STOPPED, "stopped by %s", owner);
 	return json_pack("{s:b}", "stopped", true);
 }
 

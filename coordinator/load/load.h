@@ -61,8 +61,8 @@ struct gr_member {
 };
 
 enum gr_run_state { GR_RUN_PREPARING, GR_RUN_SYNCING, GR_RUN_RUNNING, GR_RUN_ENDED };
-enum gr_verdict { GR_VERDICT_NONE, GR_VERDICT_PASSED, GR_VERDICT_THRESHOLD, GR_VERDICT_BEHIND, GR_VERDICT_STOPPED, GR_VERDICT_LOST, GR_VERDICT_ERROR };
-const char *gr_verdict_name(enum gr_verdict v);
+enum gr_load_verdict { GR_LOAD_V_NONE, GR_LOAD_V_PASSED, GR_LOAD_V_THRESHOLD, GR_LOAD_V_BEHIND, GR_LOAD_V_STOPPED, GR_LOAD_V_LOST, GR_LOAD_V_ERROR };
+const char *gr_load_verdict_name(enum gr_load_verdict v);
 
 struct gr_interval {
 	struct gr_list link;                     /* run->open, by number */
@@ -74,7 +74,7 @@ struct gr_run {
 	struct gr_coord *c;
 	uint64_t id;
 	enum gr_run_state state;
-	enum gr_verdict verdict;
+	enum gr_load_verdict verdict;
 	char why[400], owner[64], path[4200];
 	struct gr_load_plan *plan;
 	json_t *plan_json;
@@ -96,7 +96,7 @@ struct gr_load {
 /* run.c */
 int gr_run_start(struct gr_coord *c, const json_t *plan, const char *owner, uint64_t *id, struct gr_err *err) GR_MUST_CHECK;
 struct gr_run *gr_run_find(struct gr_coord *c, uint64_t id);
-void gr_run_stop(struct gr_run *r, enum gr_verdict v, const char *fmt, ...) GR_PRINTF(3, 4);
+void gr_run_stop(struct gr_run *r, enum gr_load_verdict v, const char *fmt, ...) GR_PRINTF(3, 4);
 void gr_run_check(struct gr_run *r);             /* did the last member report; is the test over */
 /* members.c */
 int gr_members_choose(struct gr_run *r, struct gr_err *err) GR_MUST_CHECK;
@@ -111,9 +111,9 @@ struct gr_member *gr_member_of(struct gr_run *r, const struct gr_worker *w);
 double gr_members_skew_ms(const struct gr_run *r);
 /* verdict.c */
 double gr_threshold_value(const struct gr_run *r, const struct gr_load_threshold *t);
-void gr_verdict_watch(struct gr_run *r);         /* after an interval: thresholds that end the test */
-json_t *gr_verdict_end(struct gr_run *r);        /* decides; the end line */
-json_t *gr_verdict_summary(const struct gr_run *r);
+void gr_load_watch(struct gr_run *r);         /* after an interval: thresholds that end the test */
+json_t *gr_load_end_line(struct gr_run *r);        /* decides; the end line */
+json_t *gr_load_summary_line(const struct gr_run *r);
 /* keep.c */
 int gr_keep_open(struct gr_run *r, struct gr_err *err) GR_MUST_CHECK;
 void gr_keep_line(struct gr_run *r, json_t *o);  /* takes it */

@@ -315,7 +315,7 @@ void gr_member_lost(struct gr_run *r, struct gr_member *m, const char *why)
 				  r->start_ns && now > r->start_ns ? (double)(now - r->start_ns) / 1e9 : 0.0));
 	if (!was_running || r->state != GR_RUN_RUNNING) {
 		if (r->state != GR_RUN_ENDED)
-			gr_run_stop(r, GR_VERDICT_ERROR, "worker %s was lost before the start: %s", m->name, why);
+			gr_run_stop(r, GR_LOAD_V_ERROR, "worker %s was lost before the start: %s", m->name, why);
 		return;
 	}
 	if (!m->is_traffic || r->is_stopping)
@@ -327,7 +327,7 @@ void gr_member_lost(struct gr_run *r, struct gr_member *m, const char *why)
 	if (!r->plan->is_closed)
 		count_lost(r, m, from);
 	if (r->plan->is_lost_fatal || !n_left)
-		gr_run_stop(r, GR_VERDICT_LOST, "worker %s was lost%s", m->name, n_left ? ", and the plan says that fails the test" : ", the last one");
+		gr_run_stop(r, GR_LOAD_V_LOST, "worker %s was lost%s", m->name, n_left ? ", and the plan says that fails the test" : ", the last one");
 	else
 		share_out(r, from);
 }

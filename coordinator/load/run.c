@@ -163,7 +163,7 @@ static void write_intervals(struct gr_run *r, bool all)
 		r->last = v->t;
 		gr_list_del(&v->link);
 		free(v);
-		gr_verdict_watch(r);
+		gr_load_watch(r);
 	}
 }
 
@@ -176,8 +176,8 @@ static void end(struct gr_run *r)
 	write_intervals(r, true);
 	r->state = GR_RUN_ENDED;
 	r->ended_ns = gr_coord_now(r->c);
-	gr_keep_line(r, gr_verdict_end(r));
-	gr_keep_line(r, gr_verdict_summary(r));
+	gr_keep_line(r, gr_load_end_line(r));
+	gr_keep_line(r, gr_load_summary_line(r));
 	for (uint32_t i = 0; i < r->n_members; i++) {
 		struct gr_member *m = &r->members[i];
 
@@ -188,10 +188,10 @@ static void end(struct gr_run *r)
 	if (r->fd >= 0)
 		close(r->fd);
 	r->fd = -1;
-	gr_info("load", "test %016llx ended: %s%s%s", (unsigned long long)r->id, gr_verdict_name(r->verdict), r->why[0] ? ": " : "", r->why);
+	gr_info("load", "test %016llx ended: %s%s%s", (unsigned long long)r->id, gr_load_verdict_name(r->verdict), r->why[0] ? ": " : "", r->why);
 }
 
-void gr_run_stop(struct gr_run *r, enum gr_verdict v, const char *fmt, ...)
+void gr_run_stop(struct gr_run *r, enum gr_load_verdict v, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -228,11 +228,11 @@ static void is_over_time(struct gr_run *r, uint64_t now)
 	if (!r->is_stopping && r->state != GR_RUN_RUNNING) {
 		for (uint32_t i = 0; i < r->n_members; i++)
 			if (r->members[i].state == GR_MEMBER_ASKED) {
-				gr_run_stop(r, GR_VERDICT_ERROR, "worker %s was not ready in %llu s", r->members[i].name,
+				gr_run_stop(r, GR_LOAD_V_ERROR, "worker %s was not ready in %llu s", r->members[i].name,
 					    (unsigned long long)(PREPARE_NS / GR_NS_PER_S));
 				return;
 			}
-		gr_run_stop(r, GR_VERDICT_ERROR, "the workers' clocks could not be read in time");
+		gr_run_stop(r, GR_LOAD_V_ERROR, "the workers' clocks could not be read in time");
 		return;
 	}
 	for (uint32_t i = 0; i < r->n_members; i++)
@@ -299,7 +299,7 @@ static int on_state(struct gr_coord *c, struct gr_worker *w, struct gr_slice bod
 	} else if (!strcmp(state, "failed")) {
 		m->state = GR_MEMBER_ENDED;
 		w->n_loads -= m->is_traffic;
-		gr_run_stop(r, GR_VERDICT_ERROR, "worker %s: %.300s", m->name, why ? why : "failed");
+		gr_run_stop(r, GR_LOAD_V_ERROR, "worker %s: %.300s", m->name, why ? why : "failed");
 	} else if (!strcmp(state, "ended") && m->state < GR_MEMBER_ENDED) {
 		bool is_cut = json_is_true(json_object_get(o, "cut"));
 
@@ -396,6 +396,8 @@ static int on_stats(struct gr_coord *c, struct gr_worker *w, struct gr_slice bod
 
 int gr_load_message(struct gr_coord *c, struct gr_worker *w, int type, struct gr_slice body)
 {
+	if (!c->load)
+		return 0;
 	switch (type) {
 	case GR_MSG_LOAD_STATE: return on_state(c, w, body);
 	case GR_MSG_LOAD_CLOCK: return on_clock(c, w, body);
@@ -406,6 +408,8 @@ int gr_load_message(struct gr_coord *c, struct gr_worker *w, int type, struct gr
 
 void gr_load_worker_gone(struct gr_coord *c, struct gr_worker *w)
 {
+	if (!c->load)
+		return;
 	GR_LIST_EACH_SAFE(r, &c->load->runs, struct gr_run, link) {
 		struct gr_member *m = r->state == GR_RUN_ENDED ? NULL : gr_member_of(r, w);
 
@@ -430,7 +434,7 @@ void gr_load_fini(struct gr_coord *c)
 	gr_timer_stop(&c->load->timer);
 	GR_LIST_EACH_SAFE(r, &c->load->runs, struct gr_run, link) {
 		if (r->state != GR_RUN_ENDED) {
-			r->verdict = GR_VERDICT_STOPPED;
+			r->verdict = GR_LOAD_V_STOPPED;
 			snprintf(r->why, sizeof(r->why), "the coordinator ended");
 			end(r);
 		}

@@ -9,7 +9,7 @@
 
 #define BEHIND_SHARE .01                         /* so many late sends, and the plan was not what was run */
 
-const char *gr_verdict_name(enum gr_verdict v)
+const char *gr_load_verdict_name(enum gr_load_verdict v)
 {
 	static const char *const names[] = { "none", "passed", "threshold", "behind", "stopped", "lost", "error" };
 
@@ -99,7 +99,7 @@ double gr_threshold_value(const struct gr_run *r, const struct gr_load_threshold
 	return v;
 }
 
-void gr_verdict_watch(struct gr_run *r)
+void gr_load_watch(struct gr_run *r)
 {
 	double s = elapsed_s(r);
 
@@ -109,7 +109,7 @@ void gr_verdict_watch(struct gr_run *r)
 		if (!t->is_abort || s * 1e9 < (double)t->after_ns || gr_load_holds(t, gr_threshold_value(r, t)))
 			continue;
 		r->is_aborted = true;
-		gr_run_stop(r, GR_VERDICT_THRESHOLD, "%s does not hold after %.1f s", t->text, s);
+		gr_run_stop(r, GR_LOAD_V_THRESHOLD, "%s does not hold after %.1f s", t->text, s);
 	}
 }
 
@@ -150,29 +150,29 @@ static json_t *thresholds_json(struct gr_run *r, bool *all_hold)
 	return list;
 }
 
-json_t *gr_verdict_end(struct gr_run *r)
+json_t *gr_load_end_line(struct gr_run *r)
 {
 	uint64_t late = r->total.n[GR_LOAD_N_LATE] + r->total.n[GR_LOAD_N_DROPPED], started = r->total.n[GR_LOAD_N_STARTED];
 	bool all_hold = true;
 	json_t *thresholds = thresholds_json(r, &all_hold), *o;
 
-	if (r->verdict == GR_VERDICT_NONE) {
-		r->verdict = all_hold ? GR_VERDICT_PASSED : GR_VERDICT_THRESHOLD;
+	if (r->verdict == GR_LOAD_V_NONE) {
+		r->verdict = all_hold ? GR_LOAD_V_PASSED : GR_LOAD_V_THRESHOLD;
 		if (!all_hold)
 			snprintf(r->why, sizeof(r->why), "a threshold does not hold");
 		if (share(late, started) > BEHIND_SHARE) {
-			r->verdict = GR_VERDICT_BEHIND;
+			r->verdict = GR_LOAD_V_BEHIND;
 			snprintf(r->why, sizeof(r->why), "the generators could not keep up: %llu of %llu requests left more than %.1f ms late",
 				 (unsigned long long)late, (unsigned long long)started, (double)r->plan->late_ns / 1e6);
 		}
 		if (!started) {
-			r->verdict = GR_VERDICT_ERROR;
+			r->verdict = GR_LOAD_V_ERROR;
 			snprintf(r->why, sizeof(r->why), "no request left");
 		}
 	}
 	o = gr_tally_json(&r->total, r->plan);
 	json_object_set_new(o, "type", json_string("end"));
-	json_object_set_new(o, "verdict", json_string(gr_verdict_name(r->verdict)));
+	json_object_set_new(o, "verdict", json_string(gr_load_verdict_name(r->verdict)));
 	json_object_set_new(o, "why", json_string(r->why));
 	json_object_set_new(o, "started_ms", json_integer((json_int_t)r->started_ms));
 	json_object_set_new(o, "elapsed_s", json_real(elapsed_s(r)));
@@ -182,14 +182,14 @@ json_t *gr_verdict_end(struct gr_run *r)
 	return o;
 }
 
-json_t *gr_verdict_summary(const struct gr_run *r)
+json_t *gr_load_summary_line(const struct gr_run *r)
 {
 	struct gr_hdr h = { 0 };
 	double s = elapsed_s(r);
 	json_t *o;
 
 	gr_tally_latency(&r->total, -1, &h);
-	o = json_pack("{s:s, s:s, s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:f}", "type", "summary", "verdict", gr_verdict_name(r->verdict), "why", r->why,
+	o = json_pack("{s:s, s:s, s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:f}", "type", "summary", "verdict", gr_load_verdict_name(r->verdict), "why", r->why,
 		      "answered", (json_int_t)h.total, "failed", (json_int_t)gr_tally_failed(&r->total, -1), "rate_per_s",
 		      s > 0 ? (double)h.total / s : 0.0, "p50_ms", (double)gr_hdr_quantile(&h, .5) / 1e6, "p99_ms",
 		      (double)gr_hdr_quantile(&h, .99) / 1e6, "max_ms", (double)h.max / 1e6, "elapsed_s", s);

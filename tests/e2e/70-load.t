@@ -1,0 +1,136 @@
+#!/bin/bash
+# 70-load.t - load tests through a cluster: exact merge, coordinated omission seen, thresholds, safety, hard stops, loss
+. "$(dirname "$0")/cluster.sh"
+command -v python3 >/dev/null || skip_all "python3 is not installed"
+cd "$T" || exit 1
+TARGET=${BUILD_DIR:-$TOP/build/${VARIANT:-release}}/helper/load_target
+target() {   # target MODE: sets PORT, TARGET_PID
+	rm -f "$T/port"; "$TARGET" "$1" "$T/port" & TARGET_PID=$!; CL_PIDS="$CL_PIDS $TARGET_PID"
+	wait_for 10 test -s "$T/port" || { echo "Bail out! no target"; exit 1; }
+	PORT=$(cat "$T/port")
+}
+# ok_json FILE EXPRESSION: a Python expression over d
+ok_json() { python3 -c 'import json,sys; d=json.load(open(sys.argv[1])); sys.exit(0 if eval(sys.argv[2]) else 1)' "$1" "$2"; }
+load() { "$BIN/griddle" load "$@"; }
+
+cl_coordinator
+export GRIDDLE_COORDINATOR=$ENDPOINT
+for w in a b c d; do cl_worker $w; done
+target ok
+
+# ---- safety: before anything leaves ----
+load http http://127.0.0.1:$PORT/ --rate 2000/s --for 1s >out 2>err; rc=$?
+check "more than 1000/s needs --yes" [ $rc = 2 ] && grep -q -- "--yes" err && check "and says so" grep -q "2000 arrivals a second" err
+load http "127.0.0.1:$PORT" >out 2>err; check "an address without a scheme is bad usage" [ $? = 2 ]
+check "with the member and what it wants" grep -q 'requests\[0\].url: .*whole address' err
+printf '{"target":"http://127.0.0.1:%s/","stages":[{"rate":"10/s","for":"1s"}],"thresholds":["nope.p99 < 1s"]}' $PORT >bad.json
+load run bad.json >out 2>err; check "a bad plan is bad usage" [ $? = 2 ]
+check "with file and path" grep -q 'bad.json: thresholds\[0\]: "nope"' err
+load http http://127.0.0.1:$PORT/ --workers 9 >out 2>err; check "more workers than there are: none is used" [ $? = 1 ]
+check "and it says who can" grep -q "9 workers are wanted and 4 can take part" err
+
+# ---- four workers, one result ----
+load http http://127.0.0.1:$PORT/ --rate 400/s --for 2s --threshold "errors < 1%, rate > 300/s" -o json --html r.html --junit r.xml >r.json 2>err
+rc=$?; check "a test that holds ends with 0" [ $rc = 0 ]; [ $rc = 0 ] || diag <err
+check "every arrival of the plan, once" ok_json r.json "d['counters']['due'] == 800 and d['latency']['count'] == 800 and d['errors'] == 0"
+check "a quarter from each worker" ok_json r.json "sorted(w['due'] for w in d['workers']) == [200] * 4"
+check "status by code" ok_json r.json "d['requests'][0]['status'] == {'200': 800}"
+check "started within 50 ms of each other" ok_json r.json "d['skew_ms'] < 50"
+cat >merge.py <<'PY'
+# counters of the V2 encoding; the merged ones must be the sum of the workers', count for count
+import base64, json, struct, sys, zlib
+def counts(text):
+    raw = base64.b64decode(text)
+    assert struct.unpack(">I", raw[:4])[0] == 0x1c849314
+    raw = zlib.decompress(raw[8:])
+    assert struct.unpack(">I", raw[:4])[0] == 0x1c849313
+    out, i, at = {}, 0, 40
+    while at < len(raw):
+        v = shift = 0
+        for k in range(9):
+            b = raw[at]; at += 1
+            v |= (b if k == 8 else b & 127) << shift
+            shift += 7
+            if not b & 128: break
+        v = (v >> 1) ^ -(v & 1)
+        if v < 0: i -= v
+        else: out[i] = v; i += 1
+    return out
+d = json.load(open(sys.argv[1]))
+whole, parts = counts(d["latency"]["histogram"]), {}
+for w in d["workers"]:
+    for i, n in counts(w["latency"][0]).items():
+        parts[i] = parts.get(i, 0) + n
+assert whole == parts and sum(whole.values()) == d["latency"]["count"], "merged differs"
+PY
+check "the merged histogram is the sum of the four, count for count" python3 merge.py r.json
+check "the report is one HTML file" grep -q "</html>" r.html
+check "with charts" [ "$(grep -c '<svg' r.html)" = 5 ]
+check "that needs nothing from elsewhere" sh -c '! grep -qE "(src|href)=" r.html'
+check "JUnit has a case a threshold" python3 -c 'import xml.etree.ElementTree as e; r=e.parse("r.xml").getroot(); assert r.get("tests")=="3" and r.get("failures")=="0"'
+
+# ---- thresholds ----
+load http http://127.0.0.1:$PORT/ --rate 50/s --for 1s --threshold "rate > 900/s" >out 2>err; check "a broken threshold ends with 3" [ $? = 3 ]
+check "and is named" grep -q "BROKEN: rate > 900/s" out
+cat >abort.json <<EOF2
+{"target":"http://127.0.0.1:1/","stages":[{"rate":"100/s","for":"30s"}],"interval":"200ms","thresholds":[{"is":"errors < 10%","abort":true,"after":"400ms"}]}
+EOF2
+t0=$(date +%s); load run abort.json -o json >r.json 2>err; rc=$?; t1=$(date +%s)
+check "one that aborts ends the test with 3" [ $rc = 3 ]
+check "long before its time" [ $((t1 - t0)) -lt 15 ]
+check "refused connections are called that" ok_json r.json "set(d['errors_by_kind']) <= {'refused', 'cancelled'} and d['errors_by_kind']['refused'] > 10"
+
+# ---- a plan with everything ----
+kill $TARGET_PID; target json
+cat >plan.json <<EOF2
+{"name":"shop","target":"http://127.0.0.1:$PORT","seed":5,
+ "stages":[{"kind":"ramp","from":"0/s","to":"80/s","for":"1s"},{"kind":"hold","rate":"80/s","for":"1s"}],
+ "csv":{"users":{"file":"users.csv"}},
+ "scenarios":[
+  {"name":"buy","weight":3,"cookies":true,"requests":[
+   {"name":"login","method":"POST","url":"/login","body":{"user":"{{csv users name}}"},"capture":[{"as":"tok","json":"/token"},{"as":"h","header":"X-Token"}],
+    "checks":[{"status":200},{"json":"/list/1","equals":"2"},{"header":"X-Token","contains":"x"}]},
+   {"name":"cart","url":"/cart/{{seq}}?r={{rand 1 9}}&t={{tok}}","headers":{"Authorization":"Bearer {{h}}"},"think":["1ms","5ms"],"checks":[{"body":"token"},{"status":404}]}]},
+  {"name":"browse","requests":[{"name":"home","url":"/?id={{uuid}}"}]}]}
+EOF2
+printf 'name,pw\nann,a1\nbob,b2\n' >users.csv
+load run plan.json -o json >r.json 2>err; rc=$?; check "a plan of scenarios, tables, captures and checks runs" [ $rc = 0 ]; [ $rc = 0 ] || diag <err
+check "all its arrivals" ok_json r.json "d['counters']['due'] == 120 and d['errors'] == 0"
+check "a cart for each login" ok_json r.json "(lambda n: n['login'] == n['cart'] and n['home'] + n['login'] == 120)({q['name']: q['latency']['count'] for q in d['requests']})"
+check "failed checks are counted by name, kept ones not" ok_json r.json "(lambda q: q['checks_failed'] == {'status 404': q['latency']['count']})([q for q in d['requests'] if q['name'] == 'cart'][0])"
+
+# ---- hard stops ----
+kill $TARGET_PID; target ok
+"$BIN/griddle" load http http://127.0.0.1:$PORT/ --rate 200/s --for 60s --quiet -o json >r.json 2>err & P=$!; CL_PIDS="$CL_PIDS $P"
+running() { [ "$(load ls -o json | python3 -c 'import json,sys; print(sum("summary" not in r for r in json.load(sys.stdin)["runs"]))')" = 1 ]; }
+wait_for 10 running; sleep 1
+kill -INT $P; t0=$(date +%s%N); wait $P; rc=$?; t1=$(date +%s%N)
+check "Ctrl-C ends it with 8" [ $rc = 8 ]
+check "in a moment, with what there is" ok_json r.json "d['verdict'] == 'stopped' and d['latency']['count'] > 20"
+check "within 3 s $(((t1 - t0) / 1000000)) ms" [ $((t1 - t0)) -lt 3000000000 ]
+
+# a lost worker: its share goes to the others, and what it owed counts as lost
+cat >lost.json <<EOF2
+{"target":"http://127.0.0.1:$PORT/","stages":[{"rate":"200/s","for":"5s"}],"interval":"200ms"}
+EOF2
+"$BIN/griddle" load run lost.json --quiet -o json >r.json 2>err & P=$!; CL_PIDS="$CL_PIDS $P"
+wait_for 10 running; sleep 1.5; kill -KILL $d_PID; wait $P; rc=$?
+check "a test that loses a worker goes on" [ $rc = 0 ]; [ $rc = 0 ] || diag <err
+check "and says whom" ok_json r.json "[e['worker'] for e in d['events']] == ['d']"
+check "every arrival is answered or lost" ok_json r.json "d['latency']['count'] + d['errors_by_kind'].get('lost', 0) + d['errors_by_kind'].get('cancelled', 0) == 1000"
+check "few are lost" ok_json r.json "0 <= d['errors_by_kind'].get('lost', 0) < 100"
+sed -i 's/"interval"/"on_lost":"fail","interval"/' lost.json
+"$BIN/griddle" load run lost.json --quiet -o json >r.json 2>err & P=$!; CL_PIDS="$CL_PIDS $P"
+wait_for 10 running; sleep 1; kill -KILL $c_PID; wait $P; rc=$?
+check "a plan may say that a loss fails it" [ $rc = 1 ]
+check "and the verdict is lost" ok_json r.json "d['verdict'] == 'lost'"
+
+# the coordinator dies: no request leaves a second later
+"$BIN/griddle" load http http://127.0.0.1:$PORT/ --rate 200/s --for 60s --quiet >out 2>err & P=$!; CL_PIDS="$CL_PIDS $P"
+wait_for 10 running; sleep 1
+kill -KILL $COORD_PID; sleep 1
+n_open() { ss -Htn state established "( dport = :$PORT )" | wc -l; }
+if command -v ss >/dev/null; then check "after the coordinator's death nothing is connected to the target" [ "$(n_open)" = 0 ]; fi
+check "the workers say why" grep -q "test .*: share" "$T/a.log"
+kill $P 2>/dev/null; wait $P 2>/dev/null
+done_testing
