@@ -18,7 +18,7 @@ _griddle() {
 		down:*) words='--help' ;;
 		make:*) words='--jobs --remote --cache --summary --summary-json --coordinator --keys --server-key --help' ;;
 		cc:*) words='--help' ;;
-		load:*) words='http run json ls show stop compare --rate --for --ramp --users --connections --workers --threads --method --header --body --http --timeout --threshold --name --output --html --junit --yes --insecure --quiet --detach --coordinator --keys --server-key --help' ;;
+		load:*) words='http run json ls show stop compare --rate --for --ramp --users --connections --workers --threads --method --header --body --http --timeout --late --threshold --name --output --html --junit --yes --insecure --quiet --detach --coordinator --keys --server-key --help' ;;
 		status:*) words='--output --coordinator --keys --server-key --help' ;;
 		nodes:*) words='--output --coordinator --keys --server-key --help' ;;
 		top:*) words='--interval --sort --workers --once --simulate --coordinator --keys --server-key --help' ;;

@@ -26,7 +26,7 @@ static const char *const protocols[] = { "1.1", "2", NULL };
 
 struct load_opts {
 	struct gr_target_opts target;
-	char *rate, *length, *ramp, *name, *method, *header, *body, *threshold, *timeout, *html, *junit;
+	char *rate, *length, *ramp, *late, *name, *method, *header, *body, *threshold, *timeout, *html, *junit;
 	int64_t output, connections, workers, threads, users, http;
 	bool yes, quiet, insecure, detach;
 };
@@ -46,6 +46,9 @@ static const struct gr_conf_key load_keys[] = {
 	{ "body", GR_CONF_STR, "TEXT", NULL, 0, 0, NULL, "What is sent; @FILE: a file's content.", AT(body), NULL },
 	{ "http", GR_CONF_ENUM, "", "1.1", 0, 0, protocols, "HTTP version.", AT(http), NULL },
 	{ "timeout", GR_CONF_STR, "TIME", "10s", 0, 0, NULL, "A request without its whole answer after this has failed.", AT(timeout), NULL },
+	{ "late", GR_CONF_STR, "TIME", "5ms", 0, 0, NULL,
+	  "A request that leaves so much after its moment, by the generator's own fault, is late; over 1 % and the test does not count.",
+	  AT(late), NULL },
 	{ "threshold", GR_CONF_STR, "LIST", NULL, 0, 0, NULL, "What must hold, separated by commas: \"http.p99 < 200ms, errors < 0.1%\".",
 	  AT(threshold), NULL },
 	{ "name", GR_CONF_STR, "NAME", NULL, 0, 0, NULL, "What this test is called.", AT(name), NULL },
@@ -153,6 +156,7 @@ static int plan_of_words(const struct load_opts *o, const char *url, json_t **ou
 	json_object_set_new(plan, "stages", stages);
 	json_object_set_new(plan, "requests", json_pack("[o]", req));
 	json_object_set_new(plan, "timeout", json_string(o->timeout));
+	json_object_set_new(plan, "late", json_string(o->late));
 	json_object_set_new(plan, "workers", json_integer(o->workers));
 	json_object_set_new(plan, "threads", json_integer(o->threads));
 	json_object_set_new(plan, "connections", json_integer(o->connections));
