@@ -197,7 +197,7 @@ static uint32_t record(struct gr_place *p, const struct gr_place__search *s, uin
 	*pl = (struct gr_place__placed){
 		.tag = tag, .family = s->t->family, .input_set = s->t->input_set, .start_ns = s->now_ns, .gen = gen, .nth = nth,
 		.worker = s->worker, .class = s->class_id, .owner = s->owner, .work_us = s->work_us, .input_kib = s->input_kib,
-		.twin = NIL, .for_class = NIL, .flags = (uint16_t)(P_USED | (act == GR_PLACE_COPY ? P_COPY : 0) |
+		.twin = NIL, .flags = (uint16_t)(P_USED | (act == GR_PLACE_COPY ? P_COPY : 0) |
 				    (s->t->n_exclude || s->t->n_exclude_node || s->t->is_gang ? P_ALONE : 0)),
 	};
 	d->act = act;
@@ -257,6 +257,9 @@ uint32_t gr_place__commit(struct gr_place *p, const struct gr_place__search *s, 
 	p->tasks_placed += n;
 	c->n_task += n;
 	c->parked_ns = 0;
+	for (uint32_t i = p->n_kept; (w->flags & W_KEPT) && i-- > 0;)
+		if (p->kept[i].worker == s->worker && p->kept[i].class == s->class_id)
+			gr_place__kept_drop(p, i);
 	if (c->has_policy)
 		tally(p, s->owner, c, s->worker, 1);
 	gr_place__warm(p, s->worker, o, s->t->input_set, s->input_kib);
@@ -277,8 +280,6 @@ void gr_place__release(struct gr_place *p, uint32_t placed)
 
 	gr_place__wheel_del(p, placed);
 	victim_del(p, pl);
-	if (pl->for_class != NIL)
-		p->classes[pl->for_class].n_preempting--;
 	if (pl->flags & P_COPY)
 		p->n_copies--;
 	if (pl->twin != NIL)
@@ -304,7 +305,8 @@ void gr_place__release(struct gr_place *p, uint32_t placed)
 	c->n_task--;
 	if (c->has_policy)
 		tally(p, pl->owner, c, worker, -1);
-	p->changes += c->has_policy;      /* its place counts elsewhere on that node and zone too */
+	if (c->has_policy)
+		gr_place__change(p, NIL);     /* its place counted elsewhere on that node and zone too */
 	gr_place__charge(p, pl->owner, c, -1);
 	if (o->spec.max_placed && !o->is_going)
 		gr_place__owner_hold(p, pl->owner);

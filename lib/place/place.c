@@ -15,7 +15,9 @@
 #include "lib/place/place_int.h"
 
 #define FILL_FROM 32u                 /* a range with so many left is a run */
+#define FILL_WORKERS 64u
 #define STUCK_PER_CALL 16u
+#define CHOOSY_PER_CALL 16u
 #define RETRY_NS (10 * GR_NS_PER_MS)
 #define RESERVE_EVERY_NS GR_NS_PER_S
 
@@ -122,6 +124,7 @@ void gr_place_free(struct gr_place **pp)
 	free(p->over);
 	free(p->late);
 	free(p->blocked);
+	free(p->kept);
 	free(p->leaving);
 	free(p->tenants);
 	free(p->owners);
@@ -150,11 +153,16 @@ static void start_search(const struct gr_place *p, uint32_t queue, uint64_t now_
 	const struct gr_place__queued *item = &p->queued[q->heap[0]];
 	uint64_t kib = item->t.input_bytes >> 10;
 
-	*s = (struct gr_place__search){
-		.t = &item->t, .owner = q->owner, .class_id = q->class, .class = &p->classes[q->class],
-		.work_us = gr_place__work_us(p, item->t.family, item->t.work_ms), .input_kib = kib > UINT32_MAX ? UINT32_MAX : (uint32_t)kib,
-		.avoid_node = NIL, .reserved_for = queue, .now_ns = now_ns,
-	};
+	s->t = &item->t;
+	s->owner = q->owner;
+	s->class_id = q->class;
+	s->class = &p->classes[q->class];
+	s->work_us = gr_place__work_us(p, item->t.family, item->t.work_ms);
+	s->input_kib = kib > UINT32_MAX ? UINT32_MAX : (uint32_t)kib;
+	s->avoid_node = NIL;
+	s->reserved_for = queue;
+	s->may_wait = false;
+	s->now_ns = now_ns;
 }
 
 /* The next @n of the queue's front item were placed. */
@@ -169,6 +177,7 @@ static void advance(struct gr_place *p, uint32_t queue, uint32_t n)
 	p->tasks_queued -= n;
 	p->queued_ms -= (uint64_t)item->each_ms * n;
 	q->stuck_ns = 0;
+	q->n_tried = 0;
 	item->nth += n;
 	if (item->nth == item->t.count)
 		gr_place__take(p, i);
@@ -180,14 +189,26 @@ static void advance(struct gr_place *p, uint32_t queue, uint32_t n)
 
 static void no_room(struct gr_place *p, uint32_t queue, uint64_t now_ns, bool is_cut)
 {
-	const struct gr_place__queue *q = &p->queues[queue];
+	struct gr_place__queue *q = &p->queues[queue];
 
 	if (is_cut)
 		p->retry_ns = now_ns + RETRY_NS;
-	if (q->is_choosy || p->classes[q->class].has_policy || p->classes[q->class].spec.left_ms)
+	if (!q->is_choosy && !p->classes[q->class].has_policy && !p->classes[q->class].spec.left_ms) {
+		gr_place__park(p, q->class, now_ns, !is_cut);
+		return;
+	}
+	/* the others of the queue may exclude other workers */
+	if (q->is_choosy && ++q->n_tried < q->n) {
+		gr_place__demote(p, queue);
+		if (q->n_tried % CHOOSY_PER_CALL)
+			return;
+		p->is_more_stuck = true;
 		gr_place__queue_move(p, queue, Q_STUCK);
-	else
-		gr_place__park(p, q->class, now_ns);
+		q->stuck_at--;
+		return;
+	}
+	q->n_tried = 0;
+	gr_place__queue_move(p, queue, Q_STUCK);
 }
 
 /* All of a gang or none: placed one by one, taken back when one finds no room. */
@@ -224,7 +245,7 @@ static uint32_t place_gang(struct gr_place *p, uint32_t queue, uint64_t now_ns, 
 	return count;
 }
 
-/* How many equal tasks the worker runs at once, from now, without its node becoming slower by them. */
+/* How many equal tasks more the worker runs at once, without its node becoming slower by them; or one. */
 static uint32_t room_for(const struct gr_place *p, const struct gr_place__search *s)
 {
 	const struct gr_place__worker *w = &p->workers[s->worker];
@@ -238,11 +259,20 @@ static uint32_t room_for(const struct gr_place *p, const struct gr_place__search
 
 		n = free > 0 ? gr_place__min(n, (uint32_t)free / c->spec.need.v[c->need_res[k]]) : 0;
 	}
+	if (!n || (w->flags & (W_RESERVED | W_KEPT)) || w->mem_psi_32)
+		return 0;
 	if (cpu && cores)
 		n = gr_place__min(n, used < cores ? (cores - used) / cpu : 0);
 	if (cpu && w->quota_10mcpu)
 		n = gr_place__min(n, w->quota_10mcpu * 10u > w->run_mcpu ? (w->quota_10mcpu * 10u - w->run_mcpu) / cpu : 0);
-	return w->flags & W_RESERVED ? 0 : n;
+	return n ? n : 1;
+}
+
+static bool is_alone(const struct gr_place *p, uint32_t queue)
+{
+	const struct gr_place__queue *q = &p->queues[queue];
+
+	return p->n_open == 1 && p->lines[q->line].n == 1 && !p->tenants[p->owners[q->owner].spec.tenant].has_quota;
 }
 
 /* A run of equal tasks: the worker just found is given its part of it. At once when nobody else is in line; one by one,
@@ -253,13 +283,12 @@ static uint32_t fill(struct gr_place *p, uint32_t queue, struct gr_place__search
 	const struct gr_place__owner *o = &p->owners[q->owner];
 	uint32_t item = q->heap[0], left = p->queued[item].t.count - p->queued[item].nth, part = room_for(p, s);
 	uint64_t room = p->slots_up > p->tasks_placed ? p->slots_up - p->tasks_placed : 1;
-	bool is_alone = p->n_open == 1 && p->lines[q->line].n == 1 && !p->tenants[o->spec.tenant].has_quota;
 
 	part = gr_place__min(part, (uint32_t)((uint64_t)left * part / room) + 1);
 	part = gr_place__min(gr_place__min(part, max - n), left - 1);
 	if (o->spec.max_placed)
 		part = gr_place__min(part, o->spec.max_placed > o->n_placed ? (uint32_t)(o->spec.max_placed - o->n_placed) : 0);
-	if (is_alone && part > 1) {
+	if (part && is_alone(p, queue)) {
 		gr_place__commit(p, s, s->t->tag, s->t->first + p->queued[item].nth, part, GR_PLACE_RUN, &out[n]);
 		advance(p, queue, part);
 		return n + part;
@@ -267,6 +296,25 @@ static uint32_t fill(struct gr_place *p, uint32_t queue, struct gr_place__search
 	for (; part && gr_place__choose(p) == queue && q->heap[0] == item; part--) {
 		gr_place__commit(p, s, s->t->tag, s->t->first + p->queued[item].nth, 1, GR_PLACE_RUN, &out[n++]);
 		advance(p, queue, 1);
+	}
+	return n;
+}
+
+/* The same for many workers at once, when there is nothing to tell them apart but their rank: no files, one owner. */
+static uint32_t fill_many(struct gr_place *p, uint32_t queue, struct gr_place__search *s, struct gr_place_decision *out, uint32_t n, uint32_t max)
+{
+	uint32_t w[FILL_WORKERS], n_w, item = p->queues[queue].heap[0];
+
+	while (n < max && p->queues[queue].n && p->queues[queue].heap[0] == item && p->queued[item].t.count - p->queued[item].nth > FILL_FROM) {
+		uint32_t before = n;
+
+		n_w = gr_place__best_rank(p, s, w, FILL_WORKERS);
+		for (uint32_t i = 0; i < n_w && n < max && p->queued[item].t.count - p->queued[item].nth > FILL_FROM; i++) {
+			s->worker = w[i];
+			n = fill(p, queue, s, out, n, max);
+		}
+		if (n == before)
+			return n;
 	}
 	return n;
 }
@@ -295,13 +343,18 @@ static uint32_t place(struct gr_place *p, uint64_t now_ns, struct gr_place_decis
 		gr_place__search(p, &s);
 		p->looked += s.n_looked;
 		if (s.worker == NIL) {
+			s.with_credits = false;
+			n = gr_place__preempt(p, now_ns, queue, &s, out, n, max);
 			no_room(p, queue, now_ns, s.is_cut);
-			n = gr_place__preempt(p, now_ns, queue, out, n, max);
 			continue;
 		}
 		gr_place__commit(p, &s, s.t->tag, s.t->first + p->queued[item].nth, 1, GR_PLACE_RUN, &out[n++]);
 		advance(p, queue, 1);
-		if (left > FILL_FROM && !s.with_credits && !p->queues[queue].is_choosy && !s.class->has_policy)
+		if (left <= FILL_FROM || s.with_credits || p->queues[queue].is_choosy || s.class->has_policy || n == max)
+			continue;
+		if (!s.input_kib && s.is_plain && is_alone(p, queue) && !p->owners[s.owner].spec.max_placed)
+			n = fill_many(p, queue, &s, out, n, max);
+		else
 			n = fill(p, queue, &s, out, n, max);
 	}
 	return n;
@@ -398,6 +451,8 @@ int gr_place_next(struct gr_place *p, uint64_t now_ns, struct gr_place_decision 
 	gr_place__now(p, now_ns);
 	gr_place__unblock(p, now_ns);
 	gr_place__totals(p);
+	if (p->n_kept)
+		gr_place__kept_check(p, now_ns);
 	gr_place__room(p, max);
 	gr_place__wheel_turn(p, now_ns);
 	if (p->retry_ns <= now_ns) {
@@ -424,6 +479,8 @@ uint64_t gr_place_wake_ns(const struct gr_place *p)
 
 	if (wheel < at)
 		at = wheel;
+	if (p->n_kept && p->now_ns + RESERVE_EVERY_NS < at)
+		at = p->now_ns + RESERVE_EVERY_NS;
 	if (p->is_more_stuck && p->now_ns + RETRY_NS < at)
 		at = p->now_ns + RETRY_NS;
 	/* something waits for room: it may be given a reservation, or one that did not come true is made anew */

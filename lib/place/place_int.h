@@ -23,6 +23,7 @@
 #define RANK_TYPICAL 27u
 #define N_INLINE 4u                   /* resources that stand in the worker itself */
 #define N_WARM 64u
+#define N_CHANGED 8u
 #define N_SETS 1024u                  /* input sets whose holders are remembered, direct mapped */
 #define FAMILY_SLOTS 8192u            /* direct mapped; a collision forgets the older family */
 #define UNKNOWN_WORK_US 200000u       /* the median of a kernel unit's compile */
@@ -81,8 +82,10 @@ struct gr_place__class {
 	uint16_t *pool_at; uint32_t cap_pool_at;              /* by pool: place in `pools` + 1, 0 not there */
 	uint32_t line_hint, n_lines;  /* lines that have queues */
 	uint32_t parked_at;           /* place in p->parked, NIL not parked */
-	uint32_t n_preempting;        /* victims on their way out for it */
+	uint32_t n_kept;              /* workers that are kept for it: p->kept */
+	uint32_t n_items;             /* queued records of it */
 	uint64_t parked_ns;           /* since when it found no room */
+	uint64_t none_at;             /* state of p->changes when no worker at all had room for it; 0 not known */
 	int32_t need4[N_INLINE];
 	uint8_t n_need, need_res[GR_PLACE_N_RES];
 	bool is_plain;                /* fits and cost need no more than room and price */
@@ -114,7 +117,7 @@ struct gr_place__worker {
 	uint8_t mem_psi_32;           /* memory pressure, permille / 32 */
 };
 _Static_assert(sizeof(struct gr_place__worker) <= 96, "a worker's record");
-enum { W_UP = 1, W_DRAINING = 2, W_BLOCKED = 4, W_QUARANTINED = 8, W_RESERVED = 16, W_LEAVING = 32 };      /* leaving: in p->leaving */
+enum { W_UP = 1, W_DRAINING = 2, W_BLOCKED = 4, W_QUARANTINED = 8, W_RESERVED = 16, W_LEAVING = 32, W_KEPT = 64 };  /* leaving: in p->leaving; kept: in p->kept */
 
 struct gr_place__queued {
 	struct gr_place_task t;       /* owner: its index */
@@ -134,6 +137,7 @@ struct gr_place__queue {              /* of one (owner, class); tasks that are c
 	uint32_t at;                  /* in the line's heap, or in p->stuck */
 	uint32_t line;
 	uint32_t *heap, n, cap;       /* items, by rank falling, then seq rising */
+	uint32_t n_tried;             /* choosy ones that found no room since the last that did */
 	uint64_t stuck_at;            /* state of p->changes when nothing fitted */
 	uint64_t stuck_ns;            /* since when */
 	uint32_t next;                /* chain of the owner's queues, or of free ones */
@@ -192,7 +196,6 @@ struct gr_place__placed {
 	uint32_t wheel_next;          /* while it is the first that waits: its worker's place in p->late */
 	uint32_t victim_prev, victim_next;
 	uint32_t twin;                /* the other copy */
-	uint32_t for_class;           /* preempted for */
 	uint16_t flags, slot;
 };
 struct gr_place__family {
@@ -205,6 +208,7 @@ struct gr_place__family {
 };
 struct gr_place__blocked { uint32_t worker; uint64_t until_ns; };
 struct gr_place__leaving { uint32_t worker; bool is_new; uint64_t gone_ns; };  /* will be gone then; new: to be emptied */
+struct gr_place__kept { uint32_t worker, class; uint8_t band; uint64_t since_ns; };   /* what is preempted there is for that class */
 struct gr_place__parked { uint32_t class; int32_t need4[N_INLINE]; uint64_t pools; };  /* bit: pool % 64 */
 struct gr_place__tally { uint64_t key; uint32_t n; };          /* an owner's tasks on a worker, node or zone */
 struct gr_place__reserve {            /* room kept for what waits longest: EASY's one reservation */
@@ -219,6 +223,7 @@ struct gr_place {
 	struct gr_rng rng;
 	uint64_t now_ns, epoch_ns;
 	uint64_t changes;             /* events that could make something fit */
+	uint32_t changed[N_CHANGED];  /* the worker that gained room in each of the last of them, by number; NIL: anywhere */
 	uint64_t seq, decisions, looked, acts[GR_PLACE_N_ACTS];
 	struct gr_place__index ix_env, ix_node, ix_label, ix_class, ix_cap, ix_pool;
 	struct gr_place__env *envs;   /* [0]: every worker */
@@ -238,6 +243,7 @@ struct gr_place {
 	int32_t (*over)[GR_PLACE_N_RES - N_INLINE];            /* free user resources by worker, once one has any */
 	uint32_t cap_over;
 	uint32_t *late, n_late, cap_late;                      /* workers where something waits */
+	struct gr_place__kept *kept; uint32_t n_kept, cap_kept;
 	struct gr_place__blocked *blocked;
 	uint32_t n_blocked, cap_blocked;
 	struct gr_place__leaving *leaving; uint32_t n_leaving, cap_leaving;
@@ -344,15 +350,18 @@ void gr_place__owner_hold(struct gr_place *p, uint32_t owner);
 /* A removed owner whose last placement ended is no more. */
 void gr_place__owner_done(struct gr_place *p, uint32_t owner);
 uint32_t gr_place__choose(const struct gr_place *p);   /* the queue whose turn it is, or NIL */
-void gr_place__park(struct gr_place *p, uint32_t class, uint64_t now_ns);
+void gr_place__park(struct gr_place *p, uint32_t class, uint64_t now_ns, bool is_exact);
 void gr_place__unpark(struct gr_place *p, uint32_t class);
 /* The worker gained room: classes that wait for it may be tried again. */
 void gr_place__wake(struct gr_place *p, uint32_t worker);
 void gr_place__wake_all(struct gr_place *p);
+/* Something changed: @worker, or for NIL who knows which, may have room now that had none. */
+void gr_place__change(struct gr_place *p, uint32_t worker);
 
 /* ---- queue.c ---- */
 void gr_place__take(struct gr_place *p, uint32_t queued);      /* off its heap, record free */
-uint32_t gr_place__front(const struct gr_place *p, uint32_t queue);
+/* The front item goes behind the others. */
+void gr_place__demote(struct gr_place *p, uint32_t queue);
 int64_t gr_place__queued_handle(const struct gr_place *p, uint32_t queued);
 uint32_t gr_place__queued(const struct gr_place *p, int64_t handle);   /* or NIL */
 
@@ -383,6 +392,8 @@ struct gr_place__search {
 };
 struct gr_place__cost { uint64_t wait_us, fetch_us, run_us, more_us; };
 void gr_place__search(struct gr_place *p, struct gr_place__search *s);
+/* Different workers of the lowest predicted cost whose room may suffice, up to @max. */
+uint32_t gr_place__best_rank(struct gr_place *p, const struct gr_place__search *s, uint32_t *out, uint32_t max);
 struct gr_place__cost gr_place__cost(const struct gr_place *p, uint32_t worker, const struct gr_place__search *s);
 /* Whether it fits there now; the reason when not. */
 enum gr_place_verdict gr_place__fits(const struct gr_place *p, uint32_t worker, const struct gr_place__search *s, uint32_t *res);
@@ -405,7 +416,12 @@ uint64_t gr_place__end_ns(const struct gr_place *p, uint32_t placed);  /* when i
 void gr_place__order(struct gr_place *p, enum gr_place_act act, uint32_t placed, struct gr_place_decision *d);
 
 /* ---- relief.c, copies.c, reserve.c: each adds decisions at out[n..max), returns the new n ---- */
-uint32_t gr_place__preempt(struct gr_place *p, uint64_t now_ns, uint32_t queue, struct gr_place_decision *out, uint32_t n, uint32_t max);
+uint32_t gr_place__preempt(struct gr_place *p, uint64_t now_ns, uint32_t queue, const struct gr_place__search *s,
+			   struct gr_place_decision *out, uint32_t n, uint32_t max);
+/* Room that was preempted for a class is kept for it until it came; @i in p->kept. */
+void gr_place__kept_drop(struct gr_place *p, uint32_t i);
+void gr_place__kept_check(struct gr_place *p, uint64_t now_ns);
+bool gr_place__kept_from(const struct gr_place *p, uint32_t worker, uint32_t class, uint8_t band);
 uint32_t gr_place__relieve(struct gr_place *p, uint64_t now_ns, struct gr_place_decision *out, uint32_t n, uint32_t max);
 uint32_t gr_place__evacuate(struct gr_place *p, uint64_t now_ns, struct gr_place_decision *out, uint32_t n, uint32_t max);
 void gr_place__wheel_add(struct gr_place *p, uint32_t placed);

@@ -166,6 +166,7 @@ int64_t gr_place_ready(struct gr_place *p, uint64_t now_ns, const struct gr_plac
 	put_at(p, q, q->n++, id);
 	sift(p, q, q->n - 1);
 	p->classes[t->class].n_task++;
+	p->classes[t->class].n_items++;
 	o = &p->owners[item->t.owner];
 	o->n_queued += t->count;
 	p->tasks_queued += t->count;
@@ -175,6 +176,16 @@ int64_t gr_place_ready(struct gr_place *p, uint64_t now_ns, const struct gr_plac
 	else if (q->where == Q_EMPTY || (q->where == Q_STUCK && q->heap[0] == id))
 		gr_place__queue_move(p, item->queue, Q_LINE);
 	return gr_place__queued_handle(p, id);
+}
+
+void gr_place__demote(struct gr_place *p, uint32_t queue)
+{
+	struct gr_place__queue *q = &p->queues[queue];
+	struct gr_place__queued *item = &p->queued[q->heap[0]];
+
+	item->rank = 0;
+	item->seq = ++p->seq;
+	sift(p, q, 0);
 }
 
 void gr_place__take(struct gr_place *p, uint32_t queued)
@@ -196,6 +207,7 @@ void gr_place__take(struct gr_place *p, uint32_t queued)
 	else if (!at && q->where == Q_STUCK)
 		gr_place__queue_move(p, item->queue, Q_LINE);
 	p->classes[item->t.class].n_task--;
+	p->classes[item->t.class].n_items--;
 	item->is_used = false;
 	item->at = p->free_queued;
 	p->free_queued = queued;

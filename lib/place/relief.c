@@ -4,12 +4,15 @@
  * switched on) a victim is taken from a tenant that would, after the swap, still not have less than the asker's, and only
  * once it ran for a while. So no two can stop each other in turn. Of the victims the newest goes: least is lost.
  * Taking back replaces stealing between workers: only what has not begun, by the one place that knows all. */
+#include "lib/base/alloc.h"
 #include "lib/base/clock.h"
 #include "lib/place/place_int.h"
 
 #define MAX_VICTIMS_LOOKED 64u
 #define MAX_ROUNDS 64u
+#define MAX_VICTIMS 64u
 #define RELIEF_TRIES 8u
+#define KEEP_NS GR_NS_PER_S
 #define LEAVE_MARGIN_NS (500 * GR_NS_PER_MS)
 
 static bool may_ask(const struct gr_place *p, enum gr_place_act act) { return p->cfg.acts >> act & 1; }
@@ -42,64 +45,119 @@ static bool may_stop(const struct gr_place *p, uint64_t now_ns, const struct gr_
 	       tenant_after(p, asker->spec.tenant, r, c->spec.need.v[r]);
 }
 
-/* Whether @worker could run the class if all it may stop were gone; then the orders to stop just enough of it. */
-static uint32_t stop_on(struct gr_place *p, uint64_t now_ns, uint32_t worker, const struct gr_place__owner *asker, uint32_t class,
+/* ---- what is preempted is for whom it was preempted ---- */
+
+static void keep(struct gr_place *p, uint64_t now_ns, uint32_t worker, uint32_t class, uint8_t band)
+{
+	GR_GROW(p->kept, p->cap_kept, p->n_kept + 1);
+	p->kept[p->n_kept++] = (struct gr_place__kept){ worker, class, band, now_ns };
+	p->classes[class].n_kept++;
+	p->workers[worker].flags |= W_KEPT;
+}
+
+void gr_place__kept_drop(struct gr_place *p, uint32_t i)
+{
+	uint32_t worker = p->kept[i].worker;
+
+	p->classes[p->kept[i].class].n_kept--;
+	p->kept[i] = p->kept[--p->n_kept];
+	p->workers[worker].flags &= (uint8_t)~W_KEPT;
+	gr_place__wake(p, worker);
+}
+
+bool gr_place__kept_from(const struct gr_place *p, uint32_t worker, uint32_t class, uint8_t band)
+{
+	for (uint32_t i = 0; i < p->n_kept; i++)
+		if (p->kept[i].worker == worker)
+			return p->kept[i].class != class && p->kept[i].band <= band;
+	return false;
+}
+
+static bool is_emptying(const struct gr_place *p, uint32_t worker)
+{
+	for (uint32_t i = p->workers[worker].first; i != NIL; i = gr_place__at(p, i)->next)
+		if (gr_place__at(p, i)->flags & P_LEAVING)
+			return true;
+	return false;
+}
+
+/* Nobody of the class waits any more, or what was stopped is gone and it did not come for it. */
+void gr_place__kept_check(struct gr_place *p, uint64_t now_ns)
+{
+	for (uint32_t i = p->n_kept; i-- > 0;) {
+		const struct gr_place__kept *k = &p->kept[i];
+
+		if (!p->classes[k->class].n_items || (now_ns > k->since_ns + KEEP_NS && !is_emptying(p, k->worker)))
+			gr_place__kept_drop(p, i);
+	}
+}
+
+struct lack { int64_t of[GR_PLACE_N_RES]; int64_t slots; };
+
+static bool is_enough(const struct lack *l)
+{
+	for (int r = 0; r < GR_PLACE_N_RES; r++)
+		if (l->of[r] > 0)
+			return false;
+	return l->slots <= 0;
+}
+
+static void give(const struct gr_place *p, struct lack *l, const struct gr_place__placed *v, int sign)
+{
+	for (int r = 0; r < GR_PLACE_N_RES; r++)
+		l->of[r] -= sign * (int64_t)p->classes[v->class].spec.need.v[r];
+	l->slots -= sign;
+}
+
+/* Orders to stop just enough of @worker that the class has room there, if stopping is all that is in the way. */
+static uint32_t stop_on(struct gr_place *p, uint64_t now_ns, uint32_t worker, const struct gr_place__search *s,
 			struct gr_place_decision *out, uint32_t n, uint32_t max)
 {
+	const struct gr_place__owner *asker = &p->owners[s->owner];
 	const struct gr_place__worker *w = &p->workers[worker];
-	struct gr_place__class *c = &p->classes[class];
-	int64_t lack[GR_PLACE_N_RES];
-	uint32_t more = w->n_placed >= w->slots ? w->n_placed - w->slots + 1u : 0, n_victims = 0;
-	bool is_first = true;
+	const struct gr_place__class *c = s->class;
+	uint32_t victim[MAX_VICTIMS], n_victims = 0, res;
+	struct lack l = { .slots = (int64_t)w->n_placed - w->slots + 1 };
 
-	if (!(w->flags & W_UP) || (w->flags & (W_DRAINING | W_BLOCKED)) || p->nodes[w->node].is_cordoned || !c->pool_at[w->pool])
+	if (!(w->flags & W_UP) || (w->flags & (W_DRAINING | W_BLOCKED | W_KEPT)) || p->nodes[w->node].is_cordoned || !c->pool_at[w->pool] ||
+	    gr_place__fits(p, worker, s, &res) != GR_PLACE_V_NO_ROOM)
 		return n;
-	for (uint32_t k = 0; k < c->n_need; k++)
-		lack[k] = (int64_t)c->spec.need.v[c->need_res[k]] - *gr_place__free(p, worker, c->need_res[k]);
-	for (int pass = 0; pass < 2; pass++) {
-		int64_t left[GR_PLACE_N_RES];
-		uint32_t slots = more;
-		bool is_enough;
+	for (uint32_t r = 0; r < GR_PLACE_N_RES; r++)
+		l.of[r] = c->spec.need.v[r] ? (int64_t)c->spec.need.v[r] - *gr_place__free(p, worker, r) : INT64_MIN / 2;
+	for (uint32_t i = w->last; i != NIL && !is_enough(&l) && n_victims < MAX_VICTIMS; i = gr_place__at(p, i)->prev) {
+		struct gr_place__placed *v = gr_place__at(p, i);
 
-		for (uint32_t k = 0; k < c->n_need; k++)
-			left[k] = lack[k];
-		for (uint32_t i = w->last; i != NIL; i = gr_place__at(p, i)->prev) {
-			struct gr_place__placed *v = gr_place__at(p, i);
-			bool is_leaving = v->flags & P_LEAVING;
-
-			is_enough = !slots;
-			for (uint32_t k = 0; k < c->n_need; k++)
-				is_enough &= left[k] <= 0;
-			if (is_enough)
-				break;
-			if (!is_leaving && !may_stop(p, now_ns, asker, c, v))
-				continue;
-			for (uint32_t k = 0; k < c->n_need; k++)
-				left[k] -= p->classes[v->class].spec.need.v[c->need_res[k]];
-			slots -= slots > 0;
-			if (is_leaving)
-				continue;
-			if (!pass) {
-				n_victims++;
-				continue;
-			}
-			gr_place__order(p, GR_PLACE_PREEMPT, i, &out[n++]);
-			if (is_first) {
-				v->for_class = class;
-				c->n_preempting++;
-				is_first = false;
-			}
+		if (v->flags & P_LEAVING) {
+			give(p, &l, v, 1);
+		} else if (may_stop(p, now_ns, asker, c, v)) {
+			give(p, &l, v, 1);
+			victim[n_victims++] = i;
 		}
-		is_enough = !slots;
-		for (uint32_t k = 0; k < c->n_need; k++)
-			is_enough &= left[k] <= 0;
-		if (!is_enough || !n_victims || n_victims > max - n)
-			return n;
 	}
+	if (!is_enough(&l))
+		return n;
+	/* the first ones may have been too little, and are not needed beside the last */
+	for (uint32_t k = 0; k < n_victims; k++) {
+		give(p, &l, gr_place__at(p, victim[k]), -1);
+		if (is_enough(&l))
+			victim[k] = NIL;
+		else
+			give(p, &l, gr_place__at(p, victim[k]), 1);
+	}
+	if (n_victims > max - n)
+		return n;
+	for (uint32_t k = 0; k < n_victims; k++) {
+		bool is_begun = victim[k] != NIL && (gr_place__at(p, victim[k])->flags & P_RUNNING);
+
+		if (victim[k] != NIL)
+			gr_place__order(p, is_begun || !may_ask(p, GR_PLACE_RETRACT) ? GR_PLACE_PREEMPT : GR_PLACE_RETRACT, victim[k], &out[n++]);
+	}
+	keep(p, now_ns, worker, s->class_id, asker->spec.band);
 	return n;
 }
 
-uint32_t gr_place__preempt(struct gr_place *p, uint64_t now_ns, uint32_t queue, struct gr_place_decision *out, uint32_t n, uint32_t max)
+uint32_t gr_place__preempt(struct gr_place *p, uint64_t now_ns, uint32_t queue, const struct gr_place__search *s,
+			   struct gr_place_decision *out, uint32_t n, uint32_t max)
 {
 	const struct gr_place__queue *q = &p->queues[queue];
 	const struct gr_place__owner *o = &p->owners[q->owner];
@@ -116,11 +174,11 @@ uint32_t gr_place__preempt(struct gr_place *p, uint64_t now_ns, uint32_t queue, 
 			uint32_t before = n;
 
 			next = gr_place__at(p, i)->victim_next;
-			if (c->n_preempting >= o->n_queued || n == max || rounds == MAX_ROUNDS)
+			if (c->n_kept >= o->n_queued || n == max || rounds == MAX_ROUNDS)
 				return n;
 			if (!may_stop(p, now_ns, o, c, gr_place__at(p, i)))
 				continue;
-			n = stop_on(p, now_ns, gr_place__at(p, i)->worker, o, q->class, out, n, max);
+			n = stop_on(p, now_ns, gr_place__at(p, i)->worker, s, out, n, max);
 			rounds += n > before;
 		}
 	}

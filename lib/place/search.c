@@ -14,8 +14,8 @@
 #define MAX_CANDIDATES 128u
 #define MAX_POOLS_LOOKED 16u
 #define SCAN_MAX 64u
-#define WARM_LOOKED 8u               /* holders of the files that may take it */
-#define WARM_TRIED 24u               /* holders asked whether they may */
+#define WARM_LOOKED 6u               /* holders of the files that may take it */
+#define WARM_TRIED 16u               /* holders asked whether they may */
 #define EXPLORE_EVERY 64u
 #define EXPLORE_SAMPLE 4u
 #define STALE_S 60u
@@ -183,7 +183,7 @@ static uint64_t others_permille(const struct gr_place *p, const struct gr_place_
 	return (used + more_mcpu - (used > cores ? used : cores)) * n->used_mcpu / (used + more_mcpu);
 }
 
-static uint64_t fetch_us(const struct gr_place *p, uint32_t worker, const struct gr_place__search *s)
+static inline uint64_t fetch_us(const struct gr_place *p, uint32_t worker, const struct gr_place__search *s)
 {
 	const struct gr_place__worker *w = &p->workers[worker];
 	uint64_t us = w->rtt_16us * 16ull, missing;
@@ -265,6 +265,16 @@ enum gr_place_verdict gr_place__fits(const struct gr_place *p, uint32_t worker, 
 	const struct gr_place__class *c = s->class;
 	const struct gr_place_class *spec = &c->spec;
 
+	/* room last: NO_ROOM says that nothing else is in the way */
+	if ((s->t->n_exclude || s->t->n_exclude_node) && is_excluded(p, w, s->t))
+		return GR_PLACE_V_EXCLUDED;
+	if (w->node == s->avoid_node)
+		return GR_PLACE_V_EXCLUDED;
+	if (spec->spread_by && !spec->is_spread_soft &&
+	    gr_place__tally_get(p, s->owner, spec->spread_by, gr_place__tally_of(p, worker, spec->spread_by)) >= spec->spread_max)
+		return GR_PLACE_V_SPREAD;
+	if (spec->left_ms && (w->flags & W_LEAVING) && s->now_ns + spec->left_ms * GR_NS_PER_MS > gone_ns(p, worker))
+		return GR_PLACE_V_LEAVING;
 	for (uint32_t k = 0; k < c->n_need; k++) {
 		uint32_t r = c->need_res[k];
 		int32_t need = (int32_t)spec->need.v[r], free = r < N_INLINE ? w->free[r] : p->over[worker][r - N_INLINE];
@@ -279,15 +289,8 @@ enum gr_place_verdict gr_place__fits(const struct gr_place *p, uint32_t worker, 
 		*res = GR_PLACE_MEM_MIB;
 		return GR_PLACE_V_NO_ROOM;
 	}
-	if ((s->t->n_exclude || s->t->n_exclude_node) && is_excluded(p, w, s->t))
-		return GR_PLACE_V_EXCLUDED;
-	if (w->node == s->avoid_node)
-		return GR_PLACE_V_EXCLUDED;
-	if (spec->spread_by && !spec->is_spread_soft &&
-	    gr_place__tally_get(p, s->owner, spec->spread_by, gr_place__tally_of(p, worker, spec->spread_by)) >= spec->spread_max)
-		return GR_PLACE_V_SPREAD;
-	if (spec->left_ms && (w->flags & W_LEAVING) && s->now_ns + spec->left_ms * GR_NS_PER_MS > gone_ns(p, worker))
-		return GR_PLACE_V_LEAVING;
+	if ((w->flags & W_KEPT) && gr_place__kept_from(p, worker, s->class_id, p->owners[s->owner].spec.band))
+		return GR_PLACE_V_RESERVED;
 	if (w->flags & W_RESERVED) {
 		uint64_t m = gr_place__contention(p, w, spec->need.v[GR_PLACE_CPU_MCPU]);
 		uint64_t end_ns = s->now_ns + s->work_us * m / p->nodes[w->node].speed_permille * 5 / 4 * GR_NS_PER_US;
@@ -329,7 +332,7 @@ static inline bool quick(const struct gr_place *p, const struct gr_place__search
 	/* what will wait there takes a credit, also where a slot is free and only cores are not */
 	if (s->with_credits && (!w->prefetch || (w->n_waiting && w->n_waiting >= gr_place__credits(p, w))))
 		return false;
-	if (!s->is_plain || (w->flags & W_RESERVED) | w->quota_10mcpu | w->slow_permille | w->mem_psi_32 || s->with_credits) {
+	if (!s->is_plain || (w->flags & (W_RESERVED | W_KEPT)) | w->quota_10mcpu | w->slow_permille | w->mem_psi_32 || s->with_credits) {
 		if (gr_place__fits(p, worker, s, &res) != GR_PLACE_V_FITS)
 			return false;
 		c = gr_place__cost(p, worker, s);
@@ -340,7 +343,7 @@ static inline bool quick(const struct gr_place *p, const struct gr_place__search
 	return true;
 }
 
-static void look(const struct gr_place *p, struct gr_place__search *s, uint32_t worker)
+static inline void look(const struct gr_place *p, struct gr_place__search *s, uint32_t worker)
 {
 	const struct gr_place__worker *w = &p->workers[worker];
 	uint64_t score;
@@ -471,11 +474,8 @@ static void look_at(struct gr_place *p, struct gr_place__search *s, const uint32
 {
 	for (uint32_t i = 0; i < n; i++)
 		__builtin_prefetch(&p->workers[w[i]]);
-	for (uint32_t i = 0; i < n; i++) {
+	for (uint32_t i = 0; i < n; i++)
 		__builtin_prefetch(&p->nodes[p->workers[w[i]].node].price_1024);
-		if (s->input_kib)
-			__builtin_prefetch(&p->have[have_key(s->set, p->workers[w[i]].id) & (p->cap_have - 1)]);
-	}
 	for (uint32_t i = 0; i < n; i++)
 		look(p, s, w[i]);
 }
@@ -534,8 +534,14 @@ static bool pass(struct gr_place *p, struct gr_place__search *s, const struct fi
 	uint32_t out[MAX_CANDIDATES], n = 0, k = p->cfg.n_sample;
 	bool is_all;
 
+	for (uint32_t i = 0; s->class->n_kept && i < p->n_kept && n < 16; i++) {
+		const struct gr_place__worker *w = &p->workers[p->kept[i].worker];
+
+		if (p->kept[i].class == s->class_id && w->group != G_NONE && (f->groups >> w->group & 1))
+			out[n++] = p->kept[i].worker;
+	}
 	if (s->input_kib)
-		n = warm_ones(p, s, f->groups, out);
+		n += warm_ones(p, s, f->groups, out + n);
 	/* what waits behind others is told apart by more than its rank: look at more */
 	n += draw(p, f, out + n, s->with_credits ? k * 2 : k, &is_all);
 	look_at(p, s, out, n);
@@ -544,6 +550,55 @@ static bool pass(struct gr_place *p, struct gr_place__search *s, const struct fi
 	n = draw(p, f, out, SCAN_MAX, &is_all);
 	look_at(p, s, out, n);
 	return is_all && !f->is_cut;
+}
+
+/* No worker had room for the class a few events ago, and those say who gained some since: it is one of them or none.
+ * Return: false when that is not known. */
+static bool look_at_changed(struct gr_place *p, struct gr_place__search *s)
+{
+	uint64_t n = p->changes - s->class->none_at;
+	uint32_t w[N_CHANGED];
+
+	if (!s->class->none_at || n >= N_CHANGED)
+		return false;
+	for (uint32_t i = 0; i < n; i++) {
+		w[i] = p->changed[(p->changes - i) % N_CHANGED];
+		if (w[i] == NIL)
+			return false;
+	}
+	for (int pass = 0; pass < 1 + s->may_wait && s->worker == NIL; pass++) {
+		s->with_credits = pass;
+		for (uint32_t i = 0; i < n; i++) {
+			uint32_t g = p->workers[w[i]].group;
+
+			if (g != G_NONE && g && (pass || (s->class->group_mask >> g & 1)) && s->class->pool_at[p->workers[w[i]].pool])
+				look(p, s, w[i]);
+		}
+	}
+	return true;
+}
+
+uint32_t gr_place__best_rank(struct gr_place *p, const struct gr_place__search *s, uint32_t *out, uint32_t max)
+{
+	struct field f;
+	uint32_t n = 0, rank;
+
+	make_field(p, s, s->class->group_mask, &f);
+	if (!f.all)
+		return 0;
+	rank = (uint32_t)__builtin_ctzll(f.all);
+	for (uint32_t i = 0; i < f.n; i++)
+		for (uint32_t g = f.pool[i]->group_bits & f.groups; g; g &= g - 1) {
+			const struct gr_place__group *group = &f.pool[i]->groups[__builtin_ctz(g)];
+			const struct gr_place__bucket *b;
+
+			if (!group->buckets || !(group->ranks >> rank & 1))
+				continue;
+			b = &group->buckets[rank];
+			for (uint32_t k = 0; k < b->n && n < max; k++)
+				out[n++] = b->w[b->n - 1 - k];
+		}
+	return n;
 }
 
 void gr_place__search(struct gr_place *p, struct gr_place__search *s)
@@ -561,6 +616,10 @@ void gr_place__search(struct gr_place *p, struct gr_place__search *s)
 	}
 	if (s->class->pools_gen != p->pools_gen)
 		gr_place__class_pools(p, &p->classes[s->class_id]);
+	if (look_at_changed(p, s)) {
+		finish(p, s);
+		return;
+	}
 	make_field(p, s, s->class->group_mask, &f);
 	if (f.n) {
 		if (p->decisions % EXPLORE_EVERY == EXPLORE_EVERY - 1 && explore(p, s, &f))

@@ -278,7 +278,7 @@ void gr_place__queue_move(struct gr_place *p, uint32_t queue, enum gr_place__whe
 
 /* ---- parking: a class that found no room is not tried again before something changed that could fit it ---- */
 
-void gr_place__park(struct gr_place *p, uint32_t class, uint64_t now_ns)
+void gr_place__park(struct gr_place *p, uint32_t class, uint64_t now_ns, bool is_exact)
 {
 	struct gr_place__class *c = &p->classes[class];
 	struct gr_place__parked *k;
@@ -291,6 +291,7 @@ void gr_place__park(struct gr_place *p, uint32_t class, uint64_t now_ns)
 	k->pools = c->pool_bits;
 	memcpy(k->need4, c->need4, sizeof(k->need4));
 	c->parked_at = p->n_parked++;
+	c->none_at = is_exact ? p->changes : 0;
 	p->closed[class / 64] |= 1ull << class % 64;
 	p->n_open -= c->n_lines;
 	if (!c->parked_ns)
@@ -310,6 +311,11 @@ void gr_place__unpark(struct gr_place *p, uint32_t class)
 	p->n_open += c->n_lines;
 }
 
+void gr_place__change(struct gr_place *p, uint32_t worker)
+{
+	p->changed[++p->changes % N_CHANGED] = worker;
+}
+
 void gr_place__wake(struct gr_place *p, uint32_t worker)
 {
 	const struct gr_place__worker *w = &p->workers[worker];
@@ -319,7 +325,7 @@ void gr_place__wake(struct gr_place *p, uint32_t worker)
 
 	if (!w->group || w->group == G_NONE)
 		return;
-	p->changes++;
+	gr_place__change(p, worker);
 	for (uint32_t i = p->n_parked; i-- > 0;) {
 		const struct gr_place__parked *k = &p->parked[i];
 		uint32_t class = k->class;
@@ -335,7 +341,7 @@ void gr_place__wake(struct gr_place *p, uint32_t worker)
 
 void gr_place__wake_all(struct gr_place *p)
 {
-	p->changes++;
+	gr_place__change(p, NIL);
 	while (p->n_parked)
 		gr_place__unpark(p, p->parked[p->n_parked - 1].class);
 }

@@ -444,6 +444,9 @@ int gr_place_worker_down(struct gr_place *p, uint64_t now_ns, uint32_t worker)
 	gr_place__refresh(p, i);
 	if (w->flags & W_BLOCKED)
 		forget_blocked(p, i);
+	for (uint32_t k = p->n_kept; (w->flags & W_KEPT) && k-- > 0;)
+		if (p->kept[k].worker == i)
+			gr_place__kept_drop(p, k);
 	if (w->flags & W_RESERVED)
 		gr_place__reserve_drop(p);
 	if (w->flags & W_LEAVING)
