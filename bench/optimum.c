@@ -1,8 +1,8 @@
 /**
  * optimum - makespans of lib/place beside the exact optimum
  *
- * usage: optimum [-n CASES] [-s SECONDS] [-g GAP]
- *        CASES seeded cases (1000), each solved by cbc within SECONDS (20); exit 1 when the mean gap is above GAP percent.
+ * usage: optimum [-n CASES] [-s SECONDS] [-g GAP] [-p AHEAD]
+ *        AHEAD: tasks a worker may hold beside the one it runs (0); CASES seeded cases (1000), each solved by cbc within SECONDS (20); exit 1 when the mean gap is above GAP percent.
  *
  * A case: 10 tasks on 3 workers, 14 on 4, or 20 on 5 (of ten cases 6, 3 and 1), all there at once; speeds 0.5 to 1.5,
  * lognormal work, two or three input sets that a worker fetches before its first task of a set. lib/place runs it in the
@@ -43,6 +43,7 @@ struct one {
 };
 
 static double seconds = 20;
+static uint32_t ahead;
 
 static void draw(struct one *c, uint64_t seed)
 {
@@ -65,7 +66,7 @@ static void draw(struct one *c, uint64_t seed)
 
 static double by_place(const struct one *c)
 {
-	struct sim_config cfg = { .seed = c->seed, .signals_ns = 0, .bandwidth_bytes_per_s = { BANDWIDTH, BANDWIDTH } };
+	struct sim_config cfg = { .seed = c->seed, .may_retract = true, .bandwidth_bytes_per_s = { BANDWIDTH, BANDWIDTH } };
 	struct sim *s = sim_new(&sim_place, &cfg);
 	struct sim_job teach = { .weight = 1, .set = SIM_NONE, .family = 1 };
 	struct sim_job job = { .weight = 1, .set = SIM_NONE, .is_hint_exact = true };
@@ -73,7 +74,7 @@ static double by_place(const struct one *c)
 	uint64_t at_ns, end_ns = 0;
 
 	for (uint32_t j = 0; j < c->n_workers; j++) {
-		struct sim_worker w = { .slots = 1 };
+		struct sim_worker w = { .slots = 1, .prefetch = ahead };
 
 		w.cap.v[GR_PLACE_CPU_MCPU] = 1000;
 		sim_worker_add(s, sim_node_add(s, 1000, c->speed[j], 0), &w, MAX_SETS);
@@ -257,12 +258,13 @@ int main(int argc, char **argv)
 	double limit = 0;
 	int opt;
 
-	while ((opt = getopt(argc, argv, "n:s:g:")) != -1) {
+	while ((opt = getopt(argc, argv, "n:s:g:p:")) != -1) {
 		switch (opt) {
 		case 'n': n_cases = strtoull(optarg, NULL, 10); break;
 		case 's': seconds = atof(optarg); break;
 		case 'g': limit = atof(optarg); break;
-		default: fprintf(stderr, "usage: optimum [-n CASES] [-s SECONDS] [-g GAP]\n"); return 2;
+		case 'p': ahead = (uint32_t)atoi(optarg); break;
+		default: fprintf(stderr, "usage: optimum [-n CASES] [-s SECONDS] [-g GAP] [-p AHEAD]\n"); return 2;
 		}
 	}
 	if (!mkdtemp(dir)) {

@@ -1,8 +1,9 @@
 /**
  * quality - how well lib/place places, in the simulation of tests/sim: mean and p99 response beside other policies
  *
- * usage: quality [-n NODES] [-t TASKS] [-l LOAD] [-s SEEDS] [-d FILE]
- *        NODES of 8 cores with 4 pods of 4 slots each (250); TASKS (60000); LOAD one of the cores' work (0.5, 0.8, 0.95);
+ * usage: quality [-n NODES] [-t TASKS] [-l LOAD] [-s SEEDS] [-k SLOTS] [-c SETS] [-d FILE]
+ *        NODES (250) of 8 cores with 4 pods of SLOTS (4) each; a cache holds SETS (12) of the 32 input sets; TASKS (120000);
+ *        LOAD 0.5, 0.8 or 0.95 of what the cores can do, all three unless given;
  *        FILE gets the rows for gnuplot: load, then mean and p99 of each policy over the oracle's
  *
  * First the response times under load for each policy and its ratio to the full scan of the true cost; then four pods on
@@ -17,8 +18,8 @@
 #include "tests/sim/sim.h"
 
 #define N_POLICIES 8
-static uint32_t n_nodes = 250, n_seeds = 1, slots = 4;
-static uint64_t n_tasks = 60000;
+static uint32_t n_nodes = 250, n_seeds = 1, slots = 4, n_have = 12;
+static uint64_t n_tasks = 120000;
 
 static uint64_t clock_ns(void)
 {
@@ -75,15 +76,16 @@ int main(int argc, char **argv)
 	FILE *data = NULL;
 	int c;
 
-	while ((c = getopt(argc, argv, "n:t:l:s:d:k:")) != -1) {
+	while ((c = getopt(argc, argv, "n:t:l:s:d:k:c:")) != -1) {
 		switch (c) {
 		case 'n': n_nodes = (uint32_t)atoi(optarg); break;
 		case 't': n_tasks = strtoull(optarg, NULL, 10); break;
 		case 'l': only = atof(optarg); break;
 		case 's': n_seeds = (uint32_t)atoi(optarg); break;
 		case 'd': path = optarg; break;
+		case 'c': n_have = (uint32_t)atoi(optarg); break;
 		case 'k': slots = (uint32_t)atoi(optarg); break;
-		default: fprintf(stderr, "usage: quality [-n NODES] [-t TASKS] [-l LOAD] [-s SEEDS] [-d FILE]\n"); return 2;
+		default: fprintf(stderr, "usage: quality [-n NODES] [-t TASKS] [-l LOAD] [-s SEEDS] [-k SLOTS] [-c SETS] [-d FILE]\n"); return 2;
 		}
 	}
 	if (!n_nodes || !n_tasks || !n_seeds) {
@@ -98,14 +100,14 @@ int main(int argc, char **argv)
 		}
 	}
 	for (size_t i = 0; i < sizeof(loads) / sizeof(loads[0]); i++) {
-		struct sim_quality q = { .n_nodes = n_nodes, .pods = 4, .cores = 8, .slots = slots, .n_sets = 32, .n_tasks = n_tasks,
+		struct sim_quality q = { .n_nodes = n_nodes, .pods = 4, .cores = 8, .slots = slots, .n_sets = 32, .n_have = n_have, .n_tasks = n_tasks,
 					 .load = loads[i] };
 		struct sim_result r[N_POLICIES], base = { 0 };
 
 		if (only > 0 && only != loads[i])
 			continue;
-		printf("load %.2f, %u nodes x 8 cores, 4 pods a node, %llu tasks of 2 s in mean, 32 input sets of 50-400 MB, %u seed(s)\n",
-		       loads[i], n_nodes, (unsigned long long)n_tasks, n_seeds);
+		printf("load %.2f, %u nodes x 8 cores, 4 pods of %u slots a node, %llu tasks of 2 s in mean, 32 input sets of 50-400 MB of which a cache holds %u, %u seed(s)\n",
+		       loads[i], n_nodes, slots, (unsigned long long)n_tasks, n_have, n_seeds);
 		head();
 		for (int k = 0; sim_policies[k]; k++) {
 			r[k] = run(sim_policies[k], q);

@@ -58,6 +58,14 @@ bench-built: programs $(HELP_BIN)
 	@for b in $(sort $(filter-out bench/lib.sh bench/peers%,$(wildcard bench/*.sh))); do \
 	  echo "== $$b"; BIN='$(CURDIR)/$(B)/bin' $$b || exit 1; done
 
+# Nothing is installed for it: what is not there is skipped, with the reason and the package's name.
+.PHONY: bench-peers bench-peers-built
+bench-peers:  ## icecc-scheduler, gearmand, dask and Slurm beside griddle, what of them is installed (root)
+	@scripts/deps.sh build
+	@+$(AGAIN) bench-peers-built
+bench-peers-built: programs $(HELP_BIN)
+	@BIN='$(CURDIR)/$(B)/bin' bench/peers.sh
+
 SECONDS ?= 60
 .PHONY: sim
 sim: $(B)/sim/sim  ## simulated clusters with every invariant checked, for SECONDS=60 of CPU (SEED=n alone: one of them, told)

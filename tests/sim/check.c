@@ -174,12 +174,15 @@ void sim_check_pick(struct sim *s, const struct sim_pick *d)
 		sim_fail(s, "task %u goes over its job's or tenant's limit", d->task);
 		return;
 	}
+	if (d->act == SIM_RUN && t->preempted_ns == s->now_ns && t->preempted_ns && t->preempted_on == d->worker && !s->jobs[t->job].is_gang)
+		sim_fail(s, "task %u is preempted on worker %u for nothing: it runs there again in the same instant", d->task, d->worker);
 	if (d->act != SIM_RUN || is_room_kept(s))
 		return;
 	for (uint32_t i = 0; i < s->n_tasks; i++) {
 		const struct sim_task *o = &s->tasks[i];
 
-		if (o->state == SIM_QUEUED && !s->jobs[o->job].is_gang && s->jobs[o->job].band < s->jobs[t->job].band &&
+		/* what this batch itself has stopped waits only now */
+		if (o->state == SIM_QUEUED && o->round < s->round && !s->jobs[o->job].is_gang && s->jobs[o->job].band < s->jobs[t->job].band &&
 		    could_run_now(s, i, d->worker) && !is_limited(s, i)) {
 			sim_fail(s, "task %u of band %u goes to worker %u before task %u of band %u", d->task, s->jobs[t->job].band,
 				 d->worker, i, s->jobs[o->job].band);

@@ -13,6 +13,7 @@ void sim_task_ready(struct sim *s, uint32_t task)
 
 	t->state = SIM_QUEUED;
 	t->queued_ns = s->now_ns;
+	t->round = s->round;
 	s->jobs[t->job].n_queued++;
 	s->n_queued++;
 	if (t->life && t->life->state == GR_TASK_NEW)
@@ -239,6 +240,9 @@ void sim_attempt_finish(struct sim *s, uint32_t attempt)
 		t->asked_mib = more > t->asked_mib ? more : t->asked_mib * 3 / 2;
 		if (s->cfg.mem_cap_mib && t->asked_mib > s->cfg.mem_cap_mib)
 			t->asked_mib = s->cfg.mem_cap_mib;
+		/* a gang asks one amount for all */
+		for (uint32_t i = 0; j->is_gang && i < j->n_tasks; i++)
+			s->tasks[j->first + i].asked_mib = t->asked_mib;
 	}
 	sim_attempt_free(s, attempt);
 	sim_say(s, "task %u %s on worker %u", task, how == SIM_DONE ? "done" : how == SIM_OOM ? "out of memory" : "failed", worker);

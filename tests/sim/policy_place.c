@@ -38,7 +38,7 @@ static void *start_with(struct sim *s, bool is_blind)
 		.seed = s->cfg.seed + 1, .is_node_blind = is_blind, .copy_permille = s->cfg.copy_permille,
 		.reserve_after_ns = s->cfg.reserve_ns ? s->cfg.reserve_ns : 1ull << 60,
 		.acts = s->cfg.is_checked ? 1u << GR_PLACE_RETRACT | 1u << GR_PLACE_PREEMPT | 1u << GR_PLACE_MOVE | 1u << GR_PLACE_COPY
-					  : s->cfg.copy_permille ? 1u << GR_PLACE_COPY : 0,
+					  : (s->cfg.copy_permille ? 1u << GR_PLACE_COPY : 0) | (s->cfg.may_retract ? 1u << GR_PLACE_RETRACT : 0),
 	};
 	struct place *pl;
 

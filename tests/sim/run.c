@@ -114,6 +114,8 @@ static void heal(struct sim *s, uint32_t worker)
 	w->gen++;
 	sim_node_plan(s, w->node);
 	s->policy->worker_up(s->p, worker);
+	if (w->is_draining && s->policy->worker_drain)
+		s->policy->worker_drain(s->p, worker, s->nodes[w->node].gone_ns);
 }
 
 static void node_down(struct sim *s, uint32_t node)
@@ -344,6 +346,8 @@ static void carry_out(struct sim *s, const struct sim_pick *d)
 		break;
 	case SIM_PREEMPT:
 		s->r.n_preempts++;
+		s->tasks[d->task].preempted_ns = s->now_ns;
+		s->tasks[d->task].preempted_on = d->worker;
 		take_back(s, d);
 		break;
 	case SIM_MOVE:
@@ -360,6 +364,7 @@ static void decide(struct sim *s)
 	uint64_t from, wake_ns;
 
 	do {
+		s->round++;
 		from = clock_of(s);
 		n = s->policy->next(s->p, picks, BATCH);
 		s->r.decide_s += (double)(clock_of(s) - from) / 1e9;

@@ -82,7 +82,7 @@ static void small_jobs(struct sim *s, struct gr_rng *r)
 		for (uint32_t k = 0; k < n && kind < 4; k++)
 			sim_submit(s, (at_ms + gr_rng_below(r, 2000)) * GR_NS_PER_MS, job, &work_us[k], 1);
 		for (uint32_t k = 0; k < n; k++)
-			if (chance(r, 3) && s->tasks[s->n_tasks - 1 - k].asked_mib < 4096)
+			if (chance(r, 3) && !like.is_gang && s->tasks[s->n_tasks - 1 - k].asked_mib < 4096)
 				s->tasks[s->n_tasks - 1 - k].rss_mib = like.need.v[GR_PLACE_MEM_MIB] * between(r, 5, 9) / 4;
 		if (chance(r, 8))
 			sim_at(s, (at_ms + gr_rng_below(r, 4000)) * GR_NS_PER_MS, SIM_EV_CANCEL, job, 0);
@@ -183,7 +183,7 @@ struct sim *sim_quality(const struct sim_policy *policy, const struct sim_qualit
 			/* as pods mostly are: each is allowed all cores of its node */
 			w.cap.v[GR_PLACE_CPU_MCPU] = q->cores * 1000;
 			w.cap.v[GR_PLACE_MEM_MIB] = 65536 / q->pods;
-			sim_worker_add(s, node, &w, q->n_sets);
+			sim_worker_add(s, node, &w, q->n_have ? q->n_have : q->n_sets);
 		}
 	}
 	for (uint32_t i = 0; i < q->n_sets; i++) {

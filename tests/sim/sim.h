@@ -117,6 +117,9 @@ struct sim_task {
 	uint64_t family;              /* as the submitter would name it; the job's unless changed */
 	uint32_t rss_mib, asked_mib;  /* what it really needs; what it asks now */
 	uint64_t ready_ns, queued_ns, done_ns;
+	uint64_t round;               /* of decisions, in which it came to wait */
+	uint64_t preempted_ns;        /* last, and where */
+	uint32_t preempted_on;
 	uint32_t live[SIM_MAX_LIVE], n_live;
 	uint64_t exclude[4];          /* by the policy's id: a worker that came back is another */
 	uint32_t n_exclude;
@@ -140,6 +143,7 @@ struct sim_set { uint64_t bytes; };
 struct sim_config {
 	uint64_t seed;
 	bool is_checked;              /* lib/job and the invariants */
+	bool may_retract;             /* unchecked runs too take back what has not started */
 	uint32_t verbose;
 	uint32_t check_every;         /* the policy's own sanity after each so many-th event; 0: 1 */
 	uint64_t bandwidth_bytes_per_s[4];   /* of zone 0..3; 0: 100 MB/s */
@@ -166,7 +170,7 @@ struct sim {
 	const struct sim_policy *policy;
 	void *p;
 	struct gr_rng rng;
-	uint64_t now_ns, wake_ns;
+	uint64_t now_ns, wake_ns, round;
 	struct sim_events events;
 	struct sim_node *nodes;
 	uint32_t n_nodes, cap_nodes;
@@ -247,6 +251,7 @@ void sim_check_end(struct sim *s);
 struct sim *sim_small(const struct sim_policy *policy, uint64_t seed, uint32_t verbose);
 struct sim_quality {
 	uint32_t n_nodes, pods, cores, slots, n_sets;
+	uint32_t n_have;              /* sets a worker's cache holds; 0 all */
 	uint64_t n_tasks;
 	double load;                  /* of the cores, speeds counted */
 	bool is_mixed;                /* long batch tasks of several cores besides */

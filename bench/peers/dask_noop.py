@@ -1,4 +1,4 @@
-# dask.py PORT TASKS WORKERS: no-op futures through a dask-scheduler, workers as threads of this process's children
+# dask_noop.py PORT TASKS WORKERS: no-op futures through a dask-scheduler, workers as threads of this process's children
 import sys, time, asyncio, multiprocessing as mp
 from distributed import Client, Worker
 
