@@ -4,8 +4,10 @@
  * name of another form was chosen by the peer and is ignored, so that nobody can step into another's shoes. Under
  * CURVE each frame also carries the key of its connection, which must stay the peer's.
  *
- * A ROUTER cannot close one connection. To drop a peer is to say BYE and to forget it; what it sends after that is a
- * stranger's, and a stranger is heard only if it says HELLO. libzmq's own heartbeat closes connections that are dead.
+ * To drop a peer is to say BYE, to forget it, and to cut its connection a moment later (cut.h: a ROUTER cannot close one);
+ * what it sends meanwhile is a stranger's, and a stranger is heard only if it says HELLO, which spares the connection.
+ * The same goes for whom HELLO did not admit, and for strangers that send what is no frame. libzmq's own heartbeat closes
+ * connections that are dead.
  *
  * Silence is the absence of whole frames. Before a silent peer is dropped the kernel is asked whether bytes still come
  * in: one large frame on a slow line takes longer than dead_ms, and hides the heartbeats behind it.
@@ -26,6 +28,7 @@
 #include "lib/base/list.h"
 #include "lib/base/log.h"
 #include "lib/base/map.h"
+#include "lib/net/cut.h"
 #include "lib/net/endpoint.h"
 #include "lib/net/sock.h"
 #include "lib/net/zap.h"
@@ -34,6 +37,7 @@
 #define MAX_MSGS 512                /* a wake-up */
 #define MAX_BYTES (32u << 20)
 #define BYE_LINGER_MS 300
+#define CUT_AFTER_MS 1000           /* from BYE or REJECT to the connection's end */
 #define MAX_EARLY 64u               /* frames sent from on_hello, before the WELCOME */
 #define STRANGER_EVERY_MS 10u       /* at most one answer to frames of unknown peers */
 #define ZAP_ENFORCE_DOMAIN 93       /* libzmq knows it, zmq.h names it only with the draft API */
@@ -46,7 +50,7 @@ struct gr_peer {
 	void *data;
 	struct gr_gate *gate;
 	bool is_welcome, is_gone, is_unreachable;
-	int fd;                     /* of the connection; libzmq's */
+	struct gr_cut conn;         /* libzmq's descriptor */
 	uint64_t last_rx_ns, ping_seq, ping_ns, rtt_ns;
 	struct gr_buf *early;
 	uint32_t n_early;
@@ -65,11 +69,18 @@ struct gr_server {
 	uv_timer_t timer;
 	struct gr_list peers;
 	struct gr_map by_id;
+	struct gr_cuts *cuts;
 	uint64_t last_tick_ns, last_stranger_ns, last_stranger_log_ns, allow_version;
 };
 
 static void on_timer(uv_timer_t *h);
 static void on_sock(void *ctx);
+
+static void cut_soon(struct gr_server *s, const struct gr_cut *conn)
+{
+	if (s->cuts)            /* else all end with the socket */
+		gr_cuts_add(s->cuts, conn, gr_loop_now_ns(s->loop) + CUT_AFTER_MS * GR_NS_PER_MS);
+}
 
 static struct gr_slice id_of(const struct gr_peer *p) { return gr_slice(p->id, ID_BYTES); }
 
@@ -105,6 +116,7 @@ static void remove_peer(struct gr_server *s, struct gr_peer *p, int code, const 
 	p->is_gone = true;
 	gr_list_del(&p->node);
 	gr_map_del(&s->by_id, p->id, ID_BYTES);
+	cut_soon(s, &p->conn);
 	s->ops->on_gone(s->ctx, p, code, why);
 	free_peer(p);
 }
@@ -213,16 +225,19 @@ static int admit(struct gr_server *s, struct gr_peer *p, const struct gr_hello *
 
 static void on_hello(struct gr_server *s, struct gr_slice id, const char *key, int fd, struct gr_slice body)
 {
+	struct gr_cut conn = gr_cut_of(fd);
 	struct gr_err err = { 0 };
 	struct gr_hello h;
 	struct gr_peer *p;
 	json_t *reply;
 	int rc;
 
+	gr_cuts_spare(s->cuts, &conn);
 	rc = gr_hello_decode(body, &h, &err);
 	if (rc < 0) {
 		gr_warn("net", "refused: %s", err.text);
 		send_farewell(s, id, GR_MSG_REJECT, rc, err.text);
+		cut_soon(s, &conn);
 		return;
 	}
 	GR_NEW(p);
@@ -231,7 +246,7 @@ static void on_hello(struct gr_server *s, struct gr_slice id, const char *key, i
 	if (rc < 0)
 		goto refuse;
 	memcpy(p->id, id.p, ID_BYTES);
-	p->fd = fd;
+	p->conn = conn;
 	p->role = h.role;
 	memcpy(p->name, h.name, sizeof(p->name));
 	snprintf(p->key, sizeof(p->key), "%s", key);
@@ -258,6 +273,7 @@ static void on_hello(struct gr_server *s, struct gr_slice id, const char *key, i
 refuse:
 	gr_warn("net", "%s %s refused: %s", gr_role_name(h.role), h.name, err.text);
 	send_farewell(s, id, GR_MSG_REJECT, rc, err.text);
+	cut_soon(s, &conn);
 	free_peer(p);
 	gr_hello_fini(&h);
 }
@@ -276,6 +292,11 @@ static void on_stranger(struct gr_server *s, struct gr_slice id, const char *key
 	if (type == GR_MSG_BYE || now < s->last_stranger_ns + STRANGER_EVERY_MS * GR_NS_PER_MS)
 		return;
 	s->last_stranger_ns = now;
+	if (type < 0) {
+		struct gr_cut conn = gr_cut_of(fd);
+
+		cut_soon(s, &conn);
+	}
 	if (type < 0 && now >= s->last_stranger_log_ns + GR_NS_PER_S) {
 		s->last_stranger_log_ns = now;
 		gr_warn("net", "a stranger sent what is no frame of ours: %s", gr_err_text(type));
@@ -422,7 +443,7 @@ static bool is_silent(const struct gr_server *s, const struct gr_peer *p, uint64
 {
 	uint64_t ms = now > p->last_rx_ns ? (now - p->last_rx_ns) / GR_NS_PER_MS : 0;
 
-	return ms > s->dead_ms && (ms > (uint64_t)s->dead_ms * GR_ARRIVING_PATIENCE || !gr_sock_is_arriving(p->fd, s->dead_ms));
+	return ms > s->dead_ms && (ms > (uint64_t)s->dead_ms * GR_ARRIVING_PATIENCE || !gr_sock_is_arriving(p->conn.fd, s->dead_ms));
 }
 
 static bool is_revoked(struct gr_server *s, const struct gr_peer *p)
@@ -486,6 +507,7 @@ static void on_timer(uv_timer_t *h)
 	receive(s);
 	if (s->is_closed)
 		return;
+	gr_cuts_tick(s->cuts, now);
 	/* Still something to read: whose it is nobody knows, so nobody is judged. */
 	if (!gr_sock_has_input(s->sock))
 		reap(s, now);
@@ -538,6 +560,7 @@ struct gr_server *gr_server_new(struct gr_loop *loop, const struct gr_server_con
 	s->last_tick_ns = gr_loop_now_ns(loop);
 	gr_list_init(&s->peers);
 	s->by_id.seed = gr_rng_u64(gr_loop_rng(loop));
+	s->cuts = gr_cuts_new();
 	gr_sock_set_limits(zmq);
 	gr_sock_set_int(zmq, ZMQ_ROUTER_MANDATORY, 1);
 	gr_sock_set_int(zmq, ZMQ_BACKLOG, 1024);
@@ -600,6 +623,7 @@ void gr_server_close(struct gr_server **sp)
 		gr_server_drop(s, GR_CONTAINER(s->peers.next, struct gr_peer, node), GR_EGONE, "the coordinator ends");
 	s->is_closed = true;
 	gr_map_fini(&s->by_id);
+	gr_cuts_free(&s->cuts);
 	gr_sock_close(&s->sock, BYE_LINGER_MS);
 	gr_zap_free(&s->zap);
 	uv_close((uv_handle_t *)&s->timer, on_closed);

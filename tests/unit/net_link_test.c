@@ -1,5 +1,6 @@
 /* net_link_test.c - a link and a server on one loop, without keys: handshake, heartbeats, loss and misbehaviour */
 #include "tests/unit/net_fixture.h"
+#include "lib/net/cut.h"
 
 #include <arpa/inet.h>
 #include <signal.h>
@@ -272,7 +273,7 @@ static void a_misbehaving_peer_is_dropped_and_nobody_else(void **state)
 		case 1: f.n -= 3; break;
 		case 2: gr_buf_clear(&f); at = gr_frame_begin(&f, GR_MSG_PING); gr_buf_add(&f, zeros, sizeof(zeros)); gr_frame_end(&f, at);
 			break;
-		case 3: f.p[3] = 99; break;
+		case 3: f.p[3] = 250; break;
 		case 4: gr_wr_u8(&f, 0); break;
 		case 5: f.p[2] = 9; break;
 		case 6: gr_buf_clear(&f); gr_digests_encode(&f, GR_MSG_NEED, 1, NULL, 0); break;
@@ -657,6 +658,119 @@ static void what_is_not_zeromq_at_all_disturbs_nobody(void **state)
 	fx_close(&w);
 }
 
+/* A raw socket and a monitor of it. */
+static void *watch(struct world *w, void *raw, const char *name)
+{
+	void *m = zmq_socket(gr_loop__zmq(w->loop), ZMQ_PAIR);
+
+	gr_sock_set_int(m, ZMQ_LINGER, 0);
+	assert_int_equal(zmq_socket_monitor(raw, name, ZMQ_EVENT_DISCONNECTED), 0);
+	assert_int_equal(zmq_connect(m, name), 0);
+	return m;
+}
+
+static bool is_cut(void *monitor)
+{
+	char b[300];
+
+	return zmq_recv(monitor, b, sizeof(b), ZMQ_DONTWAIT) > 0;
+}
+
+static void a_dropped_peers_connection_is_closed_from_here(void **state)
+{
+	struct gr_server_config cfg = { .heartbeat_ms = 50, .dead_ms = 10000 };
+	struct gr_buf f = { 0 };
+	struct world w = { 0 };
+	void *raw[3], *seen[3];
+
+	fx_open(&w, "tcp://127.0.0.1:0", &cfg);
+	for (int i = 0; i < 3; i++) {
+		char name[32];
+
+		raw[i] = fx_raw(&w);
+		snprintf(name, sizeof(name), "inproc://seen-%d", i);
+		seen[i] = watch(&w, raw[i], name);
+	}
+	fx_raw_hello(raw[0], GR_ROLE_WORKER, "bad");
+	RUN_UNTIL(&w, w.n_hello == 1);
+	fx_raw_hello(raw[1], GR_ROLE_WORKER, "good");
+	RUN_UNTIL(&w, w.n_hello == 2);
+	gr_buf_add_str(&f, "no frame at all");
+	fx_raw_send(raw[0], &f);
+	gr_buf_add_str(&f, "nor this");
+	fx_raw_send(raw[2], &f);                      /* never said HELLO */
+	RUN_UNTIL(&w, fx_raw_got(raw[0], GR_MSG_BYE, &f));     /* it is told before */
+	RUN_UNTIL(&w, fx_raw_got(raw[2], GR_MSG_BYE, &f));
+	RUN_UNTIL(&w, is_cut(seen[0]));
+	RUN_UNTIL(&w, is_cut(seen[2]));
+	assert_false(is_cut(seen[1]));
+	assert_string_equal(gr_peer_name(w.peer), "good");
+	for (int i = 0; i < 3; i++) {
+		zmq_close(raw[i]);
+		zmq_close(seen[i]);
+	}
+	gr_buf_fini(&f);
+	fx_close(&w);
+}
+
+static void a_connection_that_says_hello_again_is_spared(void **state)
+{
+	struct gr_server_config cfg = { .heartbeat_ms = 50, .dead_ms = 10000 };
+	struct gr_buf f = { 0 };
+	struct world w = { 0 };
+	void *raw, *seen;
+	uint64_t until;
+
+	fx_open(&w, "tcp://127.0.0.1:0", &cfg);
+	raw = fx_raw(&w);
+	seen = watch(&w, raw, "inproc://again");
+	fx_raw_hello(raw, GR_ROLE_WORKER, "w");
+	RUN_UNTIL(&w, w.n_hello == 1);
+	gr_server_drop(w.server, w.peer, GR_EGONE, "for a moment");
+	RUN_UNTIL(&w, fx_raw_got(raw, GR_MSG_BYE, &f));
+	fx_raw_hello(raw, GR_ROLE_WORKER, "w");
+	RUN_UNTIL(&w, w.n_hello == 2);
+	until = gr_loop_now_ns(w.loop) + 1300 * GR_NS_PER_MS;
+	RUN_UNTIL(&w, gr_loop_now_ns(w.loop) > until);
+	assert_false(is_cut(seen));
+	assert_non_null(w.peer);
+	zmq_close(raw);
+	zmq_close(seen);
+	gr_buf_fini(&f);
+	fx_close(&w);
+}
+
+static void a_descriptor_that_became_anothers_is_left_alone(void **state)
+{
+	struct gr_cuts *l = gr_cuts_new();
+	struct gr_cut was, now;
+	int a[2], b[2];
+	char c;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, a), 0);
+	was = gr_cut_of(a[0]);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, b), 0);
+	assert_int_equal(dup2(b[0], a[0]), a[0]);
+	assert_false(gr_cut_now(&was));
+	assert_int_equal(write(b[1], "x", 1), 1);
+	assert_int_equal(read(a[0], &c, 1), 1);
+	now = gr_cut_of(a[0]);
+	for (int i = 0; i < 3000; i++)
+		gr_cuts_add(l, &was, 5);
+	gr_cuts_add(l, &now, 10);
+	gr_cuts_tick(l, 9);
+	assert_int_equal(write(b[1], "x", 1), 1);
+	gr_cuts_tick(l, 10);
+	assert_int_equal(send(b[1], "x", 1, MSG_NOSIGNAL), -1);
+	assert_false(gr_cut_now(&(struct gr_cut){ -1, 0 }));
+	assert_int_equal(gr_cut_of(-1).fd, -1);
+	gr_cuts_free(&l);
+	for (int i = 0; i < 2; i++) {
+		close(a[i]);
+		close(b[i]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -680,6 +794,8 @@ int main(void)
 		cmocka_unit_test(a_peer_that_does_not_read_makes_the_sender_busy),
 		cmocka_unit_test(plain_is_refused_beyond_loopback),
 		cmocka_unit_test(localhost_is_found_by_name),
+		cmocka_unit_test(a_dropped_peers_connection_is_closed_from_here), cmocka_unit_test(a_connection_that_says_hello_again_is_spared),
+		cmocka_unit_test(a_descriptor_that_became_anothers_is_left_alone),
 	};
 
 	gr_log_init("net_link_test", GR_LOG_ERROR);
