@@ -33,7 +33,6 @@ e2e:  ## the end-to-end tests alone
 asan:  ## every test again with AddressSanitizer and UndefinedBehaviorSanitizer
 	@scripts/deps.sh build test
 	@+$(AGAIN) VARIANT=asan check-built
-# Not the sandbox: one thread, and what it forks may not call what ThreadSanitizer needs.
 tsan:  ## the unit tests with ThreadSanitizer
 	@scripts/deps.sh build test
 	@+$(AGAIN) VARIANT=tsan unit-built

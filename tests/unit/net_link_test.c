@@ -278,7 +278,7 @@ static void a_misbehaving_peer_is_dropped_and_nobody_else(void **state)
 		case 3: f.p[3] = 250; break;
 		case 4: gr_wr_u8(&f, 0); break;
 		case 5: f.p[2] = 9; break;
-		case 6: gr_buf_clear(&f); gr_digests_encode(&f, GR_MSG_NEED, 1, NULL, 0); break;
+		case 6: gr_buf_clear(&f); gr_drain_encode(&f, 5); break;
 		case 7: gr_buf_clear(&f); fx_raw_hello(raw, GR_ROLE_CLIENT, "bad"); break;
 		case 8: gr_buf_clear(&f); break;
 		case 9: assert_int_equal(zmq_send(raw, "x", 1, ZMQ_SNDMORE), 1); break;

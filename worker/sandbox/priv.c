@@ -1,13 +1,14 @@
 /*
  * priv.c - giving privileges up
  *
- * Raw capset(2), so that no library is needed in the spawner. After it returns there is no way back: real, effective
+ * Raw capset(2), so that no library is needed in the spawner, and raw setgroups(2), setresgid(2), setresuid(2) beside it:
+ * the process has one thread here, and glibc's own would have every thread of its list do the same, which after a fork
+ * hangs for ever when a library (ThreadSanitizer's) had one. After it returns there is no way back: real, effective
  * and saved ids are the user's, no supplementary groups, empty capability sets and bounding set, no_new_privs.
  */
 #include "worker/sandbox/sandbox_int.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <linux/capability.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -38,15 +39,25 @@ int gr_sb_keep_caps(uint64_t mask)
 	return set_caps(mask);
 }
 
+#ifdef SYS_setresuid32          /* 32-bit machines, where the plain names take 16 bits */
+#define SET_GROUPS SYS_setgroups32
+#define SET_GID SYS_setresgid32
+#define SET_UID SYS_setresuid32
+#else
+#define SET_GROUPS SYS_setgroups
+#define SET_GID SYS_setresgid
+#define SET_UID SYS_setresuid
+#endif
+
 int gr_sb_drop_all(uid_t uid, gid_t gid)
 {
 	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	drop_bounding(0);
 	if (geteuid() != uid || getegid() != gid || getuid() != uid || getgid() != gid) {
-		if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+		if (syscall(SET_GROUPS, 0, NULL) < 0 || syscall(SET_GID, gid, gid, gid) < 0 || syscall(SET_UID, uid, uid, uid) < 0)
 			return errno;
 	} else {
-		setgroups(0, NULL);   /* allowed or not: in a user namespace the groups are nobody's */
+		syscall(SET_GROUPS, 0, NULL);   /* allowed or not: in a user namespace the groups are nobody's */
 	}
 	if (set_caps(0))
 		return EPERM;
