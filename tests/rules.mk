@@ -50,7 +50,7 @@ tests-built: programs $(UNIT_BIN) $(HELP_BIN) $(SUITE_FUZZ) $(SIM_BIN)
 check-built: tests-built
 	$(PROVE) $(SUITE)
 unit-built: $(UNIT_BIN)
-	$(PROVE) $(or $(TESTS),$(filter-out $(if $(filter tsan,$(VARIANT)),%/worker_sandbox_test %/worker_runner_test),$(UNIT_BIN)))
+	$(PROVE) $(or $(TESTS),$(UNIT_BIN))
 e2e-built: tests-built
 	$(PROVE) $(or $(TESTS),$(SUITE_E2E))
 bench-built: programs $(HELP_BIN)

@@ -59,5 +59,44 @@ check "$n compiler processes inherited no socket, event descriptor or lock, and 
 [ -z "$bad" ] || echo "$bad" | diag
 wait $CC_PID; rc=$?
 check "the slow unit compiles" [ $rc = 0 ]
+
+# The same by what the kernel is asked: every system call about descriptors, from the spawner's fork to the compiler's end.
+if command -v strace >/dev/null; then
+	attach=; for p in $(below "$W"); do attach="$attach -p $p"; done
+	strace -ff -yy -qq -s 120 -e trace=execve,close_range,desc,network -o "$T/strace.log" $attach -p "$W" >"$T/strace.err" 2>&1 & STRACE=$!; CL_PIDS="$CL_PIDS $STRACE"
+	wait_for 20 sh -c "grep -q '^TracerPid:.$STRACE\$' /proc/$W/status"
+	"$BIN/griddle-cc" gcc -O1 -g -c -o traced.o a.c; rc=$?
+	kill "$STRACE"; wait "$STRACE" 2>/dev/null
+	check "a unit compiles under strace" [ $rc = 0 ]
+	cat >"$T/traced.py" <<'PY'
+import glob, re, sys
+COMPILER = re.compile(r'execve\("[^"]*/(gcc|cc1|as|x86_64-linux-gnu-(gcc|as))[^/"]*", .* = 0$')
+execs, first_open, bad, closed = {}, {}, [], set()
+lines = ((name.rsplit(".", 1)[1], line.strip()) for name in glob.glob(sys.argv[1] + ".[0-9]*") for line in open(name, errors="replace"))
+for pid, text in lines:
+    if text.startswith("close_range(3, ") and text.endswith("= 0"):
+        closed.add(pid)
+    if COMPILER.search(text):
+        execs[pid] = text.split('"')[1]
+        first_open.pop(pid, None)
+        continue
+    if pid not in execs:
+        continue
+    if re.search(r"<(socket|TCP|UDP|UNIX|NETLINK|anon_inode)|^(socket|connect|flock)\(|F_(OFD_)?SETLKW?\b|/cas/|\.lock>", text):
+        bad.append(f"{pid} {execs[pid]}: {text}")
+    m = re.match(r"open(at)?\(.* = (\d+)<", text)
+    if m and pid not in first_open:
+        first_open[pid] = int(m.group(2))
+names = {n.rsplit("/", 1)[1].split("-")[-1] if n.endswith("as") else n.rsplit("/", 1)[1] for n in execs.values()}
+assert len(execs) >= 3 and any("cc1" in n for n in names) and "as" in names, execs
+assert any(p in closed for p in execs), "nobody closed what it inherited"
+assert first_open and set(first_open.values()) == {3}, first_open      # the lowest free number: 0 to 2 is all there was
+assert not bad, "\n".join(bad)
+print("# traced:", len(execs), "programs,", ", ".join(sorted(names)))
+PY
+	check "strace sees no inherited socket and no lock in gcc, cc1 and as" python3 "$T/traced.py" "$T/strace.log"
+else
+	N_TEST=$((N_TEST + 1)); echo "ok $N_TEST - strace sees no inherited socket or lock # SKIP strace is not installed"
+fi
 cd /
 done_testing
