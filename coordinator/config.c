@@ -46,6 +46,11 @@ static const struct gr_conf_key keys[] = {
 	{ "settle", GR_CONF_MS, "ms", "5s", 0, 600000, NULL,
 	  "How long tasks wait for a worker with their toolchain after the start, or after the last such worker went away.",
 	  AT(settle_ms), NULL },
+	{ "place-log", GR_CONF_STR, "FILE", NULL, 0, 0, NULL,
+	  "Where every delta and decision of placement is logged, for `griddle place replay`; made anew at each start.",
+	  AT(place_log), NULL },
+	{ "place-log-bytes", GR_CONF_BYTES, "bytes", "1G", 1ll << 20, 1ll << 40, NULL,
+	  "How far --place-log may grow; then it ends, and what it holds can still be replayed.", AT(place_log_bytes), NULL },
 	{ "log-level", GR_CONF_ENUM, "", "info", 0, 0, levels, "The finest lines that are logged.", AT(log_level), NULL },
 };
 

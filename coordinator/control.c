@@ -60,6 +60,11 @@ static json_t *op_explain(struct question *q)
 	return gr_explain_json(q->c, t);
 }
 
+static json_t *op_tasks(struct question *q)
+{
+	return gr_tasks_json(q->c, is_admin(q) ? NULL : gr_peer_key_name(q->peer));
+}
+
 static json_t *op_load(struct question *q)
 {
 	return gr_load_ask(q->c, q->req, gr_peer_key_name(q->peer), &q->err);
@@ -71,7 +76,7 @@ static const struct {
 	json_t *(*fn)(struct question *q);
 } ops[] = {
 	{ "version", false, op_version }, { "status", false, op_status }, { "nodes", false, op_nodes },
-	{ "sessions", true, op_sessions }, { "explain", false, op_explain },
+	{ "sessions", true, op_sessions }, { "explain", false, op_explain }, { "tasks", false, op_tasks },
 	{ "load-start", false, op_load }, { "load-stop", false, op_load }, { "load-read", false, op_load }, { "load-list", false, op_load },
 };
 

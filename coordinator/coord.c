@@ -71,10 +71,13 @@ static int open_server(struct gr_coord *c, struct gr_err *err)
 int gr_coord_open(struct gr_coord *c, struct gr_loop *loop, struct gr_err *err)
 {
 	struct gr_place_config pc = { 0 };
-	int rc;
+	int rc, log_rc;
 
 	c->loop = loop;
+	log_rc = gr_placelog_open(c, err);
 	pc.seed = gr_rng_u64(gr_loop_rng(loop));
+	pc.acts = 1u << GR_PLACE_COPY | 1u << GR_PLACE_RETRACT | 1u << GR_PLACE_PREEMPT | 1u << GR_PLACE_MOVE;
+	pc.log = c->cfg.place_log ? &c->place_log : NULL;
 	c->place = gr_place_new(&pc);
 	c->sessions.seed = gr_rng_u64(gr_loop_rng(loop));
 	c->nodes.seed = gr_rng_u64(gr_loop_rng(loop));
@@ -84,7 +87,7 @@ int gr_coord_open(struct gr_coord *c, struct gr_loop *loop, struct gr_err *err)
 	gr_dispatch_init(c);
 	gr_load_init(c);
 	gr_blobs_init(c);
-	rc = open_state(c, err);
+	rc = log_rc < 0 ? log_rc : open_state(c, err);
 	if (rc >= 0)
 		rc = open_server(c, err);
 	if (rc >= 0 && strcmp(c->cfg.http, "off"))
@@ -115,6 +118,7 @@ void gr_coord_fini(struct gr_coord *c)
 {
 	gr_cas_close(&c->cas);
 	gr_place_free(&c->place);
+	gr_placelog_close(c);
 	gr_allow_free(&c->allow);
 	gr_events_free(&c->events);
 	gr_recent_free(&c->recent);

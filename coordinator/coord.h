@@ -30,6 +30,9 @@ struct gr_coord {
 	struct gr_loop *loop;
 	struct gr_server *server;
 	struct gr_place *place;
+	struct gr_place_log place_log;     /* when cfg.place_log */
+	int place_log_fd;
+	uint64_t place_log_bytes;
 	struct gr_cas *cas;
 	struct gr_metrics m;
 	struct gr_list workers, clients;
@@ -179,6 +182,7 @@ struct gr_ctask {                          /* a task as the coordinator has it *
 	uint32_t n_outputs;
 	bool wants_root;                   /* GR_COORD_ROOT_FLAGS */
 	char name[48];                     /* for people: what it makes */
+	struct gr_place_decision why;      /* the last that sent it somewhere */
 	bool is_sent;                      /* the result went out on this connection */
 	int64_t queued;                    /* placement handle, -1: not queued there */
 };
@@ -222,6 +226,10 @@ void gr_load_worker_gone(struct gr_coord *c, struct gr_worker *w);
 /* @req {"op": "load-...", ...}, asked by @owner. A new reference, or NULL with @err. */
 json_t *gr_load_ask(struct gr_coord *c, const json_t *req, const char *owner, struct gr_err *err);
 
+/* ---- the decision log (placelog.c) ---- */
+int gr_placelog_open(struct gr_coord *c, struct gr_err *err) GR_MUST_CHECK;    /* before gr_place_new */
+void gr_placelog_close(struct gr_coord *c);              /* after gr_place_free */
+
 /* ---- cluster, control, status ---- */
 void gr_cluster_touch(struct gr_coord *c);               /* something clients are told changed */
 void gr_cluster_fill(const struct gr_coord *c, json_t *o);
@@ -231,7 +239,8 @@ struct gr_recent_sample;
 void gr_status_sample(const struct gr_coord *c, struct gr_recent_sample *out);
 json_t *gr_nodes_json(const struct gr_coord *c);
 json_t *gr_sessions_json(const struct gr_coord *c);
-json_t *gr_explain_json(const struct gr_coord *c, const struct gr_ctask *t);
+json_t *gr_explain_json(const struct gr_coord *c, const struct gr_ctask *t);      /* explain.c */
+json_t *gr_tasks_json(const struct gr_coord *c, const char *key_name);
 json_t *gr_version_json(void);
 bool gr_coord_is_ready(const struct gr_coord *c);
 

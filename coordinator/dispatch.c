@@ -345,26 +345,78 @@ static int send_attempt(struct gr_coord *c, struct gr_ctask *t, struct gr_worker
 	return 0;
 }
 
-static void act(struct gr_coord *c, const struct gr_place_decision *d)
+static void place_back(struct gr_coord *c, struct gr_worker *w, uint64_t placed)
 {
 	const struct gr_place_ended stopped = { .how = GR_PLACE_STOPPED };
-	struct gr_ctask *t = (struct gr_ctask *)(uintptr_t)d->tag;
-	struct gr_worker *w = (struct gr_worker *)(uintptr_t)d->worker_tag;
-	uint64_t now;
-	int rc;
+	uint64_t now = gr_coord_now(c);
 
-	t->queued = -1;
-	rc = send_attempt(c, t, w, d->placed);
-	if (rc >= 0) {
-		w->stuck_since_ns = 0;
-		return;
-	}
-	now = gr_coord_now(c);
-	gr_place_end(c->place, now, d->placed, &stopped);
+	gr_place_end(c->place, now, placed, &stopped);
 	gr_place_worker_pause(c->place, now, w->place, now + PAUSE_NS);
 	if (!w->stuck_since_ns)
 		w->stuck_since_ns = now;
-	t->queued = gr_place_ready(c->place, now, &t->place);
+}
+
+static void run_it(struct gr_coord *c, struct gr_ctask *t, struct gr_worker *w, const struct gr_place_decision *d)
+{
+	t->queued = -1;
+	t->why = *d;
+	if (send_attempt(c, t, w, d->placed) >= 0) {
+		w->stuck_since_ns = 0;
+		return;
+	}
+	place_back(c, w, d->placed);
+	t->queued = gr_place_ready(c->place, gr_coord_now(c), &t->place);
+}
+
+/* A second attempt of a straggler: not one when the first has just ended, or the task was tried often enough. */
+static void copy_it(struct gr_coord *c, struct gr_ctask *t, struct gr_worker *w, const struct gr_place_decision *d)
+{
+	const struct gr_place_ended stopped = { .how = GR_PLACE_STOPPED };
+
+	if (t->t.state != GR_TASK_RUNNING || !gr_task_may_try(&t->t))
+		gr_place_end(c->place, gr_coord_now(c), d->placed, &stopped);
+	else if (send_attempt(c, t, w, d->placed) < 0)
+		place_back(c, w, d->placed);
+	else
+		gr_debug("dispatch", "task %" PRIu64 " takes long: a copy goes to worker %s", t->t.id, w->name);
+}
+
+/* The attempt is stopped where it is, unharmed, and the task is placed anew. A result that is on its way is fenced. */
+static void take_back(struct gr_coord *c, struct gr_ctask *t, struct gr_worker *w, const struct gr_place_decision *d)
+{
+	const struct gr_place_ended stopped = { .how = GR_PLACE_STOPPED };
+	enum gr_cause cause = d->act == GR_PLACE_RETRACT ? GR_CAUSE_UNSENT : GR_CAUSE_DRAINED;
+
+	/* a task has so many attempts in all: what was moved often stays */
+	if (t->t.n_attempts + GR_JOB_MAX_TRIES >= GR_JOB_MAX_ATTEMPTS) {
+		gr_place_kept(c->place, d->placed);
+		return;
+	}
+	for (uint32_t i = 0; i < t->t.n_attempts; i++) {
+		struct gr_attempt *a = &t->t.attempts[i];
+
+		if (a->state != GR_ATTEMPT_LIVE || a->placed != d->placed)
+			continue;
+		gr_place_end(c->place, gr_coord_now(c), d->placed, &stopped);
+		send_ref(c, w->peer, GR_MSG_CANCEL, &t->t, a->number);
+		c->m.attempts_ended[cause]++;
+		if (gr_task_end(&t->t, a->number, w->identity, cause, gr_coord_now(c)) == GR_VERDICT_AGAIN)
+			gr_dispatch_offer(t);
+		return;
+	}
+}
+
+static void act(struct gr_coord *c, const struct gr_place_decision *d)
+{
+	struct gr_ctask *t = (struct gr_ctask *)(uintptr_t)d->tag;
+	struct gr_worker *w = (struct gr_worker *)(uintptr_t)d->worker_tag;
+
+	if (d->act == GR_PLACE_RUN)
+		run_it(c, t, w, d);
+	else if (d->act == GR_PLACE_COPY)
+		copy_it(c, t, w, d);
+	else
+		take_back(c, t, w, d);
 }
 
 static void arm(struct gr_coord *c)
@@ -428,6 +480,7 @@ static void on_second(void *ctx)
 	uint64_t now = gr_coord_now(c);
 
 	gr_session_expire(c, now);
+	gr_place_log_flush(c->place);
 	GR_LIST_EACH_SAFE(w, &c->workers, struct gr_worker, link)
 		if (w->stuck_since_ns && now - w->stuck_since_ns > STUCK_NS) {
 			gr_server_drop(c->server, w->peer, GR_EBUSY, "does not read what it is sent");

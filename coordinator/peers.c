@@ -8,6 +8,7 @@
 #include "coordinator/coord.h"
 #include "coordinator/http/events.h"
 #include "lib/base/alloc.h"
+#include "lib/base/clock.h"
 #include "lib/base/log.h"
 
 #define MAX_SLOTS 4096
@@ -282,7 +283,7 @@ static int worker_drain(struct gr_coord *c, struct gr_worker *w, struct gr_slice
 		return 0;
 	gr_info("peers", "worker %s is draining, %u ms left to it", w->name, grace_ms);
 	w->is_draining = true;
-	gr_place_worker_drain(c->place, gr_coord_now(c), w->place, true, 0);
+	gr_place_worker_drain(c->place, gr_coord_now(c), w->place, true, gr_coord_now(c) + grace_ms * GR_NS_PER_MS);
 	c->worker_gone_ns = gr_coord_now(c);
 	gr_dispatch_recheck(c, true);
 	gr_cluster_touch(c);

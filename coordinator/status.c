@@ -7,8 +7,6 @@
 #include "lib/base/alloc.h"
 #include "lib/base/clock.h"
 
-#define MAX_EXPLAIN 1024u
-
 static void set(json_t *o, const char *key, uint64_t v)
 {
 	json_object_set_new(o, key, json_integer((json_int_t)v));
@@ -168,77 +166,4 @@ json_t *gr_sessions_json(const struct gr_coord *c)
 		json_array_append_new(list, o);
 	}
 	return json_pack("{s:o}", "sessions", list);
-}
-
-static json_t *attempts_json(const struct gr_ctask *t)
-{
-	json_t *list = json_array();
-
-	for (uint32_t i = 0; i < t->t.n_attempts; i++) {
-		const struct gr_attempt *a = &t->t.attempts[i];
-		const struct gr_worker *w = a->peer;
-		json_t *o = json_object();
-
-		set(o, "attempt", a->number);
-		json_object_set_new(o, "state", json_string(a->state == GR_ATTEMPT_LIVE ? "live" :
-							    a->state == GR_ATTEMPT_LOST ? "lost" : "over"));
-		json_object_set_new(o, "cause", json_string(gr_cause_name(a->cause)));
-		if (w)
-			json_object_set_new(o, "worker", json_string(w->name));
-		json_array_append_new(list, o);
-	}
-	return list;
-}
-
-static json_t *why_json(const struct gr_place_why *y)
-{
-	const struct gr_worker *w = (const struct gr_worker *)(uintptr_t)y->worker_tag;
-	json_t *o = json_object();
-
-	json_object_set_new(o, "worker", json_string(w->name));
-	json_object_set_new(o, "verdict", json_string(gr_place_verdict_name(y->verdict)));
-	json_object_set_new(o, "reason", json_string(gr_place_verdict_text(y->verdict)));
-	if (y->verdict == GR_PLACE_V_TOO_SMALL || y->verdict == GR_PLACE_V_NO_ROOM)
-		json_object_set_new(o, "of", json_string(y->res == GR_COORD_RES_ROOT ? "sandbox tier" : gr_place_res_name(y->res)));
-	if (y->asked || y->free) {
-		set(o, y->verdict == GR_PLACE_V_NO_CREDIT ? "holds" : "asked", y->asked);
-		set(o, y->verdict == GR_PLACE_V_NO_CREDIT ? "may_hold" : "free", y->free);
-	}
-	set(o, "wait_us", y->wait_us);
-	set(o, "fetch_us", y->fetch_us);
-	set(o, "run_us", y->run_us);
-	set(o, "score_us", y->score_us);
-	set(o, "speed_permille", y->speed_permille);
-	set(o, "contention_permille", y->contention_permille);
-	return o;
-}
-
-json_t *gr_explain_json(const struct gr_coord *c, const struct gr_ctask *t)
-{
-	struct gr_place_why *rows;
-	json_t *o = json_object(), *list = json_array();
-	uint64_t now = gr_coord_now(c);
-	uint32_t n = 0;
-	char hex[GR_DIGEST_HEX];
-
-	gr_digest_hex(&t->toolchain, hex);
-	set(o, "task", t->t.id);
-	json_object_set_new(o, "state", json_string(gr_task_state_name(t->t.state)));
-	json_object_set_new(o, "toolchain", json_string(hex));
-	set(o, "age_ms", (now - t->accepted_ns) / GR_NS_PER_MS);
-	set(o, "input_bytes", t->place.input_bytes);
-	set(o, "tries", t->t.n_tries);
-	json_object_set_new(o, "attempts", attempts_json(t));
-	if (t->t.state == GR_TASK_NEW)
-		json_object_set_new(o, "pending", json_string("no worker that could run it is connected"));
-	/* its class is only sure to stand while it is queued */
-	if (t->t.state == GR_TASK_QUEUED) {
-		rows = gr_xalloc(MAX_EXPLAIN * sizeof(*rows));
-		n = gr_place_explain(c->place, now, &t->place, rows, MAX_EXPLAIN);
-		for (uint32_t i = 0; i < n; i++)
-			json_array_append_new(list, why_json(&rows[i]));
-		free(rows);
-	}
-	json_object_set_new(o, "workers", list);
-	return o;
 }

@@ -511,6 +511,41 @@ int gr_place_end(struct gr_place *p, uint64_t now_ns, uint64_t placed, const str
 	return 0;
 }
 
+int gr_place_adopt(struct gr_place *p, uint64_t now_ns, uint32_t owner, uint32_t class, uint32_t worker, uint64_t tag, uint32_t nth,
+		   uint32_t work_ms, uint64_t *placed)
+{
+	uint32_t i = gr_place__worker(p, worker), o = gr_place__owner(p, owner), res;
+	struct gr_place_task t = { .count = 1 };
+	struct gr_place__search s = { .t = &t, .owner = o, .class_id = class, .avoid_node = NIL, .reserved_for = NIL, .with_credits = true,
+				      .worker = i, .now_ns = now_ns };
+	struct gr_place_decision d;
+
+	if (now_ns < p->now_ns)
+		return GR_EINVAL;
+	if (i == NIL || o == NIL || p->owners[o].is_going || class >= p->n_classes || !p->classes[class].is_used)
+		return GR_ENOENT;
+	s.class = &p->classes[class];
+	s.work_us = gr_place__work_us(p, 0, work_ms);
+	for (uint32_t k = 0; k < GR_PLACE_N_NEXT; k++)
+		s.next[k].worker = NIL;
+	/* whatever else is in the way: it runs */
+	for (uint32_t k = 0; k < s.class->n_need; k++) {
+		res = s.class->need_res[k];
+		if (res != GR_PLACE_CPU_MCPU && *gr_place__free(p, i, res) < (int32_t)s.class->spec.need.v[res])
+			return GR_EBUSY;
+	}
+	if (p->workers[i].n_waiting == UINT8_MAX)
+		return GR_EBUSY;
+	gr_place__now(p, now_ns);
+	LOG(p, OP_ADOPT, now_ns, owner, class, worker, tag, nth, work_ms);
+	gr_place__room(p, 1);
+	gr_place__totals(p);
+	gr_place__commit(p, &s, tag, nth, 1, GR_PLACE_RUN, &d);
+	gr_place__owner_hold(p, o);
+	*placed = d.placed;
+	return 0;
+}
+
 int gr_place_kept(struct gr_place *p, uint64_t placed)
 {
 	uint32_t i = gr_place__placed(p, placed);

@@ -245,6 +245,14 @@ struct gr_place_ended {
 };
 /* GR_ENOENT: unknown, ended already, or its worker is gone. Whoever ends one of two copies stops the other. */
 int gr_place_end(struct gr_place *p, uint64_t now_ns, uint64_t placed, const struct gr_place_ended *e);
+/**
+ * gr_place_adopt - a task runs already (its worker came back, or we did): it takes its room without a decision
+ * @nth:     which of its range; @work_ms expected, 0 unknown
+ * @placed:  handle for gr_place_end
+ * Return: 0; GR_ENOENT (owner, class, worker), GR_EINVAL (time), GR_EBUSY: the worker has no room for it.
+ */
+int gr_place_adopt(struct gr_place *p, uint64_t now_ns, uint32_t owner, uint32_t class, uint32_t worker, uint64_t tag, uint32_t nth,
+		   uint32_t work_ms, uint64_t *placed) GR_MUST_CHECK;
 /* A RETRACT came too late: it runs, and stays. */
 int gr_place_kept(struct gr_place *p, uint64_t placed);
 /* It has really begun to run (where the worker says so): predictions count from here. */

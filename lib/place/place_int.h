@@ -438,7 +438,7 @@ bool gr_place__is_kept(const struct gr_place *p, uint32_t worker, uint32_t queue
 enum gr_place__op {
 	OP_NEW = 1, OP_ENV, OP_HOLD, OP_NODE, OP_LABEL, OP_KEY, OP_CLASS, OP_UP, OP_DOWN, OP_DRAIN, OP_PAUSE, OP_SIGNALS,
 	OP_NODE_SET, OP_ZONE, OP_TENANT, OP_TENANT_SET, OP_TENANT_DEL, OP_OWNER, OP_OWNER_DEL, OP_OWNER_PAUSE, OP_OWNER_BYTES,
-	OP_READY, OP_CANCEL, OP_NEXT, OP_DECIDED, OP_END, OP_KEPT, OP_STARTED, OP_N
+	OP_READY, OP_CANCEL, OP_NEXT, OP_DECIDED, OP_END, OP_KEPT, OP_STARTED, OP_ADOPT, OP_N
 };
 void gr_place__log(struct gr_place *p, enum gr_place__op op, const uint64_t *v, uint32_t n, const void *bytes, uint32_t n_bytes);
 #define LOG_ARGS(...) (const uint64_t[]){ __VA_ARGS__ }, sizeof((const uint64_t[]){ __VA_ARGS__ }) / sizeof(uint64_t)

@@ -314,6 +314,11 @@ static int play(struct replay *r, const struct record *rec)
 		return gr_place_kept(p, v[0]);
 	case OP_STARTED:
 		return gr_place_started(p, v[0], v[1]);
+	case OP_ADOPT: {
+		uint64_t placed;
+
+		return gr_place_adopt(p, v[0], (uint32_t)v[1], (uint32_t)v[2], (uint32_t)v[3], v[4], (uint32_t)v[5], (uint32_t)v[6], &placed);
+	}
 	case OP_N:
 		break;
 	}
