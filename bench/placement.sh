@@ -25,7 +25,7 @@ for what; do
 		"$P/quality" -n "${NODES:-250}" -s "${SEEDS:-3}" -d "$WORK/quality.dat" || exit 1
 		for f in mean:2 p99:3; do
 			plot "placement-quality-${f%:*}" <<-END
-				set xlabel 'load of the cores'; set ylabel '${f%:*} response over that of the full scan'; set yrange [0:*]; set key right top
+				set xlabel 'load of the cores'; set ylabel '${f%:*} response over that of the full scan'; set yrange [0:*]; set key outside right
 				plot for [i=0:7] '$WORK/quality.dat' using 1:(column(${f#*:} + 2 * i)) with linespoints lw 2 title word("lib/place scan scan+others icecream-like emptiest two-choices random lib/place-blind", i + 1)
 			END
 		done

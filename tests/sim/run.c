@@ -379,9 +379,10 @@ static void decide(struct sim *s)
 	if (s->cfg.is_checked)
 		sim_check_idle(s);
 	wake_ns = s->policy->wake_ns ? s->policy->wake_ns(s->p) : UINT64_MAX;
-	if (wake_ns != UINT64_MAX && wake_ns != s->wake_ns) {
-		s->wake_ns = wake_ns;
-		sim_at(s, wake_ns > s->now_ns ? wake_ns : s->now_ns + 1000, SIM_EV_WAKE, 0, 0);
+	/* an earlier one asks again */
+	if (wake_ns < s->wake_ns) {
+		s->wake_ns = wake_ns > s->now_ns ? wake_ns : s->now_ns + 1000;
+		sim_at(s, s->wake_ns, SIM_EV_WAKE, 0, 0);
 	}
 }
 
@@ -551,8 +552,8 @@ int sim_run(struct sim *s)
 		if (s->cfg.limit_ns && s->now_ns > s->cfg.limit_ns)
 			break;
 		s->r.n_events++;
-		if (e.kind == SIM_EV_NODE && e.b != s->nodes[e.a].stamp)
-			continue;
+		if ((e.kind == SIM_EV_NODE && e.b != s->nodes[e.a].stamp) || (e.kind == SIM_EV_WAKE && e.at_ns != s->wake_ns))
+			continue;     /* an earlier one took its place */
 		happen(s, &e);
 		if (!s->r.why[0])
 			decide(s);

@@ -13,9 +13,9 @@ static bool chance(struct gr_rng *r, uint32_t percent) { return gr_rng_below(r, 
 
 #define SMALL_END_MS 20000u           /* bad luck comes before this */
 
-static void small_nodes(struct sim *s, struct gr_rng *r)
+static void small_nodes(struct sim *s, struct gr_rng *r, uint32_t scale)
 {
-	uint32_t n_nodes = between(r, 2, 6);
+	uint32_t n_nodes = between(r, 2, 6) * scale;
 
 	for (uint32_t i = 0; i < n_nodes; i++) {
 		uint32_t cores_mcpu = i ? between(r, 2, 8) * 1000 : 8000, node, n_pods = i ? between(r, 1, 4) : between(r, 1, 2);
@@ -38,9 +38,9 @@ static void small_nodes(struct sim *s, struct gr_rng *r)
 	}
 }
 
-static void small_jobs(struct sim *s, struct gr_rng *r)
+static void small_jobs(struct sim *s, struct gr_rng *r, uint32_t scale)
 {
-	uint32_t n_jobs = between(r, 2, 7), n_tenants = between(r, 1, 3), work_us[64];
+	uint32_t n_jobs = between(r, 2, 7) * scale, n_tenants = between(r, 1, 3) * scale, work_us[64];
 
 	for (uint32_t i = 1; i < n_tenants; i++) {
 		struct gr_place_vec quota = { 0 };
@@ -93,9 +93,9 @@ static void small_jobs(struct sim *s, struct gr_rng *r)
 	}
 }
 
-static void small_luck(struct sim *s, struct gr_rng *r)
+static void small_luck(struct sim *s, struct gr_rng *r, uint32_t scale)
 {
-	uint32_t n = gr_rng_below(r, 6);
+	uint32_t n = gr_rng_below(r, 6) * scale;
 
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t node = gr_rng_below(r, s->n_nodes), worker = gr_rng_below(r, s->n_workers);
@@ -139,6 +139,7 @@ struct sim *sim_small(const struct sim_policy *policy, uint64_t seed, uint32_t v
 	};
 	struct gr_rng r = { seed * 0xd1342543de82ef95ull + 99 };
 	struct sim *s;
+	uint32_t scale = seed % 500 ? 1 : 5;     /* now and then one that is not so small */
 
 	/* without reservations more can be said of each decision */
 	if (chance(&r, 50))
@@ -150,9 +151,9 @@ struct sim *sim_small(const struct sim_policy *policy, uint64_t seed, uint32_t v
 	if (chance(&r, 70))
 		cfg.signals_ns = between(&r, 1, 5) * GR_NS_PER_S;
 	s = sim_new(policy, &cfg);
-	small_nodes(s, &r);
-	small_jobs(s, &r);
-	small_luck(s, &r);
+	small_nodes(s, &r, scale);
+	small_jobs(s, &r, scale);
+	small_luck(s, &r, scale);
 	return s;
 }
 
