@@ -10,6 +10,7 @@
 
 #include "lib/base/alloc.h"
 #include "lib/base/clock.h"
+#include "lib/base/file.h"
 #include "lib/base/list.h"
 #include "lib/net/link.h"
 
@@ -45,6 +46,13 @@ struct gr_rpc {
 	int fd;                                 /* of the first, being sent; -1 */
 	uint64_t size, offset;
 	struct gr_timer *again;
+	bool is_poked, is_uploading;
+	/* a file being taken */
+	int take_fd;
+	uint64_t take_job, take_at;
+	struct gr_digest take;
+	struct gr_sha256 *take_hash;
+	bool is_take_asked;
 };
 
 static void end(struct gr_rpc *r, int rc)
@@ -74,6 +82,17 @@ static void ask(struct gr_rpc *r)
 	gr_buf_fini(&frame);
 }
 
+static void ask_for_file(struct gr_rpc *r)
+{
+	struct gr_buf b = { 0 };
+
+	if (!r->take_hash || r->is_take_asked || !gr_link_is_up(r->link))
+		return;
+	gr_digests_encode(&b, GR_MSG_NEED, r->take_job, &r->take, 1);
+	r->is_take_asked = gr_link_send(r->link, &b) >= 0;
+	gr_buf_fini(&b);
+}
+
 static void on_up(void *ctx, const json_t *welcome)
 {
 	struct gr_rpc *r = ctx;
@@ -83,6 +102,7 @@ static void on_up(void *ctx, const json_t *welcome)
 		r->ops->on_link(r->ctx, true, "");
 	r->why[0] = 0;
 	ask(r);
+	ask_for_file(r);
 }
 
 static void forget_files(struct gr_rpc *r)
@@ -103,7 +123,9 @@ static void on_down(void *ctx, int code, const char *why)
 	struct gr_rpc *r = ctx;
 	bool is_first = !r->why[0];
 
-	r->is_asked = false;
+	r->is_asked = r->is_take_asked = false;
+	if (r->is_uploading)
+		gr_loop_stop(r->loop);
 	r->why_code = code;
 	snprintf(r->why, sizeof(r->why), "%s", why && *why ? why : gr_err_text(code));
 	forget_files(r);
@@ -197,8 +219,21 @@ static void pump(void *ctx)
 		if (rc < 0 || r->offset == r->size)
 			next_file(r);
 	}
+	if (!r->n_wanted && r->is_uploading)
+		gr_loop_stop(r->loop);
 	if (r->n_wanted)
 		r->again = gr_timer_start(r->loop, n_sent ? 0 : AGAIN_MS, 0, pump, r);
+}
+
+static void want(struct gr_rpc *r, uint64_t session, const struct gr_digest *digest)
+{
+	struct wanted *w;
+
+	GR_NEW(w);
+	w->session = session;
+	w->digest = *digest;
+	gr_list_push(&r->wanted, &w->link);
+	r->n_wanted++;
 }
 
 static int on_fetch(struct gr_rpc *r, struct gr_slice body)
@@ -209,13 +244,9 @@ static int on_fetch(struct gr_rpc *r, struct gr_slice body)
 	if (rc < 0)
 		return rc;
 	for (uint32_t i = 0; i < m.n && r->n_wanted < MAX_WANTED; i++) {
-		struct wanted *w;
+		struct gr_digest d = gr_digests_at(&m, i);
 
-		GR_NEW(w);
-		w->session = m.session;
-		w->digest = gr_digests_at(&m, i);
-		gr_list_push(&r->wanted, &w->link);
-		r->n_wanted++;
+		want(r, m.session, &d);
 	}
 	if (!r->again)
 		pump(r);
@@ -256,6 +287,77 @@ static int on_reply(struct gr_rpc *r, struct gr_slice body)
 	return 0;
 }
 
+static int on_piece(struct gr_rpc *r, struct gr_slice body)
+{
+	struct gr_buf raw = { 0 };
+	struct gr_digest got;
+	struct gr_blob_msg m;
+	int rc = gr_blob_decode(body, &m);
+
+	if (rc < 0 || !r->take_hash || !gr_digest_eq(&m.digest, &r->take))
+		return rc;
+	if (m.offset != r->take_at) {           /* begun anew: only from the start */
+		if (m.offset)
+			return GR_EPROTO;
+		gr_sha256_end(r->take_hash, &got);
+		r->take_at = 0;
+		if (lseek(r->take_fd, 0, SEEK_SET) < 0 || ftruncate(r->take_fd, 0) < 0)
+			rc = GR_EIO;
+	}
+	if (rc >= 0)
+		rc = gr_unpack(m.data, m.enc, m.raw_n, GR_WIRE_CHUNK_BYTES, &raw);
+	if (rc >= 0) {
+		gr_sha256_add(r->take_hash, raw.p, raw.n);
+		r->take_at += raw.n;
+		if (gr_write_all(r->take_fd, raw.p, raw.n) < 0)
+			end(r, gr_err_set(&r->err, gr_err_errno(errno), "cannot write: %s", strerror(errno)));
+		else if (r->take_at == m.total) {
+			gr_sha256_end(r->take_hash, &got);
+			end(r, gr_digest_eq(&got, &r->take) ? 0 : gr_err_set(&r->err, GR_ECORRUPT, "arrived damaged"));
+		}
+	}
+	gr_buf_fini(&raw);
+	return rc;
+}
+
+static int on_missing(struct gr_rpc *r, struct gr_slice body)
+{
+	struct gr_digests_msg m;
+	int rc = gr_digests_decode(body, &m);
+
+	for (uint32_t i = 0; rc >= 0 && r->take_hash && i < m.n; i++) {
+		struct gr_digest d = gr_digests_at(&m, i);
+
+		if (gr_digest_eq(&d, &r->take))
+			end(r, gr_err_set(&r->err, GR_ENOENT, "the coordinator does not have it any more"));
+	}
+	return rc;
+}
+
+static int on_notice(struct gr_rpc *r, int type, struct gr_slice body)
+{
+	struct gr_out_msg out;
+	struct gr_err err;
+	size_t i;
+	json_t *o, *e;
+	int rc;
+
+	if (type == GR_MSG_OUT) {
+		rc = gr_out_decode(body, &out);
+		if (rc >= 0 && r->ops && r->ops->on_out)
+			r->ops->on_out(r->ctx, &out);
+		return rc;
+	}
+	rc = gr_json_decode(body, &o, &err);
+	if (rc < 0)
+		return rc;
+	json_array_foreach(json_object_get(o, "events"), i, e)
+		if (r->ops && r->ops->on_event)
+			r->ops->on_event(r->ctx, e);
+	json_decref(o);
+	return 0;
+}
+
 static int on_msg(void *ctx, int type, struct gr_slice body)
 {
 	struct gr_rpc *r = ctx;
@@ -264,6 +366,12 @@ static int on_msg(void *ctx, int type, struct gr_slice body)
 		return on_reply(r, body);
 	if (type == GR_MSG_FETCH)
 		return on_fetch(r, body);
+	if (type == GR_MSG_OUT || type == GR_MSG_EVENT)
+		return on_notice(r, type, body);
+	if (type == GR_MSG_BLOB)
+		return on_piece(r, body);
+	if (type == GR_MSG_MISSING)
+		return on_missing(r, body);
 	return 0;
 }
 
@@ -370,11 +478,54 @@ int gr_rpc_sleep(struct gr_rpc *r, int ms)
 {
 	struct gr_timer *limit = gr_timer_start(r->loop, (uint64_t)ms, 0, on_limit, r);
 
-	r->is_limited = false;
-	while (!r->is_limited && !r->signum)
+	r->is_limited = r->is_poked = false;
+	while (!r->is_limited && !r->is_poked && !r->signum)
 		gr_loop_run(r->loop);
 	gr_timer_stop(&limit);
 	return r->signum ? GR_EGONE : 0;
+}
+
+void gr_rpc_poke(struct gr_rpc *r)
+{
+	r->is_poked = true;
+	gr_loop_stop(r->loop);
+}
+
+int gr_rpc_upload(struct gr_rpc *r, const struct gr_digest *digests, size_t n, struct gr_err *err)
+{
+	if (!gr_link_is_up(r->link))
+		return gr_err_set(err, GR_EUNREACH, "the connection went");
+	for (size_t i = 0; i < n; i++)
+		want(r, 0, &digests[i]);
+	r->is_uploading = true;
+	pump(r);
+	while (r->n_wanted && gr_link_is_up(r->link) && !r->signum)
+		gr_loop_run(r->loop);
+	r->is_uploading = false;
+	if (r->signum)
+		return gr_err_set(err, GR_EGONE, "interrupted");
+	return gr_link_is_up(r->link) ? 0 : gr_err_set(err, GR_EUNREACH, "the connection went");
+}
+
+int gr_rpc_download(struct gr_rpc *r, uint64_t job, const struct gr_digest *digest, int fd, struct gr_err *err)
+{
+	struct gr_digest none;
+
+
+	r->take = *digest;
+	r->take_job = job;
+	r->take_fd = fd;
+	r->take_at = 0;
+	r->take_hash = gr_sha256_new();
+	r->is_take_asked = r->is_done = false;
+	ask_for_file(r);
+	while (!r->is_done && !r->signum)
+		gr_loop_run(r->loop);
+	gr_sha256_end(r->take_hash, &none);
+	gr_sha256_free(&r->take_hash);
+	if (!r->is_done)
+		return gr_err_set(err, GR_EGONE, "interrupted");
+	return r->rc < 0 ? gr_err_set(err, r->rc, "%s", r->err.text) : 0;
 }
 
 int gr_rpc_take_signal(struct gr_rpc *r)

@@ -8,12 +8,16 @@
 #include <jansson.h>
 #include "client/cmd/target.h"
 #include "lib/base/sha256.h"
+#include "lib/wire/msg_job.h"
 
 struct gr_rpc;
 struct gr_rpc_ops {
 	/* What is wanted of a file the coordinator asked for: a descriptor for @digest (the caller of this closes it) and its
 	 * size; GR_ENOENT. May be NULL: nothing is had. */
 	int (*open_blob)(void *ctx, const struct gr_digest *digest, uint64_t *size);
+	/* What comes without having been asked for; borrowed. Each may be NULL. */
+	void (*on_out)(void *ctx, const struct gr_out_msg *m);
+	void (*on_event)(void *ctx, const json_t *event);
 	/* The connection went (@is_up false) or is there again; for a line to people. May be NULL. */
 	void (*on_link)(void *ctx, bool is_up, const char *why);
 };
@@ -32,6 +36,15 @@ void gr_rpc_close(struct gr_rpc **r);
  * when SIGINT or SIGTERM came meanwhile.
  */
 int gr_rpc_call(struct gr_rpc *r, json_t *req, int limit_ms, json_t **rep, struct gr_err *err) GR_MUST_CHECK;
+/**
+ * gr_rpc_upload - send contents (ops->open_blob has them) ahead of a submit, on this connection
+ * Return: 0 when all were handed to the connection; GR_EUNREACH when it went meanwhile: ask anew what is missing.
+ */
+int gr_rpc_upload(struct gr_rpc *r, const struct gr_digest *digests, size_t n, struct gr_err *err) GR_MUST_CHECK;
+/* Takes the content @digest of @job into @fd, checked. GR_ENOENT when it is not kept any more; waits over restarts. */
+int gr_rpc_download(struct gr_rpc *r, uint64_t job, const struct gr_digest *digest, int fd, struct gr_err *err) GR_MUST_CHECK;
+/* From a callback: lets the gr_rpc_sleep that is running return. */
+void gr_rpc_poke(struct gr_rpc *r);
 /* Lets time pass, with the connection kept alive. Return: 0; GR_EGONE at once when a signal came. */
 int gr_rpc_sleep(struct gr_rpc *r, int ms);
 /* Signals since the last call of this; 0 none, else SIGINT or SIGTERM. Forgets it. */

@@ -1,0 +1,40 @@
+/**
+ * batch - what the job commands share: a conversation with the coordinator, a submit that survives its restarts
+ */
+#pragma once
+#include "client/job/inputs.h"
+#include "client/job/jobfile.h"
+#include "client/rpc.h"
+
+struct gr_batch {
+	struct gr_paths paths;
+	struct gr_target target;
+	struct gr_rpc *rpc;
+	struct gr_inputs *inputs;           /* what may be asked for; NULL none */
+	bool is_quiet;
+	bool was_up, is_told_down;
+	/* Set by who follows a job; each may be NULL. */
+	void (*on_out)(void *ctx, const struct gr_out_msg *m);
+	void (*on_event)(void *ctx, const json_t *event);
+	void (*on_up)(void *ctx);           /* connected again: subscriptions are gone */
+	void (*on_note)(void *ctx);         /* a line is about to be printed on stderr */
+	void *ctx, *out_ctx;                /* out_ctx: on_out's */
+};
+
+int gr_batch_open(struct gr_batch *b, const struct gr_target_opts *o, struct gr_err *err) GR_MUST_CHECK;
+void gr_batch_close(struct gr_batch *b);
+/* Ask; waits for ever over restarts when @is_patient, else 10 s. Takes @req. @rep may be NULL. */
+int gr_batch_call(struct gr_batch *b, bool is_patient, json_t *req, json_t **rep, struct gr_err *err) GR_MUST_CHECK;
+/**
+ * gr_batch_submit - send what is missing and submit; over a restart of the coordinator it is the same job all the same
+ * @dry_run: the coordinator checks it and says how many tasks there would be
+ */
+int gr_batch_submit(struct gr_batch *b, struct gr_jobfile *f, bool dry_run, uint64_t *job, uint64_t *n_tasks, struct gr_err *err)
+	GR_MUST_CHECK;
+void gr_batch_note(struct gr_batch *b, const char *fmt, ...) GR_PRINTF(2, 3);   /* "griddle: text" on stderr */
+
+/* JSON members, with what people see when there is none. */
+json_int_t gr_jnum(const json_t *o, const char *key);
+const char *gr_jstr(const json_t *o, const char *key);      /* "-" */
+/* "12" -> 12. GR_EUSAGE. */
+int gr_batch_number(const char *word, const char *what, uint64_t *out, struct gr_err *err) GR_MUST_CHECK;

@@ -1,0 +1,39 @@
+/**
+ * follow - stay with a job until it is over: its progress on stderr, its tasks' output on stdout and stderr
+ *
+ * Carries on by itself over a restart of the coordinator or a lost connection; nothing is printed twice.
+ */
+#pragma once
+#include "client/job/batch.h"
+
+enum gr_follow_what {
+	GR_FOLLOW_STATE,                    /* only progress and the end */
+	GR_FOLLOW_ENDED,                    /* each task's output, whole, when it ended */
+	GR_FOLLOW_LIVE,                     /* the one task's output as it is written */
+};
+struct gr_follow_opts {
+	enum gr_follow_what what;
+	bool keeps_order;                   /* ENDED: in the order of the tasks */
+	bool tags;                          /* ENDED: lines begin with the task's values, or its number */
+	bool is_quiet;                      /* no progress, no summary */
+	bool cancels;                       /* a signal cancels the job; else it is left alone */
+	const char *fetch_to;               /* ENDED, LIVE: outputs of good tasks are put below this folder; NULL: not */
+};
+struct gr_follow_end {
+	json_t *show;                       /* job.show at the end */
+	char state[16];
+	int exit_code, signum;              /* LIVE: of the task */
+	char cause[24];
+	bool is_detached;                   /* a signal came and the job goes on */
+};
+
+/* GR_EGONE when a signal came (is_detached, or the job was cancelled). @end is to be freed in every case. */
+int gr_follow(struct gr_batch *b, uint64_t job, uint64_t n_tasks, const struct gr_follow_opts *o, struct gr_follow_end *end,
+	      struct gr_err *err) GR_MUST_CHECK;
+void gr_follow_end_fini(struct gr_follow_end *e);
+
+/* One task's kept output to @out and @errout, at once or (@is_live) until the task is over. *rep: the reply, may be NULL. */
+int gr_follow_logs(struct gr_batch *b, uint64_t job, uint64_t task, uint64_t ordinal, bool is_live, int out, int errout, json_t **rep,
+		   struct gr_err *err) GR_MUST_CHECK;
+/* Outputs of a task below @dir. Return: files written. */
+int gr_follow_fetch(struct gr_batch *b, uint64_t job, uint64_t task, const char *dir, struct gr_err *err) GR_MUST_CHECK;

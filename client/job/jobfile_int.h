@@ -1,0 +1,44 @@
+/**
+ * jobfile_int - what the files of client/job/jobfile*.c share: the place in the file, complaints, and values of a task's array
+ */
+#pragma once
+#include "client/job/jobfile.h"
+#include "lib/base/buf.h"
+
+#define GR_JOBFILE_MAX_VALUES 64u
+
+struct gr_jf {
+	struct gr_jobfile *out;
+	const char *base;
+	uint64_t now_ms;
+	struct gr_err *err;
+	char at[512];                       /* "tasks[3].resources.mem" */
+	size_t n_at;
+	/* of the task being read */
+	const char *names[GR_JOBFILE_MAX_VALUES];
+	size_t n_names, n_values;           /* n_values: of a task, before hidden ones were added */
+	json_t *rows;                       /* [[value...]...] where each task's values are known here; else NULL */
+	size_t n_rows;
+	bool has_hidden;                    /* rows got digests behind the values: {} must be written as {1} {2} */
+	json_t *stages;                     /* those before it, normalised */
+};
+
+/* Complaint about the place; returns @code. */
+int gr_jf_bad(struct gr_jf *j, int code, const char *fmt, ...) GR_PRINTF(3, 4);
+size_t gr_jf_in(struct gr_jf *j, const char *key);              /* returns what gr_jf_out wants */
+size_t gr_jf_at(struct gr_jf *j, size_t i);
+void gr_jf_out(struct gr_jf *j, size_t was);
+/* Members but these (NULL at the end) are refused, with what was meant. */
+int gr_jf_only(struct gr_jf *j, const json_t *o, const char *const *known);
+/* JSON as people see it, cut. Free it. */
+char *gr_jf_show(const json_t *v);
+/* A text whose places are checked and, when there are hidden values, written out. New reference, or NULL with the complaint. */
+json_t *gr_jf_word(struct gr_jf *j, const json_t *v);
+
+/* The array of a task: sets names, n_values, rows; *count tasks; *out the normalised array or NULL. */
+int gr_jf_array(struct gr_jf *j, const json_t *v, uint64_t *count, json_t **out);
+/* Appends to @list; may add hidden values, and then *array is replaced. */
+int gr_jf_inputs(struct gr_jf *j, const json_t *v, json_t *list, json_t **array, uint64_t count);
+int gr_jf_stdin(struct gr_jf *j, const json_t *v, json_t *stage, json_t **array, uint64_t count);
+/* A value as text: texts, numbers and booleans. NULL for others. New reference. */
+json_t *gr_jf_text_of(const json_t *v);
