@@ -35,6 +35,29 @@ static const struct gr_conf_key map_keys[] = {
 	GR_TASK_KEYS(struct map_opts),
 };
 
+/* The script with its places filled and what they gave quoted. */
+static int fill_script(const char *script, const struct gr_expand_args *a, struct gr_buf *line, struct gr_err *err)
+{
+	size_t at = 0, n = 0;
+	int64_t place;
+	int rc = 0;
+
+	while (rc >= 0 && (place = gr_expand_find(script, at, NULL, 0, SIZE_MAX, &n, NULL)) >= 0) {
+		char *word = gr_xstrndup(script + place, n);
+		struct gr_buf text = { 0 };
+
+		gr_buf_add(line, script + at, (size_t)place - at);
+		rc = gr_expand(word, a, 1 << 20, &text, err);
+		if (rc >= 0)
+			gr_shell_quote(gr_buf_str(&text), line);
+		gr_buf_fini(&text);
+		free(word);
+		at = (size_t)place + n;
+	}
+	gr_buf_add_str(line, script + at);
+	return rc;
+}
+
 /* The commands as they would be typed, one a line. */
 static int print_commands(json_t *file, const char *script, const struct gr_map_values *v, struct gr_err *err)
 {
@@ -44,21 +67,12 @@ static int print_commands(json_t *file, const char *script, const struct gr_map_
 	for (uint64_t t = 0; t < v->n_tasks; t++) {
 		struct gr_slice values[64];
 		struct gr_expand_args a = { .values = values, .index = t, .total = v->n_tasks };
-		struct gr_buf line = { 0 }, text = { 0 }, quoted[64] = { { 0 } };
+		struct gr_buf line = { 0 }, text = { 0 };
 		int rc = 0;
 
 		a.n_values = gr_map_values_of(v, t, values);
 		if (script) {
-			for (k = 0; k < a.n_values; k++) {
-				char *one = gr_xstrndup((const char *)values[k].p, values[k].n);
-
-				gr_shell_quote(one, &quoted[k]);
-				values[k] = gr_buf_slice(&quoted[k]);
-				free(one);
-			}
-			rc = gr_expand(script, &a, 1 << 20, &line, err);
-			for (k = 0; k < a.n_values; k++)
-				gr_buf_fini(&quoted[k]);
+			rc = fill_script(script, &a, &line, err);
 		} else {
 			json_array_foreach(argv, k, word) {
 				gr_buf_clear(&text);

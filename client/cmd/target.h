@@ -13,13 +13,14 @@ struct gr_target_opts {
 	char *coordinator, *keys, *server_key;
 };
 /* The rows of a command's option table; @type is its struct, which holds `struct gr_target_opts target`. */
-#define GR_TARGET_KEYS(type) \
+#define GR_TARGET_KEYS_AT(type, member) \
 	{ "coordinator", GR_CONF_STR, "ENDPOINT", NULL, 0, 0, NULL, \
-	  "The coordinator, tcp://HOST:PORT. Default: the one `griddle up` started.", offsetof(type, target.coordinator), NULL }, \
+	  "The coordinator, tcp://HOST:PORT. Default: the one `griddle up` started.", offsetof(type, member.coordinator), NULL }, \
 	{ "keys", GR_CONF_STR, "FILE", NULL, 0, 0, NULL, \
-	  "This user's key pair. Default: client.key in the configuration folder.", offsetof(type, target.keys), NULL }, \
+	  "This user's key pair. Default: client.key in the configuration folder.", offsetof(type, member.keys), NULL }, \
 	{ "server-key", GR_CONF_STR, "KEY", NULL, 0, 0, NULL, \
-	  "The coordinator's public key; needed beyond loopback.", offsetof(type, target.server_key), NULL }
+	  "The coordinator's public key; needed beyond loopback.", offsetof(type, member.server_key), NULL }
+#define GR_TARGET_KEYS(type) GR_TARGET_KEYS_AT(type, target)
 
 struct gr_target {
 	char *endpoint, *keys, *server_key;   /* keys and server_key NULL: plain */

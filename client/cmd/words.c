@@ -29,7 +29,7 @@ bool gr_words_is_bool(const struct gr_cmd *cmd, const char *name, bool is_letter
 
 void gr_words_sort(const struct gr_cmd *cmd, int argc, char **argv)
 {
-	char **words = gr_xalloc(((size_t)argc + 1) * sizeof(*words));
+	char *dashes = NULL, **words = gr_xalloc(((size_t)argc + 1) * sizeof(*words));
 	int n_options = 1, n_words = 0, i;
 
 	for (i = 1; i < argc; i++) {
@@ -37,7 +37,7 @@ void gr_words_sort(const struct gr_cmd *cmd, int argc, char **argv)
 		char letter[2] = { argv[i][1], 0 };
 
 		if (is_long && !argv[i][2]) {
-			i++;
+			dashes = argv[i++];
 			break;
 		}
 		if (argv[i][0] != '-' || !argv[i][1]) {
@@ -56,7 +56,7 @@ void gr_words_sort(const struct gr_cmd *cmd, int argc, char **argv)
 	for (; i < argc; i++)
 		words[n_words++] = argv[i];
 	memcpy(argv + argc - n_words, words, (size_t)n_words * sizeof(*words));
-	if (n_options + n_words < argc)
-		argv[n_options] = "--";         /* the one that ended options keeps its place */
+	if (dashes)
+		argv[n_options] = dashes;
 	free(words);
 }

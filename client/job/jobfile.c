@@ -716,6 +716,31 @@ static json_t *only_task(const json_t *file, json_t *rest)
 	return task;
 }
 
+/* A name that is no member of the file, with what was meant, of tasks' members too. */
+static int check_names(struct gr_jf *j, const json_t *file, bool has_tasks)
+{
+	const char *known[GR_LEN(file_members) + GR_LEN(task_members)], *key, *near;
+	size_t n = 0, i;
+	json_t *v;
+
+	for (i = 0; i < GR_LEN(file_members); i++)
+		known[n++] = file_members[i].name;
+	for (i = 0; i < GR_LEN(task_members); i++)
+		known[n++] = task_members[i].name;
+	json_object_foreach((json_t *)file, key, v) {
+		for (i = 0; i < n && strcmp(known[i], key); i++)
+			;
+		if (i < GR_LEN(file_members) || (i < n && !has_tasks))
+			continue;
+		if (i < n)
+			return gr_jf_bad(j, GR_EINVAL, "\"%s\" belongs to a task: put it into one, or into \"defaults\" for all", key);
+		near = gr_suggest(key, known, n);
+		return gr_jf_bad(j, GR_EINVAL, "\"%.60s\" is not known%s%s%s", key, near ? "; did you mean \"" : "", near ? near : "",
+				 near ? "\"?" : "");
+	}
+	return 0;
+}
+
 static int read_file(struct gr_jf *j, const json_t *file)
 {
 	const json_t *tasks = json_object_get(file, "tasks"), *defaults = json_object_get(file, "defaults"), *t;
@@ -727,7 +752,9 @@ static int read_file(struct gr_jf *j, const json_t *file)
 		json_object_update(rest, (json_t *)file);
 	else
 		single = only_task(file, rest);
-	rc = members(j, rest, j->out->spec, file_members, GR_LEN(file_members));
+	rc = check_names(j, file, !single && tasks);
+	if (rc == 0)
+		rc = members(j, rest, j->out->spec, file_members, GR_LEN(file_members));
 	json_decref(rest);
 	if (rc == 0 && !single && !json_is_array(tasks))
 		rc = gr_jf_bad(j, GR_EINVAL, "wants \"tasks\", a list, or a \"command\"");

@@ -123,25 +123,23 @@ static int mark_of(const char *word)
 
 static int add_file(struct gr_map_values *v, struct source *s, const char *path, struct gr_err *err)
 {
-	struct gr_buf b = { 0 };
-	int rc = strcmp(path, "-") ? gr_file_read(path, MAX_BYTES, &b, err) : gr_file_read_fd(0, MAX_BYTES, &b);
-	size_t at = 0, n;
+	struct gr_buf *b = &v->files[v->n_files];
+	size_t at = 0, len;
+	int rc;
 
-	if (rc < 0) {
-		gr_buf_fini(&b);
+	if (v->n_files == GR_MAP_MAX_FILES)
+		return gr_err_set(err, GR_ELIMIT, "%s: more than %u files of values", path, GR_MAP_MAX_FILES);
+	v->n_files++;
+	rc = strcmp(path, "-") ? gr_file_read(path, MAX_BYTES, b, err) : gr_file_read_fd(0, MAX_BYTES, b);
+	if (rc < 0)
 		return rc;
-	}
-	/* text may move when more comes; a file's lines are kept as copies in a buffer of their own that lives as long */
-	n = b.n;
-	while (at < n) {
-		size_t len = strcspn((const char *)b.p + at, "\n");
+	for (; at < b->n; at += len + 1) {
+		const uint8_t *nl = memchr(b->p + at, '\n', b->n - at);
 
+		len = nl ? (size_t)(nl - b->p) - at : b->n - at;
 		GR_GROW(s->values, s->cap, s->n + 1);
-		s->values[s->n++] = gr_slice(gr_xmemdup(b.p + at, len), len);
-		at += len + 1;
+		s->values[s->n++] = gr_slice(b->p + at, len);
 	}
-	(void)v;
-	gr_buf_fini(&b);
 	return 0;
 }
 
@@ -166,7 +164,7 @@ static int read_sources(struct gr_map_values *v, struct source *s, int *n_source
 			continue;
 		}
 		GR_GROW(s[i_source].values, s[i_source].cap, s[i_source].n + 1);
-		s[i_source].values[s[i_source].n++] = gr_slice(gr_xstrdup(words[i]), strlen(words[i]));
+		s[i_source].values[s[i_source].n++] = gr_slice_str(words[i]);
 	}
 	*n_sources = i_source + 1;
 	for (int i = 0; rc >= 0 && i <= i_source; i++)
@@ -230,7 +228,7 @@ int gr_map_values_read(struct gr_map_values *v, const struct gr_map_values_opts 
 	if (rc >= 0)
 		rc = combine(v, s, n_sources, err);
 	for (int i = 0; i < MAX_SOURCES; i++)
-		free(s[i].values);              /* the texts live as long as the command */
+		free(s[i].values);
 	return rc;
 }
 
@@ -315,6 +313,8 @@ void gr_map_values_seal(const struct gr_map_values *v, struct gr_jobfile *f)
 void gr_map_values_fini(struct gr_map_values *v)
 {
 	gr_buf_fini(&v->text);
+	for (size_t i = 0; i < v->n_files; i++)
+		gr_buf_fini(&v->files[i]);
 	free(v->flat);
 	free(v->ends);
 }

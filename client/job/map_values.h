@@ -5,6 +5,8 @@
 #include "client/job/jobfile.h"
 #include "lib/base/buf.h"
 
+#define GR_MAP_MAX_FILES 64u
+
 struct gr_map_values_opts {
 	bool is_pipe, splits_columns, at_nul;
 	uint64_t block_bytes;
@@ -12,7 +14,9 @@ struct gr_map_values_opts {
 };
 struct gr_map_values {
 	struct gr_map_values_opts o;
-	struct gr_buf text;                 /* standard input, its ends made NUL or '\n' */
+	struct gr_buf text;                 /* standard input */
+	struct gr_buf files[GR_MAP_MAX_FILES];   /* of :::: */
+	size_t n_files;
 	struct gr_slice *flat;              /* n_tasks rows of n_cols, or ragged by ends */
 	size_t n_flat, cap_flat;
 	size_t *ends;                       /* of each row in flat */

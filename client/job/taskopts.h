@@ -43,7 +43,7 @@ struct gr_task_lists {
 	  offsetof(type, task.idle), NULL }, \
 	{ "detach", GR_CONF_BOOL, "", "false", 0, 0, NULL, "Print the job's number and do not wait for it.", offsetof(type, task.detach), NULL }, \
 	{ "quiet", GR_CONF_BOOL, "", "false", 0, 0, NULL, "No progress, no summary.", offsetof(type, task.quiet), NULL }, \
-	GR_TARGET_KEYS(type)
+	GR_TARGET_KEYS_AT(type, task.target)
 
 /* Takes the options that may stand several times out of @argv. Return: the new argc. GR_EUSAGE: one lacks its value. */
 int gr_task_lists_take(const struct gr_cmd *cmd, int argc, char **argv, struct gr_task_lists *l, struct gr_err *err) GR_MUST_CHECK;

@@ -153,7 +153,8 @@ static int fill(const struct place *pl, const struct gr_expand_args *a, struct g
 	case WHAT_NTH:
 		at = pl->nth > 0 ? (size_t)pl->nth - 1 : a->n_values - (size_t)-pl->nth;
 		if (at >= a->n_values)
-			return gr_err_set(err, GR_EINVAL, "{%ld}: there are %zu values", pl->nth, a->n_values);
+			return gr_err_set(err, GR_EINVAL, "{%ld}: there %s %zu value%s", pl->nth, a->n_values == 1 ? "is" : "are", a->n_values,
+					  a->n_values == 1 ? "" : "s");
 		add_value(a->values[at], pl->part, out);
 		break;
 	}
