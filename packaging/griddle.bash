@@ -2,7 +2,7 @@
 _griddle() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} words=
 	if [ "$COMP_CWORD" = 1 ]; then
-		words='up down make cc run map submit job task admin load status nodes top doctor keys agent completion version help'
+		words='up down make cc run map submit job task admin load status nodes top explain place doctor keys agent completion version help'
 	else
 		case ${COMP_WORDS[1]}:$prev in
 		make:--remote) words='auto always never' ;;
@@ -14,6 +14,7 @@ _griddle() {
 		status:--output|status:-o) words='table json name' ;;
 		nodes:--output|nodes:-o) words='table json name' ;;
 		top:--sort) words='name load failed' ;;
+		explain:--output|explain:-o) words='table json name' ;;
 		doctor:--output|doctor:-o) words='table json name' ;;
 		agent:--remote) words='auto always never' ;;
 		agent:--compress) words='auto always never' ;;
@@ -31,12 +32,14 @@ _griddle() {
 		status:*) words='--output --coordinator --keys --server-key --help' ;;
 		nodes:*) words='--output --coordinator --keys --server-key --help' ;;
 		top:*) words='--interval --sort --workers --once --simulate --coordinator --keys --server-key --help' ;;
+		explain:*) words='--output --coordinator --keys --server-key --help' ;;
+		place:*) words='replay --decisions --help' ;;
 		doctor:*) words='--output --coordinator --keys --server-key --help' ;;
 		keys:*) words='new show allow token --keys --allow --roles --tokens --help' ;;
 		agent:*) words='--coordinator --socket --state --keys --server-key --remote --compress --cache --cache-bytes --local-slots --reconnect-wait --unit-timeout --session-idle --idle-exit --ready-file --log --status --stop --help' ;;
 		completion:*) words='bash --help' ;;
 		version:*) words='--help' ;;
-		help:*) words='up down make cc run map submit job task admin load status nodes top doctor keys agent completion version help' ;;
+		help:*) words='up down make cc run map submit job task admin load status nodes top explain place doctor keys agent completion version help' ;;
 		esac
 	fi
 	COMPREPLY=($(compgen -W "$words" -- "$cur"))
