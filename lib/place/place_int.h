@@ -46,7 +46,7 @@ struct gr_place__env {
 	uint32_t n_worker, n_class;   /* workers that have it; classes that name it, and holds */
 };
 struct gr_place__label { char *text; uint32_t key; uint32_t hash; };   /* "key\0value"; a key alone has key 0 */
-struct gr_place__node {
+struct gr_place__node {               /* 64 bytes: one look, one line */
 	char *name;
 	uint32_t hash, first_worker, n_workers;
 	uint32_t said_mcpu, sum_mcpu; /* cores as told, 0: the sum of its workers' */
@@ -55,11 +55,11 @@ struct gr_place__node {
 	uint32_t inverse_cores;       /* 2^30 / cores */
 	uint32_t load_permille;       /* what one more core costs there, the others' loss with it; 1000: nothing but itself */
 	uint32_t price_1024;          /* load over speed: what a unit of work costs there */
-	uint8_t rank;                 /* log of the price, as it was when its workers were ranked */
 	uint32_t sample_s;            /* when its speed was last measured */
 	uint16_t speed_permille;      /* 1000: the typical node */
 	uint16_t steal_permille;
 	uint16_t n_samples;
+	uint8_t rank;                 /* log of the price, as it was when its workers were ranked */
 	bool is_cordoned, is_used;
 };
 struct gr_place__cap { struct gr_place_vec v; uint32_t hash, n_ref; };
@@ -93,28 +93,30 @@ struct gr_place__class {
 	uint32_t group_mask;          /* groups whose room may suffice */
 	bool is_used, has_policy;     /* spread or nearness: queues of it are weighed one by one */
 };
-struct gr_place__worker {
-	uint64_t tag;
+struct gr_place__worker {             /* what a search looks at comes first */
 	int32_t free[N_INLINE];       /* CPU goes below 0 by credits */
-	uint32_t id, cap, node, node_next;
-	uint32_t pos;                 /* in its bucket */
-	uint32_t first, last, wait;   /* chain of placements in order of sending; `wait`: the first that does not run yet */
+	uint32_t id, node;
 	uint16_t pool;
 	uint8_t group, rank;
 	uint16_t slots, n_placed;
-	uint8_t prefetch, n_waiting;
-	uint8_t suspicion;            /* fast failures that were not their owner's; learn.c */
-	uint8_t quarantines;
+	uint8_t prefetch, n_waiting, flags;
+	uint8_t mem_psi_32;           /* memory pressure, permille / 32 */
+	uint16_t rtt_16us;            /* round trip */
+	uint16_t quota_10mcpu;        /* 0 none */
+	uint16_t slow_permille;       /* lost to throttling, pressure: beyond 1000 */
+	uint16_t gap_64us;            /* mean time between two ends, 0 unknown */
+	uint32_t pos;                 /* in its bucket */
+	uint64_t tag;
+	uint32_t cap;
+	uint32_t node_next;
+	uint32_t first, last, wait;   /* chain of placements in order of sending; `wait`: the first that does not run yet */
 	uint32_t backlog_ms;          /* expected work of all it holds, at speed 1000 */
 	uint32_t run_mcpu;            /* of what runs */
 	uint32_t last_us;             /* when something ended there, wraps */
-	uint16_t rtt_16us, gap_64us;  /* round trip; mean time between two ends, 0 unknown */
-	uint16_t quota_10mcpu;        /* 0 none */
-	uint16_t slow_permille;       /* lost to throttling, pressure: beyond 1000 */
 	uint32_t done;
 	uint16_t failed;
-	uint8_t flags;
-	uint8_t mem_psi_32;           /* memory pressure, permille / 32 */
+	uint8_t suspicion;            /* fast failures that were not their owner's; learn.c */
+	uint8_t quarantines;
 };
 _Static_assert(sizeof(struct gr_place__worker) <= 96, "a worker's record");
 enum { W_UP = 1, W_DRAINING = 2, W_BLOCKED = 4, W_QUARANTINED = 8, W_RESERVED = 16, W_LEAVING = 32, W_KEPT = 64 };  /* leaving: in p->leaving; kept: in p->kept */
@@ -186,17 +188,19 @@ struct gr_place__owner {
 };
 enum { P_USED = 1, P_RUNNING = 2, P_LEAVING = 4, P_COPY = 8, P_VICTIM = 16, P_WHEEL = 32, P_DUE = 64, P_ALONE = 128 };   /* alone: no copies of it */
 struct gr_place__placed {
-	uint64_t tag, family, input_set;
-	uint64_t start_ns;            /* of running; of sending while it waits */
-	uint32_t gen, nth;
+	uint32_t gen;
+	uint16_t flags, slot;
 	uint32_t worker, class, owner, work_us;
-	uint32_t input_kib;
 	uint32_t prev, next;          /* chain of the worker, or of free ones */
+	uint64_t family;
+	uint64_t start_ns;            /* of running; of sending while it waits */
+	uint32_t twin;                /* the other copy */
+	uint32_t nth;
 	uint32_t wheel_prev;
 	uint32_t wheel_next;          /* while it is the first that waits: its worker's place in p->late */
+	uint64_t tag, input_set;
+	uint32_t input_kib;
 	uint32_t victim_prev, victim_next;
-	uint32_t twin;                /* the other copy */
-	uint16_t flags, slot;
 };
 struct gr_place__family {
 	uint64_t hash;

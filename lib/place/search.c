@@ -474,8 +474,13 @@ static void look_at(struct gr_place *p, struct gr_place__search *s, const uint32
 {
 	for (uint32_t i = 0; i < n; i++)
 		__builtin_prefetch(&p->workers[w[i]]);
-	for (uint32_t i = 0; i < n; i++)
-		__builtin_prefetch(&p->nodes[p->workers[w[i]].node].price_1024);
+	for (uint32_t i = 0; i < n; i++) {
+		const struct gr_place__worker *v = &p->workers[w[i]];
+
+		__builtin_prefetch(&p->nodes[v->node].price_1024);
+		if (s->input_kib)
+			__builtin_prefetch(&p->have[have_key(s->set, v->id) & (p->cap_have - 1)]);
+	}
 	for (uint32_t i = 0; i < n; i++)
 		look(p, s, w[i]);
 }
