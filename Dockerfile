@@ -6,12 +6,13 @@ WORKDIR /src
 COPY scripts scripts
 RUN scripts/deps.sh build
 COPY . .
-RUN make -j"$(nproc)" && make install DESTDIR=/out PREFIX=/usr
+RUN make -j"$(nproc)" && make install DESTDIR=/out PREFIX=/usr && \
+    scripts/runtime-packages.sh /out/usr/bin/griddle /out/usr/bin/griddle-coordinator /out/usr/bin/griddle-worker > /out/packages
 
 FROM debian:12-slim AS base
-RUN apt-get update && apt-get install -y --no-install-recommends \
-      libzmq5 libuv1 libjansson4 zlib1g libssl3 libmicrohttpd12 libseccomp2 && \
-    rm -rf /var/lib/apt/lists/* && \
+COPY --from=build /out/packages /tmp/packages
+RUN apt-get update && xargs apt-get install -y --no-install-recommends < /tmp/packages && \
+    rm -rf /tmp/packages /var/lib/apt/lists/* && \
     groupadd -g 65532 griddle && useradd -u 65532 -g 65532 -d /var/lib/griddle -s /usr/sbin/nologin griddle && \
     install -d -o 65532 -g 65532 /var/lib/griddle
 ENV GRIDDLE_STATE_DIR=/var/lib/griddle GRIDDLE_RUNTIME_DIR=/var/lib/griddle/run

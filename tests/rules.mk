@@ -127,6 +127,10 @@ uninstall:  ## remove what install put there
 	rm -rf "$(DOCDIR)"
 	-rmdir "$(MASQDIR)" "$(DESTDIR)$(PREFIX)/lib/griddle" 2>/dev/null
 
+.PHONY: image-check
+image-check:  ## build the Dockerfile's images from a Debian root made here, and run them (podman, debootstrap, root; 3 minutes)
+	@scripts/image-check.sh
+
 .PHONY: kernel-matrix
 kernel-matrix:  ## byte identity of defconfig objects with and without DWARF 5, in-tree and O= (10 minutes)
 	@scripts/deps.sh build demo
