@@ -72,13 +72,15 @@ static int make_pools(struct gr_gen *g)
 
 	g->n_pools = p->n_origins + p->n_requests;
 	g->pools = gr_xalloc(g->n_pools * sizeof(*g->pools));
+	for (uint32_t i = 0; i < g->n_pools; i++) {       /* all, before any may fail */
+		gr_list_init(&g->pools[i].idle);
+		gr_list_init(&g->pools[i].waiting);
+		gr_list_init(&g->pools[i].shared);
+		g->pools[i].g = g;
+	}
 	for (uint32_t i = 0; i < g->n_pools; i++) {
 		struct gr_pool *pool = &g->pools[i];
 
-		pool->g = g;
-		gr_list_init(&pool->idle);
-		gr_list_init(&pool->waiting);
-		gr_list_init(&pool->shared);
 		if (i < p->n_origins) {
 			pool->origin = &p->origins[i];
 		} else {

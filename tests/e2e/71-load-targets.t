@@ -1,0 +1,94 @@
+#!/bin/bash
+# 71-load-targets.t - the generator against good and hostile targets: every failure under its own name, none lost, none invented
+. "$(dirname "$0")/cluster.sh"
+command -v python3 >/dev/null || skip_all "python3 is not installed"
+cd "$T" || exit 1
+B=${BUILD_DIR:-$TOP/build/${VARIANT:-release}}
+ENGINE=$B/bench/load_engine
+started() { TARGET_PID=$!; CL_PIDS="$CL_PIDS $TARGET_PID"; wait_for 10 test -s "$T/port" || { echo "Bail out! no target $1"; exit 1; }; PORT=$(cat "$T/port"); }
+target() { [ -n "${TARGET_PID:-}" ] && kill $TARGET_PID 2>/dev/null; rm -f port; "$B/helper/load_target" "$1" "$T/port" & started "$1"; }
+peer() { kill $TARGET_PID 2>/dev/null; rm -f port; python3 "$TOP/tests/helper/load_peers.py" "$1" "$T/port" "${@:2}" & started "$1"; }
+# plan SCHEME MEMBERS [REQUEST]: 100 arrivals in half a second
+plan() { local extra=${2:-}; printf '{"stages":[{"rate":"200/s","for":"500ms"}],"timeout":"400ms",%s"requests":[{"url":"%s://127.0.0.1:%s/"%s}]}' "$extra" "$1" "$PORT" "${3:-}" >plan.json; }
+run() { "$ENGINE" plan.json >r.json 2>err || diag <err; }
+ok_json() { python3 -c 'import json,sys; d=json.load(open(sys.argv[1])); f=d["fails"]; sys.exit(0 if eval(sys.argv[2]) else 1)' r.json "$1"; }
+# fails MODE KIND: every one of the hundred fails with it
+fails() {
+	target "$1"; plan http "${3:-}"; run
+	check "$1: $2" ok_json "d['due'] == 100 and d['requests'] == 0 and f == {'$2': 100}" || :
+	ok_json "f == {'$2': 100}" || diag <r.json
+}
+
+fails silent timeout
+fails half slow_answer
+fails close closed
+fails reset reset
+fails truncated truncated
+fails flood header_flood
+fails endless body_limit
+fails chunk bad_chunk
+fails garbage malformed
+fails trickle slow_answer
+kill $TARGET_PID; wait $TARGET_PID 2>/dev/null; plan http; run
+check "nobody there: refused" ok_json "f == {'refused': 100}"
+plan https '' ; sed -i "s/127.0.0.1/no-such-host.invalid/" plan.json; "$ENGINE" plan.json >r.json 2>err
+check "a name without an address is told before anything is sent" grep -q "no-such-host.invalid" err
+
+target ok; plan http; run
+check "ok: a hundred answers" ok_json "d['requests'] == 100 and f == {} and d['due'] == 100"
+plan https; run
+check "TLS with a peer that speaks none" ok_json "f == {'tls': 100}"
+plan http '"http":"2",'; run
+check "HTTP/2 with a peer that speaks none" ok_json "sum(f.values()) == 100 and d['requests'] == 0 and set(f) <= {'h2_protocol', 'closed', 'truncated', 'timeout', 'reset'}"
+plan ws '' ',"body":"x"'; run
+check "WebSocket with a peer that speaks none" ok_json "f == {'upgrade': 100}"
+plan http '"keepalive":false,'; run
+check "without keep-alive: a connection each" ok_json "d['requests'] == 100 and d['opened'] == 100"
+target noclose; plan http; run
+check "a body until the connection's end is whole" ok_json "d['requests'] == 100 and f == {}"
+target once; plan http; run
+check "a server that closes after each answer without saying so costs no request" ok_json "d['requests'] == 100 and f == {}"
+target error; plan http; run
+check "503 is an answer" ok_json "d['requests'] == 100 and f == {}"
+target echo; plan tcp '' ',"body":"PING {{seq}}\n","until":"\n"'; run
+check "raw TCP to a delimiter" ok_json "d['requests'] == 100 and f == {}"
+plan tcp '' ',"body":"12345678","receive":8'; run
+check "raw TCP, so many bytes" ok_json "d['requests'] == 100 and f == {}"
+
+# ---- more than HTTP/1.1 ----
+peer ws; plan ws '' ',"body":"hello {{seq}}"'; run
+check "WebSocket: a message for a message, pings answered, fragments joined" ok_json "d['requests'] == 100 and f == {}"
+peer ws-refuse; plan ws '' ',"body":"x"'; run
+check "a proof that is none is no upgrade" ok_json "f == {'upgrade': 100}"
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem -out cert.pem -days 2 -subj /CN=localhost \
+	-addext "subjectAltName=IP:127.0.0.1,DNS:localhost" >/dev/null 2>&1
+peer tls cert.pem key.pem; plan https '"keepalive":false,'; run
+check "TLS, sessions taken again" ok_json "d['requests'] == 100 and f == {} and d['sessions_reused'] > 50"
+python3 -c 'import json; p=json.load(open("plan.json")); p["verify"]=True; p["ca"]=open("cert.pem").read(); json.dump(p, open("plan.json","w"))'; run
+check "TLS with a certificate that is checked" ok_json "d['requests'] == 100 and f == {}"
+python3 -c 'import json; p=json.load(open("plan.json")); del p["ca"]; json.dump(p, open("plan.json","w"))'; run
+check "one nobody vouches for is refused" ok_json "f == {'tls': 100}"
+plan https '"http":"2",'; run
+check "TLS without HTTP/2 is told" ok_json "f == {'alpn': 100}"
+peer h2-rst; plan http '"http":"2",'; run
+check "HTTP/2: a storm of resets" ok_json "f == {'stream_reset': 100}"
+peer h2-goaway; plan http '"http":"2",'; run
+check "HTTP/2: a storm of GOAWAY" ok_json "f == {'goaway': 100}"
+ok_json "f == {'goaway': 100}" || diag <r.json
+peer h2-garbage; plan http '"http":"2",'; run
+check "HTTP/2: no frames" ok_json "d['requests'] == 0 and sum(f.values()) == 100 and set(f) <= {'h2_protocol', 'reset', 'closed', 'timeout'}"
+if command -v nginx >/dev/null; then
+	mkdir -p ng; port2=$(python3 -c 'import socket; s=socket.socket(); s.bind(("127.0.0.1",0)); print(s.getsockname()[1])')
+	cat >ng/nginx.conf <<EOF2
+worker_processes 1; daemon off; master_process off; error_log $T/ng/err; pid $T/ng/pid; events { worker_connections 1024; }
+http { access_log off; client_body_temp_path $T/ng/b; proxy_temp_path $T/ng/p; fastcgi_temp_path $T/ng/f; uwsgi_temp_path $T/ng/u; scgi_temp_path $T/ng/s;
+ server { listen 127.0.0.1:$port2 ssl http2; ssl_certificate $T/cert.pem; ssl_certificate_key $T/key.pem; location / { return 200 "ok\n"; } } }
+EOF2
+	nginx -c "$T/ng/nginx.conf" 2>/dev/null & CL_PIDS="$CL_PIDS $!"
+	wait_for 10 test -s ng/pid; PORT=$port2
+	plan https '"http":"2","connections":2,'; run
+	check "HTTP/2 over TLS with nginx" ok_json "d['requests'] == 100 and f == {} and d['opened'] <= 2"
+else
+	ok "HTTP/2 over TLS with nginx # SKIP nginx is not installed"
+fi
+done_testing

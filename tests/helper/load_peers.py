@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+"""load_peers.py MODE READY-FILE [CERT KEY]: peers of load tests that need more than load_target: ws (echo), ws-refuse, tls (HTTP/1.1),
+h2-rst (resets every stream), h2-goaway (goes away at once), h2-garbage. READY-FILE gets the port. A thread a connection."""
+import base64, hashlib, os, socket, ssl, struct, sys, threading
+
+mode, ready = sys.argv[1:3]
+server = socket.socket()
+server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+server.bind(("127.0.0.1", 0))
+server.listen(4096)
+ctx = None
+if mode == "tls":
+    ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ctx.load_cert_chain(*sys.argv[3:5])
+    ctx.set_alpn_protocols(["http/1.1"])
+
+
+def exactly(c, n):
+    b = b""
+    while len(b) < n:
+        more = c.recv(n - len(b))
+        if not more:
+            raise EOFError
+        b += more
+    return b
+
+
+def head(c):
+    b = b""
+    while b"\r\n\r\n" not in b:
+        more = c.recv(4096)
+        if not more:
+            raise EOFError
+        b += more
+    return b
+
+
+def http(c):
+    while True:
+        head(c)
+        c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n")
+
+
+def ws(c):
+    key = [l.split(b": ")[1] for l in head(c).split(b"\r\n") if l.lower().startswith(b"sec-websocket-key")][0]
+    proof = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+    if mode == "ws-refuse":
+        proof = b"no"
+    c.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " + proof + b"\r\n\r\n")
+    while True:
+        a, b = exactly(c, 2)
+        n = b & 127
+        if n == 126:
+            n = struct.unpack(">H", exactly(c, 2))[0]
+        mask = exactly(c, 4)
+        data = bytes(x ^ mask[i & 3] for i, x in enumerate(exactly(c, n)))
+        if a & 15 == 1:
+            # a ping in front, and the message in two frames
+            c.sendall(b"\x89\x01p" + b"\x01" + bytes([1]) + data[:1] + b"\x80" + bytes([len(data) - 1]) + data[1:])
+
+
+def frame(kind, flags, stream, payload=b""):
+    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
+
+
+def h2(c):
+    exactly(c, 24)
+    c.sendall(b"this is no frame at all, but long enough for one" * 40 if mode == "h2-garbage" else frame(4, 0, 0))
+    while True:
+        h = exactly(c, 9)
+        exactly(c, int.from_bytes(h[:3], "big"))
+        stream = int.from_bytes(h[5:], "big")
+        if h[3] == 4 and not h[4] & 1:
+            c.sendall(frame(4, 1, 0))
+        elif h[3] == 1 and mode == "h2-rst":
+            c.sendall(frame(3, 0, stream, struct.pack(">I", 2)))
+        elif h[3] == 1:
+            c.sendall(frame(7, 0, 0, struct.pack(">II", 0, 0)))
+            return
+
+
+def serve(c):
+    try:
+        c.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if ctx:
+            c = ctx.wrap_socket(c, server_side=True)
+        {"tls": http, "ws": ws, "ws-refuse": ws}.get(mode, h2)(c)
+    except (EOFError, OSError, ssl.SSLError):
+        pass
+    finally:
+        c.close()
+
+
+with open(ready + ".tmp", "w") as f:
+    f.write(str(server.getsockname()[1]))
+os.rename(ready + ".tmp", ready)
+while True:
+    threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
