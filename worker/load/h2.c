@@ -8,6 +8,7 @@
 #include "worker/load/gen.h"
 
 #define MAX_NV (GR_LOAD_MAX_HEADERS + 8)
+#define GATHER_BYTES 16384u
 #define MAX_FIELD_BYTES 65536u                  /* of an answer's header */
 
 struct gr_h2 {
@@ -17,8 +18,7 @@ struct gr_h2 {
 	struct gr_list visits;
 	uint32_t n_streams;
 	bool is_leaving;                        /* GOAWAY came: nothing new on it */
-	const uint8_t *out;                     /* what nghttp2 gave and is not yet written */
-	size_t n_out;
+	struct gr_buf out;                      /* what nghttp2 gave and is not yet written */
 };
 
 static struct gr_visit *visit_of(nghttp2_session *s, int32_t stream) { return nghttp2_session_get_stream_user_data(s, stream); }
@@ -155,35 +155,34 @@ uint32_t gr_h2_room(const struct gr_conn *c)
 
 bool gr_h2_is_idle(const struct gr_conn *c) { return !c->h2->n_streams; }
 
-/* false: the connection broke, and is gone. */
+/* What nghttp2 has, gathered: it gives a frame at a time, and a write a frame would cost more than all else.
+ * false: the connection broke, and is gone. */
 bool gr_h2_flush(struct gr_gen *g, struct gr_conn *c)
 {
 	struct gr_h2 *h = c->h2;
 
 	for (;;) {
+		const uint8_t *frame;
+		ssize_t more = 0;
 		long n;
 
-		if (!h->n_out) {
-			ssize_t more = nghttp2_session_mem_send(h->session, &h->out);
-
-			if (more <= 0) {
-				if (more < 0) {
-					gr_conn_broke(g, c, GR_LOAD_F_H2_PROTOCOL);
-					return false;
-				}
-				return true;
-			}
-			h->n_out = (size_t)more;
+		while (h->out.n < GATHER_BYTES && (more = nghttp2_session_mem_send(h->session, &frame)) > 0)
+			gr_buf_add(&h->out, frame, (size_t)more);
+		if (more < 0) {
+			gr_conn_broke(g, c, GR_LOAD_F_H2_PROTOCOL);
+			return false;
 		}
-		n = gr_conn_write(g, c, h->out, h->n_out);
+		if (!h->out.n)
+			return true;
+		n = gr_conn_write(g, c, h->out.p, h->out.n);
 		if (n == -1)
 			return true;
 		if (n < 0) {
 			gr_conn_broke(g, c, GR_LOAD_F_RESET);
 			return false;
 		}
-		h->out += n;
-		h->n_out -= (size_t)n;
+		memmove(h->out.p, h->out.p + n, h->out.n - (size_t)n);
+		h->out.n -= (size_t)n;
 	}
 }
 
@@ -341,5 +340,6 @@ void gr_h2_free(struct gr_gen *g, struct gr_conn *c, enum gr_load_fail why)
 		gr_visit_lost(g, v, h->is_leaving ? GR_LOAD_F_GOAWAY : why);
 	}
 	nghttp2_session_del(h->session);
+	gr_buf_fini(&h->out);
 	free(h);
 }

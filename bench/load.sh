@@ -1,0 +1,94 @@
+#!/bin/bash
+# load.sh - the load generator: cost of a request beside wrk, h2load, hey and ab on the same nginx; accuracy of the schedule;
+# the stall server; what the tool itself adds; the cost of a connection. CPU figures are getrusage's of each program.
+#   DURATION=5 CONNECTIONS=64 bench/load.sh [cost|schedule|stall|delay|connections|hostile]...
+set -u
+TOP=$(cd "$(dirname "$0")/.." && pwd)
+B=${BUILD_DIR:-$TOP/build/release}
+ENGINE=$B/bench/load_engine TARGET=$B/helper/load_target
+D=${DURATION:-4} C=${CONNECTIONS:-64}
+[ -x "$ENGINE" ] && [ -x "$TARGET" ] || { echo "load.sh: build them first: make tests-built"; exit 0; }
+T=$(mktemp -d); PIDS=
+cleanup() { for p in $PIDS; do kill "$p" 2>/dev/null; done; wait 2>/dev/null; rm -rf "$T"; }
+trap cleanup EXIT; trap 'exit 130' INT TERM
+wants() { [ -z "$PARTS" ] || case " $PARTS " in *" $1 "*) true ;; *) false ;; esac; }
+PARTS=$*
+free_port() { python3 -c 'import socket; s=socket.socket(); s.bind(("127.0.0.1",0)); print(s.getsockname()[1])'; }
+get() { python3 -c 'import json,sys; d=json.load(open(sys.argv[1])); print(*[eval(e, {"d": d}) for e in sys.argv[2:]])' "$T/r.json" "$@"; }
+target() { rm -f "$T/port"; "$TARGET" "$1" "$T/port" & TARGET_PID=$!; PIDS="$PIDS $!"; while [ ! -s "$T/port" ]; do sleep .05; done; PORT=$(cat "$T/port"); }
+# cost NAME REQUESTS SECONDS-OF-CPU
+cost() { awk -v n="$1" -v r="$2" -v c="$3" -v d="$D" 'BEGIN { printf "%-28s %9.0f req/s %9.0f req/CPU-s %6.2f us/req\n", n, r / d, r / c, c / r * 1e6 }'; }
+cpu_of() { local t=$(awk '/^user|^sys/ { s += $2 } END { print s }' "$T/time"); echo "$t"; }
+timed() { { TIMEFORMAT='user %U
+sys %S'; time "$@" >"$T/out" 2>"$T/errout"; } 2>"$T/time"; }
+
+echo "# $(nproc) CPUs, $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), load $(cut -d' ' -f1 /proc/loadavg), nginx $(nginx -v 2>&1 | sed 's/.*nginx.//')"
+if wants cost && command -v nginx >/dev/null; then
+	P1=$(free_port) P2=$(free_port)
+	cat >"$T/nginx.conf" <<EOF2
+worker_processes 1; daemon off; master_process off; error_log $T/err; pid $T/pid; worker_rlimit_nofile 65536; events { worker_connections 20000; }
+http { access_log off; keepalive_requests 1000000000; keepalive_timeout 600s; client_body_temp_path $T/b; proxy_temp_path $T/p; fastcgi_temp_path $T/f;
+ uwsgi_temp_path $T/u; scgi_temp_path $T/s; server { listen 127.0.0.1:$P1 backlog=4096; location / { return 200 "ok\n"; } }
+ server { listen 127.0.0.1:$P2 http2; location / { return 200 "ok\n"; } } }
+EOF2
+	nginx -c "$T/nginx.conf" 2>/dev/null & PIDS="$PIDS $!"; sleep .5
+	U=http://127.0.0.1:$P1/
+	for round in 1 2; do
+		"$ENGINE" $U $C $D >"$T/r.json"; cost "griddle ($round)" $(get 'd["requests"]' 'd["cpu_s"]')
+		if command -v wrk >/dev/null; then timed wrk -t1 -c$C -d${D}s $U; cost "wrk ($round)" "$(awk '/requests in/ { print $1 }' "$T/out")" "$(cpu_of)"; fi
+		if command -v h2load >/dev/null; then timed h2load --h1 -t1 -c$C -D $D $U; cost "h2load --h1 ($round)" "$(awk '/^status codes:/ { print $3 }' "$T/out")" "$(cpu_of)"; fi
+		if command -v ab >/dev/null; then timed ab -k -c$C -t$D -n 100000000 $U; cost "ab -k ($round)" "$(awk '/Complete requests/ { print $3 }' "$T/out")" "$(cpu_of)"; fi
+		if command -v hey >/dev/null; then timed hey -c $C -z ${D}s -cpus 1 $U; cost "hey ($round)" "$(awk '/responses$/ { n += $2 } END { print n }' "$T/out")" "$(cpu_of)"; fi
+	done
+	printf '{"target":"http://127.0.0.1:%s/","http":"2","model":"closed","connections":6,"streams":10,"stages":[{"users":60,"for":"%ss"}]}' $P2 $D >"$T/h2.json"
+	for round in 1 2; do
+		"$ENGINE" "$T/h2.json" >"$T/r.json"; cost "griddle h2 -c6 -m10 ($round)" $(get 'd["requests"]' 'd["cpu_s"]')
+		if command -v h2load >/dev/null; then timed h2load -t1 -c6 -m10 -D $D http://127.0.0.1:$P2/; cost "h2load -c6 -m10 ($round)" "$(awk '/^status codes:/ { print $3 }' "$T/out")" "$(cpu_of)"; fi
+	done
+fi
+if wants schedule; then
+	target ok
+	for r in 1000 10000 50000; do
+		printf '{"target":"http://127.0.0.1:%s/","warm":true,"connections":200,"stages":[{"rate":"%s/s","for":"%ss"}]}' $PORT $r $D >"$T/p.json"
+		"$ENGINE" "$T/p.json" >"$T/r.json"
+		echo "schedule $r/s: due, answers, answers a second, send late us p50 p99 max:" $(get 'd["due"]' 'd["requests"]' 'd["rate_per_s"]' 'd["send_late_us"]["p50"]' 'd["send_late_us"]["p99"]' 'd["send_late_us"]["max"]')
+	done
+	kill $TARGET_PID
+fi
+if wants stall; then
+	target stall
+	printf '{"target":"http://127.0.0.1:%s/","stages":[{"rate":"500/s","for":"12s"}]}' $PORT >"$T/p.json"
+	"$ENGINE" "$T/p.json" >"$T/r.json"
+	echo "stall server 500/s, ms p50 p90 p99 max (by arithmetic 0 600 960 1000):" $(get 'd["latency_us"]["p50"]/1e3' 'd["latency_us"]["p90"]/1e3' 'd["latency_us"]["p99"]/1e3' 'd["latency_us"]["max"]/1e3')
+	kill $TARGET_PID
+fi
+if wants delay; then
+	target ok
+	printf '{"target":"http://127.0.0.1:%s/","connections":1,"stages":[{"rate":"200/s","for":"%ss"}]}' $PORT $D >"$T/p.json"
+	"$ENGINE" "$T/p.json" >"$T/r.json"
+	echo "one connection, 200/s, us p50 p99: latency from the plan, from the sending, send late:" $(get 'd["latency_us"]["p50"]' 'd["latency_us"]["p99"]' 'd["first_byte_us"]["p50"]' 'd["first_byte_us"]["p99"]' 'd["send_late_us"]["p50"]' 'd["send_late_us"]["p99"]')
+	kill $TARGET_PID
+fi
+if wants connections; then
+	target ok
+	N=${N_CONNECTIONS:-50000}
+	# 28,000 ports a destination address: several of this host's
+	python3 - "$PORT" "$N" >"$T/p.json" <<'PY'
+import json, sys
+port, n = sys.argv[1], int(sys.argv[2])
+print(json.dumps({"model": "closed", "connections": n, "timeout": "60s", "stages": [{"kind": "ramp", "from": 0, "to": n, "for": "15s"}, {"users": n, "for": "10s"}],
+  "scenarios": [{"name": str(i), "requests": [{"name": str(i), "url": "http://127.0.0.%d:%s/" % (i + 1, port), "think": ["8s", "12s"]}]} for i in range(4)]}))
+PY
+	"$ENGINE" "$T/p.json" >"$T/r.json"
+	echo "connections: open at most, answers, failed, bytes of the generator a connection:" $(get 'd["open_most"]' 'd["requests"]' 'd["failed"]' '(d["rss_kib"][1]-d["rss_kib"][0])*1024//max(1,d["open_most"])' 'd["fails"]')
+	kill $TARGET_PID
+fi
+if wants hostile; then
+	for m in close reset garbage chunk truncated; do
+		target $m
+		printf '{"target":"http://127.0.0.1:%s/","model":"closed","stages":[{"users":64,"for":"%ss"}]}' $PORT $D >"$T/p.json"
+		"$ENGINE" "$T/p.json" >"$T/r.json"
+		echo "hostile $m: failed, by kind, RSS before and most (KiB):" $(get 'd["failed"]' 'd["fails"]' 'd["rss_kib"]')
+		kill $TARGET_PID
+	done
+fi
