@@ -223,6 +223,8 @@ void gr_load_init(struct gr_coord *c);
 void gr_load_fini(struct gr_coord *c);
 int gr_load_message(struct gr_coord *c, struct gr_worker *w, int type, struct gr_slice body);
 void gr_load_worker_gone(struct gr_coord *c, struct gr_worker *w);
+json_t *gr_load_live_json(const struct gr_coord *c);             /* tests that run or ended a minute ago */
+void gr_load_metrics(const struct gr_coord *c, struct gr_buf *b);
 /* @req {"op": "load-...", ...}, asked by @owner. A new reference, or NULL with @err. */
 json_t *gr_load_ask(struct gr_coord *c, const json_t *req, const char *owner, struct gr_err *err);
 

@@ -151,4 +151,5 @@ void gr_metrics_print(const struct gr_coord *c, struct gr_buf *b)
 	tasks(c, b);
 	bytes(c, b);
 	gr_signals_metrics(c, b);
+	gr_load_metrics(c, b);
 }

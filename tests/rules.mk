@@ -40,6 +40,11 @@ demo:  ## build the Linux kernel through griddle and plainly, compare every obje
 	@scripts/deps.sh build demo
 	@+$(AGAIN) programs
 	@CONFIG='$(CONFIG)' BIN='$(CURDIR)/$(B)/bin' scripts/demo.sh
+.PHONY: demo-load
+demo-load:  ## a web analytics service from npm under load from two workers, and the report
+	@scripts/deps.sh build; command -v npm >/dev/null || scripts/deps.sh demo-load
+	@+$(AGAIN) programs
+	@BIN='$(CURDIR)/$(B)/bin' examples/analytics/run.sh '$(CURDIR)/build/analytics.html'
 bench:  ## the benchmarks, as a table
 	@scripts/deps.sh build demo bench
 	@+$(AGAIN) bench-built

@@ -107,6 +107,12 @@ static void get_nodes(struct gr_coord *c, struct gr_request *rq, struct gr_reply
 	gr_api_json(r, gr_nodes_json(c));
 }
 
+static void get_load(struct gr_coord *c, struct gr_request *rq, struct gr_reply *r)
+{
+	(void)rq;
+	gr_api_json(r, gr_load_live_json(c));
+}
+
 static void get_history(struct gr_coord *c, struct gr_request *rq, struct gr_reply *r)
 {
 	(void)rq;
@@ -155,9 +161,11 @@ static const struct gr_route routes[] = {
 	{ "GET", "/metrics", 0, get_metrics },
 	{ "GET", "/", 0, get_file },
 	{ "GET", "/web/{file}", 0, get_file },
+	{ "GET", "/load", 0, get_file },
 	{ "GET", "/api/v1/openapi.json", 0, get_file },
 	{ "GET", "/api/v1/status", GR_HTTP_VIEWER, get_status },
 	{ "GET", "/api/v1/nodes", GR_HTTP_VIEWER, get_nodes },
+	{ "GET", "/api/v1/load", GR_HTTP_VIEWER, get_load },
 	{ "GET", "/api/v1/history", GR_HTTP_VIEWER, get_history },
 	{ "GET", "/api/v1/timeline", GR_HTTP_VIEWER, get_timeline },
 	{ "GET", "/api/v1/events", GR_HTTP_VIEWER, get_events },

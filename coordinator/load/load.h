@@ -4,6 +4,7 @@
  *   ask.c      questions of clients: start, stop, read, list     run.c     a test's life, from the plan to its end
  *   members.c  who takes part: choice, clocks, shares, loss      merge.c   tallies: frames added, written as JSON
  *   verdict.c  thresholds and what came of it all                keep.c    the file of a test: a JSON object a line
+ *   watch.c    the live page and the metrics
  *
  *   PREPARING --(all members ready)--> SYNCING --(clocks known)--> RUNNING --(all ended or lost)--> ENDED
  *
@@ -69,6 +70,11 @@ struct gr_interval {
 	uint32_t i;
 	struct gr_tally t;
 };
+#define GR_LOAD_MAX_POINTS 600u
+struct gr_point {                                /* an interval, for the live page */
+	double t_s;
+	uint64_t due, answers, errors, in_flight, open, p50_ns, p99_ns, max_ns;
+};
 struct gr_run {
 	struct gr_list link;                     /* load->runs */
 	struct gr_coord *c;
@@ -84,6 +90,8 @@ struct gr_run {
 	struct gr_list open;
 	uint32_t i_next;                         /* the interval to be written next */
 	struct gr_tally total, last;             /* last: the interval written last */
+	struct gr_point points[GR_LOAD_MAX_POINTS];      /* the last ones, oldest first */
+	uint32_t n_points;
 	bool is_stopping, is_aborted;
 	int fd;
 };
@@ -109,6 +117,8 @@ void gr_member_lost(struct gr_run *r, struct gr_member *m, const char *why);
 void gr_members_stop(struct gr_run *r);
 struct gr_member *gr_member_of(struct gr_run *r, const struct gr_worker *w);
 double gr_members_skew_ms(const struct gr_run *r);
+/* watch.c */
+void gr_point_add(struct gr_run *r, const struct gr_interval *v);
 /* verdict.c */
 double gr_threshold_value(const struct gr_run *r, const struct gr_load_threshold *t);
 void gr_load_watch(struct gr_run *r);         /* after an interval: thresholds that end the test */

@@ -158,6 +158,7 @@ static void write_intervals(struct gr_run *r, bool all)
 		json_object_set_new(o, "t_s", json_real((double)v->i * (double)r->plan->interval_ns / 1e9));
 		json_object_set_new(o, "len_s", json_real((double)r->plan->interval_ns / 1e9));
 		gr_keep_line(r, o);
+		gr_point_add(r, v);
 		r->i_next = v->i + 1;
 		gr_tally_fini(&r->last);
 		r->last = v->t;

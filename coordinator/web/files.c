@@ -16,6 +16,8 @@
 	X(app, "coordinator/web/app.js", "/web/app.js", "text/javascript; charset=utf-8") \
 	X(charts, "coordinator/web/charts.js", "/web/charts.js", "text/javascript; charset=utf-8") \
 	X(live, "coordinator/web/live.js", "/web/live.js", "text/javascript; charset=utf-8") \
+	X(load_page, "coordinator/web/load.html", "/load", "text/html; charset=utf-8") \
+	X(load_app, "coordinator/web/load.js", "/web/load.js", "text/javascript; charset=utf-8") \
 	X(icon, "coordinator/web/icon.svg", "/web/icon.svg", "image/svg+xml") \
 	X(openapi, "docs/openapi.json", "/api/v1/openapi.json", "application/json")
 

@@ -30,6 +30,10 @@ check "with file and path" grep -q 'bad.json: thresholds\[0\]: "nope"' err
 load http http://127.0.0.1:$PORT/ --workers 9 >out 2>err; check "more workers than there are: none is used" [ $? = 1 ]
 check "and it says who can" grep -q "9 workers are wanted and 4 can take part" err
 
+python3 -c 'import jsonschema' 2>/dev/null && for p in "$TOP"/examples/analytics/*.json; do
+	check "docs/load.schema.json takes ${p##*/}" python3 -c 'import json,sys,jsonschema; jsonschema.validate(json.load(open(sys.argv[2])), json.load(open(sys.argv[1])))' "$TOP/docs/load.schema.json" "$p"
+done
+
 # ---- four workers, one result ----
 load http http://127.0.0.1:$PORT/ --rate 400/s --for 2s --threshold "errors < 1%, rate > 300/s" -o json --html r.html --junit r.xml >r.json 2>err
 rc=$?; check "a test that holds ends with 0" [ $rc = 0 ]; [ $rc = 0 ] || diag <err
@@ -99,6 +103,33 @@ load run plan.json -o json >r.json 2>err; rc=$?; check "a plan of scenarios, tab
 check "all its arrivals" ok_json r.json "d['counters']['due'] == 120 and d['errors'] == 0"
 check "a cart for each login" ok_json r.json "(lambda n: n['login'] == n['cart'] and n['home'] + n['login'] == 120)({q['name']: q['latency']['count'] for q in d['requests']})"
 check "failed checks are counted by name, kept ones not" ok_json r.json "(lambda q: q['checks_failed'] == {'status 404': q['latency']['count']})([q for q in d['requests'] if q['name'] == 'cart'][0])"
+
+# ---- while it runs: HTTP ----
+load http http://127.0.0.1:$PORT/ --rate 50/s --for 3s --detach >id 2>err; check "a detached test prints its id" grep -qE '^[0-9a-f]{16}$' id
+points() { curl -s "http://$HTTP/api/v1/load" | python3 -c 'import json,sys; r=[r for r in json.load(sys.stdin)["runs"] if r["run"]==sys.argv[1]]; sys.exit(not (r and r[0]["points"] and r[0]["points"][0]["rate_per_s"] > 10))' "$(cat id)"; }
+if command -v curl >/dev/null; then
+	check "the API shows it while it runs" wait_for 15 points
+	check "so do the metrics" sh -c 'curl -s "http://$1/metrics" | grep -q "griddle_load_answers_total{test=\"$2\"} [1-9]"' sh "$HTTP" "$(cat id)"
+	check "and there is a page" [ "$(curl -s -o /dev/null -w '%{http_code}' "http://$HTTP/load")" = 200 ]
+fi
+load stop "$(cat id)" 2>/dev/null; ended() { load show "$(cat id)" -o json 2>/dev/null | grep -qE '"verdict": "(stopped|passed)"'; }
+check "it can be stopped by its id" wait_for 15 ended
+load compare "$(cat id)" "$(cat id)" >out 2>err; check "compared with itself nothing differs" sh -c 'grep -q "p99_ms" out && ! grep -q "real" out'
+
+# ---- burns ----
+if [ -x /usr/bin/stress-ng ]; then
+	printf '{"target":"http://127.0.0.1:%s/","late":"5s","workers":2,"stages":[{"rate":"50/s","for":"3s"}],"burns":[{"at":"500ms","for":"1s","cpu":1,"cpu_percent":20,"workers":["c"]}]}' $PORT >burn.json
+	load run burn.json --quiet -o json >r.json 2>err & P=$!
+	burning() { pgrep -P $c_PID stress-ng; }
+	check "stress-ng runs below the worker that was named" wait_for 15 burning
+	wait $P; rc=$?; check "a test with a burn ends with 0" [ $rc = 0 ]; [ $rc = 0 ] || diag <err
+	check "and leaves nothing burning" sh -c '! pgrep -P "$1" stress-ng' sh $c_PID
+	check "three workers took part, two with traffic" ok_json r.json "len(d['workers']) == 3 and sum(w['traffic'] for w in d['workers']) == 2"
+else
+	ok "burns # SKIP stress-ng is not installed"
+fi
+sed -i 's/"workers":\["c"\]/"workers":["nobody"]/' burn.json 2>/dev/null || printf '{"target":"http://127.0.0.1:%s/","stages":[{"rate":"5/s","for":"1s"}],"burns":[{"cpu":1,"workers":["nobody"]}]}' $PORT >burn.json
+load run burn.json >out 2>err; check "a burn on a worker that is not there is refused" grep -q "there is no worker nobody" err
 
 # ---- hard stops ----
 kill $TARGET_PID; target ok

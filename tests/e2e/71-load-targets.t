@@ -8,8 +8,8 @@ ENGINE=$B/bench/load_engine
 started() { TARGET_PID=$!; CL_PIDS="$CL_PIDS $TARGET_PID"; wait_for 10 test -s "$T/port" || { echo "Bail out! no target $1"; exit 1; }; PORT=$(cat "$T/port"); }
 target() { [ -n "${TARGET_PID:-}" ] && kill $TARGET_PID 2>/dev/null; rm -f port; "$B/helper/load_target" "$1" "$T/port" & started "$1"; }
 peer() { kill $TARGET_PID 2>/dev/null; rm -f port; python3 "$TOP/tests/helper/load_peers.py" "$1" "$T/port" "${@:2}" & started "$1"; }
-# plan SCHEME MEMBERS [REQUEST]: 100 arrivals in half a second
-plan() { local extra=${2:-}; printf '{"stages":[{"rate":"200/s","for":"500ms"}],"timeout":"400ms",%s"requests":[{"url":"%s://127.0.0.1:%s/"%s}]}' "$extra" "$1" "$PORT" "${3:-}" >plan.json; }
+# plan SCHEME MEMBERS [REQUEST]: 100 arrivals in a fifth of a second
+plan() { local extra=${2:-}; printf '{"stages":[{"rate":"500/s","for":"200ms"}],"timeout":"400ms",%s"requests":[{"url":"%s://127.0.0.1:%s/"%s}]}' "$extra" "$1" "$PORT" "${3:-}" >plan.json; }
 run() { "$ENGINE" plan.json >r.json 2>err || diag <err; }
 ok_json() { python3 -c 'import json,sys; d=json.load(open(sys.argv[1])); f=d["fails"]; sys.exit(0 if eval(sys.argv[2]) else 1)' r.json "$1"; }
 # fails MODE KIND: every one of the hundred fails with it

@@ -316,6 +316,35 @@ static void what_a_worker_may_not_say_is_refused(void **state)
 	gr_buf_fini(&o);
 }
 
+static void load_tests_have_their_golden_form(void **state)
+{
+	static const uint8_t hdr[] = {
+		0x1c, 0x84, 0x93, 0x13, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 64, 0, 0, 0x03, 0x46, 0x30, 0xb8, 0xa0, 0,
+		0x3f, 0xf0, 0, 0, 0, 0, 0, 0, 0xc1, 0x4e, 0x02,
+	};
+	struct gr_load_stats m = { .run = SESSION, .interval = 7, .shard = 2, .n_parts = 1, .is_last = 1, .first_ns = 6000000000, .n_numbers = 2,
+				   .n_series = 1 };
+	struct gr_load_series_msg s = { .key = 10, .min = 1000000, .max = 1000000, .sum = 1e6, .hdr = gr_slice(hdr, sizeof(hdr)) };
+	struct gr_buf f = { 0 };
+	size_t at;
+
+	(void)state;
+	gr_load_start_encode(&f, SESSION, 5000000000);
+	expect_golden("load_start", GR_MSG_LOAD_START, &f);
+	gr_load_stop_encode(&f, SESSION);
+	expect_golden("load_stop", GR_MSG_LOAD_STOP, &f);
+	gr_load_clock_encode(&f, &(struct gr_load_clock){ 1, 2, 3 });
+	expect_golden("load_clock", GR_MSG_LOAD_CLOCK, &f);
+	gr_load_share_encode(&f, &(struct gr_load_share){ SESSION, 1000, 1, 3 });
+	expect_golden("load_share", GR_MSG_LOAD_SHARE, &f);
+	gr_load_stats_begin(&f, &m, &at);
+	gr_load_stats_number(&f, 0, 500);
+	gr_load_stats_number(&f, 0x10064, 499);
+	gr_load_stats_series(&f, &s);
+	gr_frame_end(&f, at);
+	expect_golden("load_stats", GR_MSG_LOAD_STATS, &f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -328,6 +357,7 @@ int main(void)
 		cmocka_unit_test(a_command_has_its_golden_form),
 		cmocka_unit_test(the_end_of_a_command_has_its_golden_form),
 		cmocka_unit_test(short_messages_of_jobs_have_their_golden_form),
+		cmocka_unit_test(load_tests_have_their_golden_form),
 		cmocka_unit_test(what_a_worker_may_not_say_is_refused),
 	};
 

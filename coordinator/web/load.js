@@ -1,0 +1,78 @@
+// load.js - load tests while they run: asks every half second and draws rate, latency and errors over time.
+
+import { get } from './live.js';
+
+const NS = 'http://www.w3.org/2000/svg', W = 900, H = 170, LEFT = 56, BOTTOM = 20, TOP = 8;
+
+function svg(name, attrs, text) {
+  const e = document.createElementNS(NS, name);
+  for (const [k, v] of Object.entries(attrs)) e.setAttribute(k, v);
+  if (text !== undefined) e.textContent = text;
+  return e;
+}
+function el(tag, text, cls) {
+  const e = document.createElement(tag);
+  e.textContent = text;
+  if (cls) e.className = cls;
+  return e;
+}
+const short = (v) => (v >= 1e6 ? `${+(v / 1e6).toPrecision(3)}M` : v >= 1e4 ? `${+(v / 1e3).toPrecision(3)}k` : `${+v.toPrecision(3)}`);
+
+// lines: [{ ys, colour, width }] over the same xs; log: the axis counts tens.
+function chart(title, xs, len, lines, log) {
+  const all = lines.flatMap((l) => l.ys).filter((v) => v > 0);
+  let hi = Math.max(...all, log ? 1 : 1e-9), lo = log ? Math.min(...all, hi) : 0;
+  if (log) { hi = 10 ** Math.ceil(Math.log10(hi) + 1e-9); lo = 10 ** Math.floor(Math.log10(lo)); if (lo >= hi) lo = hi / 10; }
+  const x = (t) => LEFT + (t / len) * (W - LEFT - 8);
+  const y = (v) => {
+    const t = log ? (Math.log10(Math.max(v, lo)) - Math.log10(lo)) / (Math.log10(hi) - Math.log10(lo)) : v / hi;
+    return H - BOTTOM - t * (H - BOTTOM - TOP);
+  };
+  const g = svg('svg', { viewBox: `0 0 ${W} ${H}`, role: 'img', 'aria-label': title, style: 'width:100%;height:auto' });
+  const marks = [];
+  if (log) for (let v = lo; v <= hi * 1.01; v *= 10) marks.push(v);
+  else marks.push(0, hi / 2, hi);
+  for (const v of marks) {
+    g.append(svg('line', { x1: LEFT, x2: W - 8, y1: y(v), y2: y(v), stroke: 'var(--line)' }));
+    g.append(svg('text', { x: LEFT - 6, y: y(v) + 4, 'text-anchor': 'end', fill: 'var(--soft)', 'font-size': 11 }, short(v)));
+  }
+  for (let i = 0; i <= 6; i++) g.append(svg('text', { x: x(len * i / 6), y: H - 4, 'text-anchor': 'middle', fill: 'var(--soft)', 'font-size': 11 }, `${short(len * i / 6)} s`));
+  for (const l of lines) {
+    const points = l.ys.map((v, i) => `${x(xs[i]).toFixed(1)},${y(v).toFixed(1)}`).join(' ');
+    g.append(svg('polyline', { points, fill: 'none', stroke: l.colour, 'stroke-width': l.width }));
+  }
+  const box = document.createElement('div');
+  box.append(el('h3', title), g);
+  return box;
+}
+
+function draw(r) {
+  const box = document.createElement('section'), p = r.points, xs = p.map((v) => v.t_s + r.interval_s / 2), last = p[p.length - 1];
+  box.className = 'card';
+  box.append(el('h2', `${r.name}: ${r.target}`));
+  box.append(el('p', `${r.state}${r.verdict === 'none' ? '' : `, ${r.verdict}`}, ${r.elapsed_s.toFixed(0)} of ${r.len_s.toFixed(0)} s, ${r.workers} workers, test ${r.run}`, 'where'));
+  if (last) {
+    box.append(el('p', `${short(last.rate_per_s)}/s, p50 ${short(last.p50_ms)} ms, p99 ${short(last.p99_ms)} ms, max ${short(last.max_ms)} ms, ${last.in_flight} in flight, ` +
+      `${r.errors} errors${Object.entries(r.errors_by_kind).map(([k, n]) => ` ${k} ${n}`).join(',')}`));
+    box.append(chart('Answers a second', xs, r.len_s, [{ ys: p.map((v) => v.due_per_s), colour: 'var(--wait)', width: 1 }, { ys: p.map((v) => v.rate_per_s), colour: 'var(--run)', width: 2 }]));
+    box.append(chart('Latency, ms: p50, p99, max', xs, r.len_s, [{ ys: p.map((v) => v.p50_ms), colour: 'var(--done)', width: 1.5 },
+      { ys: p.map((v) => v.p99_ms), colour: 'var(--run)', width: 2 }, { ys: p.map((v) => v.max_ms), colour: 'var(--wait)', width: 1 }], true));
+    box.append(chart('Errors a second', xs, r.len_s, [{ ys: p.map((v) => v.errors / r.interval_s), colour: 'var(--fail)', width: 2 }]));
+  }
+  return box;
+}
+
+async function turn() {
+  const link = document.getElementById('link');
+  try {
+    const { runs } = await get('/api/v1/load');
+    document.getElementById('runs').replaceChildren(...(runs.length ? runs.reverse().map(draw) : [el('p', 'No load test is running. griddle load http URL --rate 100/s starts one.', 'card')]));
+    link.dataset.state = 'live';
+    link.textContent = 'live';
+  } catch (e) {
+    link.dataset.state = 'gone';
+    link.textContent = e.status === 401 ? 'wants a token: give it on the cluster page' : 'no answer';
+  }
+  setTimeout(turn, 500);
+}
+turn();
