@@ -51,6 +51,9 @@ static const struct gr_conf_key keys[] = {
 	  AT(place_log), NULL },
 	{ "place-log-bytes", GR_CONF_BYTES, "bytes", "1G", 1ll << 20, 1ll << 40, NULL,
 	  "How far --place-log may grow; then it ends, and what it holds can still be replayed.", AT(place_log_bytes), NULL },
+	{ "work-target", GR_CONF_MS, "ms", "60s", 1000, 86400000, NULL,
+	  "/metrics tells as griddle_workers_desired how many workers would do what is queued and running within so long.",
+	  AT(work_target_ms), NULL },
 	{ "log-level", GR_CONF_ENUM, "", "info", 0, 0, levels, "The finest lines that are logged.", AT(log_level), NULL },
 };
 
@@ -60,6 +63,7 @@ static void print_help(FILE *out)
 	      "The one address that clients and workers connect to: places tasks, passes files and results, tells how things are.\n\n"
 	      "  --help         this text        --version      the version\n"
 	      "  --help-config  every setting with its default, range and meaning\n"
+	      "  --check-config reads the settings, says \"ok\" or what is wrong, and ends\n"
 	      "  --config FILE  settings from a JSON object; environment variables GRIDDLE_KEY and flags are stronger\n\n"
 	      "One machine:  griddle-coordinator --state /tmp/gc\n"
 	      "A cluster:    griddle-coordinator --listen tcp://*:7420 --keys server.key --allow allow.list\n", out);
@@ -68,6 +72,7 @@ static void print_help(FILE *out)
 int gr_coord_config_load(struct gr_coord_config *cfg, int argc, char **argv, char *const *environ_, struct gr_err *err)
 {
 	struct gr_conf *c = &cfg->conf;
+	bool is_check;
 	int rc;
 
 	memset(cfg, 0, sizeof(*cfg));
@@ -76,6 +81,7 @@ int gr_coord_config_load(struct gr_coord_config *cfg, int argc, char **argv, cha
 		gr_coord_config_free(cfg);
 		return 1;
 	}
+	is_check = gr_conf_take(&argc, argv, "--check-config");
 	rc = gr_conf_load_env(c, environ_, err);
 	if (rc < 0)
 		goto out;
@@ -93,7 +99,11 @@ int gr_coord_config_load(struct gr_coord_config *cfg, int argc, char **argv, cha
 	else if (!!cfg->keys != !!cfg->allow)
 		rc = gr_err_set(err, GR_ECONFIG, "keys and allow belong together: %s is missing", cfg->keys ? "allow" : "keys");
 out:
-	if (rc < 0)
+	if (rc >= 0 && is_check) {
+		puts("ok");
+		rc = 1;
+	}
+	if (rc)
 		gr_coord_config_free(cfg);
 	return rc;
 }

@@ -77,6 +77,35 @@ static void tasks(const struct gr_coord *c, struct gr_buf *b)
 	histogram(b, "placement_decision_seconds", "Time of one placement decision, averaged over its batch.", &m->decide_s);
 }
 
+uint32_t gr_metrics_desired(uint64_t work_ms, uint64_t n_waiting, uint64_t n_tasks, uint32_t slots, uint32_t n_workers, uint64_t target_ms)
+{
+	uint64_t per_worker = n_workers && slots >= n_workers ? slots / n_workers : 1;
+	uint64_t n, most = (n_tasks + per_worker - 1) / per_worker;
+
+	/* what no worker can run has no estimate yet: a second each */
+	n = (work_ms + 1000 * n_waiting + target_ms * per_worker - 1) / (target_ms * per_worker);
+	if (!n && n_tasks)
+		n = 1;
+	if (n > most)
+		n = most;
+	return n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
+}
+
+static void desired(const struct gr_coord *c, const struct gr_place_stats *st, struct gr_buf *b)
+{
+	uint64_t work_ms = gr_place_work_ms(c->place), n_waiting = 0;
+	struct gr_session *s;
+	size_t i = 0;
+
+	while ((s = gr_map_each(&c->sessions, &i)))
+		n_waiting += s->job.n[GR_TASK_NEW];
+	head(b, "work_seconds", "gauge", "Expected CPU time of all that is queued and running.");
+	gr_buf_printf(b, "griddle_work_seconds %.3f\n", (double)work_ms / 1000);
+	one(b, "workers_desired", "gauge", "Workers that would do what is queued and running within --work-target; 0 when there is nothing.",
+	    gr_metrics_desired(work_ms, n_waiting, st->n_queued + st->n_placed + n_waiting, st->slots, st->n_workers - st->n_draining,
+			       (uint64_t)c->cfg.work_target_ms));
+}
+
 static void peers(const struct gr_coord *c, struct gr_buf *b)
 {
 	static const char *const roles[] = { "client", "worker", "admin" };
@@ -92,6 +121,7 @@ static void peers(const struct gr_coord *c, struct gr_buf *b)
 	one(b, "workers", "gauge", "Connected workers.", st.n_workers);
 	one(b, "workers_draining", "gauge", "Connected workers that take nothing new.", st.n_draining);
 	one(b, "workers_quarantined", "gauge", "Connected workers left alone for a while, because they failed fast.", st.n_quarantined);
+	desired(c, &st, b);
 	one(b, "slots", "gauge", "Tasks that the workers can run at once.", st.slots);
 	one(b, "slots_free", "gauge", "Slots that no task is placed on.", st.free_slots);
 	one(b, "clients", "gauge", "Connected clients.", c->n_clients);

@@ -29,7 +29,7 @@ _griddle() {
 		task:*) words='ls show --output --state --limit --coordinator --keys --server-key --help' ;;
 		admin:*) words='backup check vacuum export --output --coordinator --keys --server-key --help' ;;
 		load:*) words='http run json ls show stop compare --rate --for --ramp --users --connections --workers --threads --method --header --body --http --timeout --late --threshold --name --output --html --junit --yes --insecure --quiet --detach --coordinator --keys --server-key --help' ;;
-		status:*) words='--output --coordinator --keys --server-key --help' ;;
+		status:*) words='--output --wait --coordinator --keys --server-key --help' ;;
 		nodes:*) words='--output --coordinator --keys --server-key --help' ;;
 		top:*) words='--interval --sort --workers --once --simulate --coordinator --keys --server-key --help' ;;
 		explain:*) words='--output --coordinator --keys --server-key --help' ;;

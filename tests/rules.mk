@@ -8,7 +8,7 @@ SEED      ?=
 AGAIN = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 
 SUITE_UNIT := $(UNIT_BIN)
-SUITE_E2E  := tests/floors.t $(sort $(wildcard tests/e2e/*.t))
+SUITE_E2E  := tests/floors.t $(sort $(wildcard tests/e2e/*.t tests/chart/*.t))
 SUITE_SIM  := $(B)/sim/drf
 SUITE_FUZZ := $(patsubst tests/fuzz/%.c,$(B)/replay/%,$(SRC_FUZZ))
 # TESTS="tests/e2e/20-worker.t ..." runs only these.
@@ -110,6 +110,10 @@ docs: programs  ## print man page, bash completion and docs/config.md from the t
 	$(B)/bin/griddle help --man > packaging/griddle.1
 	$(B)/bin/griddle completion bash > packaging/griddle.bash
 	scripts/config-doc.sh $(B)/bin > docs/config.md
+.PHONY: chart-docs
+chart-docs:  ## print the chart's README and schema from its values.yaml
+	python3 tests/chart/readme.py chart > chart/README.md.new && mv chart/README.md.new chart/README.md
+	python3 tests/chart/schema.py chart > chart/values.schema.json.new && mv chart/values.schema.json.new chart/values.schema.json
 
 # ---- installation ----
 BINDIR   = $(DESTDIR)$(PREFIX)/bin

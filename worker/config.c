@@ -89,6 +89,7 @@ static void print_help(FILE *out)
 	      "Connects to a coordinator, keeps a cache of inputs and runs compiles in a sandbox.\n\n"
 	      "  --help         this text        --version      the version\n"
 	      "  --help-config  every setting with its default, range and meaning\n"
+	      "  --check-config reads the settings, says \"ok\" or what is wrong, and ends\n"
 	      "  --config FILE  settings from a JSON object; environment variables GRIDDLE_KEY and flags are stronger\n\n"
 	      "One machine:  griddle-worker --state /tmp/gw\n"
 	      "A cluster:    griddle-worker --coordinator tcp://HOST:7420 --keys worker.key --server-key KEY\n\n"
@@ -139,6 +140,7 @@ static int fill_in(struct gr_worker_config *cfg, struct gr_err *err)
 int gr_worker_config_load(struct gr_worker_config *cfg, int argc, char **argv, char *const *environ_, struct gr_err *err)
 {
 	struct gr_conf *c = &cfg->conf;
+	bool is_check;
 	int rc;
 
 	memset(cfg, 0, sizeof(*cfg));
@@ -147,6 +149,7 @@ int gr_worker_config_load(struct gr_worker_config *cfg, int argc, char **argv, c
 		gr_worker_config_free(cfg);
 		return 1;
 	}
+	is_check = gr_conf_take(&argc, argv, "--check-config");
 	rc = gr_conf_load_env(c, environ_, err);
 	if (rc >= 0)
 		rc = gr_conf_load_args(c, argc, argv, err);
@@ -154,9 +157,13 @@ int gr_worker_config_load(struct gr_worker_config *cfg, int argc, char **argv, c
 		rc = gr_err_set(err, GR_EUSAGE, "unexpected argument \"%s\"", argv[rc]);
 	if (rc >= 0)
 		rc = fill_in(cfg, err);
-	if (rc < 0)
+	if (rc >= 0)
+		rc = is_check;
+	if (rc > 0)
+		puts("ok");
+	if (rc)
 		gr_worker_config_free(cfg);
-	return rc < 0 ? rc : 0;
+	return rc;
 }
 
 void gr_worker_config_free(struct gr_worker_config *cfg)

@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "client/agent/control.h"
 #include "client/cmd/commands.h"
@@ -10,16 +11,26 @@
 #include "client/view/table.h"
 #include "lib/base/alloc.h"
 #include "lib/base/buf.h"
+#include "lib/net/loop.h"
 
 #define CALL_LIMIT_MS 5000
+#define WAIT_STEP_US 250000
 
 struct view_opts {
 	struct gr_target_opts target;
-	int64_t output;
+	int64_t output, wait_ms;
 };
 static const struct gr_conf_key view_keys[] = {
 	{ "output", GR_CONF_ENUM, "", "table", 0, 0, gr_view_modes, "How to print: a table, JSON, or names alone.",
 	  offsetof(struct view_opts, output), NULL },
+	GR_TARGET_KEYS(struct view_opts),
+};
+
+static const struct gr_conf_key status_keys[] = {
+	{ "output", GR_CONF_ENUM, "", "table", 0, 0, gr_view_modes, "How to print: a table, JSON, or names alone.",
+	  offsetof(struct view_opts, output), NULL },
+	{ "wait", GR_CONF_MS, "ms", "0", 0, 86400000, NULL,
+	  "Ask again for so long, until the coordinator answers and a worker takes tasks.", offsetof(struct view_opts, wait_ms), NULL },
 	GR_TARGET_KEYS(struct view_opts),
 };
 
@@ -129,6 +140,30 @@ static void show_nodes(json_t *rep, int64_t mode)
 	gr_table_free(&t);
 }
 
+/* With @wait_ms again and again until the coordinator answers and has a worker that takes tasks. */
+static int ask(struct gr_target *t, const char *what, int64_t wait_ms, json_t **rep, struct gr_err *err)
+{
+	uint64_t from_ms = gr_clock_real_ms(), now_ms;
+	int rc;
+
+	for (;;) {
+		rc = gr_target_call(t, what, CALL_LIMIT_MS, rep, err);
+		now_ms = gr_clock_real_ms();
+		if (!wait_ms || (rc < 0 && rc != GR_EUNREACH && rc != GR_ETIME) || (rc == 0 && num(*rep, "slots") > 0))
+			return rc;
+		if (now_ms >= from_ms + (uint64_t)wait_ms)
+			break;
+		json_decref(*rep);
+		*rep = NULL;
+		usleep(WAIT_STEP_US);
+	}
+	if (rc < 0)
+		return gr_err_wrap(err, "after %lld s", (long long)wait_ms / 1000);
+	json_decref(*rep);
+	*rep = NULL;
+	return gr_err_set(err, GR_EUNREACH, "no worker that takes tasks after %lld s", (long long)wait_ms / 1000);
+}
+
 static int run_view(const struct gr_cmd *cmd, int argc, char **argv)
 {
 	bool is_status = !strcmp(cmd->name, "status");
@@ -153,7 +188,7 @@ static int run_view(const struct gr_cmd *cmd, int argc, char **argv)
 	}
 	rc = gr_target_resolve(&t, &o.target, &paths, &err);
 	if (rc == 0)
-		rc = gr_target_call(&t, cmd->name, CALL_LIMIT_MS, &rep, &err);
+		rc = ask(&t, cmd->name, o.wait_ms, &rep, &err);
 	if (rc == 0 && is_status) {
 		agent = agent_status(&paths);
 		show_status(&t, rep, agent, o.output);
@@ -172,7 +207,7 @@ const struct gr_cmd gr_cmd_status = {
 	.name = "status", .args = "", .summary = "say how the cluster and this user's agent are",
 	.help = "  griddle status\n  griddle status -o json | jq .workers\n\n"
 		"Asks the coordinator and the agent. Exit code 32 when the coordinator cannot be reached.\n",
-	.keys = view_keys, .n_keys = GR_LEN(view_keys), .shorts = "o=output", .run = run_view,
+	.keys = status_keys, .n_keys = GR_LEN(status_keys), .shorts = "o=output", .run = run_view,
 };
 const struct gr_cmd gr_cmd_nodes = {
 	.name = "nodes", .args = "", .summary = "list the workers",

@@ -545,3 +545,15 @@ bool gr_conf_tell(const struct gr_conf *c, int argc, char **argv, const char *pr
 	}
 	return false;
 }
+
+bool gr_conf_take(int *argc, char **argv, const char *flag)
+{
+	for (int i = 1; i < *argc && strcmp(argv[i], "--"); i++) {
+		if (strcmp(argv[i], flag))
+			continue;
+		memmove(&argv[i], &argv[i + 1], (size_t)(*argc - i) * sizeof(*argv));
+		(*argc)--;
+		return true;
+	}
+	return false;
+}

@@ -46,3 +46,6 @@ void gr_conf_print_values(const struct gr_conf *c, FILE *out);      /* value and
 /* What a daemon answers instead of running: --help (by @print_help), --help-config, --help-config-markdown, --version.
  * Return: true when one of them was there and its text is on stdout. */
 bool gr_conf_tell(const struct gr_conf *c, int argc, char **argv, const char *program, void (*print_help)(FILE *out));
+/* Takes @flag out of @argv (and *argc) wherever it stands before a "--". Return: whether it was there. For what is no
+ * setting: --check-config, with which a daemon reads its settings, says "ok" or what is wrong, and ends. */
+bool gr_conf_take(int *argc, char **argv, const char *flag);

@@ -1604,10 +1604,23 @@ static void the_metrics_page_tells_families_once_each_with_help_and_type(void **
 	gr_buf_fini(&page);
 }
 
+static void wanted_workers_follow_the_work(void **state)
+{
+	(void)state;
+	assert_int_equal(gr_metrics_desired(0, 0, 0, 8, 4, 60000), 0);
+	assert_int_equal(gr_metrics_desired(1, 0, 1, 8, 4, 60000), 1);          /* work is never nothing */
+	assert_int_equal(gr_metrics_desired(0, 0, 5, 8, 4, 60000), 1);          /* also when its length is not known */
+	assert_int_equal(gr_metrics_desired(600000, 0, 1000, 8, 4, 60000), 5);  /* 600 s on 2 slots a worker, in 60 s */
+	assert_int_equal(gr_metrics_desired(600000, 0, 6, 8, 4, 60000), 3);     /* never more slots than tasks */
+	assert_int_equal(gr_metrics_desired(0, 120, 120, 0, 0, 60000), 2);      /* nobody is there yet */
+	assert_int_equal(gr_metrics_desired(UINT64_MAX / 4, 0, UINT64_MAX / 4, 1, 1, 1000), UINT32_MAX);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(wanted_workers_follow_the_work),
 		T(a_task_goes_to_a_worker_behind_its_log_and_the_result_comes_back),
 		T(the_log_travels_once_a_worker),
 		T(records_a_worker_says_it_lacks_are_sent_again),

@@ -1,0 +1,169 @@
+{{- define "griddle.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* Room for the longest suffix, "-coordinator-headless". */}}
+{{- define "griddle.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 42 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := include "griddle.name" . -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 42 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 42 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "griddle.selector" -}}
+app.kubernetes.io/name: {{ include "griddle.name" .root }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- with .pool }}
+griddle.dev/pool: {{ . }}
+{{- end }}
+{{- end -}}
+
+{{- define "griddle.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{ include "griddle.selector" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+app.kubernetes.io/part-of: griddle
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* root, component, pool, annotations: name and namespace are the caller's */}}
+{{- define "griddle.meta" -}}
+labels: {{- include "griddle.labels" . | nindent 2 }}
+{{- $a := merge (dict) (default (dict) .annotations) .root.Values.commonAnnotations }}
+{{- with $a }}
+annotations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- define "griddle.image" -}}
+{{- $registry := default .image.registry .root.Values.global.imageRegistry -}}
+{{- with $registry }}{{ . }}/{{ end -}}
+{{ .image.repository }}
+{{- if .image.digest }}@{{ .image.digest }}{{ else }}:{{ default .root.Chart.AppVersion .image.tag }}{{ end -}}
+{{- end -}}
+
+{{- define "griddle.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile:
+  type: RuntimeDefault
+{{- end -}}
+
+{{- define "griddle.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+runAsNonRoot: true
+runAsUser: 65532
+capabilities:
+  drop: [ALL]
+seccompProfile:
+  type: RuntimeDefault
+{{- end -}}
+
+{{/* What a pod passes through. root, v (the component's values), component, pool, class (default priority class) */}}
+{{- define "griddle.podCommon" -}}
+{{- with .root.Values.global.imagePullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+enableServiceLinks: false
+securityContext: {{- include "griddle.podSecurity" . | nindent 2 }}
+{{- with .v.runtimeClassName }}
+runtimeClassName: {{ . }}
+{{- end }}
+{{- if not (kindIs "invalid" .v.hostUsers) }}
+hostUsers: {{ .v.hostUsers }}
+{{- end }}
+{{- $class := default (ternary .class "" .root.Values.priorityClasses.create) .v.priorityClassName }}
+{{- with $class }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .v.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .v.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .v.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .v.topologySpreadConstraints }}
+topologySpreadConstraints:
+  {{- range . }}
+  - {{- toYaml . | nindent 4 }}
+    {{- if not .labelSelector }}
+    labelSelector:
+      matchLabels: {{- include "griddle.selector" $ | nindent 8 }}
+    {{- end }}
+  {{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "griddle.probes" -}}
+startupProbe:
+  httpGet: {path: /livez, port: {{ . }}}
+  periodSeconds: 1
+  timeoutSeconds: 3
+  failureThreshold: 60
+livenessProbe:
+  httpGet: {path: /livez, port: {{ . }}}
+  periodSeconds: 10
+  timeoutSeconds: 5
+  failureThreshold: 6
+readinessProbe:
+  httpGet: {path: /readyz, port: {{ . }}}
+  periodSeconds: 5
+  timeoutSeconds: 3
+{{- end -}}
+
+{{- define "griddle.secretName" -}}
+{{- default (printf "%s-%s-keys" (include "griddle.fullname" .root) .which) (get .root.Values.keys (printf "%sSecret" .which)) -}}
+{{- end -}}
+
+{{/* The pools, each over the defaults, as YAML of {pools: [...]}. */}}
+{{- define "griddle.pools" -}}
+{{- $seen := dict -}}
+{{- $pools := list -}}
+{{- range .Values.workerPools -}}
+{{- if hasKey $seen .name -}}{{- fail (printf "workerPools: two pools are called %q" .name) -}}{{- end -}}
+{{- $_ := set $seen .name true -}}
+{{- $p := mustMergeOverwrite (deepCopy $.Values.workerDefaults) (deepCopy .) -}}
+{{- if and (eq $p.kind "DaemonSet") (ne $p.autoscaling.mode "off") -}}
+{{- fail (printf "workerPools: pool %q is a DaemonSet, which nothing scales: set autoscaling.mode to off" .name) -}}
+{{- end -}}
+{{- if gt (int $p.autoscaling.minReplicas) (int $p.autoscaling.maxReplicas) -}}
+{{- fail (printf "workerPools: pool %q: minReplicas is above maxReplicas" .name) -}}
+{{- end -}}
+{{- if and (eq $p.autoscaling.mode "hpa") (lt (int $p.autoscaling.minReplicas) 1) -}}
+{{- fail (printf "workerPools: pool %q: hpa does not scale to zero; keda does" .name) -}}
+{{- end -}}
+{{- $pools = append $pools $p -}}
+{{- end -}}
+{{- toYaml (dict "pools" $pools) -}}
+{{- end -}}
+
+{{- define "griddle.coordinatorConfig" -}}
+{{- $c := dict "listen" "tcp://*:7420" "http" "*:7421" "http-anywhere" true "state" "/var/lib/griddle/coordinator" "keys" "/etc/griddle/keys/coordinator.key" "allow" "/etc/griddle/keys/allow" -}}
+{{- $_ := set $c "work-target" .Values.workTarget -}}
+{{- toPrettyJson (mergeOverwrite $c (deepCopy .Values.coordinator.config)) -}}
+{{- end -}}
+
+{{- define "griddle.workerConfig" -}}
+{{- $c := dict "coordinator" (printf "tcp://%s-coordinator-headless.%s.svc.%s:7420" (include "griddle.fullname" .root) .root.Release.Namespace .root.Values.clusterDomain) "state" "/var/lib/griddle/worker" "keys" "/etc/griddle/keys/worker.key" "probe" "*:7422" "grace" (printf "%ds" (int .pool.graceSeconds)) "sandbox" .pool.sandbox "require-sandbox" .pool.requireSandbox "toolchains" .pool.toolchains -}}
+{{- toPrettyJson (mergeOverwrite $c (deepCopy .pool.config)) -}}
+{{- end -}}

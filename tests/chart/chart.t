@@ -1,0 +1,95 @@
+#!/bin/bash
+# chart.t - the Helm chart: lint, schema, every rendering against tests/chart/check.py, the programs read its configuration
+. "$(dirname "$0")/../e2e/cluster.sh"
+LINT=
+REAL_HOME=$(getent passwd "$(id -u)" | cut -d: -f6)
+. "$TOP/tests/chart/tools.sh"
+C=$TOP/chart
+case $("$HELM" lint --help) in *--kube-version*) LINT="--kube-version 1.36.3" ;; esac
+PY=/usr/bin/python3
+quiet() { "$@" >"$T/out" 2>&1; _r=$?; [ $_r = 0 ] || diag <"$T/out"; return $_r; }
+says() { _t=$1; shift; ! "$@" >"$T/out" 2>&1 && grep -q -- "$_t" "$T/out" || { diag <"$T/out"; return 1; }; }   # fails, and says
+echo "# $("$HELM" version --short 2>/dev/null)"
+
+check "every value is described" quiet $PY "$TOP/tests/chart/readme.py" "$C"
+check "README.md is what its comments say" cmp -s "$T/out" "$C/README.md"
+$PY "$TOP/tests/chart/schema.py" "$C" >"$T/schema.json"
+check "values.schema.json is what its rules say" cmp -s "$T/schema.json" "$C/values.schema.json"
+check "Chart.yaml and the programs have one version" grep -q "^appVersion: $("$BIN/griddle-worker" --version | cut -d' ' -f2)$" "$C/Chart.yaml"
+check "yamllint is content" quiet yamllint -d '{extends: relaxed, rules: {line-length: disable}}' "$C/Chart.yaml" "$C/values.yaml" "$C/ci" "$C/profiles" "$C/files/rules.yaml"
+
+for f in "$C"/ci/*-values.yaml "$C"/profiles/*.yaml; do
+	n=$(basename "$f" .yaml)
+	check "$n: lint --strict" quiet "$HELM" lint --strict "$C" -f "$f" $LINT
+	render -f "$f" >"$T/$n.yaml" 2>"$T/err" || diag <"$T/err"
+	check "$n: holds what every rendering must" quiet $PY "$TOP/tests/chart/check.py" "$T/$n.yaml"
+	check "$n: rendered twice is the same" [ "$(render -f "$f" | sha256sum)" = "$(sha256sum <"$T/$n.yaml")" ]
+	$PY - "$T/$n.yaml" "$T" <<'PY'
+import sys, yaml
+for d in yaml.safe_load_all(open(sys.argv[1])):
+    if d and d["kind"] == "ConfigMap" and "config.json" in d["data"]:
+        part = "coordinator" if d["metadata"]["name"].endswith("-coordinator") else "worker"
+        open("%s/%s.%s.conf" % (sys.argv[2], d["metadata"]["name"], part), "w").write(d["data"]["config.json"])
+PY
+	for conf in "$T"/*.conf; do
+		p=${conf%.conf}; p=${p##*.}
+		check "$n: griddle-$p takes ${conf##*/}" quiet "$BIN/griddle-$p" --check-config --config "$conf"
+		rm -f "$conf"
+	done
+done
+full() { grep -q -- "$1" "$T/full-values.yaml"; }
+for want in 'sha256:aaaa' 'runtimeClassName: gvisor' 'runtimeClassName: kata' 'hostUsers: false' 'loadBalancerClass: example.com/lb' 'kind: ScaledObject' \
+	'kind: HorizontalPodAutoscaler' 'kind: ServiceMonitor' 'kind: PrometheusRule' 'grafana_dashboard: "1"' 'kind: DaemonSet' 'priorityClassName: r-griddle-low' \
+	'priorityClassName: r-griddle-high' 'mountPath: /more' 'name: TZ' 'team: build' 'note: ci' 'cidr: 198.51.100.0/24' 'registry.test:5000/griddle/' '- name: pull' 'preStop:' 'griddle.dev/spot: "true"'; do
+	check "everything on has \"$want\"" full "$want"
+done
+has() { grep -q -- "$1" "$T/minimal-values.yaml"; }
+for no in NetworkPolicy PodDisruptionBudget volumeClaimTemplates ScaledObject HorizontalPodAutoscaler ServiceMonitor PriorityClass Role; do
+	check "as little as can be has no $no" eval "! has $no"
+done
+check "Secrets go by the names given" has 'secretName: w$'
+render -f "$C/ci/full-values.yaml" --set commonLabels.x=y | grep -A14 'matchLabels' | grep -q 'x: y'; check "no label of the user's is in a selector" [ $? != 0 ]
+
+for bad in coordinater.x=1 coordinator.persistance.enabled=true workerDefaults.replicas=two service.type=Cluster 'workerPools[0].nam=x' \
+	coordinator.image.tag=latest coordinator.image.digest=sha256:1 workerDefaults.autoscaling.mode=on 'workerPools[0].name=A_b' workTarget=soon \
+	coordinator.resources.limits.cpus=1 networkPolicy.enable=true; do
+	check "a mistake is said: $bad" says "values don't meet the specifications" render --set "$bad"
+done
+check "two pools of one name are refused" says 'two pools are called' render --set 'workerPools[0].name=a,workerPools[1].name=a'
+check "a DaemonSet cannot be scaled" says 'is a DaemonSet' render --set 'workerPools[0].name=a,workerPools[0].kind=DaemonSet,workerPools[0].autoscaling.mode=keda'
+check "hpa does not go to zero" says 'does not scale to zero' render --set 'workerPools[0].name=a,workerPools[0].autoscaling.mode=hpa,workerPools[0].autoscaling.minReplicas=0'
+check "KEDA has to be there" says 'needs KEDA' "$HELM" template r "$C" --kube-version 1.36.3 --set 'workerPools[0].name=a,workerPools[0].autoscaling.mode=keda'
+check "so has the Prometheus operator" says 'needs the Prometheus operator' "$HELM" template r "$C" --kube-version 1.36.3 --set metrics.serviceMonitor.enabled=true
+check "so has autoscaling/v2" says 'needs the API autoscaling/v2' "$HELM" template r "$C" --kube-version 1.22.0 --set 'workerPools[0].name=a,workerPools[0].autoscaling.mode=hpa'
+check "an old cluster is refused" says 'incompatible with Kubernetes' "$HELM" template r "$C" --kube-version 1.20.0
+
+names() { $PY -c 'import sys, yaml; [print(d["kind"], d["metadata"]["name"]) for d in yaml.safe_load_all(sys.stdin) if d]'; }
+RELEASE=one render -f "$C/ci/full-values.yaml" | names >"$T/one"; RELEASE=two render -f "$C/ci/full-values.yaml" | names >"$T/two"
+check "two releases in one namespace do not meet" [ -s "$T/one" -a -z "$(sort "$T/one" "$T/two" | uniq -d)" ]
+RELEASE=$(printf 'r%.0s' $(seq 53)) render -f "$C/ci/full-values.yaml" >"$T/long.yaml" 2>&1
+check "the longest release name fits" quiet $PY "$TOP/tests/chart/check.py" "$T/long.yaml"
+a=$(render | grep checksum | sort -u | wc -l); check "coordinator and worker have each their checksum" [ "$a" = 2 ]
+check "a changed setting rolls its pods alone" [ "$(render --set workerDefaults.config.prefetch=7 | grep checksum | cat - <(render | grep checksum) | sort | uniq -c | awk '$1 == 1' | wc -l)" = 2 ]
+
+# ---- what the dashboard and the rules ask for is what a coordinator tells ----
+cl_coordinator
+curl -s "http://$HTTP/metrics" >"$T/metrics"
+check "promtool likes /metrics" quiet promtool check metrics <"$T/metrics"
+check "promtool likes the rules" quiet promtool check rules "$C/files/rules.yaml"
+cat >"$T/names.py" <<'PY'
+import re, sys
+told = {l.split()[2] for l in open(sys.argv[1]) if l.startswith("# TYPE")}
+asked = set(re.findall(r"griddle_[a-z_]+", open(sys.argv[2]).read()))
+lost = [n for n in asked if n not in told and re.sub("_(bucket|sum|count)$", "", n) not in told]
+print(len(asked), "asked; not told:", lost)
+sys.exit(bool(lost) or not asked)
+PY
+for f in files/dashboard.json files/rules.yaml; do
+	check "every metric of $f is told" quiet $PY "$T/names.py" "$T/metrics" "$C/$f"
+done
+check "the scalers' metric is told" grep -q '^griddle_workers_desired 0$' "$T/metrics"
+check "the dashboard is JSON with panels" quiet jq -e '.panels | length > 5' "$C/files/dashboard.json"
+check "status --wait says what it waited for" says 'no worker that takes tasks after 0 s' "$BIN/griddle" status --wait 300ms --coordinator "$ENDPOINT"
+cl_worker w1
+check "with a worker it ends at once" quiet "$BIN/griddle" status --wait 10s --coordinator "$ENDPOINT"
+done_testing

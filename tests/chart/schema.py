@@ -1,0 +1,48 @@
+#!/usr/bin/env python3
+"""schema.py CHART - values.schema.json from values.yaml: every object closed but those that are passed through as they are"""
+import json, sys
+import yaml
+
+v = yaml.safe_load(open(sys.argv[1] + "/values.yaml"))
+SIZE = {"type": "string", "pattern": "^[0-9]+(\\.[0-9]+)?([KMGT]i?)?$"}
+TIME = {"type": "string", "pattern": "^[0-9]+(ms|s|m|h)?$"}
+STRS = {"type": "object", "additionalProperties": {"type": "string"}}
+FREE = {"type": "object"}
+OBJS = {"type": "array", "items": {"type": "object"}}
+def count(lo=0, hi=100000): return {"type": "integer", "minimum": lo, "maximum": hi}
+def one_of(*words): return {"type": "string", "enum": list(words)}
+quantities = {"type": "object", "additionalProperties": False, "minProperties": 1, "patternProperties": {
+    "^(cpu|memory|ephemeral-storage|[a-z0-9.-]+/[A-Za-z0-9._-]+)$": {"type": ["string", "number"]}}}
+SPECIAL = {
+    "imagePullSecrets": {"type": "array", "items": {"type": "string"}}, "config": FREE, "affinity": FREE, "nodeSelector": STRS,
+    "commonLabels": STRS, "commonAnnotations": STRS, "annotations": STRS, "labels": STRS, "podLabels": STRS, "podAnnotations": STRS,
+    "tolerations": OBJS, "extraEnv": OBJS, "extraVolumes": OBJS, "extraVolumeMounts": OBJS, "clientsFrom": OBJS, "metricsFrom": OBJS,
+    "workerEgress": OBJS, "topologySpreadConstraints": {"type": ["array", "null"], "items": {"type": "object"}},
+    "accessModes": {"type": "array", "minItems": 1, "items": one_of("ReadWriteOnce", "ReadWriteOncePod", "ReadWriteMany")},
+    "loadBalancerSourceRanges": {"type": "array", "items": {"type": "string", "pattern": "/[0-9]+$"}},
+    "resources": {"type": "object", "additionalProperties": False, "properties": {"requests": quantities, "limits": quantities}},
+    "pullPolicy": one_of("Always", "IfNotPresent", "Never"), "digest": {"type": "string", "pattern": "^(sha256:[0-9a-f]{64})?$"},
+    "tag": {"type": "string", "not": {"const": "latest"}}, "repository": {"type": "string", "minLength": 1},
+    "kind": one_of("Deployment", "DaemonSet"), "mode": one_of("off", "hpa", "keda"), "type": one_of("ClusterIP", "NodePort", "LoadBalancer"),
+    "externalTrafficPolicy": one_of("", "Cluster", "Local"), "sandbox": one_of("auto", "namespace", "chroot", "landlock"),
+    "requireSandbox": one_of("any", "landlock", "chroot", "namespace"), "hostUsers": {"type": ["boolean", "null"]},
+    "nodePort": {"type": ["integer", "null"], "minimum": 1, "maximum": 65535}, "port": count(1, 65535), "size": SIZE, "stateSize": SIZE,
+    "emptyDirSize": SIZE, "workTarget": TIME, "interval": TIME, "maxUnavailable": {"type": ["integer", "string"]},
+    "low": {"type": "integer", "maximum": 1000000000}, "high": {"type": "integer", "maximum": 1000000000},
+    "fullnameOverride": {"type": "string", "pattern": "^([a-z]([a-z0-9-]*[a-z0-9])?)?$"},
+}
+def schema(node, name):
+    if name in SPECIAL: return SPECIAL[name]
+    if isinstance(node, dict):
+        return {"type": "object", "additionalProperties": False, "properties": {k: schema(x, k) for k, x in node.items()}}
+    if isinstance(node, bool): return {"type": "boolean"}
+    if isinstance(node, int): return count()
+    if isinstance(node, str): return {"type": "string"}
+    sys.exit("values.yaml: no rule for " + name)
+top = schema({k: x for k, x in v.items() if k != "workerPools"}, "")
+pool = schema(dict(v["workerDefaults"], name=""), "")
+pool["properties"]["name"] = {"type": "string", "pattern": "^[a-z]([a-z0-9-]*[a-z0-9])?$", "maxLength": 13}
+pool["required"] = ["name"]
+top["properties"]["workerPools"] = {"type": "array", "items": pool}
+top["properties"]["priorityClasses"]["properties"]["low"]["minimum"] = -2147483648
+print(json.dumps({"$schema": "http://json-schema.org/draft-07/schema#", "title": "griddle", **top}, indent=1))
