@@ -24,8 +24,9 @@ const state = {
 // ---- what the coordinator says ----
 
 async function pull() {
-  const [status, nodes, jobs, history, recent] = await Promise.all([
-    get('/api/v1/status'), get('/api/v1/nodes'), get('/api/v1/jobs?limit=50').catch((e) => { if (e.status !== 404) throw e; return { jobs: [], next: null }; }), get('/api/v1/history'),
+  const status = await get('/api/v1/status');
+  const [nodes, jobs, history, recent] = await Promise.all([
+    get('/api/v1/nodes'), status.jobs ? get('/api/v1/jobs?limit=50') : { jobs: [], next: null }, get('/api/v1/history'),
     get(`/api/v1/timeline?after=${state.sinceAttempt}`),
   ]);
   Object.assign(state, { status, nodes: nodes.nodes, jobs: jobs.jobs, history });
@@ -92,7 +93,8 @@ function drawTiles() {
     tile('Slots in use', `${count(used)}`, `of ${count(s.slots)}`, `${s.workers} worker${s.workers === 1 ? '' : 's'}${s.draining ? `, ${s.draining} draining` : ''}${s.quarantined ? `, ${s.quarantined} quarantined` : ''}`, meter),
     tile('Throughput', rate(speed), 'tasks/s', null, spark(last(h.ended, 60))),
     tile('Tasks waiting', count(queued), null, queued && speed ? `about ${span(queued / speed * 1000)} at this rate` : queued ? 'nothing is getting done' : 'nothing waits'),
-    tile('Jobs running', count(active), null, `${state.jobs.filter((j) => j.state === 'failed').length} failed of the last ${state.jobs.length}`));
+    s.jobs ? tile('Jobs running', count(active), null, `${state.jobs.filter((j) => j.state === 'failed').length} failed of the last ${state.jobs.length}`)
+      : tile('Tasks ended', count(s.accepted - s.tasks.waiting - s.tasks.queued - s.tasks.running), null, `${count(s.outcomes.done)} of them done`));
 }
 
 // ---- jobs ----
@@ -265,6 +267,7 @@ function draw() {
   const s = state.status;
   $('where').textContent = `${s.endpoint} · ${s.version} · up ${span(s.uptime_ms)}`;
   document.title = s.tasks.running ? `${s.tasks.running} running · griddle` : 'griddle';
+  $('jobs').hidden = !s.jobs;
   drawTiles();
   drawJobs();
   drawReasons();
