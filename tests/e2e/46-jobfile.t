@@ -3,7 +3,7 @@
 . "$(dirname "$0")/cluster.sh"
 G=$BIN/griddle
 cd "$TOP" || exit 1
-for f in examples/*/*.json; do
+for f in examples/mandelbrot/*.json examples/sweep/*.json examples/kernel-matrix/*.json; do
 	case $f in
 	*sweep*) [ -e /usr/share/perl/5.36/unicore/Name.pl ] || continue ;;
 	esac
