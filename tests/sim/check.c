@@ -8,6 +8,9 @@
 
 #include "tests/sim/sim.h"
 
+#define KEEP_NS (GR_NS_PER_S + 20 * GR_NS_PER_MS)
+#define CHOOSY_NS (50 * GR_NS_PER_MS)
+
 static struct gr_place_vec need_of(const struct sim *s, uint32_t task, uint32_t mem_mib)
 {
 	struct gr_place_vec v = s->jobs[s->tasks[task].job].need;
@@ -174,7 +177,9 @@ void sim_check_pick(struct sim *s, const struct sim_pick *d)
 		sim_fail(s, "task %u goes over its job's or tenant's limit", d->task);
 		return;
 	}
-	if (d->act == SIM_RUN && t->preempted_ns == s->now_ns && t->preempted_ns && t->preempted_on == d->worker && !s->jobs[t->job].is_gang)
+	/* on credit it may wait there behind what took its place, and it may have made room for itself in turn */
+	if (d->act == SIM_RUN && t->preempted_ns == s->now_ns && t->preempted_ns && t->preempted_on == d->worker && !s->jobs[t->job].is_gang &&
+	    s->workers[d->worker].stopped_band <= s->jobs[t->job].band && could_run_now(s, d->task, d->worker))
 		sim_fail(s, "task %u is preempted on worker %u for nothing: it runs there again in the same instant", d->task, d->worker);
 	if (d->act != SIM_RUN || is_room_kept(s))
 		return;
@@ -191,6 +196,22 @@ void sim_check_pick(struct sim *s, const struct sim_pick *d)
 	}
 }
 
+/* What a preemption freed is kept for the asker's kind for a second, whether or not it comes. */
+static bool is_kept(const struct sim *s, uint32_t worker)
+{
+	const struct sim_worker *w = &s->workers[worker];
+
+	return w->stopped_ns && s->now_ns <= w->stopped_ns + KEEP_NS;
+}
+
+static uint32_t idle_for(const struct sim *s, uint32_t task)
+{
+	for (uint32_t k = 0; k < s->n_workers; k++)
+		if (could_run_now(s, task, k) && !is_kept(s, k) && !(s->policy->is_blocked && s->policy->is_blocked(s->p, k)))
+			return k;
+	return SIM_NONE;
+}
+
 void sim_check_idle(struct sim *s)
 {
 	bool seen[256] = { false };
@@ -198,18 +219,29 @@ void sim_check_idle(struct sim *s)
 	if (is_room_kept(s))
 		return;
 	for (uint32_t i = 0; i < s->n_tasks; i++) {
-		const struct sim_task *t = &s->tasks[i];
+		struct sim_task *t = &s->tasks[i];
 		bool is_plain = !t->n_exclude && t->asked_mib == s->jobs[t->job].need.v[GR_PLACE_MEM_MIB];
+		uint32_t worker;
 
-		if (t->state != SIM_QUEUED || (is_plain && t->job < 256 && seen[t->job]) || is_limited(s, i))
+		if (t->state != SIM_QUEUED || (is_plain && t->job < 256 && seen[t->job]) || is_limited(s, i)) {
+			t->could_ns = 0;
 			continue;
+		}
 		if (is_plain && t->job < 256)
 			seen[t->job] = true;
-		for (uint32_t k = 0; k < s->n_workers; k++)
-			if (could_run_now(s, i, k) && !(s->policy->is_blocked && s->policy->is_blocked(s->p, k))) {
-				sim_fail(s, "task %u waits while worker %u has room for it", i, k);
-				return;
-			}
+		worker = idle_for(s, i);
+		if (worker == SIM_NONE) {
+			t->could_ns = 0;
+			continue;
+		}
+		if (!t->could_ns)
+			t->could_ns = s->now_ns;
+		/* of those that exclude workers only some are tried in a call, and the others a little later */
+		if (is_plain || s->now_ns - t->could_ns > CHOOSY_NS) {
+			sim_fail(s, "task %u waits while worker %u has room for it, of which the policy says: %s", i, worker,
+				 s->policy->why ? s->policy->why(s->p, i, worker) : "nothing");
+			return;
+		}
 	}
 }
 
@@ -246,6 +278,7 @@ static void check_workers(struct sim *s)
 	for (uint32_t i = 0; i < s->n_workers; i++) {
 		const struct sim_worker *w = &s->workers[i];
 		struct gr_place_vec sum, used = { 0 };
+		uint64_t all[GR_PLACE_N_RES] = { 0 };
 		uint32_t n_credit = on_credit(s, w, &sum), n_busy = 0;
 
 		if (w->is_cut)
@@ -258,12 +291,19 @@ static void check_workers(struct sim *s)
 			const struct sim_attempt *a = &s->attempts[w->held[k]];
 			struct gr_place_vec need = need_of(s, a->task, a->mem_mib);
 
+			for (int r = 0; r < GR_PLACE_N_RES; r++)
+				all[r] += need.v[r];
 			if (a->state == SIM_WAITING)
 				continue;
 			n_busy++;
 			if (!add_fits(&used, &need, &w->cap))
 				sim_fail(s, "worker %u runs more than it has", i);
 		}
+		/* credits go beyond the cores, which slots stand for, and beyond nothing else */
+		for (int r = 0; r < GR_PLACE_N_RES; r++)
+			if (r != GR_PLACE_CPU_MCPU && all[r] > w->cap.v[r])
+				sim_fail(s, "worker %u holds tasks that need %llu of resource %d, it has %u", i, (unsigned long long)all[r], r,
+					 w->cap.v[r]);
 		if (n_busy != w->n_busy || memcmp(&used, &w->used, sizeof(used)))
 			sim_fail(s, "worker %u: the simulation's own sums are wrong", i);
 	}

@@ -343,6 +343,21 @@ static bool is_blocked(void *ctx, uint32_t worker)
 	return info.quarantined_until_ns > pl->s->now_ns;
 }
 
+static const char *why(void *ctx, uint32_t task, uint32_t worker)
+{
+	struct place *pl = ctx;
+	struct gr_place_task spec = spec_of(pl, task);
+	struct gr_place_why *rows = gr_xalloc(pl->s->n_workers * sizeof(*rows));
+	uint32_t n = gr_place_explain(pl->p, pl->s->now_ns, &spec, rows, pl->s->n_workers);
+	const char *text = "unknown";
+
+	for (uint32_t i = 0; i < n; i++)
+		if (rows[i].worker_tag == worker)
+			text = gr_place_verdict_text(rows[i].verdict);
+	free(rows);
+	return text;
+}
+
 static const char *check(void *ctx)
 {
 	struct place *pl = ctx;
@@ -368,7 +383,7 @@ static const char *check(void *ctx)
 		.worker_down = worker_down, .worker_drain = worker_drain, .signals = signals, .job_add = job_add, .job_pause = job_pause, \
 		.ready = ready, .cancel = cancel, .job_cancel = job_cancel, .next = next, .ended = ended, .kept = kept, .started = started, \
 		.wake_ns = wake_ns, .mem_hint = mem_hint, .is_stuck = is_stuck, \
-		.is_blocked = is_blocked, .check = check }
+		.is_blocked = is_blocked, .why = why, .check = check }
 PLACE(sim_place, "lib/place", start);
 PLACE(sim_place_blind, "lib/place blind to nodes", start_blind);
 

@@ -314,6 +314,16 @@ static void decline(struct sim *s, const struct sim_pick *d)
 	sim_attempt_free(s, id);
 }
 
+static void note_stopped(struct sim *s, const struct sim_pick *d)
+{
+	struct sim_worker *w = &s->workers[d->worker];
+	uint32_t band = s->jobs[s->tasks[d->task].job].band;
+
+	if (w->stopped_ns != s->now_ns || band > w->stopped_band)
+		w->stopped_band = band;
+	w->stopped_ns = s->now_ns;
+}
+
 static void carry_out(struct sim *s, const struct sim_pick *d)
 {
 	static const char *const names[] = { "runs on", "is copied to", "is taken back from", "is preempted on", "leaves" };
@@ -348,6 +358,7 @@ static void carry_out(struct sim *s, const struct sim_pick *d)
 		s->r.n_preempts++;
 		s->tasks[d->task].preempted_ns = s->now_ns;
 		s->tasks[d->task].preempted_on = d->worker;
+		note_stopped(s, d);
 		take_back(s, d);
 		break;
 	case SIM_MOVE:

@@ -54,6 +54,7 @@ struct sim_policy {
 	uint32_t (*mem_hint)(void *p, uint32_t task);
 	bool (*is_stuck)(void *p, uint32_t task);                /* its exclusions leave it no worker */
 	bool (*is_blocked)(void *p, uint32_t worker);            /* by its own doing: quarantined */
+	const char *(*why)(void *p, uint32_t task, uint32_t worker);   /* its answer, for messages */
 	const char *(*check)(void *p);                           /* the policy's own sanity; NULL when well */
 };
 extern const struct sim_policy sim_place, sim_place_blind, sim_oracle, sim_social, sim_emptiest, sim_random, sim_two, sim_icecream;
@@ -85,6 +86,8 @@ struct sim_worker {
 	uint32_t n_have, max_have;
 	uint64_t policy_id;           /* the policy's */
 	uint64_t done;
+	uint64_t stopped_ns;          /* when something was last preempted there, */
+	uint32_t stopped_band;        /* and the least urgent band of that instant */
 };
 struct sim_tenant { uint32_t weight; struct gr_place_vec quota; uint32_t policy_id; };
 struct sim_job {
@@ -118,6 +121,7 @@ struct sim_task {
 	uint32_t rss_mib, asked_mib;  /* what it really needs; what it asks now */
 	uint64_t ready_ns, queued_ns, done_ns;
 	uint64_t round;               /* of decisions, in which it came to wait */
+	uint64_t could_ns;            /* since when it waits although it could run */
 	uint64_t preempted_ns;        /* last, and where */
 	uint32_t preempted_on;
 	uint32_t live[SIM_MAX_LIVE], n_live;
