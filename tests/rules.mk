@@ -9,7 +9,7 @@ AGAIN = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,
 
 SUITE_UNIT := $(UNIT_BIN)
 SUITE_E2E  := tests/floors.t $(sort $(wildcard tests/e2e/*.t tests/chart/*.t))
-SUITE_SIM  := $(B)/sim/drf
+SUITE_SIM  := $(SIM_BIN)
 SUITE_FUZZ := $(patsubst tests/fuzz/%.c,$(B)/replay/%,$(SRC_FUZZ))
 # TESTS="tests/e2e/20-worker.t ..." runs only these.
 SUITE = $(or $(TESTS),$(SUITE_UNIT) $(SUITE_FUZZ) $(SUITE_SIM) $(SUITE_E2E))

@@ -173,7 +173,7 @@ int64_t gr_place_ready(struct gr_place *p, uint64_t now_ns, const struct gr_plac
 	p->queued_ms += (uint64_t)item->each_ms * t->count;
 	if (!gr_place__may_more(p, o))
 		gr_place__queue_move(p, item->queue, Q_HELD);
-	else if (q->where == Q_EMPTY || (q->where == Q_STUCK && q->heap[0] == id))
+	else if (q->where == Q_EMPTY || (q->where == Q_STUCK && (q->is_choosy || q->heap[0] == id)))
 		gr_place__queue_move(p, item->queue, Q_LINE);
 	return gr_place__queued_handle(p, id);
 }

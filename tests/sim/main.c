@@ -2,7 +2,7 @@
  * sim - many small clusters, each drawn from a seed, with lib/place and lib/job in charge and every invariant checked
  * after every event
  *
- * usage: sim [-n SEEDS] [-f FIRST] [-t SECONDS]    TAP; SEEDS from FIRST (1), or as many as SECONDS of CPU allow
+ * usage: sim [-n SEEDS] [-f FIRST] [-t SECONDS]    TAP; SEEDS (10,000; 3,000 under sanitizers) from FIRST (1), or as many as SECONDS of CPU allow
  *        SEED=n sim [-v [-v]]                      one of them; -v tells all that happens, twice also each raw decision
  */
 #include <stdio.h>
@@ -58,7 +58,7 @@ static void add(struct sim_result *sum, const struct sim_result *r)
 int main(int argc, char **argv)
 {
 	const char *variant = getenv("VARIANT"), *seed = getenv("SEED");
-	uint64_t n_seeds = variant && !strcmp(variant, "release") ? 10000 : 600, first = 1, i;
+	uint64_t n_seeds = variant && !strcmp(variant, "release") ? 10000 : 3000, first = 1, i;
 	struct sim_result r, again, sum = { 0 };
 	uint32_t verbose = 0;
 	double seconds = 0;
