@@ -103,6 +103,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	spec.plan = plan;
+	rss_before = rss_kib();
 	if (gr_shard_new(&spec, &s, &err) < 0) {
 		fprintf(stderr, "load_engine: %s\n", err.text);
 		return 1;
@@ -113,10 +114,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "load_engine: %s\n", gr_shard_error(s));
 		return 1;
 	}
-	if (plan->is_warm)
-		usleep(500000);
-	rss_before = rss_kib();
-	gr_shard_start(s, gr_clock_mono_ns() + 100000000);
+	gr_shard_start(s, gr_clock_mono_ns() + (plan->is_warm ? 100000000 + plan->n_connections * 100000ull : 100000000));
 	do {
 		long rss = rss_kib();
 

@@ -165,8 +165,9 @@ static void by_percentile(FILE *out, const struct gr_lresult *const *runs, size_
 	begin(out, "Latency by percentile", "ms", y);
 	for (size_t i = 0; i < GR_LEN(marks); i++)
 		if (1 / (1 - marks[i].q) <= x.hi * 1.01)
-			fprintf(out, "<line class=g x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/><text x=\"%.1f\" y=\"%.1f\" text-anchor=middle>%s</text>",
-				px(&x, 1 / (1 - marks[i].q)), px(&x, 1 / (1 - marks[i].q)), TOP, H - BOTTOM, px(&x, 1 / (1 - marks[i].q)), H - 18, marks[i].name);
+			fprintf(out, "<line class=g x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/><text x=\"%.1f\" y=\"%.1f\" text-anchor=%s>%s</text>",
+				px(&x, 1 / (1 - marks[i].q)), px(&x, 1 / (1 - marks[i].q)), TOP, H - BOTTOM, px(&x, 1 / (1 - marks[i].q)), H - 18,
+				px(&x, 1 / (1 - marks[i].q)) > W - RIGHT - 20 ? "end" : "middle", marks[i].name);
 	for (size_t i = 0; i < n; i++) {
 		const struct gr_hdr *h = &runs[i]->latency;
 
@@ -345,8 +346,12 @@ static void run_section(FILE *out, const struct gr_lresult *r)
 		json_array_foreach(list, i, o) {
 			fprintf(out, "<tr><th>");
 			text(out, gr_lresult_str(o, "is"));
-			fprintf(out, "<td>%.6g %s<td class=%s", gr_lresult_num(o, "value"), gr_lresult_str(o, "unit"),
-				json_is_true(json_object_get(o, "holds")) ? "good>holds" : "bad>broken");
+			{
+				bool is_share = !strcmp(gr_lresult_str(o, "unit"), "share");
+
+				fprintf(out, "<td>%.6g %s<td class=%s", gr_lresult_num(o, "value") * (is_share ? 100 : 1),
+					is_share ? "%" : gr_lresult_str(o, "unit"), json_is_true(json_object_get(o, "holds")) ? "good>holds" : "bad>broken");
+			}
 		}
 		fprintf(out, "</table>\n");
 	}
@@ -395,7 +400,7 @@ void gr_lshow_html(const struct gr_lresult *const *runs, size_t n_runs, FILE *ou
 		"--c3:#f285b8;--c4:#b39bf7;--c5:#a3b1c2;--good:#4cc79a;--bad:#ff8a80}}\n"
 		"body{background:var(--bg);color:var(--fg);font:15px/1.45 system-ui,sans-serif;max-width:920px;margin:2em auto;padding:0 1em}\n"
 		"h1{font-size:1.5em}h2{font-size:1.2em;margin:1.6em 0 .3em}p{margin:.3em 0}.dim{color:var(--dim)}\n"
-		"table{border-collapse:collapse;margin:.8em 0;font-variant-numeric:tabular-nums}th{text-align:left;font-weight:500}\n"
+		"table{border-collapse:collapse;margin:.8em 0;font-variant-numeric:tabular-nums}th{text-align:left;font-weight:500}tr:first-child th+th{text-align:right}\n"
 		"td{text-align:right}td.l{text-align:left}td,th{padding:.15em .9em .15em 0;border-bottom:1px solid var(--line)}\n"
 		".v{font-size:.8em;padding:.1em .6em;border-radius:1em;border:1px solid}.good{color:var(--good)}.bad{color:var(--bad)}\n"
 		"figure{margin:1.2em 0}figcaption{font-weight:500}svg{width:100%%;height:auto;display:block}\n"

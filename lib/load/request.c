@@ -305,7 +305,7 @@ static int get_url(struct gr_load_plan *p, struct gr_load_request *r, const char
 
 	if (!url && !target)
 		return gr_load__bad(at, "is missing, and the plan has no target");
-	if (!strncmp(url ? url : target, "http", 4) || strstr(url ? url : target, "://")) {
+	if (!url || !strncmp(url, "http", 4) || strstr(url, "://")) {
 		rc = gr_load_url(url ? url : target, &o, &path, &why);
 		if (rc < 0)
 			return gr_load__bad(at, "%s", why.text);

@@ -68,6 +68,7 @@ static void what_is_wrong_is_told_with_its_path(void **state)
 	refused("{" T HOLD ",\"burns\":[{}]}", "burns[0]: burns nothing");
 	refused("{" T HOLD ",\"model\":\"half\"}", "model: \"half\" is neither \"open\" nor \"closed\"");
 	refused("{" T HOLD ",\"timeout\":\"soon\"}", "timeout: wants a time");
+	refused("{\"target\":\"0ttp:'/shop\"," HOLD "}", "it begins with http://");
 	refused("{\"target\":\"ftp://x\"," HOLD "}", "it begins with http://");
 }
 

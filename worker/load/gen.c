@@ -353,8 +353,8 @@ void gr_gen_run(struct gr_gen *g)
 {
 	struct epoll_event ev[N_EVENTS];
 
-	if (g->plan->is_warm)
-		while (g->n_conns < g->max_conns && gr_conn_warm(g, &g->pools[0]))
+	if (g->plan->is_warm)                    /* to every host in turn */
+		for (uint32_t i = 0; g->n_conns < g->max_conns && gr_conn_warm(g, &g->pools[i % g->plan->n_origins]); i++)
 			;
 	for (;;) {
 		int n;
