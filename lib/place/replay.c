@@ -185,7 +185,7 @@ static int do_next(struct replay *r, uint64_t now_ns, uint64_t max)
 {
 	int n;
 
-	if (max > 1u << 20)
+	if (max > 1u << 14)
 		return GR_EPROTO;
 	GR_GROW(r->d, r->cap_d, max);
 	n = gr_place_next(r->p, now_ns, r->d, (uint32_t)max);
