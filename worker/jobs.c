@@ -114,14 +114,14 @@ static bool take_outputs(struct gr_wstage *s, const json_t *o)
 
 static bool take_names(struct gr_wstage *s, const json_t *o)
 {
-	const json_t *matrix = json_object_get(json_object_get(o, "array"), "matrix"), *v;
-	size_t i, n = json_array_size(matrix);
+	const json_t *names = json_object_get(o, "names"), *v;
+	size_t i, n = json_array_size(names);
 
 	if (n > GR_WIRE_MAX_VALUES)
 		return false;
 	s->names = gr_xalloc((n + 1) * sizeof(*s->names));
-	json_array_foreach(matrix, i, v) {
-		s->names[i] = json_string_value(json_array_get(v, 0));
+	json_array_foreach(names, i, v) {
+		s->names[i] = json_string_value(v);
 		if (!s->names[i])
 			return false;
 	}

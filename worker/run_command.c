@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -29,6 +30,7 @@
 #include "worker/command.h"
 
 #define BEGUN_MS 20
+#define KEEP_FREE_BYTES (1ull << 30)
 #define MAX_PROCESSES 4096u
 #define EXIT_NOT_FOUND 127
 #define EXIT_NOT_EXECUTABLE 126
@@ -320,6 +322,21 @@ static int launch(struct gr_wcommand *t, struct gr_err *err)
 	return rc;
 }
 
+/* Commands write where the cache lies: it yields before they meet a full disk. */
+static void yield_disk(struct gr_commands *c)
+{
+	uint64_t wanted, free_bytes;
+	struct statvfs fs;
+
+	if (statvfs(".", &fs) < 0)
+		return;
+	free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+	wanted = (uint64_t)fs.f_blocks * fs.f_frsize / 10;
+	wanted = wanted < KEEP_FREE_BYTES ? wanted : KEEP_FREE_BYTES;
+	if (free_bytes < wanted)
+		gr_cas_shrink(c->w->cas, wanted - free_bytes);
+}
+
 /* Return: false when the next must wait too. */
 static bool start(struct gr_wcommand *t)
 {
@@ -338,6 +355,8 @@ static bool start(struct gr_wcommand *t)
 	}
 	t->runner->command = t;
 	take_slot(t);
+	if (!c->n[GR_CS_RUNNING])
+		yield_disk(c);
 	gr_command_move(t, GR_CS_RUNNING);
 	rc = launch(t, &err);
 	if (rc < 0) {
@@ -573,8 +592,10 @@ void gr_commands_tick(struct gr_commands *c)
 
 	GR_LIST_EACH_SAFE(t, &c->lists[GR_CS_RUNNING], struct gr_wcommand, link)
 		tick_running(t, now_ns);
-	if (c->n[GR_CS_RUNNING])
+	if (c->n[GR_CS_RUNNING]) {
 		on_begun(c);
+		yield_disk(c);
+	}
 	if (c->runners)
 		gr_runners_tick(c->runners);
 	gr_command_send_all(c, false);

@@ -270,6 +270,15 @@ void gr_cas__evict(struct gr_cas *c, uint64_t more)
 	}
 }
 
+void gr_cas_shrink(struct gr_cas *c, uint64_t bytes)
+{
+	uint64_t cap = c->cap;
+
+	c->cap = c->bytes > bytes ? c->bytes - bytes : 0;
+	gr_cas__evict(c, 0);
+	c->cap = cap;
+}
+
 static bool same_stat(const struct entry *e, const struct stat *st)
 {
 	return e->is_checked && e->ino == st->st_ino && e->size == (uint64_t)st->st_size &&

@@ -34,6 +34,8 @@ int gr_cas_open_blob(struct gr_cas *c, const struct gr_digest *d, uint64_t *size
 int gr_cas_read(struct gr_cas *c, const struct gr_digest *d, size_t max, struct gr_buf *out) GR_MUST_CHECK;
 /* A private copy at @path (reflink where the file system can, else copied), which must not exist; never a hard link. */
 int gr_cas_copy_out(struct gr_cas *c, const struct gr_digest *d, int dirfd, const char *path, unsigned mode) GR_MUST_CHECK;
+/* Unlinks the oldest that nobody pinned, @bytes of them or all there are: the disk is needed for something else. */
+void gr_cas_shrink(struct gr_cas *c, uint64_t bytes);
 void gr_cas_remove(struct gr_cas *c, const struct gr_digest *d);
 /* Blobs that must not be evicted while in use: counted. */
 void gr_cas_pin(struct gr_cas *c, const struct gr_digest *d);

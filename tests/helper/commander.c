@@ -7,6 +7,7 @@
  *     --blob FILE        a file whose content may be asked for
  *     --stop HOW:MS[:GRACE]  cancel, yield or retract: sent MS after the first STARTED (retract: at once)
  *     --stream           follow from the start              --keep       nothing is acknowledged
+ *     --attempt N        their number (1); --linger MS: stays so long after the last
  *     --wait MS          ends after so long whatever is open (120000); --die-after N: ends at once after N ENDED
  *
  * A line of JSON for each thing that came: {"hello"}, {"started"}, {"out"}, {"ended"}. With --quiet only "N seconds".
@@ -25,6 +26,9 @@
 #include "lib/wire/msg_job.h"
 
 #define MAX_BLOBS 256
+#define LAST_MS 30                     /* for the last frames to go */
+
+enum { ENDED = 1, ACK_LATER };
 
 struct blob { struct gr_digest digest; struct gr_buf bytes; };
 struct got { struct gr_digest digest; uint64_t n; struct gr_sha256 *hash; };
@@ -33,13 +37,14 @@ struct commander {
 	struct gr_server *server;
 	struct gr_peer *worker;
 	json_t *spec, *commands;
-	uint64_t job, n_times, window, n_sent, n_ended, n_fetching, from_ns, wait_ms, die_after;
+	uint64_t job, n_times, window, n_sent, n_ended, n_fetching, from_ns, wait_ms, die_after, linger_ms;
 	struct blob blobs[MAX_BLOBS];
 	uint32_t n_blobs, attempt;
 	struct gr_map fetches;
 	int stop_how;
 	uint64_t stop_ms, stop_grace;
-	struct gr_timer *stop_timer, *limit;
+	uint64_t to_ns;
+	struct gr_timer *stop_timer, *limit, *over;
 	bool is_streamed, is_kept, is_quiet, is_stopping;
 	uint8_t *is_done;
 };
@@ -81,10 +86,25 @@ static void post(struct commander *c, struct gr_buf *b)
 	gr_buf_fini(b);
 }
 
+static void on_lingered(void *ctx)
+{
+	gr_loop_stop(((struct commander *)ctx)->loop);
+}
+
 static void check_over(struct commander *c)
 {
-	if (c->n_ended == c->n_times && !c->n_fetching)
-		gr_loop_stop(c->loop);
+	if (c->n_ended < c->n_times || c->n_fetching || c->over)
+		return;
+	for (uint64_t i = 0; i < c->n_times && !c->is_kept; i++) {
+		struct gr_buf b = { 0 };
+
+		if (c->is_done[i] != ACK_LATER)
+			continue;
+		gr_taskref_encode(&b, GR_MSG_RESULT_ACK, c->job, i, c->attempt);
+		post(c, &b);
+	}
+	c->to_ns = gr_loop_now_ns(c->loop);
+	c->over = gr_timer_start(c->loop, c->linger_ms ? c->linger_ms : LAST_MS, 0, on_lingered, c);
 }
 
 static const struct blob *blob_of(const struct commander *c, const struct gr_digest *d)
@@ -265,7 +285,7 @@ static int on_ended(struct commander *c, struct gr_slice body)
 			json_object_set_new(o, "target", bytes_json(f.target));
 		json_array_append_new(outputs, o);
 	}
-	o = json_pack("{s:I, s:s, s:i, s:i, s:i, s:I, s:I, s:I, s:I}", "ended", (json_int_t)m.task, "outcome", gr_outcome_name(m.outcome),
+	o = json_pack("{s:I, s:i, s:s, s:i, s:i, s:i, s:I, s:I, s:I, s:I}", "ended", (json_int_t)m.task, "attempt", (int)m.attempt, "outcome", gr_outcome_name(m.outcome),
 		      "exit", (int)m.exit_code, "signal", (int)m.term_signal, "flags", (int)m.flags, "cpu_us", (json_int_t)m.cpu_us, "rss",
 		      (json_int_t)m.max_rss_bytes, "wall_us", (json_int_t)m.wall_us, "in_bytes", (json_int_t)m.in_bytes);
 	json_object_set_new(o, "reason", bytes_json(m.reason));
@@ -278,15 +298,16 @@ static int on_ended(struct commander *c, struct gr_slice body)
 		post(c, &b);
 	}
 	gr_buf_fini(&need);
-	if (!c->is_kept && m.task < c->n_times) {
-		/* files are fetched before: the worker may drop them then */
-		if (!n) {
-			gr_taskref_encode(&b, GR_MSG_RESULT_ACK, m.job, m.task, m.attempt);
-			post(c, &b);
-		}
+	if (m.attempt != c->attempt || m.task >= c->n_times) {
+		check_over(c);
+		return 0;                  /* of an earlier commander */
 	}
-	if (m.task < c->n_times && !c->is_done[m.task]) {
-		c->is_done[m.task] = 1;
+	if (!c->is_kept && !n) {           /* what has files is acknowledged when they came: the worker may drop them then */
+		gr_taskref_encode(&b, GR_MSG_RESULT_ACK, m.job, m.task, m.attempt);
+		post(c, &b);
+	}
+	if (!c->is_done[m.task]) {
+		c->is_done[m.task] = n ? ACK_LATER : ENDED;
 		c->n_ended++;
 	}
 	if (c->die_after && c->n_ended >= c->die_after)
@@ -425,6 +446,7 @@ int main(int argc, char **argv)
 		else if (!strcmp(a, "--window")) c.window = strtoull(argv[i], NULL, 10);
 		else if (!strcmp(a, "--wait")) c.wait_ms = strtoull(argv[i], NULL, 10);
 		else if (!strcmp(a, "--attempt")) c.attempt = (uint32_t)strtoul(argv[i], NULL, 10);
+		else if (!strcmp(a, "--linger")) c.linger_ms = strtoull(argv[i], NULL, 10);
 		else if (!strcmp(a, "--die-after")) c.die_after = strtoull(argv[i], NULL, 10);
 		else if (!strcmp(a, "--stop")) parse_stop(&c, argv[i]);
 		else if (!strcmp(a, "--blob") && c.n_blobs < MAX_BLOBS) {
@@ -462,7 +484,7 @@ int main(int argc, char **argv)
 	gr_loop_run(c.loop);
 	(void)limit;
 	if (c.is_quiet)
-		printf("%" PRIu64 " %.3f\n", c.n_ended, (double)(gr_loop_now_ns(c.loop) - c.from_ns) / GR_NS_PER_S);
+		printf("%" PRIu64 " %.3f\n", c.n_ended, (double)(c.to_ns - c.from_ns) / GR_NS_PER_S);
 	fflush(stdout);
 	_Exit(c.n_ended == c.n_times && !c.n_fetching ? 0 : 1);
 fail:
