@@ -253,7 +253,7 @@ static bool has_room(const struct gr_wcommand *t)
 
 	if (!c->slots_used && !w->n_running)
 		return true;           /* alone on the worker: whatever it asks */
-	return w->n_running + c->slots_used + t->n_slots <= w->n_slots &&
+	return w->n_running + c->slots_used + t->n_slots <= w->n_use &&
 	       (!w->limits.mem_bytes || c->mem_used + t->m.mem_bytes <= w->limits.mem_bytes);
 }
 

@@ -8,7 +8,9 @@
  *     --stop HOW:MS[:GRACE]  cancel, yield or retract: sent MS after the first STARTED (retract: at once)
  *     --stream           follow from the start              --keep       nothing is acknowledged
  *     --attempt N        their number (1); --linger MS: stays so long after the last
- *     --wait MS          ends after so long whatever is open (120000); --die-after N: ends at once after N ENDED
+ *     --wait MS          ends after so long whatever is open (120000)
+ *
+ *   commander --serve ENDPOINT         words as above, a line of standard input a run; {"over": exit code} ends each
  *
  * A line of JSON for each thing that came: {"hello"}, {"started"}, {"out"}, {"ended"}. With --quiet only "N seconds".
  * Exit: 0 when every ENDED came and, unless --keep, every output named by digest was fetched; 1 otherwise.
@@ -26,6 +28,7 @@
 #include "lib/wire/msg_job.h"
 
 #define MAX_BLOBS 256
+#define WAIT_MS 120000
 #define LAST_MS 30                     /* for the last frames to go */
 
 enum { ENDED = 1, ACK_LATER };
@@ -37,14 +40,16 @@ struct commander {
 	struct gr_server *server;
 	struct gr_peer *worker;
 	json_t *spec, *commands;
-	uint64_t job, n_times, window, n_sent, n_ended, n_fetching, from_ns, wait_ms, die_after, linger_ms;
+	uint64_t job, n_times, window, n_sent, n_ended, n_fetching, from_ns, wait_ms, linger_ms;
 	struct blob blobs[MAX_BLOBS];
 	uint32_t n_blobs, attempt;
 	struct gr_map fetches;
 	int stop_how;
 	uint64_t stop_ms, stop_grace;
 	uint64_t to_ns;
-	struct gr_timer *stop_timer, *limit, *over;
+	struct gr_timer *stop_timer, *limit, *over, *patience;
+	const char *listen, *ready;
+	bool is_serving;
 	bool is_streamed, is_kept, is_quiet, is_stopping;
 	uint8_t *is_done;
 };
@@ -86,9 +91,22 @@ static void post(struct commander *c, struct gr_buf *b)
 	gr_buf_fini(b);
 }
 
+static void over(struct commander *c, int rc)
+{
+	gr_timer_stop(&c->over);
+	gr_timer_stop(&c->patience);
+	if (!c->is_serving) {
+		gr_loop_stop(c->loop);
+		return;
+	}
+	c->spec = NULL;
+	printf("{\"over\":%d}\n", rc);
+	fflush(stdout);
+}
+
 static void on_lingered(void *ctx)
 {
-	gr_loop_stop(((struct commander *)ctx)->loop);
+	over(ctx, 0);
 }
 
 static void check_over(struct commander *c)
@@ -223,11 +241,11 @@ static int on_hello(void *ctx, struct gr_peer *peer, const struct gr_hello *hell
 	struct commander *c = ctx;
 
 	(void)welcome;
-	if (hello->role != GR_ROLE_WORKER || c->worker)
-		return gr_err_set(err, GR_EBUSY, "one worker");
+	if (hello->role != GR_ROLE_WORKER)
+		return gr_err_set(err, GR_EROLE, "workers only");
 	c->worker = peer;
 	say(c, json_pack("{s:O}", "hello", hello->json));
-	if (!c->limit)
+	if (!c->limit && c->spec)
 		c->limit = gr_timer_start(c->loop, 0, 0, begin, c);
 	return 0;
 }
@@ -236,8 +254,8 @@ static void on_gone(void *ctx, struct gr_peer *peer, int code, const char *why)
 {
 	struct commander *c = ctx;
 
-	(void)peer;
-	c->worker = NULL;
+	if (c->worker == peer)         /* it may be back already */
+		c->worker = NULL;
 	say(c, json_pack("{s:s, s:s}", "gone", gr_err_name(code), "why", why ? why : ""));
 }
 
@@ -310,8 +328,6 @@ static int on_ended(struct commander *c, struct gr_slice body)
 		c->is_done[m.task] = n ? ACK_LATER : ENDED;
 		c->n_ended++;
 	}
-	if (c->die_after && c->n_ended >= c->die_after)
-		exit(0);
 	fill(c);
 	check_over(c);
 	return 0;
@@ -408,7 +424,7 @@ static int on_msg(void *ctx, struct gr_peer *peer, int type, struct gr_slice bod
 
 static void on_limit(void *ctx)
 {
-	gr_loop_stop(ctx);
+	over(ctx, 1);
 }
 
 static void parse_stop(struct commander *c, const char *text)
@@ -420,69 +436,126 @@ static void parse_stop(struct commander *c, const char *text)
 	c->stop_grace = text ? strtoull(text + 1, NULL, 10) : 1000;
 }
 
+/* Options and the file at the end. Return: 0, or an error. */
+static int take_words(struct commander *c, int argc, char **argv, struct gr_err *err)
+{
+	json_t *o;
+	int i;
+
+	for (i = 0; i < argc - 1; i++) {
+		const char *a = argv[i];
+
+		if (!strcmp(a, "--stream")) { c->is_streamed = true; continue; }
+		if (!strcmp(a, "--keep")) { c->is_kept = true; continue; }
+		if (!strcmp(a, "--quiet")) { c->is_quiet = true; continue; }
+		i++;
+		if (!strcmp(a, "--listen")) c->listen = argv[i];
+		else if (!strcmp(a, "--ready")) c->ready = argv[i];
+		else if (!strcmp(a, "--times")) c->n_times = strtoull(argv[i], NULL, 10);
+		else if (!strcmp(a, "--window")) c->window = strtoull(argv[i], NULL, 10);
+		else if (!strcmp(a, "--wait")) c->wait_ms = strtoull(argv[i], NULL, 10);
+		else if (!strcmp(a, "--attempt")) c->attempt = (uint32_t)strtoul(argv[i], NULL, 10);
+		else if (!strcmp(a, "--linger")) c->linger_ms = strtoull(argv[i], NULL, 10);
+		else if (!strcmp(a, "--stop")) parse_stop(c, argv[i]);
+		else if (!strcmp(a, "--blob") && c->n_blobs < MAX_BLOBS) {
+			struct blob *b = &c->blobs[c->n_blobs++];
+
+			gr_buf_clear(&b->bytes);
+			if (gr_file_read(argv[i], 1 << 30, &b->bytes, err) < 0)
+				return err->code;
+			gr_sha256_of(b->bytes.p, b->bytes.n, &b->digest);
+		} else {
+			return gr_err_set(err, GR_EUSAGE, "%s?", a);
+		}
+	}
+	o = i < argc ? json_load_file(argv[i], 0, NULL) : NULL;
+	c->spec = json_object_get(o, "spec");
+	c->commands = json_object_get(o, "commands");
+	if (!c->spec || !json_array_size(c->commands))
+		return gr_err_set(err, GR_EUSAGE, "no spec or commands");
+	c->job = number(c->spec, "job");
+	if (!c->n_times)
+		c->n_times = json_array_size(c->commands);
+	c->is_done = gr_xalloc(c->n_times);
+	return 0;
+}
+
+/* A line of --serve: everything begins anew but the connection. */
+static void on_line(struct commander *c, char *line)
+{
+	char *argv[64], *save, *word;
+	struct gr_err err = { 0 };
+	int n = 0;
+
+	for (word = strtok_r(line, " ", &save); word && n < 64; word = strtok_r(NULL, " ", &save))
+		argv[n++] = word;
+	free(c->is_done);
+	c->is_done = NULL;
+	c->n_times = c->n_sent = c->n_ended = c->n_fetching = c->linger_ms = 0;
+	c->window = 64;
+	c->wait_ms = WAIT_MS;
+	c->stop_how = 0;
+	c->is_streamed = c->is_kept = c->is_stopping = false;
+	c->n_blobs = 0;
+	gr_map_fini(&c->fetches);
+	memset(&c->fetches, 0, sizeof(c->fetches));
+	if (take_words(c, n, argv, &err) < 0) {
+		fprintf(stderr, "commander: %s\n", err.text);
+		exit(2);
+	}
+	c->patience = gr_timer_start(c->loop, c->wait_ms, 0, on_limit, c);
+	if (c->worker)
+		begin(c);
+}
+
+static void on_stdin(uv_poll_t *h, int status, int events)
+{
+	struct commander *c = h->data;
+	char line[16384];
+
+	(void)status;
+	(void)events;
+	if (!fgets(line, sizeof(line), stdin))
+		exit(0);
+	line[strcspn(line, "\n")] = 0;
+	on_line(c, line);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct gr_server_ops ops = { .on_hello = on_hello, .on_msg = on_msg, .on_gone = on_gone };
 	struct gr_server_config cfg = { 0 };
-	struct commander c = { .n_times = 0, .window = 64, .wait_ms = 120000, .attempt = 1 };
-	const char *listen = "tcp://127.0.0.1:0", *ready = NULL;
+	struct commander c = { .window = 64, .wait_ms = WAIT_MS, .attempt = 1, .listen = "tcp://127.0.0.1:0" };
 	struct gr_err err = { 0 };
-	struct gr_timer *limit;
 	char bound[256], line[300];
-	json_t *o;
-	int i, rc;
+	uv_poll_t poll_stdin;
+	int rc;
 
 	gr_log_init("commander", GR_LOG_WARN);
-	for (i = 1; i < argc - 1; i++) {
-		const char *a = argv[i];
-
-		if (!strcmp(a, "--stream")) { c.is_streamed = true; continue; }
-		if (!strcmp(a, "--keep")) { c.is_kept = true; continue; }
-		if (!strcmp(a, "--quiet")) { c.is_quiet = true; continue; }
-		i++;
-		if (!strcmp(a, "--listen")) listen = argv[i];
-		else if (!strcmp(a, "--ready")) ready = argv[i];
-		else if (!strcmp(a, "--times")) c.n_times = strtoull(argv[i], NULL, 10);
-		else if (!strcmp(a, "--window")) c.window = strtoull(argv[i], NULL, 10);
-		else if (!strcmp(a, "--wait")) c.wait_ms = strtoull(argv[i], NULL, 10);
-		else if (!strcmp(a, "--attempt")) c.attempt = (uint32_t)strtoul(argv[i], NULL, 10);
-		else if (!strcmp(a, "--linger")) c.linger_ms = strtoull(argv[i], NULL, 10);
-		else if (!strcmp(a, "--die-after")) c.die_after = strtoull(argv[i], NULL, 10);
-		else if (!strcmp(a, "--stop")) parse_stop(&c, argv[i]);
-		else if (!strcmp(a, "--blob") && c.n_blobs < MAX_BLOBS) {
-			struct blob *b = &c.blobs[c.n_blobs++];
-
-			if (gr_file_read(argv[i], 1 << 30, &b->bytes, &err) < 0)
-				goto fail;
-			gr_sha256_of(b->bytes.p, b->bytes.n, &b->digest);
-		} else {
-			gr_err_set(&err, GR_EUSAGE, "%s?", a);
-			goto fail;
-		}
-	}
-	o = i < argc ? json_load_file(argv[i], 0, NULL) : NULL;
-	c.spec = json_object_get(o, "spec");
-	c.commands = json_object_get(o, "commands");
-	if (!c.spec || !json_array_size(c.commands)) {
-		gr_err_set(&err, GR_EUSAGE, "no spec or commands");
+	setvbuf(stdin, NULL, _IONBF, 0);
+	if (argc == 3 && !strcmp(argv[1], "--serve")) {
+		c.is_serving = true;
+		c.listen = argv[2];
+	} else if (take_words(&c, argc - 1, argv + 1, &err) < 0) {
 		goto fail;
 	}
-	c.job = number(c.spec, "job");
-	if (!c.n_times)
-		c.n_times = json_array_size(c.commands);
-	c.is_done = gr_xalloc(c.n_times);
 	c.loop = gr_loop_new(1);
 	c.server = gr_server_new(c.loop, &cfg, &ops, &c);
-	if (gr_server_bind(c.server, listen, bound, &err) < 0)
+	if (gr_server_bind(c.server, c.listen, bound, &err) < 0)
 		goto fail;
-	if (ready) {
+	if (c.ready) {
 		rc = snprintf(line, sizeof(line), "{\"endpoint\":\"%s\"}\n", bound);
-		if (gr_file_replace(ready, line, (size_t)rc, 0644, false, &err) < 0)
+		if (gr_file_replace(c.ready, line, (size_t)rc, 0644, false, &err) < 0)
 			goto fail;
 	}
-	limit = gr_timer_start(c.loop, c.wait_ms, 0, on_limit, c.loop);
+	if (c.is_serving) {
+		poll_stdin.data = &c;
+		uv_poll_init(gr_loop_uv(c.loop), &poll_stdin, 0);
+		uv_poll_start(&poll_stdin, UV_READABLE, on_stdin);
+	} else {
+		c.patience = gr_timer_start(c.loop, c.wait_ms, 0, on_limit, &c);
+	}
 	gr_loop_run(c.loop);
-	(void)limit;
 	if (c.is_quiet)
 		printf("%" PRIu64 " %.3f\n", c.n_ended, (double)(c.to_ns - c.from_ns) / GR_NS_PER_S);
 	fflush(stdout);
