@@ -234,7 +234,7 @@ if [ "$(id -u)" = 0 ] && mkdir -p "$T/small-disk" && mount -t tmpfs -o size=12m 
 	sh_stage 'head -c 100000 /dev/zero > o; echo ok' '"outputs":[{"path":"o"}]'; spec; run
 	check "the next one has room again" says '{"fetched":100000,"good":true}' "$R"
 	kill -TERM $W; wait $W
-	umount "$T_MOUNT" && T_MOUNT=
+	wait_for 10 umount "$T_MOUNT" && T_MOUNT=
 else
 	echo "# no tmpfs of our own: the full disk is not tried"
 fi
