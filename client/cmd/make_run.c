@@ -13,14 +13,20 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "client/cluster.h"
 #include "client/view/progress.h"
 #include "lib/net/loop.h"
 
 #define TICK_MS 500
+#define GROUP_TERM_MS 3000         /* after an interrupt: so long it is asked, */
+#define GROUP_KILL_MS 1000         /* and then it is made to go */
+#define GROUP_AGAIN_MS 500
+#define NAP_MS 10
 
 struct run {
 	struct gr_loop *loop;
@@ -173,6 +179,23 @@ static bool saw_interrupt(struct run *r)
 	return WIFSIGNALED(status) && WTERMSIG(status) == SIGINT;
 }
 
+/* What did not listen to the interrupt ends now, and nothing of make's group is left when we return: make waits for its
+ * own children alone, and on a busy machine theirs live on for a while after the signal. Orphans come to us
+ * (PR_SET_CHILD_SUBREAPER), so that they can be waited for. */
+static void end_group(const struct run *r)
+{
+	int ms;
+
+	for (ms = 0; ms < GROUP_TERM_MS + GROUP_KILL_MS && kill(-r->pid, 0) == 0; ms += NAP_MS) {
+		if (ms % GROUP_AGAIN_MS == 0)
+			kill(-r->pid, ms < GROUP_TERM_MS ? SIGTERM : SIGKILL);
+		kill(-r->pid, SIGCONT);
+		while (waitpid(-r->pid, NULL, WNOHANG) > 0)
+			;
+		gr_cluster_nap(NAP_MS);
+	}
+}
+
 int gr_make_run(const struct gr_make_args *m, struct gr_control *control, struct gr_calls *calls, int rfd, int wfd,
 		struct gr_make_result *out, struct gr_err *err)
 {
@@ -182,6 +205,7 @@ int gr_make_run(const struct gr_make_args *m, struct gr_control *control, struct
 	*out = (struct gr_make_result){ 0 };
 	r.has_tty = isatty(STDIN_FILENO) && tcgetpgrp(STDIN_FILENO) == getpgrp();
 	r.loop = gr_loop_new((uint64_t)getpid());
+	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	signal(SIGTTOU, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
 	gr_loop_on_term(r.loop, on_term, &r);
@@ -204,7 +228,7 @@ int gr_make_run(const struct gr_make_args *m, struct gr_control *control, struct
 		if (saw_interrupt(&r) && out->exit_code)
 			out->is_interrupted = true;
 		if (out->is_interrupted)
-			kill(-r.pid, SIGTERM);   /* what did not listen to the interrupt */
+			end_group(&r);
 	}
 	gr_loop_free(&r.loop);
 	return rc;

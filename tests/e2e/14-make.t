@@ -21,6 +21,8 @@ fail:
 	@exit 7
 hold:
 	@touch held; sleep 1000
+stubborn:
+	@sh -c 'trap "" INT TERM; : stubborn-mark; touch stub; while :; do sleep 0.2; done' & wait
 clean:
 	rm -f *.o *.d prog
 MK
@@ -95,6 +97,11 @@ wait_for 20 test -e "$P/held"; held=$(ps -o pid= -C sleep --ppid "$(ps -o pid= -
 kill -INT $pid; wait $pid; check "an interrupt: exit 8" [ $? = 8 ]
 check "and nothing of make is left" [ -z "$(ps -eo args | grep -F "$P hold" | grep -v grep)" ]
 "$G" status -o json | python3 -c 'import json,sys; d=json.load(sys.stdin); assert not d["agent"]["builds"], d["agent"]["builds"]'; check "and the agent has forgotten the build" [ $? = 0 ]
+
+"$G" make -C "$P" stubborn >"$T/out" 2>"$T/err" & pid=$!
+wait_for 20 test -e "$P/stub"
+kill -INT $pid; wait $pid; check "an interrupt that a command does not listen to: exit 8 all the same" [ $? = 8 ]
+check "and that command is gone too, at once" [ -z "$(ps -eo args | grep -F 'stubborn-mark' | grep -v grep)" ]
 
 make -s -C "$P" clean >/dev/null
 (cd "$P" && GRIDDLE_RUNTIME_DIR=$T/rt make -s CC="$BIN/griddle-cc gcc" -j4 >/dev/null 2>&1) && hashes >"$T/ours"; check "plain make with CC=griddle-cc goes through the agent too" cmp -s "$T/plain" "$T/ours"
