@@ -145,3 +145,9 @@ kernel-matrix:  ## byte identity of defconfig objects with and without DWARF 5, 
 	@scripts/deps.sh build demo
 	@+$(AGAIN) programs
 	@BIN='$(CURDIR)/$(B)/bin' scripts/kernel-matrix.sh
+
+.PHONY: kube-e2e
+kube-e2e:  ## the chart on a real Kubernetes control plane, built once as Go modules (10 to 60 minutes)
+	@scripts/deps.sh build test
+	@+$(AGAIN) programs
+	$(PROVE) tests/kube/kube-e2e.t
