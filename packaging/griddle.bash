@@ -35,7 +35,7 @@ _griddle() {
 		explain:*) words='--output --coordinator --keys --server-key --help' ;;
 		place:*) words='replay --decisions --help' ;;
 		doctor:*) words='--output --coordinator --keys --server-key --help' ;;
-		keys:*) words='new show allow token --keys --allow --roles --tokens --help' ;;
+		keys:*) words='new import show allow token --keys --allow --from-kube --roles --tokens --help' ;;
 		agent:*) words='--coordinator --socket --state --keys --server-key --remote --compress --cache --cache-bytes --local-slots --reconnect-wait --unit-timeout --session-idle --idle-exit --ready-file --log --status --stop --help' ;;
 		completion:*) words='bash --help' ;;
 		version:*) words='--help' ;;

@@ -2,6 +2,9 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <jansson.h>
+#include <openssl/evp.h>
 #include <sys/random.h>
 
 #include "client/cmd/commands.h"
@@ -9,9 +12,14 @@
 #include "lib/base/alloc.h"
 #include "lib/base/file.h"
 #include "lib/base/path.h"
+#include "lib/base/proc.h"
 #include "lib/net/keys.h"
 
+#define MAX_SECRET_BYTES (4u << 20)
+#define KUBECTL_SILENT_MS 60000
+
 struct keys_opts {
+	char *from_kube;
 	char *file, *allow, *roles, *tokens;
 };
 #define AT(f) offsetof(struct keys_opts, f)
@@ -20,6 +28,8 @@ static const struct gr_conf_key keys_keys[] = {
 	  AT(file), NULL },
 	{ "allow", GR_CONF_STR, "FILE", NULL, 0, 0, NULL,
 	  "The list of authorised keys, as the coordinator reads it. Default: allow in the configuration folder.", AT(allow), NULL },
+	{ "from-kube", GR_CONF_STR, "[NAMESPACE/]SECRET", NULL, 0, 0, NULL,
+	  "For import: the Secret with client.key and server.pub, read by the kubectl that is here.", AT(from_kube), NULL },
 	{ "roles", GR_CONF_STR, "ROLES", "client", 0, 0, NULL, "For allow: client, worker, admin, for token: viewer, client, admin; with commas between them.",
 	  AT(roles), NULL },
 	{ "tokens", GR_CONF_STR, "FILE", NULL, 0, 0, NULL,
@@ -42,6 +52,83 @@ static int make_new(const char *path, struct gr_err *err)
 	if (rc == 0)
 		printf("%s\n", k.public_key);
 	explicit_bzero(&k, sizeof(k));
+	return rc;
+}
+
+/* The member of a Secret's data, decoded; NUL behind it. Return: 0; GR_ECONFIG. */
+static int secret_value(const json_t *secret, const char *key, struct gr_buf *out, struct gr_err *err)
+{
+	const char *text = json_string_value(json_object_get(json_object_get(secret, "data"), key));
+	size_t n = text ? strlen(text) : 0;
+	int n_raw;
+
+	if (!n || n % 4 || n > MAX_SECRET_BYTES)
+		return gr_err_set(err, GR_ECONFIG, "the Secret has no \"%s\"", key);
+	gr_buf_reserve(out, n / 4 * 3 + 1);
+	n_raw = EVP_DecodeBlock(out->p, (const uint8_t *)text, (int)n);
+	if (n_raw < 0)
+		return gr_err_set(err, GR_ECONFIG, "the Secret's \"%s\" is not base64", key);
+	out->n = (size_t)n_raw - (text[n - 1] == '=') - (text[n - 2] == '=');
+	return 0;
+}
+
+/* "[NAMESPACE/]SECRET", by the kubectl that is here: it knows every way to log in. Nothing is written before all is good. */
+static int import_kube(const char *path, const char *from, struct gr_err *err)
+{
+	const char *slash = strchr(from, '/'), *name = slash ? slash + 1 : from;
+	char *ns = gr_xstrndup(from, slash ? (size_t)(slash - from) : 0);
+	const char *argv[] = { "kubectl", "get", "secret", "-o", "json", "--", name, NULL };
+	const char *argv_ns[] = { "kubectl", "get", "secret", "-o", "json", "--namespace", ns, "--", name, NULL };
+	struct gr_buf out = { 0 }, said = { 0 }, key = { 0 }, server = { 0 };
+	struct gr_slice dir = gr_path_dir(gr_slice_str(path));
+	struct gr_keypair k = { 0 };
+	json_t *secret = NULL;
+	char *d = gr_xstrndup((const char *)dir.p, dir.n);
+	int rc;
+
+	rc = gr_proc_capture_for(slash ? argv_ns : argv, NULL, NULL, MAX_SECRET_BYTES, KUBECTL_SILENT_MS, &out, &said, err);
+	if (rc < 0) {
+		gr_err_wrap(err, "kubectl");
+		goto out;
+	}
+	if (rc > 0) {
+		((char *)said.p)[strcspn(gr_buf_str(&said), "\n")] = 0;
+		rc = gr_err_set(err, GR_ECONFIG, "kubectl ended with %d: %.300s", rc, said.n ? (char *)said.p : "it said nothing");
+		goto out;
+	}
+	secret = json_loadb((const char *)out.p, out.n, JSON_REJECT_DUPLICATES, NULL);
+	if (!secret) {
+		rc = gr_err_set(err, GR_ECONFIG, "kubectl gave no JSON");
+		goto out;
+	}
+	rc = secret_value(secret, "client.key", &key, err);
+	if (rc == 0)
+		rc = secret_value(secret, "server.pub", &server, err);
+	if (rc == 0)
+		rc = gr_keypair_parse(gr_buf_str(&key), &k, err);
+	if (rc == 0 && !gr_key_is_valid(gr_buf_str(&server)))
+		rc = gr_err_set(err, GR_ECONFIG, "the Secret's \"server.pub\" is not a public key");
+	if (rc == 0)
+		rc = gr_mkdir_p(d, 0700, err);
+	if (rc == 0)
+		rc = gr_keypair_save(path, &k, err);
+	if (rc == 0)
+		printf("%s\n", gr_buf_str(&server));
+out:
+	if (rc < 0)
+		gr_err_wrap(err, "%.200s", from);
+	explicit_bzero(&k, sizeof(k));
+	if (key.n)
+		explicit_bzero(key.p, key.n);
+	if (out.n)
+		explicit_bzero(out.p, out.n);
+	json_decref(secret);
+	gr_buf_fini(&out);
+	gr_buf_fini(&said);
+	gr_buf_fini(&key);
+	gr_buf_fini(&server);
+	free(ns);
+	free(d);
 	return rc;
 }
 
@@ -169,6 +256,8 @@ static int run_keys(const struct gr_cmd *cmd, int argc, char **argv)
 	tokens = o.tokens ? gr_xstrdup(o.tokens) : gr_paths_below(paths.config, "tokens");
 	if (verb && !strcmp(verb, "new") && i == argc)
 		rc = make_new(file, &err);
+	else if (verb && !strcmp(verb, "import") && i == argc && o.from_kube)
+		rc = import_kube(file, o.from_kube, &err);
 	else if (verb && !strcmp(verb, "show") && i == argc)
 		rc = show(file, &err);
 	else if (verb && !strcmp(verb, "allow") && (i + 1 == argc || i + 2 == argc))
@@ -186,7 +275,7 @@ static int run_keys(const struct gr_cmd *cmd, int argc, char **argv)
 }
 
 const struct gr_cmd gr_cmd_keys = {
-	.name = "keys", .args = "new|show|allow|token [KEY [NAME]]", .summary = "make a key pair, show it, authorise one; make an HTTP token",
+	.name = "keys", .args = "new|import|show|allow|token [KEY [NAME]]", .summary = "make a key pair, show it, authorise one; make an HTTP token",
 	.help = "  griddle keys new                                   a key pair for this user; prints the public key\n"
 		"  griddle keys show                                  the public key again\n"
 		"  griddle keys allow --allow /etc/griddle/allow --roles client KEY anna\n"

@@ -64,6 +64,19 @@ static bool find_line(const char *text, const char *name, char out[41])
 	return false;
 }
 
+int gr_keypair_parse(const char *text, struct gr_keypair *out, struct gr_err *err)
+{
+	struct gr_keypair k;
+	char derived[41];
+
+	if (!find_line(text, "public", k.public_key) || !find_line(text, "secret", k.secret_key))
+		return gr_err_set(err, GR_ECONFIG, "needs the lines \"public KEY\" and \"secret KEY\", 40 characters each");
+	if (zmq_curve_public(derived, k.secret_key) < 0 || strcmp(derived, k.public_key))
+		return gr_err_set(err, GR_ECONFIG, "the two keys do not belong together");
+	*out = k;
+	return 0;
+}
+
 static bool is_our_group(gid_t gid)
 {
 	gid_t list[256];
@@ -91,9 +104,7 @@ static bool is_private(const struct stat *st)
 int gr_keypair_load(const char *path, struct gr_keypair *out, struct gr_err *err)
 {
 	struct gr_buf text = { 0 };
-	struct gr_keypair k;
 	struct stat st;
-	char derived[41];
 	int fd, rc;
 
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
@@ -113,17 +124,9 @@ int gr_keypair_load(const char *path, struct gr_keypair *out, struct gr_err *err
 		rc = gr_err_set(err, rc, "key file %s: %s", path, gr_err_text(rc));
 		goto out_fd;
 	}
-	if (!find_line(gr_buf_str(&text), "public", k.public_key) || !find_line(gr_buf_str(&text), "secret", k.secret_key)) {
-		rc = gr_err_set(err, GR_ECONFIG, "key file %s: needs the lines \"public KEY\" and \"secret KEY\", 40 characters each", path);
-		goto out_text;
-	}
-	if (zmq_curve_public(derived, k.secret_key) < 0 || strcmp(derived, k.public_key)) {
-		rc = gr_err_set(err, GR_ECONFIG, "key file %s: the two keys do not belong together", path);
-		goto out_text;
-	}
-	*out = k;
-	rc = 0;
-out_text:
+	rc = gr_keypair_parse(gr_buf_str(&text), out, err);
+	if (rc < 0)
+		gr_err_wrap(err, "key file %s", path);
 	explicit_bzero(text.p, text.n);
 	gr_buf_fini(&text);
 out_fd:

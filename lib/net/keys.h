@@ -12,6 +12,8 @@ struct gr_keypair {
 	char public_key[41], secret_key[41];
 };
 int gr_keypair_make(struct gr_keypair *out, struct gr_err *err) GR_MUST_CHECK;
+/* The text of a key file, NUL behind it. Return: 0; GR_ECONFIG. */
+int gr_keypair_parse(const char *text, struct gr_keypair *out, struct gr_err *err) GR_MUST_CHECK;
 int gr_keypair_load(const char *path, struct gr_keypair *out, struct gr_err *err) GR_MUST_CHECK;   /* refuses a file others can read */
 int gr_keypair_save(const char *path, const struct gr_keypair *k, struct gr_err *err) GR_MUST_CHECK;  /* 0600; GR_EEXIST */
 bool gr_key_is_valid(const char *z85);

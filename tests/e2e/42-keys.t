@@ -49,4 +49,27 @@ check "a key file that others can read is refused" [ $rc != 0 ]
 check "with the reason" grep -qi 'read' "$T/out"
 "$BIN/griddle-coordinator" --listen tcp://127.0.0.1:0 --http off --state "$T/other" --keys "$T/k/server" >"$T/out" 2>&1; rc=$?
 check "keys without an allow list are refused" [ $rc = 2 ]
+
+# ---- from a Secret: kubectl's answers by a script here, its real ones in tests/kube/kube-e2e.t ----
+mkdir "$T/bin"; printf '#!/bin/sh\necho "$*" >%s/asked\ncat %s/secret.json\n' "$T" "$T" >"$T/bin/kubectl"; chmod 755 "$T/bin/kubectl"
+import() { PATH="$T/bin:$PATH" "$G" keys import "$@" >"$T/out" 2>&1; }
+secret() { printf '{"data":{"client.key":"%s","server.pub":"%s"}}' "$1" "$2" >"$T/secret.json"; }
+K64=$(base64 -w0 <"$T/k/client") S64=$(printf %s "$S" | base64 -w0)
+secret "$K64" "$S64"
+import --from-kube build/r-griddle-client-keys --keys "$T/k/imported"; rc=$?
+check "a key comes out of a Secret" [ $rc = 0 ]
+check "as it went in" cmp -s "$T/k/imported" "$T/k/client"
+check "for us alone" [ "$(stat -c %a "$T/k/imported")" = 600 ]
+check "and the server's is printed" [ "$(cat "$T/out")" = "$S" ]
+check "the namespace was asked for" grep -q -- '--namespace build -- r-griddle-client-keys$' "$T/asked"
+import --from-kube build/x --keys "$T/k/imported"; rc=$?
+check "a key that is there is not overwritten" [ $rc != 0 ]
+refused() { _t=$1; shift; import --from-kube x --keys "$T/k/no"; _r=$?; [ $_r = 2 -a ! -e "$T/k/no" ] && grep -q "$_t" "$T/out" || { diag <"$T/out"; return 1; }; }
+secret "$(base64 -w0 <"$T/k/client" | cut -c2-)" "$S64"; check "half a base64 is refused" refused 'no "client.key"'
+secret "!!!!" "$S64"; check "so is none" refused 'not base64'
+secret "$(echo nonsense | base64)" "$S64"; check "so is what is no key" refused 'needs the lines'
+secret "$K64" "$(echo x | base64)"; check "so is no server key" refused 'not a public key'
+echo '{' >"$T/secret.json"; check "so is no JSON" refused 'no JSON'
+printf '#!/bin/sh\necho "Error from server (NotFound): secrets x not found" >&2; exit 1\n' >"$T/bin/kubectl"
+check "what kubectl says is passed on" refused 'NotFound'
 done_testing

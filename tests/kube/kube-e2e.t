@@ -41,6 +41,8 @@ check "without Secrets the notes say which and how" grep -q 'no Secret r-griddle
 k -n build create secret generic r-griddle-coordinator-keys --from-file=coordinator.key --from-file=allow >/dev/null
 k -n build create secret generic r-griddle-worker-keys --from-file=worker.key --from-file=server.pub >/dev/null
 k -n build create secret generic r-griddle-client-keys --from-file=client.key --from-file=server.pub >/dev/null
+imported() { PATH="$K8S:$PATH" "$G" keys import --from-kube build/r-griddle-client-keys --keys "$T/imported" >"$T/out" && cmp -s "$T/imported" client.key && grep -qxF "$(cat server.pub)" "$T/out"; }
+check "griddle keys import takes the client's key out of the Secret" imported
 pods() { k -n build get pods -l "app.kubernetes.io/component=$1" -o name 2>/dev/null | wc -l; }
 pods_are() { [ "$(pods "$1")" = "$2" ]; }
 check "the controllers make the coordinator's pod, which Pod Security admits" wait_for 60 pods_are coordinator 1
