@@ -1,0 +1,146 @@
+/**
+ * batch - the life of a durable job: its tasks' states, what waits for what, retries, copies, failure limits
+ *
+ * The states of all tasks are in struct gr_states; a record (struct gr_btask) exists only for a task that runs, waits for
+ * its next try, or has a history that counts. What becomes ready leaves through ops.ready in runs; what ends without
+ * having run (skipped, cancelled) through ops.ended. An attempt is one placement of one task; its number never comes
+ * twice in a job's life (floor), and a result is taken from a number that is live, or lost, while the task has no
+ * outcome. Pure: no clock, no I/O; the same calls give the same states. Thread: any, one at a time.
+ */
+#pragma once
+#include "lib/base/map.h"
+#include "lib/job/quorum.h"
+#include "lib/job/spec.h"
+#include "lib/job/states.h"
+
+#define GR_BATCH_STRIDE 65536u            /* attempts of a task in one life of the coordinator */
+#define GR_BATCH_MAX_LIVES 16u            /* live and lost attempts that are remembered */
+
+/* X(NAME, name, has its outcome) - order: they are stored */
+#define GR_BSTATE_MAP(X) \
+	X(BLOCKED, "blocked", 0) X(READY, "ready", 0) X(BACKOFF, "backoff", 0) X(RUNNING, "running", 0) \
+	X(DONE, "done", 1) X(FAILED, "failed", 1) X(CANCELLED, "cancelled", 1) X(SKIPPED, "skipped", 1)
+enum gr_bstate {
+#define X(name, text, final) GR_B_##name,
+	GR_BSTATE_MAP(X)
+#undef X
+	GR_B_N
+};
+const char *gr_bstate_name(enum gr_bstate s);
+int gr_bstate_parse(const char *name);            /* GR_EINVAL */
+#define GR_B_OPEN_MASK (1u << GR_B_BLOCKED | 1u << GR_B_READY | 1u << GR_B_BACKOFF | 1u << GR_B_RUNNING)
+
+/* Why an attempt ended. X(NAME, name, counts as a try) */
+#define GR_BCAUSE_MAP(X) \
+	X(NONE, "none", 0) X(DONE, "done", 0) X(EXIT, "exit", 1) X(OUTPUT, "output missing", 1) X(TIMEOUT, "timeout", 1) X(OOM, "oom", 1) \
+	X(LOST, "lost", 1) X(WORKER, "worker trouble", 1) X(REFUSED, "refused", 1) X(CANCELLED, "cancelled", 0) X(UNSENT, "unsent", 0) \
+	X(EVICTED, "evicted", 0) X(PREEMPTED, "preempted", 0) X(CHECKPOINT, "checkpointed", 0) X(DISAGREED, "copies disagree", 1) \
+	X(DEADLINE, "deadline", 0) X(ATTEMPTS, "too many attempts", 0) X(RESTART, "coordinator restarted", 0) X(SUPERFLUOUS, "another copy was first", 0)
+enum gr_bcause {
+#define X(name, text, counts) GR_BC_##name,
+	GR_BCAUSE_MAP(X)
+#undef X
+	GR_BC_N
+};
+const char *gr_bcause_name(enum gr_bcause c);
+
+struct gr_blive {                         /* an attempt that may still bring a result */
+	uint32_t number, ordinal;
+	bool is_lost;                     /* its worker is not there; not placed */
+	bool is_started, is_alone;        /* alone: trusted without copies */
+	uint8_t stopping;                 /* what it was told, 0 nothing; enum gr_stop_how */
+	enum gr_bcause stop_cause;        /* what its end will be put down to then */
+	uint64_t worker, node;            /* identities */
+	void *peer;                       /* the caller's, NULL when lost */
+	uint64_t placed;                  /* the caller's placement handle */
+	uint64_t start_ns;
+};
+struct gr_bresult {                       /* what a copy brought */
+	struct gr_digest digest;
+	uint64_t worker, node;
+	uint32_t number;
+};
+struct gr_bjob;
+struct gr_btask {
+	uint64_t task;                    /* key */
+	struct gr_bjob *job;
+	uint32_t ordinal, n_tries, k;     /* attempts ever; that counted; numbers used in this life */
+	uint32_t mem_permille;            /* of what was asked: grows after OOM */
+	uint64_t due_ns;                  /* BACKOFF until */
+	uint32_t heap_at;                 /* in job->due, from 1; 0: not there */
+	uint32_t n_target;                /* copies wanted; 0 undecided, or no quorum */
+	uint32_t n_queued;                /* copies that wait for placement besides (the caller's word) */
+	uint32_t n_lives, n_results;
+	struct gr_blive *lives;           /* at most GR_BATCH_MAX_LIVES */
+	struct gr_bresult *results;
+	bool has_checkpoint;              /* files of its last attempt are to be carried along */
+	void *queued;                     /* the caller's */
+};
+struct gr_bjob_ops {
+	/* Tasks that are READY now; offered until they begin. @t: the record of a single one that has one, else NULL. */
+	void (*ready)(void *ctx, uint32_t first, uint32_t count, struct gr_btask *t);
+	/* A task READY no longer that has a record or not: it may be queued. */
+	void (*withdrawn)(void *ctx, uint32_t first, uint32_t count);
+	/* Tasks that ended without a result of their own. */
+	void (*ended)(void *ctx, uint32_t first, uint32_t count, enum gr_bstate state);
+	/* The attempt is not wanted any more. */
+	void (*stop)(void *ctx, struct gr_btask *t, struct gr_blive *l, enum gr_bcause why);
+};
+struct gr_bjob {
+	const struct gr_spec *spec;       /* borrowed */
+	const struct gr_bjob_ops *ops;
+	void *ctx;
+	struct gr_trust *trust;           /* borrowed; for stages with copies */
+	struct gr_states states;
+	struct gr_map tasks;              /* gr_btask by its number */
+	struct gr_btask **due;            /* heap by due_ns */
+	uint32_t n_due, cap_due;
+	uint32_t *n_stage_done, *n_stage_final;   /* by stage */
+	uint32_t floor;                   /* attempt numbers of this life are above it */
+	bool is_cancelled, is_stopping;   /* asked to; the failure limit was reached */
+};
+
+void gr_bjob_init(struct gr_bjob *j, const struct gr_spec *spec, struct gr_trust *trust, const struct gr_bjob_ops *ops, void *ctx);
+void gr_bjob_fini(struct gr_bjob *j);
+/* As stored: an outcome; a task's history. Before gr_bjob_open. */
+void gr_bjob_restore(struct gr_bjob *j, uint32_t task, enum gr_bstate outcome);
+struct gr_btask *gr_bjob_record(struct gr_bjob *j, uint32_t task);        /* made when there is none */
+/* An attempt the store knows without an end: lost until its worker is back; the task waits until @due_ns. */
+struct gr_blive *gr_bjob_restore_live(struct gr_bjob *j, uint32_t task, uint32_t number, uint64_t worker, uint64_t node, uint64_t due_ns);
+/* Everything that can go becomes ready (or skipped). */
+void gr_bjob_open(struct gr_bjob *j);
+
+struct gr_btask *gr_bjob_find(const struct gr_bjob *j, uint32_t task);    /* NULL: no record */
+struct gr_blive *gr_btask_live(const struct gr_btask *t, uint32_t number);
+uint32_t gr_btask_n_live(const struct gr_btask *t);                       /* not lost */
+/**
+ * gr_bjob_begin - a READY task (or another copy of one that runs) goes to a worker
+ * Return: the attempt, borrowed until the record changes; NULL when it has used its numbers: then it FAILED.
+ */
+struct gr_blive *gr_bjob_begin(struct gr_bjob *j, uint32_t task, uint64_t worker, uint64_t node, uint64_t toolchain, void *peer, uint64_t placed,
+			       uint64_t now_ns);
+/* A lost attempt's worker is back with it. Return: false when it is not wanted. */
+bool gr_bjob_adopt(struct gr_bjob *j, uint32_t task, uint32_t number, uint64_t worker, void *peer, uint64_t placed, struct gr_blive **out);
+
+struct gr_bend {
+	enum gr_bcause cause;
+	int exit_code;
+	struct gr_digest digest;          /* DONE of a stage with copies: what is compared */
+	uint64_t toolchain;
+};
+enum gr_bverdict { GR_BV_FENCED, GR_BV_DONE, GR_BV_FAILED, GR_BV_AGAIN, GR_BV_LATER, GR_BV_WAIT, GR_BV_CANCELLED };
+struct gr_bended {
+	enum gr_bverdict verdict;
+	uint32_t canonical;               /* DONE: the attempt whose result stands */
+	uint64_t due_ns;                  /* LATER */
+	struct gr_blive was;              /* the attempt, unless FENCED */
+};
+/* An attempt ended. All that follows from it (what becomes ready, what is stopped) is done through ops before it returns. */
+struct gr_bended gr_bjob_end(struct gr_bjob *j, uint32_t task, uint32_t number, uint64_t worker, const struct gr_bend *e, uint64_t now_ns);
+void gr_bjob_tick(struct gr_bjob *j, uint64_t now_ns);                    /* BACKOFF that is over */
+uint64_t gr_bjob_due_ns(const struct gr_bjob *j);                         /* UINT64_MAX: nothing */
+/* All that has no outcome: cancelled now, or when it stopped. */
+void gr_bjob_cancel(struct gr_bjob *j, enum gr_bcause why);
+/* FAILED, SKIPPED, CANCELLED of the range are open again. Return: how many. */
+uint32_t gr_bjob_retry(struct gr_bjob *j, uint32_t first, uint32_t count);
+bool gr_bjob_is_over(const struct gr_bjob *j);
