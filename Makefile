@@ -20,7 +20,7 @@ VERSION  := 0.1.0
 B := build/$(VARIANT)
 Q := $(if $(V),,@)
 
-PKGS := libzmq libuv jansson zlib libcrypto libssl libnghttp2 libmicrohttpd libseccomp
+PKGS := libzmq libuv jansson zlib libcrypto libssl libnghttp2 libmicrohttpd libseccomp sqlite3
 PKGS_CLIENT := ncursesw
 PKGS_TEST := cmocka
 # These call make again once scripts/deps.sh has put everything there, or need nothing.

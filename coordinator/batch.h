@@ -1,0 +1,71 @@
+/**
+ * batch - durable jobs of commands: what the coordinator's other files call
+ *
+ * batch.c holds jobs and takes them up after a restart; batch_run.c sends tasks to workers and takes what came of them;
+ * batch_ops.c answers questions; batch_show.c prints; batch_blobs.c moves files; batch_watch.c streams logs and events.
+ * A task is placed by (job number, task number), which a decision brings back as (tag, nth); an odd tag is ours.
+ */
+#pragma once
+#include "coordinator/coord.h"
+#include "coordinator/store/store.h"
+#include "lib/job/batch.h"
+
+#define GR_BATCH_FIRST_SESSION (1ull << 32)       /* ids below it name jobs */
+
+struct gr_batch;
+/* Takes up what the store has. After an error gr_batch_close cleans up what was made. */
+int gr_batch_open(struct gr_coord *c, struct gr_err *err) GR_MUST_CHECK;
+void gr_batch_close(struct gr_coord *c);
+
+/* ---- questions ---- */
+struct gr_batch_who {                     /* who asks */
+	const char *name;                 /* the key's, or "loopback" */
+	bool is_admin;
+	struct gr_peer *peer;             /* of the wire; NULL: HTTP */
+};
+/* Takes @rep. When @err is not NULL there is no @rep but perhaps members to add to the error. */
+typedef void gr_batch_done(void *ctx, json_t *rep, const struct gr_err *err);
+/* Whether @op is one of ours. */
+bool gr_batch_is_op(const char *op);
+/**
+ * gr_batch_op - answer one question; the table is docs/protocol.md#jobs
+ * @fn: called once, before this returns or later from the loop (a submit is answered when it is on disk)
+ */
+void gr_batch_op(struct gr_coord *c, const struct gr_batch_who *who, const char *op, const json_t *req, gr_batch_done *fn, void *ctx);
+/* Over the wire, from control.c: answers by itself. */
+void gr_batch_control(struct gr_coord *c, struct gr_peer *peer, const char *op, const json_t *req);
+/* Output of an attempt as it is stored: appends at most @max bytes from @offset. Return: 0; GR_ENOENT. @total: its whole size. */
+int gr_batch_log_read(struct gr_coord *c, uint64_t job, uint32_t task, uint32_t ordinal, int stream, uint64_t offset, size_t max, struct gr_buf *out,
+		      uint64_t *total);
+/* A file that job @job names, read-only; GR_ENOENT. */
+int gr_batch_open_blob(struct gr_coord *c, const struct gr_digest *d, uint64_t *size) GR_MUST_CHECK;
+
+/* ---- workers, clients ---- */
+/* A worker's HELLO: its labels and what it offers, before it is placed. */
+int gr_batch_hello_offer(struct gr_coord *c, struct gr_worker *w, const json_t *hello, struct gr_place_worker *spec, uint32_t *labels, uint32_t *envs,
+			 struct gr_err *err) GR_MUST_CHECK;
+/* It is placed: attempts it still has are adopted. */
+void gr_batch_worker_up(struct gr_coord *c, struct gr_worker *w, const json_t *hello);
+void gr_batch_worker_gone(struct gr_coord *c, struct gr_worker *w);       /* still placed */
+void gr_batch_peer_gone(struct gr_coord *c, struct gr_peer *peer);        /* a client's streams and uploads */
+int gr_batch_ended(struct gr_coord *c, struct gr_worker *w, struct gr_slice body);
+int gr_batch_started(struct gr_coord *c, struct gr_worker *w, struct gr_slice body);
+int gr_batch_out(struct gr_coord *c, struct gr_worker *w, struct gr_slice body);
+int gr_batch_worker_blob(struct gr_coord *c, struct gr_worker *w, struct gr_slice body);
+int gr_batch_worker_missing(struct gr_coord *c, struct gr_worker *w, struct gr_slice body);
+int gr_batch_need(struct gr_coord *c, struct gr_peer *peer, struct gr_slice body);
+int gr_batch_client_blob(struct gr_coord *c, struct gr_client *cl, struct gr_slice body);
+
+/* ---- dispatch ---- */
+static inline bool gr_batch_is_tag(uint64_t tag) { return tag & 1; }
+/* A decision about one of our tasks. Return: false when its worker's queue was full. */
+bool gr_batch_act(struct gr_coord *c, const struct gr_place_decision *d);
+
+/* ---- status ---- */
+struct gr_batch_stats {
+	uint64_t n_jobs, n_open, submitted, counts[GR_B_N], attempts, fenced, adopted, causes[GR_BC_N], cpu_us, wasted_us, in_bytes, out_bytes;
+	const char *trouble;              /* the store's, or NULL */
+	struct gr_store_stats store;
+	uint64_t blobs, blob_bytes;
+};
+void gr_batch_stats(const struct gr_coord *c, struct gr_batch_stats *out);

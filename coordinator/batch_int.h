@@ -1,0 +1,149 @@
+/**
+ * batch_int - private to coordinator/batch*.c
+ */
+#pragma once
+#include <sys/types.h>
+#include "coordinator/batch.h"
+#include "lib/wire/msg_job.h"
+
+enum gr_jstate { GR_J_OPEN, GR_J_DONE, GR_J_FAILED, GR_J_CANCELLED };     /* stored */
+#define GR_JOB_SETTLE_NS (2 * GR_NS_PER_S)
+
+struct gr_jrange {                        /* queued at placement */
+	struct gr_list link;              /* gr_bj.ranges */
+	struct gr_place_task place;
+	int64_t queued;
+	uint32_t n_left;
+};
+struct gr_lines {                         /* a list_blob, mapped; offset of each 16th line */
+	const char *p;
+	size_t n;
+	uint32_t *at;
+};
+struct gr_bj {                            /* a job */
+	uint64_t id;                      /* key */
+	struct gr_batch *batch;
+	struct gr_spec *spec;             /* NULL: over, and not looked at: see gr_bj_load */
+	struct gr_bjob b;                 /* with spec */
+	char *token, *name, *tenant, *owner, *reason;
+	int64_t submitted_ms, started_ms, ended_ms;
+	int priority;
+	enum gr_jstate state;
+	bool is_paused, is_committed;     /* committed: its submit is */
+	uint32_t n_tasks;
+	uint64_t counts[GR_B_N];          /* when spec is NULL */
+	uint32_t floor;
+	uint32_t place_owner;
+	bool has_owner;
+	struct gr_list ranges;
+	struct gr_lines *lines;           /* by stage, or NULL */
+	struct gr_buf spec_frame;
+	struct gr_spec_blob *pins;
+	uint32_t n_pins, cap_pins;
+	bool is_dirty;                    /* progress to be told */
+	uint64_t used_ns;                 /* of a loaded one that is over */
+};
+struct gr_bworker {                       /* a worker as we know it; outlives its connection while something is on its way */
+	struct gr_worker *w;              /* NULL: gone */
+	uint32_t n_refs;
+	uint64_t node;                    /* hash of the node's name */
+	struct gr_map specs;              /* jobs it was told of: key -> itself */
+	struct gr_map ends;               /* ENDED that wait for files: struct gr_bend_wait */
+	uint64_t hello_ns;
+	bool is_settling;                 /* what it did not list may still come as ENDED */
+};
+struct gr_batch {
+	struct gr_coord *c;
+	struct gr_store *store;
+	struct gr_cas *cas;
+	struct gr_map jobs;
+	uint64_t next_job;
+	uint32_t commands_env;            /* environment of workers that run commands */
+	struct gr_trust trust;
+	struct gr_map tenants;            /* name -> struct gr_tenant_row */
+	struct gr_timer *tick;
+	struct gr_pend *pend;             /* of the transaction that is being gathered: what becomes ready waits for it */
+	uint64_t submitted, attempts, fenced, adopted, causes[GR_BC_N], cpu_us, wasted_us, in_bytes, out_bytes, ended_counts[GR_B_N];
+	struct gr_list watchers;          /* batch_watch.c */
+	struct gr_list uploads, outboxes; /* batch_blobs.c */
+	struct gr_buf scratch;
+	struct gr_timer *pump;
+	uint64_t event_id, settle_until_ns;
+	int log_fd;                       /* history, -1 */
+	bool is_closing;
+};
+struct gr_pend {                          /* what waits for a commit */
+	struct gr_batch *batch;
+	struct gr_bworker *bw;            /* whom to acknowledge, or NULL */
+	uint64_t job;
+	uint64_t task;
+	uint32_t attempt;
+	struct { uint32_t first, count; bool is_single; } *ready;
+	uint32_t n_ready;
+	gr_batch_done *fn;                /* whom to answer, or NULL */
+	void *ctx;
+	json_t *rep;
+	json_t *events;                   /* to be told then: [[type, data], ..] */
+};
+
+/* ---- batch.c ---- */
+struct gr_bj *gr_bj_find(struct gr_batch *b, uint64_t id);
+struct gr_bj *gr_bj_new(struct gr_batch *b, uint64_t id);
+void gr_bj_free(struct gr_bj **j);
+/* Parses the spec and makes the states of one that is over. GR_*, with @err. */
+int gr_bj_load(struct gr_bj *j, struct gr_err *err) GR_MUST_CHECK;
+int gr_bj_begin(struct gr_bj *j, struct gr_spec **spec, struct gr_err *err) GR_MUST_CHECK;   /* takes the spec; states made, nothing offered */
+int gr_bj_pin_all(struct gr_bj *j);
+void gr_bj_pin(struct gr_bj *j, const struct gr_digest *d, uint64_t size);
+int gr_bj_join_placement(struct gr_bj *j);
+void gr_bj_leave_placement(struct gr_bj *j);
+void gr_bj_settle(struct gr_bj *j, struct gr_store_tx *tx);       /* is it over? */
+void gr_bj_save_state(struct gr_bj *j, struct gr_store_tx *tx);
+const char *gr_bj_state_name(const struct gr_bj *j);
+void gr_bj_remove(struct gr_bj *j, struct gr_store_tx *tx);
+struct gr_pend *gr_pend_new(struct gr_batch *b);
+void gr_pend_commit(struct gr_pend *p, struct gr_store_tx *tx, bool may_fail);
+void gr_pend_event(struct gr_pend *p, const char *type, json_t *data);
+uint32_t gr_bj_values(struct gr_bj *j, uint32_t task, struct gr_slice out[GR_SPEC_MAX_VALUES], struct gr_buf *text);
+
+/* ---- batch_run.c ---- */
+extern const struct gr_bjob_ops gr_batch_job_ops;
+void gr_run_offer(struct gr_bj *j, uint32_t first, uint32_t count, struct gr_btask *t);
+void gr_run_drop_ranges(struct gr_bj *j);
+void gr_run_tick(struct gr_batch *b);
+struct gr_bworker *gr_bworker_of(struct gr_batch *b, struct gr_worker *w);
+void gr_bworker_unref(struct gr_bworker **bw);
+/* All files are here: the attempt ends. Frees the frame. */
+void gr_run_ended(struct gr_batch *b, struct gr_bworker *bw, struct gr_buf *frame);
+/* Files of it cannot be had: it ends as trouble of its worker. */
+void gr_run_ended_without(struct gr_batch *b, struct gr_bworker *bw, struct gr_buf *frame, const char *why);
+const char *gr_run_pending(struct gr_bj *j, uint32_t task, struct gr_buf *text);
+uint64_t gr_run_toolchain(const struct gr_stage *st);
+void gr_run_ack(struct gr_bworker *bw, uint64_t job, uint64_t task, uint32_t attempt);
+
+/* ---- batch_blobs.c ---- */
+void gr_bblobs_close(struct gr_batch *b);
+/* Keeps an ENDED until the files it names are here. Takes the frame; calls gr_run_ended when nothing is missing. */
+void gr_bblobs_await(struct gr_batch *b, struct gr_bworker *bw, struct gr_buf *frame, const struct gr_ended_msg *m);
+void gr_bblobs_forget(struct gr_batch *b, struct gr_bworker *bw);
+void gr_bblobs_peer_gone(struct gr_batch *b, struct gr_peer *peer);
+bool gr_bblobs_missing(struct gr_batch *b, const struct gr_spec *spec, json_t *list, struct gr_err *err);
+
+/* ---- batch_watch.c ---- */
+void gr_batch_emit(struct gr_batch *b, const char *type, json_t *data);
+void gr_watch_out(struct gr_batch *b, const struct gr_out_msg *m);
+void gr_watch_began(struct gr_bj *j, uint32_t task, struct gr_blive *l);
+void gr_watch_over(struct gr_bj *j, uint32_t task);                /* the task has its outcome, and it is committed */
+void gr_watch_peer_gone(struct gr_batch *b, struct gr_peer *peer);
+void gr_watch_close(struct gr_batch *b);
+void gr_watch_op(struct gr_batch *b, struct gr_peer *peer, const char *op, const json_t *req);
+bool gr_watch_is_op(const char *op);
+void gr_watch_tick(struct gr_batch *b);
+/* One line of the history, when there is one: who checks it later is tests/helper. */
+void gr_history(struct gr_batch *b, const char *what, uint64_t job, int64_t task, uint32_t attempt, const char *more);
+
+/* ---- batch_show.c ---- */
+json_t *gr_show_summary(struct gr_bj *j);
+json_t *gr_show_job(struct gr_bj *j);
+json_t *gr_show_task_row(struct gr_bj *j, uint32_t task);
+json_t *gr_show_task(struct gr_bj *j, uint32_t task);

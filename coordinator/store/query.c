@@ -1,0 +1,230 @@
+/* query.c - what is read of the store, on the loop's thread and its own connection; see store.h */
+#include <string.h>
+
+#include "coordinator/store/store_int.h"
+#include "lib/base/alloc.h"
+
+static const char *text(sqlite3_stmt *st, int i)
+{
+	return (const char *)sqlite3_column_text(st, i);
+}
+
+static struct gr_slice blob(sqlite3_stmt *st, int i)
+{
+	const void *p = sqlite3_column_blob(st, i);
+
+	return gr_slice(p, p ? (size_t)sqlite3_column_bytes(st, i) : 0);
+}
+
+/* The end of a walk: @rc of sqlite3_step, or what the caller's function said. */
+static int end(struct gr_store *s, sqlite3_stmt *st, int rc, int own)
+{
+	int out = own < 0 ? own : rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : gr_store__error(s);
+
+	gr_store__done(st);
+	return out;
+}
+
+int gr_store_each_job(struct gr_store *s, int (*fn)(void *ctx, const struct gr_store_job_row *row), void *ctx)
+{
+	sqlite3_stmt *st = gr_store__query(s, "SELECT job,priority,n_tasks,submitted_ms,started_ms,ended_ms,floor,is_paused,state,token,spec,name,tenant,"
+					      "reason,counts,owner FROM jobs ORDER BY job");
+	int rc, own = 0;
+
+	while (st && own >= 0 && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+		struct gr_store_job_row r = {
+			.job = sqlite3_column_int64(st, 0), .priority = sqlite3_column_int64(st, 1), .n_tasks = sqlite3_column_int64(st, 2),
+			.submitted_ms = sqlite3_column_int64(st, 3), .started_ms = sqlite3_column_int64(st, 4), .ended_ms = sqlite3_column_int64(st, 5),
+			.floor = sqlite3_column_int64(st, 6), .is_paused = sqlite3_column_int64(st, 7), .state = sqlite3_column_int64(st, 8),
+			.token = text(st, 9), .spec = text(st, 10), .name = text(st, 11), .tenant = text(st, 12), .reason = text(st, 13),
+			.counts = text(st, 14), .owner = text(st, 15),
+		};
+
+		own = fn(ctx, &r);
+	}
+	return st ? end(s, st, rc, own) : GR_EIO;
+}
+
+int gr_store_each_outcome(struct gr_store *s, int64_t job, int (*fn)(void *ctx, int64_t task, int64_t state, int64_t attempt), void *ctx)
+{
+	sqlite3_stmt *st = gr_store__query(s, "SELECT task,state,attempt FROM outcomes WHERE job=?1 ORDER BY task");
+	int rc, own = 0;
+
+	if (!st)
+		return GR_EIO;
+	sqlite3_bind_int64(st, 1, job);
+	while (own >= 0 && (rc = sqlite3_step(st)) == SQLITE_ROW)
+		own = fn(ctx, sqlite3_column_int64(st, 0), sqlite3_column_int64(st, 1), sqlite3_column_int64(st, 2));
+	return end(s, st, rc, own);
+}
+
+int64_t gr_store_outcome_attempt(struct gr_store *s, int64_t job, int64_t task, int64_t *state)
+{
+	sqlite3_stmt *st = gr_store__query(s, "SELECT state,attempt FROM outcomes WHERE job=?1 AND task=?2");
+	int64_t attempt = 0;
+
+	if (!st)
+		return 0;
+	sqlite3_bind_int64(st, 1, job);
+	sqlite3_bind_int64(st, 2, task);
+	if (sqlite3_step(st) == SQLITE_ROW) {
+		*state = sqlite3_column_int64(st, 0);
+		attempt = sqlite3_column_int64(st, 1);
+	}
+	gr_store__done(st);
+	return attempt;
+}
+
+#define ATTEMPT_COLUMNS "task,attempt,ordinal,worker,node,worker_id,node_id,start_ms,end_ms,cause,exit_code,term_signal,cpu_us,wall_us,max_rss," \
+	"wait_us,in_bytes,reason,flags,out_size,err_size,counts"
+
+int gr_store_each_attempt(struct gr_store *s, int64_t job, int64_t task, bool with_data, int (*fn)(void *ctx, const struct gr_store_attempt_row *row),
+			  void *ctx)
+{
+	static const char all[] = "SELECT " ATTEMPT_COLUMNS " FROM attempts WHERE job=?1 ORDER BY task,attempt";
+	static const char one[] = "SELECT " ATTEMPT_COLUMNS " FROM attempts WHERE job=?1 AND task=?2 ORDER BY attempt";
+	static const char data[] = "SELECT " ATTEMPT_COLUMNS ",out_data,err_data,out_digest,err_digest FROM attempts WHERE job=?1 AND task=?2 ORDER BY attempt";
+	sqlite3_stmt *st = gr_store__query(s, task < 0 ? all : with_data ? data : one);
+	int rc, own = 0;
+
+	if (!st)
+		return GR_EIO;
+	sqlite3_bind_int64(st, 1, job);
+	if (task >= 0)
+		sqlite3_bind_int64(st, 2, task);
+	while (own >= 0 && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+		struct gr_store_attempt_row r = {
+			.task = sqlite3_column_int64(st, 0), .attempt = sqlite3_column_int64(st, 1), .ordinal = sqlite3_column_int64(st, 2),
+			.worker = text(st, 3), .node = text(st, 4), .worker_id = (uint64_t)sqlite3_column_int64(st, 5),
+			.node_id = (uint64_t)sqlite3_column_int64(st, 6), .start_ms = sqlite3_column_int64(st, 7), .end_ms = sqlite3_column_int64(st, 8),
+			.cause = sqlite3_column_int64(st, 9), .exit_code = sqlite3_column_int64(st, 10), .term_signal = sqlite3_column_int64(st, 11),
+			.cpu_us = sqlite3_column_int64(st, 12), .wall_us = sqlite3_column_int64(st, 13), .max_rss = sqlite3_column_int64(st, 14),
+			.wait_us = sqlite3_column_int64(st, 15), .in_bytes = sqlite3_column_int64(st, 16), .reason = text(st, 17),
+			.flags = sqlite3_column_int64(st, 18), .out_size = sqlite3_column_int64(st, 19), .err_size = sqlite3_column_int64(st, 20),
+			.counts = sqlite3_column_int64(st, 21),
+		};
+
+		if (task >= 0 && with_data) {
+			r.out_data = blob(st, 22);
+			r.err_data = blob(st, 23);
+			r.out_digest = blob(st, 24);
+			r.err_digest = blob(st, 25);
+		}
+		own = fn(ctx, &r);
+	}
+	return end(s, st, rc, own);
+}
+
+int gr_store_each_output(struct gr_store *s, int64_t job, int64_t from, int64_t to, int64_t attempt,
+			 int (*fn)(void *ctx, const struct gr_store_output_row *row), void *ctx)
+{
+	static const char accepted[] = "SELECT p.task,p.attempt,idx,kind,path,mode,size,digest,target FROM outputs p JOIN outcomes o ON o.job=p.job AND "
+				       "o.task=p.task AND o.attempt=p.attempt WHERE p.job=?1 AND p.task>=?2 AND p.task<?3 ORDER BY p.task,p.seq";
+	static const char named[] = "SELECT task,attempt,idx,kind,path,mode,size,digest,target FROM outputs WHERE job=?1 AND task>=?2 AND task<?3 AND "
+				    "attempt=?4 ORDER BY task,seq";
+	sqlite3_stmt *st = gr_store__query(s, attempt ? named : accepted);
+	int rc, own = 0;
+
+	if (!st)
+		return GR_EIO;
+	sqlite3_bind_int64(st, 1, job);
+	sqlite3_bind_int64(st, 2, from);
+	sqlite3_bind_int64(st, 3, to);
+	if (attempt)
+		sqlite3_bind_int64(st, 4, attempt);
+	while (own >= 0 && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+		struct gr_store_output_row r = {
+			.task = sqlite3_column_int64(st, 0), .attempt = sqlite3_column_int64(st, 1), .index = sqlite3_column_int64(st, 2),
+			.kind = sqlite3_column_int64(st, 3), .path = text(st, 4), .mode = sqlite3_column_int64(st, 5), .size = sqlite3_column_int64(st, 6),
+			.digest = blob(st, 7), .target = text(st, 8),
+		};
+
+		own = fn(ctx, &r);
+	}
+	return end(s, st, rc, own);
+}
+
+int gr_store_each_secret(struct gr_store *s, int64_t job, int (*fn)(void *ctx, const char *name, struct gr_slice value), void *ctx)
+{
+	sqlite3_stmt *st = gr_store__query(s, "SELECT name,value FROM secrets WHERE job=?1");
+	int rc, own = 0;
+
+	if (!st)
+		return GR_EIO;
+	sqlite3_bind_int64(st, 1, job);
+	while (own >= 0 && (rc = sqlite3_step(st)) == SQLITE_ROW)
+		own = fn(ctx, text(st, 0), blob(st, 1));
+	return end(s, st, rc, own);
+}
+
+int gr_store_each_trust(struct gr_store *s, int (*fn)(void *ctx, uint64_t worker, uint64_t toolchain, int64_t n), void *ctx)
+{
+	sqlite3_stmt *st = gr_store__query(s, "SELECT worker,toolchain,n_valid FROM trust");
+	int rc, own = 0;
+
+	if (!st)
+		return GR_EIO;
+	while (own >= 0 && (rc = sqlite3_step(st)) == SQLITE_ROW)
+		own = fn(ctx, (uint64_t)sqlite3_column_int64(st, 0), (uint64_t)sqlite3_column_int64(st, 1), sqlite3_column_int64(st, 2));
+	return end(s, st, rc, own);
+}
+
+int gr_store_each_digest(struct gr_store *s, int64_t job, int (*fn)(void *ctx, struct gr_slice digest, int64_t size), void *ctx)
+{
+	static const char *const sql[] = {
+		"SELECT digest,size FROM outputs WHERE job=?1 AND kind=1",
+		"SELECT out_digest,out_size FROM attempts WHERE job=?1 AND out_digest IS NOT NULL",
+		"SELECT err_digest,err_size FROM attempts WHERE job=?1 AND err_digest IS NOT NULL",
+	};
+	int out = 0;
+
+	for (size_t i = 0; i < GR_LEN(sql) && out >= 0; i++) {
+		sqlite3_stmt *st = gr_store__query(s, sql[i]);
+		int rc, own = 0;
+
+		if (!st)
+			return GR_EIO;
+		sqlite3_bind_int64(st, 1, job);
+		while (own >= 0 && (rc = sqlite3_step(st)) == SQLITE_ROW)
+			if (sqlite3_column_bytes(st, 0) == GR_DIGEST_BYTES)
+				own = fn(ctx, blob(st, 0), sqlite3_column_int64(st, 1));
+		out = end(s, st, rc, own);
+	}
+	return out;
+}
+
+int64_t gr_store_meta(struct gr_store *s, const char *key, int64_t def)
+{
+	sqlite3_stmt *st = gr_store__query(s, "SELECT value FROM meta WHERE key=?1");
+	int64_t v = def;
+
+	if (!st)
+		return def;
+	sqlite3_bind_text(st, 1, key, -1, SQLITE_STATIC);
+	if (sqlite3_step(st) == SQLITE_ROW)
+		v = sqlite3_column_int64(st, 0);
+	gr_store__done(st);
+	return v;
+}
+
+json_t *gr_store_usage(struct gr_store *s, const char *tenant, int64_t job)
+{
+	sqlite3_stmt *st = gr_store__query(s, "SELECT tenant,job,cpu_us,mem_mib_ms,in_bytes,out_bytes,attempts,retries,wasted_us,done,failed FROM usage "
+					      "WHERE (?1 IS NULL OR tenant=?1) AND (?2=0 OR job=?2) ORDER BY job");
+	json_t *list = json_array();
+
+	if (!st)
+		return list;
+	if (tenant)
+		sqlite3_bind_text(st, 1, tenant, -1, SQLITE_STATIC);
+	sqlite3_bind_int64(st, 2, job);
+	while (sqlite3_step(st) == SQLITE_ROW)
+		json_array_append_new(list, json_pack("{s:s, s:I, s:f, s:f, s:I, s:I, s:I, s:I, s:f, s:I, s:I}", "tenant", text(st, 0), "job",
+				(json_int_t)sqlite3_column_int64(st, 1), "cpu_s", (double)sqlite3_column_int64(st, 2) / 1e6, "mem_gib_s",
+				(double)sqlite3_column_int64(st, 3) / 1024e3, "in_bytes", (json_int_t)sqlite3_column_int64(st, 4), "out_bytes",
+				(json_int_t)sqlite3_column_int64(st, 5), "attempts", (json_int_t)sqlite3_column_int64(st, 6), "retries",
+				(json_int_t)sqlite3_column_int64(st, 7), "wasted_cpu_s", (double)sqlite3_column_int64(st, 8) / 1e6, "tasks_done",
+				(json_int_t)sqlite3_column_int64(st, 9), "tasks_failed", (json_int_t)sqlite3_column_int64(st, 10)));
+	gr_store__done(st);
+	return list;
+}

@@ -1,0 +1,478 @@
+/* store.c - the writer's thread and what the loop gives it; see store.h
+ *
+ * A transaction is one buffer: statement numbers and parameters, copied in when they are added, so that the thread never
+ * looks at anything of the loop's. The list that waits is taken whole; its transactions share one BEGIN ... COMMIT. A
+ * timer for the group was tried and not kept: what arrives while one commit is on its way is the next group, so the wait
+ * is never longer than a commit, and an idle store answers at once.
+ */
+#include "coordinator/store/store_int.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/base/alloc.h"
+#include "lib/base/clock.h"
+#include "lib/base/file.h"
+#include "lib/base/list.h"
+#include "lib/base/log.h"
+
+#define MAX_GROUP 20000u                  /* rows in one commit */
+#define AGAIN_MS 500
+
+static const struct { const char *params, *sql; } sqls[] = {
+#define X(name, p, s) { p, s },
+	GR_STORE_SQL_MAP(X)
+#undef X
+};
+
+struct gr_store_tx {
+	struct gr_list link;
+	struct gr_store *store;
+	struct gr_buf rows;
+	uint32_t n_rows;
+	bool may_fail;
+	gr_store_done *done;
+	void *ctx;
+	int rc;
+};
+struct query {
+	struct gr_list link;
+	const char *sql;
+	sqlite3_stmt *st;
+};
+struct gr_store {
+	char path[4096];
+	const struct gr_store_ops *ops;
+	void *ctx;
+	struct gr_loop *loop;
+	sqlite3 *reader;
+	struct gr_list queries;
+	struct gr_timer *second;
+	char trouble[512];                /* the loop's copy */
+	/* the writer's own */
+	sqlite3 *db;
+	sqlite3_stmt *st[GR_N_SQL];
+	pthread_t thread;
+	/* shared, under lock */
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	struct gr_list waiting, over;
+	bool is_ending, is_damaged;
+	char problem[512];
+	struct gr_store_stats stats;
+	uv_async_t *async;
+};
+
+/* ---- rows ---- */
+
+struct gr_store_tx *gr_store_tx_new(struct gr_store *s)
+{
+	struct gr_store_tx *tx;
+
+	GR_NEW(tx);
+	gr_list_init(&tx->link);
+	tx->store = s;
+	return tx;
+}
+
+static void put_bytes(struct gr_buf *b, const void *p, size_t n)
+{
+	uint64_t v = n;
+
+	gr_buf_add(b, &v, sizeof(v));
+	gr_buf_add(b, p, n);
+}
+
+void gr_store_add(struct gr_store_tx *tx, enum gr_store_sql sql, ...)
+{
+	va_list ap;
+
+	gr_buf_add_byte(&tx->rows, (uint8_t)sql);
+	va_start(ap, sql);
+	for (const char *p = sqls[sql].params; *p; p++) {
+		if (*p == 'i') {
+			int64_t v = va_arg(ap, int64_t);
+
+			gr_buf_add(&tx->rows, &v, sizeof(v));
+		} else if (*p == 't') {
+			const char *t = va_arg(ap, const char *);
+
+			gr_buf_add_byte(&tx->rows, t != NULL);
+			put_bytes(&tx->rows, t ? t : "", t ? strlen(t) : 0);
+		} else {
+			struct gr_slice v = va_arg(ap, struct gr_slice);
+
+			gr_buf_add_byte(&tx->rows, v.p != NULL);
+			put_bytes(&tx->rows, v.p, v.p ? v.n : 0);
+		}
+	}
+	va_end(ap);
+	tx->n_rows++;
+}
+
+void gr_store_commit(struct gr_store_tx **txp, bool may_fail, gr_store_done *done, void *ctx)
+{
+	struct gr_store_tx *tx = *txp;
+	struct gr_store *s = tx->store;
+
+	*txp = NULL;
+	tx->may_fail = may_fail;
+	tx->done = done;
+	tx->ctx = ctx;
+	pthread_mutex_lock(&s->lock);
+	gr_list_push(&s->waiting, &tx->link);
+	s->stats.waiting++;
+	pthread_cond_signal(&s->wake);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void tx_free(struct gr_store_tx *tx)
+{
+	gr_buf_fini(&tx->rows);
+	free(tx);
+}
+
+/* ---- the writer ---- */
+
+static int bind_and_step(struct gr_store *s, struct gr_slice *at)
+{
+	int sql = *at->p++, rc, i = 0;
+	sqlite3_stmt *st = s->st[sql];
+
+	for (const char *p = sqls[sql].params; *p; p++) {
+		int64_t v;
+		uint64_t n;
+		bool has;
+
+		i++;
+		if (*p == 'i') {
+			memcpy(&v, at->p, sizeof(v));
+			at->p += sizeof(v);
+			sqlite3_bind_int64(st, i, v);
+			continue;
+		}
+		has = *at->p++;
+		memcpy(&n, at->p, sizeof(n));
+		at->p += sizeof(n);
+		if (!has)
+			sqlite3_bind_null(st, i);
+		else if (*p == 't')
+			sqlite3_bind_text(st, i, (const char *)at->p, (int)n, SQLITE_STATIC);
+		else
+			sqlite3_bind_blob(st, i, at->p, (int)n, SQLITE_STATIC);
+		at->p += n;
+	}
+	rc = sqlite3_step(st);
+	sqlite3_reset(st);
+	return rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : -1;
+}
+
+static int write_group(struct gr_store *s, struct gr_list *group, uint64_t *rows)
+{
+	if (sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK)
+		return -1;
+	GR_LIST_EACH(tx, group, struct gr_store_tx, link) {
+		struct gr_slice at = gr_buf_slice(&tx->rows);
+
+		for (uint32_t i = 0; i < tx->n_rows; i++)
+			if (bind_and_step(s, &at) < 0)
+				return -1;
+		*rows += tx->n_rows;
+	}
+	return sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK ? 0 : -1;
+}
+
+static void take_group(struct gr_store *s, struct gr_list *group)
+{
+	uint32_t n = 0;
+	struct gr_list *l;
+
+	while (n < MAX_GROUP && (l = gr_list_pop(&s->waiting))) {
+		n += GR_CONTAINER(l, struct gr_store_tx, link)->n_rows;
+		gr_list_push(group, l);
+	}
+}
+
+/* What may fail is given back; the rest goes to the front again, in order. Under the lock. */
+static void give_back(struct gr_store *s, struct gr_list *group, int rc)
+{
+	struct gr_list keep;
+
+	gr_list_init(&keep);
+	GR_LIST_EACH_SAFE(tx, group, struct gr_store_tx, link) {
+		gr_list_del(&tx->link);
+		tx->rc = rc;
+		gr_list_push(tx->may_fail ? &s->over : &keep, &tx->link);
+		s->stats.waiting -= tx->may_fail;
+	}
+	while (!gr_list_is_empty(&keep)) {
+		struct gr_list *l = keep.prev;
+
+		gr_list_del(l);
+		gr_list_push_front(&s->waiting, l);
+	}
+}
+
+static void wait_a_moment(struct gr_store *s)
+{
+	struct timespec t = { 0, AGAIN_MS * 1000000l };
+
+	if (s->is_ending)
+		return;
+	pthread_mutex_unlock(&s->lock);
+	nanosleep(&t, NULL);
+	pthread_mutex_lock(&s->lock);
+}
+
+static void *writer(void *arg)
+{
+	struct gr_store *s = arg;
+	struct gr_list group;
+	struct gr_err err;
+	uint64_t rows;
+	int rc;
+
+	gr_list_init(&group);
+	pthread_mutex_lock(&s->lock);
+	for (;;) {
+		while (gr_list_is_empty(&s->waiting) && !s->is_ending)
+			pthread_cond_wait(&s->wake, &s->lock);
+		if (gr_list_is_empty(&s->waiting))
+			break;
+		take_group(s, &group);
+		pthread_mutex_unlock(&s->lock);
+		rows = 0;
+		rc = write_group(s, &group, &rows);
+		if (rc < 0) {
+			rc = gr_store__fail(s->db, s->path, "cannot be written", &err);
+			sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+		}
+		pthread_mutex_lock(&s->lock);
+		if (rc < 0) {
+			s->stats.failures++;
+			snprintf(s->problem, sizeof(s->problem), "%.500s", err.text);
+			s->is_damaged = s->is_damaged || rc == GR_ECORRUPT;
+			give_back(s, &group, rc);
+			if (s->async)
+				uv_async_send(s->async);
+			if (s->is_ending || s->is_damaged)
+				break;
+			wait_a_moment(s);
+			continue;
+		}
+		s->problem[0] = 0;
+		s->stats.commits++;
+		s->stats.rows += rows;
+		while (!gr_list_is_empty(&group)) {
+			struct gr_list *l = gr_list_pop(&group);
+
+			s->stats.transactions++;
+			s->stats.waiting--;
+			gr_list_push(&s->over, l);
+		}
+		if (s->async)
+			uv_async_send(s->async);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return NULL;
+}
+
+/* On the loop: what was committed is told. */
+static void on_async(uv_async_t *a)
+{
+	struct gr_store *s = a->data;
+	struct gr_list over;
+	struct gr_list *l;
+	bool is_damaged, was_well = !s->trouble[0];
+
+	gr_list_init(&over);
+	pthread_mutex_lock(&s->lock);
+	while ((l = gr_list_pop(&s->over)))
+		gr_list_push(&over, l);
+	memcpy(s->trouble, s->problem, sizeof(s->trouble));
+	is_damaged = s->is_damaged;
+	pthread_mutex_unlock(&s->lock);
+	if (s->trouble[0] && was_well)
+		gr_error("store", "%s; nothing is acknowledged until it can be", s->trouble);
+	else if (!s->trouble[0] && !was_well)
+		gr_info("store", "can be written again");
+	while ((l = gr_list_pop(&over))) {
+		struct gr_store_tx *tx = GR_CONTAINER(l, struct gr_store_tx, link);
+
+		if (tx->done)
+			tx->done(tx->ctx, tx->rc);
+		tx_free(tx);
+	}
+	if (is_damaged)
+		s->ops->on_damage(s->ctx, s->trouble);
+}
+
+const char *gr_store_trouble(const struct gr_store *s)
+{
+	return s->trouble[0] ? s->trouble : NULL;
+}
+
+void gr_store_stats(const struct gr_store *s, struct gr_store_stats *out)
+{
+	struct gr_store *m = (struct gr_store *)s;
+	char wal[4200];
+	struct stat sb;
+
+	pthread_mutex_lock(&m->lock);
+	*out = m->stats;
+	pthread_mutex_unlock(&m->lock);
+	out->file_bytes = stat(s->path, &sb) == 0 ? (uint64_t)sb.st_size : 0;
+	snprintf(wal, sizeof(wal), "%s-wal", s->path);
+	out->wal_bytes = stat(wal, &sb) == 0 ? (uint64_t)sb.st_size : 0;
+}
+
+/* ---- the reader ---- */
+
+sqlite3 *gr_store__reader(struct gr_store *s) { return s->reader; }
+const char *gr_store__path(const struct gr_store *s) { return s->path; }
+
+sqlite3_stmt *gr_store__query(struct gr_store *s, const char *sql)
+{
+	struct query *q;
+
+	GR_LIST_EACH(old, &s->queries, struct query, link)
+		if (old->sql == sql)
+			return old->st;
+	GR_NEW(q);
+	q->sql = sql;
+	if (sqlite3_prepare_v3(s->reader, sql, -1, SQLITE_PREPARE_PERSISTENT, &q->st, NULL) != SQLITE_OK) {
+		gr_error("store", "%s", sqlite3_errmsg(s->reader));
+		free(q);
+		return NULL;
+	}
+	gr_list_push(&s->queries, &q->link);
+	return q->st;
+}
+
+void gr_store__done(sqlite3_stmt *st)
+{
+	if (!st)
+		return;
+	sqlite3_reset(st);
+	sqlite3_clear_bindings(st);
+}
+
+int gr_store__error(struct gr_store *s)
+{
+	struct gr_err err;
+	int rc = gr_store__fail(s->reader, s->path, "cannot be read", &err);
+
+	gr_error("store", "%s", err.text);
+	if (rc == GR_ECORRUPT)
+		s->ops->on_damage(s->ctx, err.text);
+	return rc;
+}
+
+/* ---- open and close ---- */
+
+/* A program that was killed may have left a torn file behind: looked at before anything is believed. */
+static int look_at(sqlite3 *db, const char *path, struct gr_err *err)
+{
+	sqlite3_stmt *st;
+	int rc = 0;
+
+	if (sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &st, NULL) != SQLITE_OK)
+		return gr_store__fail(db, path, "cannot be checked", err);
+	if (sqlite3_step(st) != SQLITE_ROW)
+		rc = gr_store__fail(db, path, "cannot be checked", err);
+	else if (strcmp((const char *)sqlite3_column_text(st, 0), "ok"))
+		rc = gr_err_set(err, GR_ECORRUPT, "%s is damaged: %.300s. Nothing was changed. `griddle-coordinator --state DIR --recover` saves what can be "
+				"read into a new file and keeps this one beside it; or put a backup in its place", path,
+				(const char *)sqlite3_column_text(st, 0));
+	sqlite3_finalize(st);
+	return rc;
+}
+
+static int prepare_all(struct gr_store *s, struct gr_err *err)
+{
+	for (int i = 0; i < GR_N_SQL; i++)
+		if (sqlite3_prepare_v3(s->db, sqls[i].sql, -1, SQLITE_PREPARE_PERSISTENT, &s->st[i], NULL) != SQLITE_OK)
+			return gr_store__fail(s->db, s->path, "does not have the tables it should", err);
+	return 0;
+}
+
+static void store_free(struct gr_store *s)
+{
+	GR_LIST_EACH_SAFE(q, &s->queries, struct query, link) {
+		sqlite3_finalize(q->st);
+		free(q);
+	}
+	for (int i = 0; i < GR_N_SQL; i++)
+		sqlite3_finalize(s->st[i]);
+	sqlite3_close(s->reader);
+	sqlite3_close(s->db);
+	pthread_mutex_destroy(&s->lock);
+	pthread_cond_destroy(&s->wake);
+	free(s);
+}
+
+int gr_store_open(struct gr_loop *loop, const char *dir, const struct gr_store_ops *ops, void *ctx, struct gr_store **out, struct gr_err *err)
+{
+	struct gr_store *s;
+	int rc;
+
+	GR_NEW(s);
+	s->loop = loop;
+	s->ops = ops;
+	s->ctx = ctx;
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->wake, NULL);
+	gr_list_init(&s->waiting);
+	gr_list_init(&s->over);
+	gr_list_init(&s->queries);
+	snprintf(s->path, sizeof(s->path), "%s/jobs.db", dir);
+	rc = gr_store__open_db(s->path, false, &s->db, err);
+	if (rc >= 0)
+		rc = look_at(s->db, s->path, err);
+	if (rc >= 0)
+		rc = gr_store__migrate(s->db, s->path, err);
+	if (rc >= 0)
+		rc = prepare_all(s, err);
+	if (rc >= 0)
+		rc = gr_store__open_db(s->path, true, &s->reader, err);
+	if (rc < 0)
+		goto out_free;
+	s->async = gr_xalloc(sizeof(*s->async));
+	s->async->data = s;
+	uv_async_init(gr_loop_uv(loop), s->async, on_async);
+	if (pthread_create(&s->thread, NULL, writer, s)) {
+		uv_close((uv_handle_t *)s->async, (uv_close_cb)free);
+		rc = gr_err_set(err, GR_EIO, "the store's thread cannot be started");
+		goto out_free;
+	}
+	*out = s;
+	return 0;
+out_free:
+	store_free(s);
+	return gr_err_wrap(err, "store");
+}
+
+void gr_store_close(struct gr_store **sp)
+{
+	struct gr_store *s = *sp;
+	struct gr_list *l;
+
+	if (!s)
+		return;
+	*sp = NULL;
+	pthread_mutex_lock(&s->lock);
+	s->is_ending = true;
+	pthread_cond_signal(&s->wake);
+	pthread_mutex_unlock(&s->lock);
+	pthread_join(s->thread, NULL);
+	uv_close((uv_handle_t *)s->async, (uv_close_cb)free);
+	while ((l = gr_list_pop(&s->over)) || (l = gr_list_pop(&s->waiting)))
+		tx_free(GR_CONTAINER(l, struct gr_store_tx, link));
+	store_free(s);
+}

@@ -1,0 +1,123 @@
+/**
+ * store - durable jobs in SQLite: what is told to have been taken has been committed
+ *
+ * Writes are transactions: rows of prepared statements, gathered on the loop and handed to the store's own thread. It
+ * takes everything that waits, commits it at once (WAL, synchronous=FULL: one fsync), and tells the loop; what came
+ * meanwhile is the next commit. So latency is one fsync or two, and throughput does not depend on it. Reads go through a
+ * second connection on the loop's thread and see what is committed.
+ *
+ * When a commit fails (no space, an I/O error) nothing of it is there: transactions that may fail are given back, the
+ * others are tried again every second, in order, and gr_store_trouble says so. A damaged file ends it: on_damage.
+ * Thread: the loop's, except for what store.c runs itself.
+ */
+#pragma once
+#include <jansson.h>
+#include "lib/base/buf.h"
+#include "lib/base/sha256.h"
+#include "lib/net/loop.h"
+
+struct gr_store;
+struct gr_store_tx;
+
+/* X(NAME, "parameters": i number, t text, b bytes, SQL) */
+#define GR_STORE_SQL_MAP(X) \
+	X(META, "ti", "INSERT OR REPLACE INTO meta VALUES(?1,?2)") \
+	X(JOB, "ittttiiiit", "INSERT OR REPLACE INTO jobs(job,token,spec,name,tenant,priority,n_tasks,submitted_ms,floor,owner) " \
+	  "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)") \
+	X(JOB_STATE, "iitiii", "UPDATE jobs SET state=?2,reason=?3,is_paused=?4,started_ms=?5,ended_ms=?6 WHERE job=?1") \
+	X(JOB_COUNTS, "it", "UPDATE jobs SET counts=?2 WHERE job=?1") \
+	X(JOB_FLOOR, "ii", "UPDATE jobs SET floor=?2 WHERE job=?1") \
+	X(SECRET, "itb", "INSERT OR REPLACE INTO secrets VALUES(?1,?2,?3)") \
+	X(SECRET_RM, "i", "DELETE FROM secrets WHERE job=?1") \
+	X(BEGIN, "iiiittiii", "INSERT OR REPLACE INTO attempts(job,task,attempt,ordinal,worker,node,worker_id,node_id,start_ms) " \
+	  "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)") \
+	X(END, "iiiiiiiiiiiitiiibbbbi", "UPDATE attempts SET end_ms=?4,cause=?5,exit_code=?6,term_signal=?7,cpu_us=?8,wall_us=?9,max_rss=?10," \
+	  "wait_us=?11,in_bytes=?12,reason=?13,flags=?14,out_size=?15,err_size=?16,out_data=?17,err_data=?18,out_digest=?19,err_digest=?20," \
+	  "counts=?21 WHERE job=?1 AND task=?2 AND attempt=?3") \
+	X(OUTCOME, "iiii", "INSERT OR REPLACE INTO outcomes VALUES(?1,?2,?3,?4)") \
+	X(OUTCOME_RM, "iii", "DELETE FROM outcomes WHERE job=?1 AND task>=?2 AND task<?3 AND state<>4") \
+	X(OUTPUT, "iiiiiitiibt", "INSERT OR REPLACE INTO outputs VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)") \
+	X(USAGE, "itiiiiiiiii", "INSERT INTO usage VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11) ON CONFLICT(job) DO UPDATE SET cpu_us=cpu_us+?3," \
+	  "mem_mib_ms=mem_mib_ms+?4,in_bytes=in_bytes+?5,out_bytes=out_bytes+?6,attempts=attempts+?7,retries=retries+?8," \
+	  "wasted_us=wasted_us+?9,done=done+?10,failed=failed+?11") \
+	X(TRUST, "iii", "INSERT OR REPLACE INTO trust VALUES(?1,?2,?3)") \
+	X(RM_JOB, "i", "DELETE FROM jobs WHERE job=?1") X(RM_ATTEMPTS, "i", "DELETE FROM attempts WHERE job=?1") \
+	X(RM_OUTCOMES, "i", "DELETE FROM outcomes WHERE job=?1") X(RM_OUTPUTS, "i", "DELETE FROM outputs WHERE job=?1")
+enum gr_store_sql {
+#define X(name, params, sql) GR_SQL_##name,
+	GR_STORE_SQL_MAP(X)
+#undef X
+	GR_N_SQL
+};
+
+struct gr_store_ops {
+	/* The file is damaged, or the store cannot go on: say @text and end. */
+	void (*on_damage)(void *ctx, const char *text);
+};
+struct gr_store_stats {
+	uint64_t commits, transactions, rows, failures, waiting, commit_us, file_bytes, wal_bytes;
+};
+/**
+ * gr_store_open - the database @dir/jobs.db, made or brought up to this program's schema
+ * GR_ECORRUPT: damaged, with what to do in @err; GR_EVERSION: made by a newer program; GR_EIO, GR_ENOSPACE.
+ */
+int gr_store_open(struct gr_loop *loop, const char *dir, const struct gr_store_ops *ops, void *ctx, struct gr_store **out, struct gr_err *err)
+	GR_MUST_CHECK;
+/* Commits what waits, as far as it can be. Callbacks that were not called are not called any more. */
+void gr_store_close(struct gr_store **s);
+
+typedef void gr_store_done(void *ctx, int rc);
+struct gr_store_tx *gr_store_tx_new(struct gr_store *s);
+/* A row; the arguments as the statement's parameters say: int64_t, const char * (NULL possible), struct gr_slice. Copied. */
+void gr_store_add(struct gr_store_tx *tx, enum gr_store_sql sql, ...);
+/* The rows of it together, behind everything handed over before. @done on the loop once they are on disk; with an error only
+ * when @may_fail. */
+void gr_store_commit(struct gr_store_tx **tx, bool may_fail, gr_store_done *done, void *ctx);
+/* NULL: all is well; else why nothing can be written now. */
+const char *gr_store_trouble(const struct gr_store *s);
+void gr_store_stats(const struct gr_store *s, struct gr_store_stats *out);
+
+/* ---- reading (query.c) ---- */
+struct gr_store_job_row {
+	int64_t job, priority, n_tasks, submitted_ms, started_ms, ended_ms, floor, is_paused;
+	int64_t state;
+	const char *token, *spec, *name, *tenant, *reason, *counts, *owner;
+};
+struct gr_store_attempt_row {
+	int64_t task, attempt, ordinal, start_ms, end_ms, cause, exit_code, term_signal, cpu_us, wall_us, max_rss, wait_us, in_bytes, flags,
+		out_size, err_size, counts;
+	uint64_t worker_id, node_id;
+	const char *worker, *node, *reason;
+	struct gr_slice out_data, err_data, out_digest, err_digest;
+};
+struct gr_store_output_row {
+	int64_t task, attempt, index, kind, mode, size;
+	const char *path, *target;
+	struct gr_slice digest;
+};
+/* Each calls @fn for each row, borrowed for the call; a negative return of @fn ends it and is returned. */
+int gr_store_each_job(struct gr_store *s, int (*fn)(void *ctx, const struct gr_store_job_row *row), void *ctx) GR_MUST_CHECK;
+int gr_store_each_outcome(struct gr_store *s, int64_t job, int (*fn)(void *ctx, int64_t task, int64_t state, int64_t attempt), void *ctx) GR_MUST_CHECK;
+/* @task -1: of all tasks; @with_data: the streams' bytes too. In order of task and attempt. */
+int gr_store_each_attempt(struct gr_store *s, int64_t job, int64_t task, bool with_data, int (*fn)(void *ctx, const struct gr_store_attempt_row *row),
+			  void *ctx) GR_MUST_CHECK;
+/* Of accepted attempts alone unless @attempt names one; @task -1: of the tasks @from .. @to - 1. */
+int gr_store_each_output(struct gr_store *s, int64_t job, int64_t from, int64_t to, int64_t attempt,
+			 int (*fn)(void *ctx, const struct gr_store_output_row *row), void *ctx) GR_MUST_CHECK;
+int gr_store_each_secret(struct gr_store *s, int64_t job, int (*fn)(void *ctx, const char *name, struct gr_slice value), void *ctx) GR_MUST_CHECK;
+int gr_store_each_trust(struct gr_store *s, int (*fn)(void *ctx, uint64_t worker, uint64_t toolchain, int64_t n), void *ctx) GR_MUST_CHECK;
+/* Every digest that a job's rows name. */
+int gr_store_each_digest(struct gr_store *s, int64_t job, int (*fn)(void *ctx, struct gr_slice digest, int64_t size), void *ctx) GR_MUST_CHECK;
+/* The outcome's attempt of a task; 0 none. */
+int64_t gr_store_outcome_attempt(struct gr_store *s, int64_t job, int64_t task, int64_t *state);
+int64_t gr_store_meta(struct gr_store *s, const char *key, int64_t def);
+json_t *gr_store_usage(struct gr_store *s, const char *tenant, int64_t job);      /* rows; NULL tenant, 0 job: all */
+
+/* ---- care (care.c) ---- */
+json_t *gr_store_check(struct gr_store *s);                        /* {ok, problems} */
+int gr_store_backup(struct gr_store *s, const char *path, struct gr_err *err) GR_MUST_CHECK;
+int gr_store_vacuum(struct gr_store *s, struct gr_err *err) GR_MUST_CHECK;
+/* Everything but secrets as JSON lines, appended to @fd. Return: lines. */
+int64_t gr_store_export(struct gr_store *s, int fd, struct gr_err *err);
+/* Without a store open: what can be read of @dir/jobs.db goes into a new one; the damaged one is kept beside it. */
+int gr_store_recover(const char *dir, uint64_t now_ms, struct gr_buf *report, struct gr_err *err) GR_MUST_CHECK;
