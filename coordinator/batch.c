@@ -5,6 +5,7 @@
  */
 #include "coordinator/batch_int.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -329,6 +330,7 @@ static int load_row(void *ctx, const struct gr_store_job_row *r)
 	j->state = (enum gr_jstate)r->state;
 	j->is_paused = r->is_paused;
 	j->is_committed = true;
+	j->was_cancelled = r->is_cancelled;
 	j->floor = (uint32_t)r->floor;
 	counts = r->counts ? json_loads(r->counts, 0, NULL) : NULL;
 	for (int i = 0; i < GR_B_N; i++) {
@@ -393,7 +395,10 @@ static int load_all(struct gr_batch *b, struct gr_err *err)
 	i = 0;
 	while (rc >= 0 && (j = gr_map_each(&b->jobs, &i)))
 		if (j->state == GR_J_OPEN) {
+			gr_bjob_check_limit(&j->b);
 			gr_bjob_open(&j->b);
+			if (j->was_cancelled)
+				gr_bjob_cancel(&j->b, GR_BC_CANCELLED);
 			gr_bj_settle(j, NULL);
 		}
 	return rc < 0 ? rc : 0;
@@ -430,7 +435,7 @@ static uint8_t band_of(const struct gr_spec *s)
 {
 	int band = s->is_idle ? (int)GR_PLACE_MAX_BAND : 15 - s->priority;
 
-	return (uint8_t)(band < 0 ? 0 : band > (int)GR_PLACE_MAX_BAND ? GR_PLACE_MAX_BAND : band);
+	return (uint8_t)(band < 0 ? 0 : band);
 }
 
 int gr_bj_join_placement(struct gr_bj *j)
@@ -515,6 +520,11 @@ static void on_commit(void *ctx, int rc)
 		pend_free(p);
 		return;
 	}
+	if (p->is_submit && j) {
+		j->is_committed = true;
+		b->submitted++;
+		gr_history(b, "accept", j->id, j->n_tasks, 0, "");
+	}
 	if (p->bw)
 		gr_run_ack(p->bw, p->job, p->task, p->attempt);
 	for (uint32_t k = 0; k < p->n_ready && j && j->spec; k++) {
@@ -525,6 +535,8 @@ static void on_commit(void *ctx, int rc)
 	if (p->events)
 		json_array_foreach(p->events, i, e)
 			gr_batch_emit(b, json_string_value(json_array_get(e, 0)), json_incref(json_array_get(e, 1)));
+	if (p->is_over && j && j->spec)
+		gr_watch_over(j, (uint32_t)p->task);
 	if (p->fn) {
 		p->fn(p->ctx, p->rep, NULL);
 		p->rep = NULL;
@@ -707,6 +719,8 @@ int gr_batch_open(struct gr_coord *c, struct gr_err *err)
 	gr_list_init(&b->watchers);
 	gr_list_init(&b->uploads);
 	gr_list_init(&b->outboxes);
+	gr_list_init(&b->waits);
+	gr_list_init(&b->asked);
 	b->settle_until_ns = gr_coord_now(c) + (uint64_t)c->cfg.settle_ms * GR_NS_PER_MS;
 	gr_sha256_of("griddle commands", 16, &commands);
 	rc = gr_place_env(c->place, &commands);
@@ -745,6 +759,7 @@ void gr_batch_close(struct gr_coord *c)
 	b->is_closing = true;
 	gr_timer_stop(&b->tick);
 	gr_store_close(&b->store);
+	gr_ops_close(b);
 	gr_watch_close(b);
 	gr_bblobs_close(b);
 	while (i = 0, (j = gr_map_each(&b->jobs, &i)))

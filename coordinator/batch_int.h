@@ -29,7 +29,7 @@ struct gr_bj {                            /* a job */
 	int64_t submitted_ms, started_ms, ended_ms;
 	int priority;
 	enum gr_jstate state;
-	bool is_paused, is_committed;     /* committed: its submit is */
+	bool is_paused, was_cancelled, is_committed;     /* committed: its submit is */
 	uint32_t n_tasks;
 	uint64_t counts[GR_B_N];          /* when spec is NULL */
 	uint32_t floor;
@@ -65,11 +65,13 @@ struct gr_batch {
 	struct gr_pend *pend;             /* of the transaction that is being gathered: what becomes ready waits for it */
 	uint64_t submitted, attempts, fenced, adopted, causes[GR_BC_N], cpu_us, wasted_us, in_bytes, out_bytes, ended_counts[GR_B_N];
 	struct gr_list watchers;          /* batch_watch.c */
-	struct gr_list uploads, outboxes; /* batch_blobs.c */
+	struct gr_list uploads, outboxes, waits; /* batch_blobs.c */
 	struct gr_buf scratch;
 	struct gr_timer *pump;
 	uint64_t event_id, settle_until_ns;
 	int log_fd;                       /* history, -1 */
+	struct gr_list asked;             /* questions of the wire that are not answered: batch_ops.c */
+	uint32_t n_ticks;
 	bool is_closing;
 };
 struct gr_pend {                          /* what waits for a commit */
@@ -84,6 +86,7 @@ struct gr_pend {                          /* what waits for a commit */
 	void *ctx;
 	json_t *rep;
 	json_t *events;                   /* to be told then: [[type, data], ..] */
+	bool is_submit, is_over;          /* the job is taken; the task has its outcome */
 };
 
 /* ---- batch.c ---- */
@@ -141,6 +144,9 @@ bool gr_watch_is_op(const char *op);
 void gr_watch_tick(struct gr_batch *b);
 /* One line of the history, when there is one: who checks it later is tests/helper. */
 void gr_history(struct gr_batch *b, const char *what, uint64_t job, int64_t task, uint32_t attempt, const char *more);
+
+/* ---- batch_ops.c ---- */
+void gr_ops_close(struct gr_batch *b);
 
 /* ---- batch_show.c ---- */
 json_t *gr_show_summary(struct gr_bj *j);

@@ -66,7 +66,7 @@ void gr_bworker_unref(struct gr_bworker **bwp)
 	free(bw);
 }
 
-static int send(struct gr_batch *b, struct gr_worker *w, struct gr_buf *f)
+static int send_to(struct gr_batch *b, struct gr_worker *w, struct gr_buf *f)
 {
 	return gr_peers_send(b->c, w->peer, f);
 }
@@ -87,7 +87,7 @@ static void send_stop(struct gr_batch *b, struct gr_worker *w, uint64_t job, uin
 	struct gr_buf f = { 0 };
 
 	gr_stop_encode(&f, &m);
-	send(b, w, &f);
+	send_to(b, w, &f);
 }
 
 /* ---- offering ---- */
@@ -334,7 +334,7 @@ static int send_spec(struct gr_bj *j, struct gr_bworker *bw)
 		json_decref(o);
 	}
 	gr_buf_add(&copy, j->spec_frame.p, j->spec_frame.n);
-	rc = send(j->batch, bw->w, &copy);
+	rc = send_to(j->batch, bw->w, &copy);
 	if (rc < 0)
 		return rc;
 	GR_NEW(key);
@@ -470,7 +470,7 @@ static int send_command(struct gr_bj *j, struct gr_bworker *bw, const struct gr_
 		m.inputs = (struct gr_list_msg){ gr_buf_slice(&in), n };
 		m.secrets = (struct gr_list_msg){ gr_buf_slice(&secrets.raw), secrets.n };
 		gr_command_encode(&frame, &m);
-		rc = send(j->batch, bw->w, &frame);
+		rc = send_to(j->batch, bw->w, &frame);
 	}
 	gr_buf_fini(&v);
 	gr_buf_fini(&in);
@@ -821,6 +821,7 @@ static void end_attempt(struct gr_bj *j, struct gr_bworker *bw, uint64_t worker,
 		store_trust(j, tx, st, &own, 1);
 	}
 	free(results);
+	p->is_over = v.verdict == GR_BV_DONE || v.verdict == GR_BV_FAILED || v.verdict == GR_BV_CANCELLED;
 	if (v.verdict == GR_BV_DONE || v.verdict == GR_BV_FAILED) {
 		gr_store_add(tx, GR_SQL_OUTCOME, (int64_t)j->id, (int64_t)m->task, (int64_t)(v.verdict == GR_BV_DONE ? GR_B_DONE : GR_B_FAILED),
 			     (int64_t)(v.verdict == GR_BV_DONE ? v.canonical : m->attempt));
@@ -957,7 +958,7 @@ int gr_batch_hello_offer(struct gr_coord *c, struct gr_worker *w, const json_t *
 	}
 	spec->labels = labels;
 	if (json_is_true(json_object_get(hello, "commands")) && spec->n_envs < GR_PLACE_MAX_WORKER_ENVS)
-		envs[spec->n_envs++] = c->batch->commands_env;
+		gr_place_env_hold(c->place, envs[spec->n_envs++] = c->batch->commands_env, true);      /* the caller lets go of each */
 	spec->cap.v[GR_PLACE_DISK_MIB] = (uint32_t)((uint64_t)json_integer_value(json_object_get(hello, "disk_bytes")) >> 20 & 0x3fffffff);
 	spec->cap.v[GR_PLACE_GPU_MILLI] = (uint32_t)json_integer_value(json_object_get(hello, "gpu_milli")) & 0x3fffffff;
 	return 0;
@@ -968,9 +969,16 @@ static void adopt(struct gr_batch *b, struct gr_worker *w, uint64_t job, uint64_
 	struct gr_bj *j = gr_bj_find(b, job);
 	struct gr_blive *l;
 
-	/* placement does not know of it: the worker is taken to be emptier than it is until the attempt ends, and queues meanwhile */
 	if (j && j->spec && j->state == GR_J_OPEN && task < j->n_tasks && !j->b.is_cancelled && !j->b.is_stopping &&
 	    gr_bjob_adopt(&j->b, (uint32_t)task, attempt, w->identity, w, UNPLACED, &l)) {
+		const struct gr_stage *st = &j->spec->stages[gr_spec_stage_of(j->spec, (uint32_t)task)];
+		int class = class_of(j, st, mem_of(st, gr_bjob_find(&j->b, (uint32_t)task)));
+		uint64_t placed;
+
+		/* without room there by placement's reckoning it runs all the same */
+		if (class >= 0 && gr_place_adopt(b->c->place, gr_coord_now(b->c), j->place_owner, (uint32_t)class, w->place, j->id << 1 | 1,
+						 (uint32_t)task, 0, &placed) >= 0)
+			l->placed = placed;
 		b->adopted++;
 		j->is_dirty = true;
 		gr_history(b, "adopted", job, (int64_t)task, attempt, w->name);
@@ -1119,7 +1127,7 @@ const char *gr_run_pending(struct gr_bj *j, uint32_t task, struct gr_buf *text)
 			continue;
 		if (r->queued < 0)
 			return "placement has no room for it yet";
-		rc = gr_place_pending(c->place, gr_coord_now(c), r->queued);
+		rc = gr_place_pending(c->place, r->queued);
 		return rc < 0 ? "about to start" : gr_place_pending_text((enum gr_place_pending)rc);
 	}
 	return "about to be queued";

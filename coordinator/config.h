@@ -5,10 +5,10 @@
 #include "lib/conf/conf.h"
 
 struct gr_coord_config {
-	char *listen, *http, *state, *keys, *allow, *ready_file, *http_tokens, *place_log;
-	bool http_anywhere;
+	char *listen, *http, *state, *keys, *allow, *ready_file, *http_tokens, *place_log, *history;
+	bool recover, http_anywhere;
 	int64_t cache_bytes, heartbeat_ms, dead_ms, max_peers, credits, max_sessions, session_log_bytes, session_linger_ms,
-		result_bytes, settle_ms, log_level, place_log_bytes, work_target_ms;
+		result_bytes, settle_ms, log_level, place_log_bytes, work_target_ms, keep_jobs_ms, job_bytes;
 	struct gr_conf conf;       /* the view that owns the strings above */
 };
 /* Fills @cfg from defaults, a file, the environment and @argv. Return: 0; 1 when only help or the version was asked for

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/batch.h"
 #include "coordinator/coord.h"
 #include "lib/base/alloc.h"
 
@@ -93,6 +94,11 @@ int gr_control_request(struct gr_coord *c, struct gr_peer *peer, struct gr_slice
 		return rc;
 	q.req = req;
 	op = json_string_value(json_object_get(req, "op"));
+	if (op && c->batch && gr_batch_is_op(op)) {
+		gr_batch_control(c, peer, op, req);
+		json_decref(req);
+		return 0;
+	}
 	for (size_t i = 0; op && i < GR_LEN(ops); i++) {
 		if (strcmp(ops[i].op, op))
 			continue;

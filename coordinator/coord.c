@@ -1,6 +1,7 @@
 /* coord.c - the coordinator put together and taken apart, on a loop that the caller runs */
 #include <string.h>
 
+#include "coordinator/batch.h"
 #include "coordinator/coord.h"
 #include "coordinator/http/events.h"
 #include "coordinator/http/recent.h"
@@ -89,6 +90,8 @@ int gr_coord_open(struct gr_coord *c, struct gr_loop *loop, struct gr_err *err)
 	gr_blobs_init(c);
 	rc = log_rc < 0 ? log_rc : open_state(c, err);
 	if (rc >= 0)
+		rc = gr_batch_open(c, err);
+	if (rc >= 0)
 		rc = open_server(c, err);
 	if (rc >= 0 && strcmp(c->cfg.http, "off"))
 		rc = gr_http_open(c, err);
@@ -106,6 +109,7 @@ void gr_coord_close(struct gr_coord *c)
 	gr_timer_stop(&c->cluster_timer);
 	gr_load_fini(c);
 	gr_server_close(&c->server);
+	gr_batch_close(c);
 	while (i = 0, (s = gr_map_each(&c->sessions, &i)))
 		gr_session_free(&s);
 	gr_map_fini(&c->sessions);

@@ -19,6 +19,8 @@ struct gr_blobs;
 struct gr_http;
 struct gr_events;
 struct gr_recent;
+struct gr_batch;
+struct gr_bworker;
 struct gr_load;
 
 struct gr_cnode;
@@ -41,6 +43,8 @@ struct gr_coord {
 	struct gr_map sessions;            /* by id */
 	uint64_t worker_gone_ns;           /* when the last worker went */
 	struct gr_blobs *blobs;
+	struct gr_batch *batch;            /* durable jobs */
+	int exit_rc;                       /* why the loop was stopped; 0 asked to */
 	struct gr_http *http;
 	struct gr_events *events;          /* NULL without http; so is recent */
 	struct gr_recent *recent;
@@ -85,6 +89,7 @@ struct gr_worker {
 	uint64_t signals[GR_MAX_SIGNALS];
 	struct gr_map seats;               /* session id -> struct gr_seat */
 	uint64_t stuck_since_ns;           /* its queue has been full since; 0 not */
+	struct gr_bworker *batch;          /* batch_run.c */
 	struct gr_outbox *outbox;          /* blobs on their way to it; blobs.c */
 };
 struct gr_client {

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/batch.h"
 #include "coordinator/coord.h"
 #include "coordinator/http/recent.h"
 #include "lib/base/alloc.h"
@@ -411,6 +412,10 @@ static void act(struct gr_coord *c, const struct gr_place_decision *d)
 	struct gr_ctask *t = (struct gr_ctask *)(uintptr_t)d->tag;
 	struct gr_worker *w = (struct gr_worker *)(uintptr_t)d->worker_tag;
 
+	if (gr_batch_is_tag(d->tag)) {
+		gr_batch_act(c, d);
+		return;
+	}
 	if (d->act == GR_PLACE_RUN)
 		run_it(c, t, w, d);
 	else if (d->act == GR_PLACE_COPY)

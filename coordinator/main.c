@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "coordinator/coord.h"
+#include "coordinator/store/store.h"
 #include "lib/base/file.h"
 #include "lib/base/log.h"
 
@@ -38,6 +39,17 @@ static void on_term(void *ctx, int signum)
 	gr_loop_stop(c->loop);
 }
 
+static int recover(const struct gr_coord *c, struct gr_err *err)
+{
+	struct gr_buf report = { 0 };
+	int rc = gr_store_recover(c->cfg.state, gr_clock_real_ms(), &report, err);
+
+	if (report.n)
+		fputs(gr_buf_str(&report), stdout);
+	gr_buf_fini(&report);
+	return rc;
+}
+
 static int run(struct gr_coord *c, struct gr_err *err)
 {
 	struct gr_loop *loop;
@@ -55,6 +67,7 @@ static int run(struct gr_coord *c, struct gr_err *err)
 		gr_info("main", "listening on %s, http on %s%s", c->endpoint, c->http_endpoint[0] ? c->http_endpoint : "nothing",
 			c->cfg.keys ? "" : ", without keys");
 		gr_loop_run(loop);
+		rc = c->exit_rc < 0 ? gr_err_set(err, c->exit_rc, "ended: the job store is damaged (see above)") : rc;
 	}
 	gr_coord_close(c);
 	gr_loop_run(loop);
@@ -76,7 +89,7 @@ int main(int argc, char **argv)
 	if (rc >= 0) {
 		gr_log_init("griddle-coordinator", (enum gr_log_level)c.cfg.log_level);
 		umask(027);
-		rc = run(&c, &err);
+		rc = c.cfg.recover ? recover(&c, &err) : run(&c, &err);
 	}
 	if (rc < 0)
 		gr_error("main", "%s", err.text);

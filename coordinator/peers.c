@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/batch.h"
 #include "coordinator/coord.h"
 #include "coordinator/http/events.h"
 #include "lib/base/alloc.h"
@@ -97,9 +98,9 @@ static int get_toolchains(struct gr_worker *w, const json_t *list, struct gr_err
 	return 0;
 }
 
-static int worker_place(struct gr_coord *c, struct gr_worker *w, struct gr_err *err)
+static int worker_place(struct gr_coord *c, struct gr_worker *w, const json_t *hello, struct gr_err *err)
 {
-	uint32_t envs[GR_PLACE_MAX_WORKER_ENVS];
+	uint32_t envs[GR_PLACE_MAX_WORKER_ENVS], labels[GR_PLACE_MAX_WORKER_LABELS];
 	struct gr_place_worker spec = { .tag = (uintptr_t)w, .slots = w->slots, .prefetch = w->prefetch, .envs = envs };
 	int rc;
 
@@ -120,12 +121,14 @@ static int worker_place(struct gr_coord *c, struct gr_worker *w, struct gr_err *
 		if (!w->mem_bytes || spec.cap.v[GR_PLACE_MEM_MIB] > GR_PLACE_MAX_AMOUNT)
 			spec.cap.v[GR_PLACE_MEM_MIB] = GR_PLACE_MAX_AMOUNT;
 		spec.cap.v[GR_COORD_RES_ROOT] = strcmp(w->tier, "landlock") ? MAX_SLOTS + MAX_PREFETCH : 0;
-		rc = gr_place_worker_up(c->place, gr_coord_now(c), &spec);
+		rc = gr_batch_hello_offer(c, w, hello, &spec, labels, envs, err);
+		if (rc >= 0)
+			rc = gr_place_worker_up(c->place, gr_coord_now(c), &spec);
 	}
 	for (uint32_t i = 0; i < spec.n_envs; i++)
 		gr_place_env_hold(c->place, envs[i], false);
 	if (rc < 0)
-		return gr_err_set(err, rc, "cannot be placed: %s", gr_err_text(rc));
+		return err->code ? rc : gr_err_set(err, rc, "cannot be placed: %s", gr_err_text(rc));
 	w->place = (uint32_t)rc;
 	return 0;
 }
@@ -209,7 +212,7 @@ static int hello_worker(struct gr_coord *c, struct gr_peer *peer, const struct g
 		w->node_cpu_mcpu = (uint32_t)node_cpu;
 		w->signals[GR_SIGNAL_CPU_QUOTA_MCPU] = (uint64_t)quota;
 		supersede(c, w);
-		rc = worker_place(c, w, err);
+		rc = worker_place(c, w, h->json, err);
 	}
 	if (rc < 0) {
 		worker_free(w);
@@ -229,6 +232,7 @@ static int hello_worker(struct gr_coord *c, struct gr_peer *peer, const struct g
 		w->is_draining = true;
 		gr_place_worker_drain(c->place, gr_coord_now(c), w->place, true, 0);
 	}
+	gr_batch_worker_up(c, w, h->json);
 	gr_dispatch_recheck(c, false);
 	gr_cluster_touch(c);
 	return 0;
@@ -346,6 +350,29 @@ static int worker_session_close(struct gr_coord *c, struct gr_worker *w, struct 
 	return 0;
 }
 
+/* What is asked for: of a job, when the session's id is too low for one. */
+static bool is_of_job(struct gr_slice body)
+{
+	struct gr_rd r = gr_rd_init(body);
+
+	return gr_rd_u64(&r) < GR_BATCH_FIRST_SESSION;
+}
+
+static int need_from_worker(struct gr_coord *c, struct gr_worker *w, struct gr_slice body)
+{
+	return is_of_job(body) ? gr_batch_need(c, w->peer, body) : gr_blobs_need(c, w, body);
+}
+
+static int need_from_client(struct gr_coord *c, struct gr_client *cl, struct gr_slice body)
+{
+	return is_of_job(body) ? gr_batch_need(c, cl->peer, body) : GR_EROLE;
+}
+
+static int blob_from_client(struct gr_coord *c, struct gr_client *cl, struct gr_slice body)
+{
+	return is_of_job(body) ? gr_batch_client_blob(c, cl, body) : gr_blobs_piece(c, cl, body);
+}
+
 static int ignore_from_worker(struct gr_coord *c, struct gr_worker *w, struct gr_slice body)
 {
 	(void)c, (void)w, (void)body;
@@ -371,16 +398,17 @@ static const struct {
 	int type;
 	int (*fn)(struct gr_coord *c, struct gr_worker *w, struct gr_slice body);
 } from_worker[] = {
-	{ GR_MSG_PING, gr_signals_ping }, { GR_MSG_RESULT, gr_dispatch_result }, { GR_MSG_NEED, gr_blobs_need },
+	{ GR_MSG_PING, gr_signals_ping }, { GR_MSG_RESULT, gr_dispatch_result }, { GR_MSG_NEED, need_from_worker },
 	{ GR_MSG_SESSION_OK, worker_session_ok }, { GR_MSG_DRAIN, worker_drain }, { GR_MSG_SESSION_CLOSE, worker_session_close },
 	{ GR_MSG_LOAD_STATE, load_state }, { GR_MSG_LOAD_CLOCK, load_clock }, { GR_MSG_LOAD_STATS, load_stats },
-	{ GR_MSG_PONG, ignore_from_worker }, { GR_MSG_CTL_REP, ignore_from_worker },
+	{ GR_MSG_ENDED, gr_batch_ended }, { GR_MSG_STARTED, gr_batch_started }, { GR_MSG_OUT, gr_batch_out }, { GR_MSG_BLOB, gr_batch_worker_blob },
+	{ GR_MSG_MISSING, gr_batch_worker_missing }, { GR_MSG_PONG, ignore_from_worker }, { GR_MSG_CTL_REP, ignore_from_worker },
 };
 static const struct {
 	int type;
 	int (*fn)(struct gr_coord *c, struct gr_client *cl, struct gr_slice body);
 } from_client[] = {
-	{ GR_MSG_TASK, gr_intake_task }, { GR_MSG_LOG, gr_session_log }, { GR_MSG_BLOB, gr_blobs_piece },
+	{ GR_MSG_TASK, gr_intake_task }, { GR_MSG_LOG, gr_session_log }, { GR_MSG_BLOB, blob_from_client }, { GR_MSG_NEED, need_from_client },
 	{ GR_MSG_RESULT_ACK, gr_intake_ack }, { GR_MSG_CANCEL, gr_intake_cancel }, { GR_MSG_SESSION_OPEN, gr_session_open },
 	{ GR_MSG_SESSION_CLOSE, gr_session_close_msg }, { GR_MSG_MISSING, gr_blobs_missing },
 	{ GR_MSG_CTL_REQ, control_from_client }, { GR_MSG_PING, ignore_from_client }, { GR_MSG_PONG, ignore_from_client },
@@ -428,6 +456,7 @@ static void worker_gone(struct gr_coord *c, struct gr_worker *w, const char *why
 	while (i = 0, (seat = gr_map_each(&w->seats, &i)))
 		gr_seat_free(seat);
 	gr_place_worker_down(c->place, c->worker_gone_ns, w->place);
+	gr_batch_worker_gone(c, w);
 	gr_dispatch_worker_gone(c, w);
 	gr_load_worker_gone(c, w);
 	worker_free(w);
@@ -442,6 +471,7 @@ static void client_gone(struct gr_coord *c, struct gr_client *cl, const char *wh
 	gr_debug("peers", "client %s is gone: %s", gr_peer_name(cl->peer), why);
 	GR_LIST_EACH_SAFE(s, &cl->sessions, struct gr_session, link)
 		gr_session_detach(s, now);
+	gr_batch_peer_gone(c, cl->peer);
 	gr_list_del(&cl->link);
 	c->n_clients--;
 	free(cl);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/batch.h"
 #include "coordinator/coord.h"
 #include "lib/base/alloc.h"
 #include "lib/base/clock.h"
@@ -46,7 +47,7 @@ static int parse_id(struct gr_slice body, uint64_t *id)
 	rc = GR_EPROTO;
 	if (hex && strlen(hex) == 16 && strspn(hex, "0123456789abcdef") == 16) {
 		*id = strtoull(hex, NULL, 16);
-		rc = 0;
+		rc = *id < GR_BATCH_FIRST_SESSION ? GR_EPROTO : 0;      /* such numbers name jobs */
 	}
 	json_decref(j);
 	return rc;

@@ -13,7 +13,7 @@ static const char *const steps[GR_STORE_SCHEMA] = {
 	"CREATE TABLE meta(key TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;"
 	"CREATE TABLE jobs(job INTEGER PRIMARY KEY, token TEXT, spec TEXT NOT NULL, name TEXT, tenant TEXT NOT NULL, owner TEXT, priority INTEGER,"
 	" n_tasks INTEGER NOT NULL, submitted_ms INTEGER, started_ms INTEGER DEFAULT 0, ended_ms INTEGER DEFAULT 0, state INTEGER DEFAULT 0,"
-	" is_paused INTEGER DEFAULT 0, reason TEXT, counts TEXT, floor INTEGER DEFAULT 0);"
+	" is_paused INTEGER DEFAULT 0, is_cancelled INTEGER DEFAULT 0, reason TEXT, counts TEXT, floor INTEGER DEFAULT 0);"
 	"CREATE UNIQUE INDEX jobs_token ON jobs(token) WHERE token IS NOT NULL;"
 	"CREATE TABLE secrets(job INTEGER, name TEXT, value BLOB, PRIMARY KEY(job, name)) WITHOUT ROWID;"
 	"CREATE TABLE attempts(job INTEGER, task INTEGER, attempt INTEGER, ordinal INTEGER, worker TEXT, node TEXT, worker_id INTEGER, node_id INTEGER,"

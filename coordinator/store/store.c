@@ -138,6 +138,12 @@ static void tx_free(struct gr_store_tx *tx)
 	free(tx);
 }
 
+void gr_store_drop(struct gr_store_tx **tx)
+{
+	tx_free(*tx);
+	*tx = NULL;
+}
+
 /* ---- the writer ---- */
 
 static int bind_and_step(struct gr_store *s, struct gr_slice *at)

@@ -27,6 +27,8 @@ struct gr_store_tx;
 	X(JOB_STATE, "iitiii", "UPDATE jobs SET state=?2,reason=?3,is_paused=?4,started_ms=?5,ended_ms=?6 WHERE job=?1") \
 	X(JOB_COUNTS, "it", "UPDATE jobs SET counts=?2 WHERE job=?1") \
 	X(JOB_FLOOR, "ii", "UPDATE jobs SET floor=?2 WHERE job=?1") \
+	X(CANCEL, "i", "UPDATE jobs SET is_cancelled=1 WHERE job=?1") X(UNCANCEL, "i", "UPDATE jobs SET is_cancelled=0 WHERE job=?1") \
+	X(FORGET, "i", "UPDATE attempts SET counts=0 WHERE job=?1") \
 	X(SECRET, "itb", "INSERT OR REPLACE INTO secrets VALUES(?1,?2,?3)") \
 	X(SECRET_RM, "i", "DELETE FROM secrets WHERE job=?1") \
 	X(BEGIN, "iiiittiii", "INSERT OR REPLACE INTO attempts(job,task,attempt,ordinal,worker,node,worker_id,node_id,start_ms) " \
@@ -70,6 +72,7 @@ typedef void gr_store_done(void *ctx, int rc);
 struct gr_store_tx *gr_store_tx_new(struct gr_store *s);
 /* A row; the arguments as the statement's parameters say: int64_t, const char * (NULL possible), struct gr_slice. Copied. */
 void gr_store_add(struct gr_store_tx *tx, enum gr_store_sql sql, ...);
+void gr_store_drop(struct gr_store_tx **tx);
 /* The rows of it together, behind everything handed over before. @done on the loop once they are on disk; with an error only
  * when @may_fail. */
 void gr_store_commit(struct gr_store_tx **tx, bool may_fail, gr_store_done *done, void *ctx);
@@ -79,7 +82,7 @@ void gr_store_stats(const struct gr_store *s, struct gr_store_stats *out);
 
 /* ---- reading (query.c) ---- */
 struct gr_store_job_row {
-	int64_t job, priority, n_tasks, submitted_ms, started_ms, ended_ms, floor, is_paused;
+	int64_t job, priority, n_tasks, submitted_ms, started_ms, ended_ms, floor, is_paused, is_cancelled;
 	int64_t state;
 	const char *token, *spec, *name, *tenant, *reason, *counts, *owner;
 };

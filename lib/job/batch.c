@@ -526,6 +526,11 @@ static void limit_failures(struct gr_bjob *j)
 	}
 }
 
+void gr_bjob_check_limit(struct gr_bjob *j)
+{
+	limit_failures(j);
+}
+
 static void stop_others(struct gr_bjob *j, struct gr_btask *t, enum gr_bcause why)
 {
 	for (uint32_t i = 0; i < t->n_lives; i++)

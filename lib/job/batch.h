@@ -107,6 +107,8 @@ void gr_bjob_restore(struct gr_bjob *j, uint32_t task, enum gr_bstate outcome);
 struct gr_btask *gr_bjob_record(struct gr_bjob *j, uint32_t task);        /* made when there is none */
 /* An attempt the store knows without an end: lost until its worker is back; the task waits until @due_ns. */
 struct gr_blive *gr_bjob_restore_live(struct gr_bjob *j, uint32_t task, uint32_t number, uint64_t worker, uint64_t node, uint64_t due_ns);
+/* As many failed as may: what has no outcome is cancelled (when a job is taken up again). */
+void gr_bjob_check_limit(struct gr_bjob *j);
 /* Everything that can go becomes ready (or skipped). */
 void gr_bjob_open(struct gr_bjob *j);
 

@@ -1114,7 +1114,7 @@ static void more_sessions_than_allowed_drop_the_client(void **state)
 	const char *const more[] = { "--max-sessions", "1", NULL };
 	struct gr_buf b = { 0 };
 	struct fake *cl;
-	json_t *j = json_pack("{s:s}", "session", "00000000000000aa");
+	json_t *j = json_pack("{s:s}", "session", "aa00000000000000");
 
 	start(w, more);
 	cl = client(w, "agent");

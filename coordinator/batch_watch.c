@@ -1,0 +1,451 @@
+/* batch_watch.c - what is streamed: events to subscribers, output of tasks to those who follow it; the history file
+ *
+ * Output that is stored comes from the store. Of an attempt that runs, its worker is asked (FOLLOW) and what it sends is
+ * passed on; when the attempt's end is on disk, whatever a follower has not had comes from the store, so that it gets
+ * every byte once, in order, whichever way it went.
+ */
+#include "coordinator/batch_int.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "coordinator/http/events.h"
+#include "lib/base/alloc.h"
+#include "lib/base/clock.h"
+#include "lib/base/file.h"
+#include "lib/base/log.h"
+
+#define MAX_WATCHERS 4096u
+#define PROGRESS_TICKS 2u
+
+struct watcher {
+	struct gr_list link;
+	struct gr_peer *peer;
+	json_t *id;
+	bool is_log, has_tasks;
+	uint64_t job;                     /* 0: every job's events */
+	uint32_t task, ordinal, attempt;  /* attempt: whose output it gets now */
+	bool wants[3];                    /* by stream */
+	uint64_t at[3];
+};
+
+/* ---- history ---- */
+
+void gr_history(struct gr_batch *b, const char *what, uint64_t job, int64_t task, uint32_t attempt, const char *more)
+{
+	char line[256];
+	int n;
+
+	if (b->log_fd < 0)
+		return;
+	n = snprintf(line, sizeof(line), "%" PRIu64 " %s %" PRIu64 " %" PRId64 " %u %s\n", gr_clock_real_ms(), what, job, task, attempt, more);
+	if (n > 0 && gr_write_all(b->log_fd, line, (size_t)(n < (int)sizeof(line) ? n : (int)sizeof(line) - 1)) < 0)
+		gr_warn("batch", "the history cannot be written");
+}
+
+/* ---- events ---- */
+
+static bool is_of_task(const char *type)
+{
+	return !strncmp(type, "task.", 5);
+}
+
+void gr_batch_emit(struct gr_batch *b, const char *type, json_t *data)
+{
+	uint64_t job = (uint64_t)json_integer_value(json_object_get(data, "job"));
+	struct gr_buf frame = { 0 };
+
+	b->event_id++;
+	if (!is_of_task(type))
+		gr_events_emit(b->c->events, type, json_incref(data));
+	json_object_set_new(data, "type", json_string(type));
+	json_object_set_new(data, "id", json_integer((json_int_t)b->event_id));
+	json_object_set_new(data, "t_ms", json_integer((json_int_t)gr_clock_real_ms()));
+	GR_LIST_EACH(w, &b->watchers, struct watcher, link) {
+		struct gr_buf copy = { 0 };
+
+		if (w->is_log || (w->job && w->job != job) || (is_of_task(type) && !w->has_tasks))
+			continue;
+		if (!frame.n) {
+			json_t *o = json_pack("{s:[O]}", "events", data);
+
+			gr_json_encode(&frame, GR_MSG_EVENT, o);
+			json_decref(o);
+		}
+		gr_buf_add(&copy, frame.p, frame.n);
+		gr_peers_send(b->c, w->peer, &copy);      /* one that is too slow misses some, and asks when it is over */
+	}
+	gr_buf_fini(&frame);
+	json_decref(data);
+}
+
+/* ---- output ---- */
+
+struct find {
+	uint32_t ordinal, attempt;        /* what is looked for; 0: the last that ended */
+	uint32_t found;
+	struct gr_slice data;
+	struct gr_buf *out;
+	int stream;
+	uint64_t offset, total;
+	size_t max;
+	struct gr_batch *b;
+};
+
+static int find_log(void *ctx, const struct gr_store_attempt_row *r)
+{
+	struct find *x = ctx;
+	struct gr_slice data = x->stream == GR_STREAM_OUT ? r->out_data : r->err_data, digest = x->stream == GR_STREAM_OUT ? r->out_digest : r->err_digest;
+	struct gr_digest d;
+	uint64_t size;
+	ssize_t n;
+	int fd;
+
+	if ((x->attempt && r->attempt != x->attempt) || (x->ordinal && r->ordinal != x->ordinal) || !r->end_ms)
+		return 0;
+	x->found = (uint32_t)r->attempt;
+	x->total = data.n;
+	gr_buf_clear(x->out);
+	if (digest.n != GR_DIGEST_BYTES) {
+		if (x->offset < data.n)
+			gr_buf_add(x->out, data.p + x->offset, data.n - x->offset < x->max ? data.n - x->offset : x->max);
+		return 0;
+	}
+	memcpy(d.b, digest.p, sizeof(d.b));
+	fd = gr_cas_open_blob(x->b->cas, &d, &size);
+	if (fd < 0)
+		return 0;
+	x->total = size;
+	gr_buf_reserve(x->out, x->max);
+	n = pread(fd, x->out->p, x->max, (off_t)x->offset);
+	if (n > 0)
+		x->out->n = (size_t)n;
+	close(fd);
+	return 0;
+}
+
+static int read_log(struct gr_batch *b, uint64_t job, uint32_t task, struct find *x)
+{
+	int rc = gr_store_each_attempt(b->store, (int64_t)job, task, true, find_log, x);
+
+	return rc < 0 ? rc : x->found ? 0 : GR_ENOENT;
+}
+
+int gr_batch_log_read(struct gr_coord *c, uint64_t job, uint32_t task, uint32_t ordinal, int stream, uint64_t offset, size_t max, struct gr_buf *out,
+		      uint64_t *total)
+{
+	struct gr_buf piece = { 0 };
+	struct find x = { .b = c->batch, .ordinal = ordinal, .stream = stream, .offset = offset, .max = max, .out = &piece };
+	int rc = read_log(c->batch, job, task, &x);
+
+	if (rc >= 0) {
+		gr_buf_add(out, piece.p, piece.n);
+		*total = x.total;
+	}
+	gr_buf_fini(&piece);
+	return rc;
+}
+
+static int send_out(struct gr_batch *b, struct watcher *w, int stream, uint64_t offset, struct gr_slice data, uint32_t attempt)
+{
+	const struct gr_out_msg m = { w->job, w->task, attempt, (uint8_t)stream, 0, offset, data };
+	struct gr_buf f = { 0 };
+
+	gr_out_encode(&f, &m);
+	return gr_peers_send(b->c, w->peer, &f);
+}
+
+/* What the store has of @attempt (0: of the ordinal asked for) and the follower has not. Return: 0 all went, GR_EBUSY. */
+static int send_stored(struct gr_batch *b, struct watcher *w, uint32_t attempt)
+{
+	struct gr_buf piece = { 0 };
+	int rc = 0;
+
+	for (int s = GR_STREAM_OUT; s <= GR_STREAM_ERR && rc >= 0; s++)
+		while (w->wants[s]) {
+			struct find x = { .b = b, .ordinal = attempt ? 0 : w->ordinal, .attempt = attempt, .stream = s, .offset = w->at[s],
+					  .max = GR_WIRE_CHUNK_BYTES / 2, .out = &piece };
+
+			if (read_log(b, w->job, w->task, &x) < 0)
+				break;
+			if (w->attempt && w->attempt != x.found)
+				w->at[s] = x.offset = 0;
+			if (w->attempt && w->attempt != x.found && read_log(b, w->job, w->task, &x) < 0)
+				break;
+			if (w->attempt != x.found) {
+				w->at[3 - s] = w->attempt ? 0 : w->at[3 - s];
+				w->attempt = x.found;
+			}
+			if (!piece.n)
+				break;
+			rc = send_out(b, w, s, w->at[s], gr_buf_slice(&piece), x.found);
+			if (rc < 0)
+				break;
+			w->at[s] += piece.n;
+		}
+	gr_buf_fini(&piece);
+	return rc;
+}
+
+static void watcher_free(struct watcher *w)
+{
+	gr_list_del(&w->link);
+	json_decref(w->id);
+	free(w);
+}
+
+static void reply(struct gr_batch *b, struct gr_peer *peer, json_t *id, json_t *rep)
+{
+	struct gr_buf f = { 0 };
+
+	if (id)
+		json_object_set(rep, "id", id);
+	gr_json_encode(&f, GR_MSG_CTL_REP, rep);
+	json_decref(rep);
+	gr_peers_send(b->c, peer, &f);
+}
+
+static void finish(struct gr_batch *b, struct watcher *w, struct gr_bj *j)
+{
+	json_t *row = gr_show_task_row(j, w->task), *rep = json_object(), *v;
+	static const char *const kept[] = { "state", "exit_code", "signal", "cause" };
+
+	for (size_t i = 0; i < GR_LEN(kept); i++)
+		if ((v = json_object_get(row, kept[i])))
+			json_object_set(rep, kept[i], v);
+	json_decref(row);
+	reply(b, w->peer, w->id, rep);
+	watcher_free(w);
+}
+
+/* Return: true when the follower has all there will be, and is gone. */
+static bool try_finish(struct gr_batch *b, struct watcher *w)
+{
+	struct gr_bj *j = gr_bj_find(b, w->job);
+	struct gr_err err;
+	int64_t state, attempt;
+	uint8_t now;
+
+	if (!j || gr_bj_load(j, &err) < 0) {
+		reply(b, w->peer, w->id, json_pack("{s:s, s:s}", "error", "the job is gone", "code", "ENOENT"));
+		watcher_free(w);
+		return true;
+	}
+	now = gr_states_get(&j->b.states, w->task);
+	if (now < GR_B_DONE)
+		return false;
+	attempt = gr_store_outcome_attempt(b->store, (int64_t)w->job, w->task, &state);
+	if (!attempt && (now == GR_B_DONE || now == GR_B_FAILED))
+		return false;                     /* on its way to the disk */
+	if (send_stored(b, w, w->ordinal ? 0 : (uint32_t)attempt) < 0)
+		return false;
+	finish(b, w, j);
+	return true;
+}
+
+static void follow(struct gr_batch *b, struct watcher *w, const struct gr_blive *l)
+{
+	const struct gr_follow_msg m = { w->job, w->task, l->number, true, w->at[GR_STREAM_OUT], w->at[GR_STREAM_ERR] };
+	const struct gr_worker *worker = l->peer;
+	struct gr_buf f = { 0 };
+
+	gr_follow_encode(&f, &m);
+	gr_peers_send(b->c, worker->peer, &f);
+}
+
+void gr_watch_began(struct gr_bj *j, uint32_t task, struct gr_blive *l)
+{
+	GR_LIST_EACH(w, &j->batch->watchers, struct watcher, link)
+		if (w->is_log && w->job == j->id && w->task == task && l->peer) {
+			if (w->attempt != l->number)
+				w->at[GR_STREAM_OUT] = w->at[GR_STREAM_ERR] = 0;
+			w->attempt = l->number;
+			follow(j->batch, w, l);
+		}
+}
+
+void gr_watch_out(struct gr_batch *b, const struct gr_out_msg *m)
+{
+	GR_LIST_EACH(w, &b->watchers, struct watcher, link) {
+		uint64_t skip;
+
+		if (!w->is_log || w->job != m->job || w->task != m->task || w->attempt != m->attempt || !w->wants[m->stream] ||
+		    m->offset > w->at[m->stream] || m->offset + m->data.n <= w->at[m->stream])
+			continue;
+		skip = w->at[m->stream] - m->offset;
+		if (send_out(b, w, m->stream, w->at[m->stream], gr_slice(m->data.p + skip, m->data.n - skip), m->attempt) >= 0)
+			w->at[m->stream] = m->offset + m->data.n;
+	}
+}
+
+int gr_batch_out(struct gr_coord *c, struct gr_worker *w, struct gr_slice body)
+{
+	struct gr_out_msg m;
+	int rc = gr_out_decode(body, &m);
+
+	(void)w;
+	if (rc < 0)
+		return rc;
+	gr_watch_out(c->batch, &m);
+	return 0;
+}
+
+void gr_watch_over(struct gr_bj *j, uint32_t task)
+{
+	GR_LIST_EACH_SAFE(w, &j->batch->watchers, struct watcher, link)
+		if (w->is_log && w->job == j->id && w->task == task)
+			try_finish(j->batch, w);
+}
+
+void gr_watch_tick(struct gr_batch *b)
+{
+	struct gr_bj *j;
+	size_t i = 0;
+
+	GR_LIST_EACH_SAFE(w, &b->watchers, struct watcher, link)
+		if (w->is_log)
+			try_finish(b, w);
+	if (++b->n_ticks % PROGRESS_TICKS)
+		return;
+	while ((j = gr_map_each(&b->jobs, &i)))
+		if (j->is_dirty && j->is_committed) {
+			json_t *s = gr_show_summary(j);
+
+			j->is_dirty = false;
+			gr_batch_emit(b, "job.progress", json_pack("{s:I, s:O}", "job", (json_int_t)j->id, "counts", json_object_get(s, "counts")));
+			json_decref(s);
+		}
+}
+
+/* ---- questions ---- */
+
+static int64_t num(const json_t *req, const char *key, int64_t def)
+{
+	const json_t *v = json_object_get(req, key);
+
+	return json_is_integer(v) ? json_integer_value(v) : def;
+}
+
+static const char *const watch_ops[] = { "logs.read", "logs.stop", "events.subscribe", "events.unsubscribe" };
+
+bool gr_watch_is_op(const char *op)
+{
+	for (size_t i = 0; i < GR_LEN(watch_ops); i++)
+		if (!strcmp(op, watch_ops[i]))
+			return true;
+	return false;
+}
+
+static void refuse(struct gr_batch *b, struct gr_peer *peer, const json_t *req, int code, const char *why)
+{
+	reply(b, peer, json_object_get(req, "id"), json_pack("{s:s, s:s}", "error", why, "code", gr_err_name(code)));
+}
+
+static struct watcher *watcher_new(struct gr_batch *b, struct gr_peer *peer, const json_t *req)
+{
+	struct watcher *w;
+	uint32_t n = 0;
+
+	GR_LIST_EACH(old, &b->watchers, struct watcher, link)
+		n++;
+	if (n >= MAX_WATCHERS) {
+		refuse(b, peer, req, GR_EBUSY, "too many follow already");
+		return NULL;
+	}
+	GR_NEW(w);
+	w->peer = peer;
+	w->id = json_incref(json_object_get(req, "id"));
+	w->job = (uint64_t)num(req, "job", 0);
+	gr_list_init(&w->link);
+	gr_list_push(&b->watchers, &w->link);
+	return w;
+}
+
+static bool may_see(struct gr_batch *b, struct gr_peer *peer, const struct gr_bj *j)
+{
+	return !b->c->cfg.keys || gr_peer_role(peer) == GR_ROLE_ADMIN || !strcmp(gr_peer_key_name(peer), j->owner);
+}
+
+static void read_op(struct gr_batch *b, struct gr_peer *peer, const json_t *req)
+{
+	struct gr_bj *j = gr_bj_find(b, (uint64_t)num(req, "job", 0));
+	int64_t task = num(req, "task", -1);
+	struct gr_btask *t;
+	struct watcher *w;
+	struct gr_err err;
+
+	if (!j || !j->is_committed || !may_see(b, peer, j) || gr_bj_load(j, &err) < 0 || task < 0 || task >= (int64_t)j->n_tasks) {
+		refuse(b, peer, req, GR_ENOENT, "there is no such task");
+		return;
+	}
+	w = watcher_new(b, peer, req);
+	if (!w)
+		return;
+	w->is_log = true;
+	w->task = (uint32_t)task;
+	w->ordinal = (uint32_t)num(req, "ordinal", 0);
+	w->wants[GR_STREAM_OUT] = json_object_get(req, "out") != NULL;
+	w->wants[GR_STREAM_ERR] = json_object_get(req, "err") != NULL;
+	w->at[GR_STREAM_OUT] = (uint64_t)num(req, "out", 0);
+	w->at[GR_STREAM_ERR] = (uint64_t)num(req, "err", 0);
+	if (!json_is_true(json_object_get(req, "follow"))) {
+		if (send_stored(b, w, 0) >= 0)
+			finish(b, w, j);
+		return;                           /* else the rest goes with the ticks, once it is over */
+	}
+	if (try_finish(b, w))
+		return;
+	t = gr_bjob_find(&j->b, w->task);
+	for (uint32_t i = 0; t && i < t->n_lives; i++)
+		if (!t->lives[i].is_lost && t->lives[i].peer) {
+			w->attempt = t->lives[i].number;
+			follow(b, w, &t->lives[i]);
+			break;
+		}
+}
+
+void gr_watch_op(struct gr_batch *b, struct gr_peer *peer, const char *op, const json_t *req)
+{
+	struct watcher *w;
+
+	if (!strcmp(op, "logs.read")) {
+		read_op(b, peer, req);
+	} else if (!strcmp(op, "logs.stop")) {
+		GR_LIST_EACH_SAFE(x, &b->watchers, struct watcher, link)
+			if (x->is_log && x->peer == peer && x->id && json_equal(x->id, json_object_get(req, "of")))
+				watcher_free(x);
+		reply(b, peer, json_object_get(req, "id"), json_object());
+	} else if (!strcmp(op, "events.subscribe")) {
+		struct gr_bj *j = gr_bj_find(b, (uint64_t)num(req, "job", 0));
+
+		if (b->c->cfg.keys && gr_peer_role(peer) != GR_ROLE_ADMIN && (!j || !may_see(b, peer, j))) {
+			refuse(b, peer, req, GR_EROLE, "events of all jobs are for admins; name a job of yours");
+			return;
+		}
+		w = watcher_new(b, peer, req);
+		if (!w)
+			return;
+		w->has_tasks = json_is_true(json_object_get(req, "tasks"));
+		reply(b, peer, json_object_get(req, "id"), json_pack("{s:I}", "next", (json_int_t)b->event_id));
+	} else {
+		GR_LIST_EACH_SAFE(x, &b->watchers, struct watcher, link)
+			if (!x->is_log && x->peer == peer)
+				watcher_free(x);
+		reply(b, peer, json_object_get(req, "id"), json_object());
+	}
+}
+
+void gr_watch_peer_gone(struct gr_batch *b, struct gr_peer *peer)
+{
+	GR_LIST_EACH_SAFE(w, &b->watchers, struct watcher, link)
+		if (w->peer == peer)
+			watcher_free(w);
+}
+
+void gr_watch_close(struct gr_batch *b)
+{
+	GR_LIST_EACH_SAFE(w, &b->watchers, struct watcher, link)
+		watcher_free(w);
+}
