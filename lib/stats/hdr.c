@@ -76,7 +76,9 @@ uint64_t gr_hdr_quantile(const struct gr_hdr *h, double q)
 
 	if (!h->total)
 		return 0;
-	q = q < 0 ? 0 : q > 1 ? 1 : q;
+	if (q >= 1)                              /* totals beyond 2^53 do not survive the product */
+		return h->max;
+	q = q < 0 ? 0 : q;
 	want = (uint64_t)(q * (double)h->total);
 	want += (double)want < q * (double)h->total;         /* rounded up */
 	if (!want)
