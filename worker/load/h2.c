@@ -16,6 +16,7 @@ struct gr_h2 {
 	struct gr_gen *g;
 	struct gr_conn *c;
 	struct gr_list visits;
+	struct gr_visit *last;                  /* whose fields came last; NULL unknown */
 	uint32_t n_streams;
 	bool is_leaving;                        /* GOAWAY came: nothing new on it */
 	struct gr_buf out;                      /* what nghttp2 gave and is not yet written */
@@ -23,10 +24,19 @@ struct gr_h2 {
 
 static struct gr_visit *visit_of(nghttp2_session *s, int32_t stream) { return nghttp2_session_get_stream_user_data(s, stream); }
 
+/* The same stream's, field after field: without looking it up each time. */
+static struct gr_visit *visit_again(struct gr_h2 *h, int32_t stream)
+{
+	if (!h->last || h->last->stream != stream)
+		h->last = visit_of(h->session, stream);
+	return h->last;
+}
+
 static void let_go(struct gr_h2 *h, struct gr_visit *v)
 {
 	nghttp2_session_set_stream_user_data(h->session, v->stream, NULL);
 	gr_list_del(&v->link);
+	h->last = NULL;
 	v->conn = NULL;
 	h->n_streams--;
 }
@@ -41,7 +51,7 @@ static int on_header(nghttp2_session *s, const nghttp2_frame *f, const uint8_t *
 		     uint8_t flags, void *ctx)
 {
 	struct gr_h2 *h = ctx;
-	struct gr_visit *v = visit_of(s, f->hd.stream_id);
+	struct gr_visit *v = visit_again(h, f->hd.stream_id);
 
 	(void)flags;
 	if (!v)
@@ -64,7 +74,7 @@ static int on_header(nghttp2_session *s, const nghttp2_frame *f, const uint8_t *
 static int on_data(nghttp2_session *s, uint8_t flags, int32_t stream, const uint8_t *data, size_t n, void *ctx)
 {
 	struct gr_h2 *h = ctx;
-	struct gr_visit *v = visit_of(s, stream);
+	struct gr_visit *v = visit_again(h, stream);
 
 	(void)flags;
 	if (!v)
@@ -238,9 +248,11 @@ static ssize_t read_body(nghttp2_session *s, int32_t stream, uint8_t *buf, size_
 	return (ssize_t)n;
 }
 
-static void field(nghttp2_nv *nv, const char *name, const uint8_t *value, size_t n)
+/* What lives as long as the plan need not be copied; names of the plan are, which makes them lower case. */
+#define CONSTANT (NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE)
+static void field(nghttp2_nv *nv, const char *name, const uint8_t *value, size_t n, uint8_t flags)
 {
-	*nv = (nghttp2_nv){ (uint8_t *)(uintptr_t)name, (uint8_t *)(uintptr_t)value, strlen(name), n, NGHTTP2_NV_FLAG_NONE };
+	*nv = (nghttp2_nv){ (uint8_t *)(uintptr_t)name, (uint8_t *)(uintptr_t)value, strlen(name), n, flags };
 }
 
 /* Path and values are rendered behind each other into one buffer, then named by their offsets: it may move meanwhile. */
@@ -264,21 +276,21 @@ static size_t fields(struct gr_gen *g, struct gr_visit *v, nghttp2_nv *nv)
 		if (x->out.p[i] < ' ' || x->out.p[i] == 127)
 			x->out.p[i] = ' ';
 	gr_buf_reserve(&x->out, 1);
-	field(&nv[n++], ":method", (const uint8_t *)r->method, strlen(r->method));
-	field(&nv[n++], ":scheme", (const uint8_t *)(o->is_tls ? "https" : "http"), o->is_tls ? 5 : 4);
-	field(&nv[n++], ":authority", (const uint8_t *)o->authority, strlen(o->authority));
-	field(&nv[n++], ":path", x->out.p, ends[0]);
+	field(&nv[n++], ":method", (const uint8_t *)r->method, strlen(r->method), CONSTANT);
+	field(&nv[n++], ":scheme", (const uint8_t *)(o->is_tls ? "https" : "http"), o->is_tls ? 5 : 4, CONSTANT);
+	field(&nv[n++], ":authority", (const uint8_t *)o->authority, strlen(o->authority), CONSTANT);
+	field(&nv[n++], ":path", x->out.p, ends[0], NGHTTP2_NV_FLAG_NO_COPY_NAME);
 	at = ends[0];
 	for (uint32_t i = 0; i < r->n_headers; i++) {
 		has_agent |= !strcasecmp(r->headers[i].name, "user-agent");
 		if (strcasecmp(r->headers[i].name, "host"))
-			field(&nv[n++], r->headers[i].name, x->out.p + at, ends[i + 1] - at);
+			field(&nv[n++], r->headers[i].name, x->out.p + at, ends[i + 1] - at, NGHTTP2_NV_FLAG_NONE);
 		at = ends[i + 1];
 	}
 	if (!has_agent)
-		field(&nv[n++], "user-agent", (const uint8_t *)"griddle/" GR_VERSION, strlen("griddle/" GR_VERSION));
+		field(&nv[n++], "user-agent", (const uint8_t *)"griddle/" GR_VERSION, strlen("griddle/" GR_VERSION), CONSTANT);
 	if (x->jar.n)
-		field(&nv[n++], "cookie", x->jar.p, x->jar.n);
+		field(&nv[n++], "cookie", x->jar.p, x->jar.n, NGHTTP2_NV_FLAG_NO_COPY_NAME);
 	return n;
 }
 
