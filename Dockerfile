@@ -28,7 +28,7 @@ ENTRYPOINT ["/usr/bin/griddle-coordinator", "--state", "/var/lib/griddle/coordin
 # A worker runs the compilers of its own image: clients need the same packages, found by the digest of their bytes.
 FROM base AS worker
 USER 0
-RUN apt-get update && apt-get install -y --no-install-recommends gcc g++ libc6-dev && rm -rf /var/lib/apt/lists/*
+RUN apt-get update && apt-get install -y --no-install-recommends gcc g++ libc6-dev stress-ng && rm -rf /var/lib/apt/lists/*
 USER 65532:65532
 COPY --from=build /out/usr/bin/griddle-worker /out/usr/bin/griddle /usr/bin/
 ENTRYPOINT ["/usr/bin/griddle-worker", "--state", "/var/lib/griddle/worker"]
