@@ -118,8 +118,8 @@ static inline const char *gr_cc_source_word(int argc, char *const *argv)
 	return found;
 }
 
-/* Whether a command that stays here would have made an object of a source: a translation unit to a person who counts.
- * Links, probes and what only prints are not. */
+/* Whether a command that stays here would have made an object of a source file: a translation unit to a person who counts.
+ * Links, probes, what only prints, and what comes from a pipe (in practice a probe, Kbuild's) are not. */
 static inline bool gr_cc_is_unit(int argc, char *const *argv)
 {
 	static const char *const no_object[] = { "-E", "-S", "-M", "-MM", "-###", "--version", "--help", "--target-help", "-fsyntax-only",
@@ -133,7 +133,7 @@ static inline bool gr_cc_is_unit(int argc, char *const *argv)
 		if (w[0] != '-' || !w[1]) {
 			if (!strncmp(w, "/dev/", 5) || gr_cc_is_probe_name(w))
 				return false;
-			has_input = true;
+			has_input = has_input || w[0] != '-';
 			has_source = has_source || gr_cc_is_source_name(w);
 			continue;
 		}

@@ -370,7 +370,7 @@ static void key_1_sees_what_matters_and_nothing_else(void **state)
 static void what_stays_here_is_a_unit_when_it_makes_an_object_of_a_source(void **state)
 {
 	static const struct { const char *line; bool is_unit; const char *source; } t[] = {
-		{ "gcc -c x.c", true, "x.c" }, { "gcc -c a.c b.c", true, "b.c" }, { "gcc -x c -c -o x.o -", true, NULL }, { "gcc x.c -o x", true, "x.c" },
+		{ "gcc -c x.c", true, "x.c" }, { "gcc -c a.c b.c", true, "b.c" }, { "gcc -x c -c -o x.o -", false, NULL }, { "gcc -x c -c x.txt", true, NULL }, { "gcc x.c -o x", true, "x.c" },
 		{ "gcc -v -c x.c", true, "x.c" }, { "clang -emit-llvm -c x.c", true, "x.c" }, { "gcc -o x x.o y.a", false, NULL },
 		{ "gcc -S x.c", false, "x.c" }, { "gcc -E -c x.c", false, "x.c" }, { "gcc -MM x.c", false, "x.c" }, { "gcc --version", false, NULL },
 		{ "gcc -c -x c /dev/null -o x.o", false, NULL }, { "gcc -c x.c -o /dev/null", false, "x.c" }, { "gcc -c conftest.c", false, "conftest.c" },
