@@ -43,6 +43,7 @@ struct one {
 };
 
 static double seconds = 20;
+static volatile sig_atomic_t is_over;     /* asked to end: tells what was solved so far */
 static uint32_t ahead;
 
 static void draw(struct one *c, uint64_t seed)
@@ -231,6 +232,12 @@ static void read_solution(struct one *c)
 	unlink(c->out);
 }
 
+static void end_soon(int sig)
+{
+	(void)sig;
+	is_over = 1;
+}
+
 /* ---- telling ---- */
 
 struct tally { double sum, max; uint32_t n, n_over; };
@@ -267,15 +274,16 @@ int main(int argc, char **argv)
 		default: fprintf(stderr, "usage: optimum [-n CASES] [-s SECONDS] [-g GAP] [-p AHEAD]\n"); return 2;
 		}
 	}
+	sigaction(SIGTERM, &(struct sigaction){ .sa_handler = end_soon, .sa_flags = SA_RESTART }, NULL);
 	if (!mkdtemp(dir)) {
 		perror(dir);
 		return 1;
 	}
-	while (at <= n_cases || n_running) {
+	while ((at <= n_cases && !is_over) || n_running) {
 		pid_t pid;
 		int status;
 
-		while (n_running < 2 && at <= n_cases) {
+		while (n_running < 2 && at <= n_cases && !is_over) {
 			c = &running[n_running++];
 			draw(c, at++);
 			c->place_s = by_place(c);

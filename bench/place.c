@@ -7,7 +7,7 @@
  * 1. place + complete, one pair after another, on a cluster kept at 4 of 5 slots taken: four resources asked, 1000 jobs
  *    of 8 tenants with work queued, input sets (locality), 4 pods a node sharing its cores (contention), 32 toolchains.
  *    From 1,000 to 100,000 workers. Each pair is timed alone; the cost of reading the clock, measured in the same run, is
- *    subtracted from the percentiles. The mean comes from runs without timing inside. All in windows, the quietest counts.
+ *    subtracted from the percentiles. The mean is CPU of runs without timing inside. All in windows, the quietest counts.
  * 2. batch fill: a range of equal tasks placed by gr_place_next in batches of 1024.
  * 3. memory: by mallinfo2, with 100,000 workers and 10 million queued tasks (100 ranges of 100,000).
  * 4. the decision log: whole runs with it and without.
@@ -37,6 +37,15 @@ static uint64_t clock_ns(void)
 	struct timespec t;
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
+}
+
+/* Of this process, so that waiting for a core does not count. */
+static uint64_t cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
 	return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
 }
 
@@ -219,7 +228,7 @@ static void place_one(struct rig *g, uint32_t at)
 /* Mean ns of a pair over a whole run; nothing is timed inside. */
 static double pairs_ns(struct rig *g, uint32_t n)
 {
-	uint64_t from = clock_ns();
+	uint64_t from = cpu_ns();
 
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t at = gr_rng_below(&g->rng, g->n_placed);
@@ -229,7 +238,7 @@ static double pairs_ns(struct rig *g, uint32_t n)
 		place_one(g, at);
 		note(g, &g->out[0]);
 	}
-	return (double)(clock_ns() - from) / n;
+	return (double)(cpu_ns() - from) / n;
 }
 
 static uint64_t timer_ns(void)
@@ -287,7 +296,7 @@ static double decisions(uint32_t n_workers, FILE *data)
 	return median;
 }
 
-static void batch_fill(uint32_t n_workers)
+static double fill_ns(uint32_t n_workers, uint32_t *n_done)
 {
 	struct rig *g;
 	struct gr_place_config cfg = { .seed = 1 };
@@ -316,7 +325,7 @@ static void batch_fill(uint32_t n_workers)
 	t.class = (uint32_t)gr_place_class(g->p, &c);
 	t.owner = (uint32_t)gr_place_owner_add(g->p, &o);
 	must(gr_place_ready(g->p, g->now_ns, &t), "ready");
-	from = clock_ns();
+	from = cpu_ns();
 	for (;;) {
 		int rc = gr_place_next(g->p, g->now_ns, g->out, BATCH);
 
@@ -325,10 +334,23 @@ static void batch_fill(uint32_t n_workers)
 			break;
 		done += (uint32_t)rc;
 	}
-	took_ns = (double)(clock_ns() - from);
-	printf("batch fill: %u equal tasks onto %u workers: %.1f ns a task%s\n", done, n_workers, took_ns / done,
-	       done == n ? "" : " (not all fitted)");
+	took_ns = (double)(cpu_ns() - from);
 	rig_free(&g);
+	*n_done = done;
+	return took_ns / done;
+}
+
+static void batch_fill(uint32_t n_workers)
+{
+	double least = 1e18;
+	uint32_t n_done = 0;
+
+	for (int i = 0; i < 5; i++) {
+		double x = fill_ns(n_workers, &n_done);
+
+		least = x < least ? x : least;
+	}
+	printf("batch fill: %u equal tasks onto %u workers: %.1f ns of CPU a task (best of 5)\n", n_done, n_workers, least);
 }
 
 static size_t in_use(void)
@@ -407,7 +429,7 @@ static void log_cost(void)
 		logged = x < logged ? x : logged;
 	}
 	gr_place_log_flush(b->p);
-	printf("decision log: %.0f ns a place + complete without, %.0f ns with it: %.0f ns a decision, %.1f bytes\n", plain, logged,
+	printf("decision log: %.0f ns of CPU a place + complete without, %.0f ns with it: %.0f ns a decision, %.1f bytes\n", plain, logged,
 	       logged - plain, (double)(b->log_bytes - bytes) / 700000);
 	rig_free(&a);
 	rig_free(&b);
