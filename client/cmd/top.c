@@ -75,7 +75,7 @@ static int take(struct top *t, struct gr_err *err)
 	}
 	if (rc == 0) {
 		json_decref(t->snap);
-		t->snap = json_pack("{s:O, s:O, s:O, s:O}", "source", json_object_get(status, "endpoint"), "status", status, "nodes",
+		t->snap = json_pack("{s:I, s:O, s:O, s:O, s:O}", "now_ms", (json_int_t)gr_rpc_real_ms(), "source", json_object_get(status, "endpoint"), "status", status, "nodes",
 				    json_object_get(nodes, "nodes"), "jobs", json_object_get(jobs, "jobs"));
 		if (!t->snap)
 			rc = gr_err_set(err, GR_EPROTO, "the coordinator's answer lacks something");
@@ -192,7 +192,7 @@ static const char *state_of_picked(const struct top *t)
 	json_t *j;
 
 	json_array_foreach(json_object_get(t->snap, "jobs"), i, j)
-		if (json_integer_value(json_object_get(j, "id")) == t->view.picked_id)
+		if (json_integer_value(json_object_get(j, "job")) == t->view.picked_id)
 			return json_string_value(json_object_get(j, "state"));
 	return "";
 }

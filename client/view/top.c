@@ -224,19 +224,30 @@ static enum gr_top_mark mark_of(const char *state)
 
 #define JOB_FIXED 70            /* columns of a job's line but for name and bar */
 
-static void job_line(struct page *p, const json_t *j, bool is_picked, int name_width, int bar_width)
+/* At the pace it had since it began; 0 unknown. */
+static json_int_t left_ms(const json_t *j, json_int_t n_left, json_int_t now_ms)
+{
+	const json_t *n = json_object_get(j, "counts");
+	json_int_t n_over = num(n, "done") + num(n, "failed"), took_ms = now_ms - num(j, "started_ms");
+
+	return is_over(str(j, "state")) || !n_over || !num(j, "started_ms") || took_ms <= 0 ? 0 :
+	       (json_int_t)((double)n_left * (double)took_ms / (double)n_over);
+}
+
+static void job_line(struct page *p, const json_t *j, bool is_picked, int name_width, int bar_width, json_int_t now_ms)
 {
 	const json_t *n = json_object_get(j, "counts");
 	const struct share shares[] = {
 		{ num(n, "done"), GR_TOP_DONE, "\u2588", "=" }, { num(n, "failed"), GR_TOP_FAIL, "\u2593", "x" },
 		{ num(n, "running"), GR_TOP_RUN, "\u2592", "-" },
 	};
+	json_int_t waiting = num(n, "blocked") + num(n, "ready") + num(n, "backoff"), left = left_ms(j, waiting + num(n, "running"), now_ms);
 	struct gr_buf b = { 0 };
 	char text[24] = "";
 
 	mark(&b, is_picked ? GR_TOP_PICKED : GR_TOP_PLAIN);
 	gr_buf_add_str(&b, is_picked ? ">" : " ");
-	cell_n(&b, num(j, "id"), 6);
+	cell_n(&b, num(j, "job"), 6);
 	gr_buf_add_str(&b, "  ");
 	cell(&b, str(j, "name"), name_width, false);
 	mark(&b, mark_of(str(j, "state")));
@@ -249,13 +260,13 @@ static void job_line(struct page *p, const json_t *j, bool is_picked, int name_w
 	cell_n(&b, num(n, "failed"), 8);
 	mark(&b, GR_TOP_PLAIN);
 	cell_n(&b, num(n, "running"), 6);
-	cell_n(&b, num(n, "pending"), 9);
-	if (num(j, "eta_ms"))
-		gr_view_seconds((uint64_t)num(j, "eta_ms"), text);
+	cell_n(&b, waiting, 9);
+	if (left)
+		gr_view_seconds((uint64_t)left, text);
 	else if (num(j, "ended_ms") > num(j, "submitted_ms"))
 		gr_view_seconds((uint64_t)(num(j, "ended_ms") - num(j, "submitted_ms")), text);
 	cell(&b, text, 9, true);
-	cell(&b, is_over(str(j, "state")) ? " taken" : num(j, "eta_ms") ? " left" : "", 6, false);
+	cell(&b, is_over(str(j, "state")) ? " taken" : left ? " left" : "", 6, false);
 	put(p, &b);
 	gr_buf_fini(&b);
 }
@@ -294,8 +305,8 @@ static void jobs(struct page *p, const json_t *snap)
 		if (p->t->hides_ended && is_over(str(j, "state")))
 			continue;
 		if (n == p->t->picked)
-			p->t->picked_id = num(j, "id");
-		job_line(p, j, n++ == p->t->picked, name_width, bar_width);
+			p->t->picked_id = num(j, "job");
+		job_line(p, j, n++ == p->t->picked, name_width, bar_width, num(snap, "now_ms"));
 	}
 	if (!n) {
 		gr_buf_add_str(&b, "         none");

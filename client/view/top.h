@@ -34,7 +34,7 @@ struct gr_top {
 	int n_jobs;
 };
 
-/* A new answer: takes its count of ended tasks into the history. @snap: {"status", "nodes", "jobs", "source"}. */
+/* A new answer: takes its count of ended tasks into the history. @snap: {"status", "nodes", "jobs", "source", "now_ms"}. */
 void gr_top_feed(struct gr_top *t, const json_t *snap, uint64_t now_ms);
 /* @rows lines of at most @cols columns, each ended by a newline, into @out; scroll and picked are put into range. */
 void gr_top_text(struct gr_top *t, const json_t *snap, int rows, int cols, struct gr_buf *out);

@@ -141,20 +141,13 @@ static json_t *worker_json(const struct gr_top_sim *s, int i)
 
 static json_t *job_json(const struct gr_top_sim *s, const struct sim_job *j)
 {
-	double elapsed_s = (double)(s->now_ms - j->begun_ms) / 1000, rate = elapsed_s > 0 ? (j->done + j->failed) / elapsed_s : 0;
-	int pending = j->n_tasks - j->done - j->failed - j->running;
-	json_t *o = json_pack("{s:i, s:s, s:s, s:s, s:i, s:I}", "id", j->id, "name", j->name, "owner", j->owner, "state",
+	int waiting = j->n_tasks - j->done - j->failed - j->running;
+	json_t *o = json_pack("{s:i, s:s, s:s, s:s, s:i, s:I, s:I, s:I}", "job", j->id, "name", j->name, "owner", j->owner, "state",
 			      !j->ended_ms ? "running" : j->failed ? "failed" : "done", "n_tasks", j->n_tasks, "submitted_ms",
-			      (json_int_t)j->begun_ms);
+			      (json_int_t)j->begun_ms, "started_ms", (json_int_t)j->begun_ms, "ended_ms", (json_int_t)j->ended_ms);
 
-	json_object_set_new(o, "counts", json_pack("{s:i, s:i, s:i, s:i, s:i}", "pending", pending, "running", j->running, "done", j->done,
+	json_object_set_new(o, "counts", json_pack("{s:i, s:i, s:i, s:i, s:i}", "ready", waiting, "running", j->running, "done", j->done,
 						   "failed", j->failed, "cancelled", 0));
-	if (j->ended_ms)
-		json_object_set_new(o, "ended_ms", json_integer((json_int_t)j->ended_ms));
-	else if (rate > 0) {
-		json_object_set_new(o, "rate_per_s", json_real(rate));
-		json_object_set_new(o, "eta_ms", json_integer((json_int_t)((pending + j->running) / rate * 1000)));
-	}
 	return o;
 }
 
@@ -192,5 +185,5 @@ json_t *gr_top_sim_step(struct gr_top_sim *s, uint64_t ms)
 			   (json_int_t)s->now_ms, "workers", N_WORKERS, "draining", draining, "quarantined", 0, "slots", slots, "free",
 			   slots - running, "tasks", "waiting", 0, "queued", pending, "running", running, "outcomes", "done",
 			   (json_int_t)(s->ended - s->failed), "failed", (json_int_t)s->failed);
-	return json_pack("{s:s, s:o, s:o, s:o}", "source", "simulated", "status", status, "nodes", nodes, "jobs", jobs);
+	return json_pack("{s:s, s:I, s:o, s:o, s:o}", "source", "simulated", "now_ms", (json_int_t)s->now_ms, "status", status, "nodes", nodes, "jobs", jobs);
 }

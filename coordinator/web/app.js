@@ -26,9 +26,10 @@ const state = {
 async function pull() {
   const status = await get('/api/v1/status');
   const [nodes, jobs, history, recent] = await Promise.all([
-    get('/api/v1/nodes'), status.jobs ? get('/api/v1/jobs?limit=50') : { jobs: [], next: null }, get('/api/v1/history'),
+    get('/api/v1/nodes'), status.jobs ? get('/api/v1/jobs?limit=50&newest=true') : { jobs: [], next: null }, get('/api/v1/history'),
     get(`/api/v1/timeline?after=${state.sinceAttempt}`),
   ]);
+  for (const j of jobs.jobs) prepare(j, recent.now_ms);
   Object.assign(state, { status, nodes: nodes.nodes, jobs: jobs.jobs, history });
   if (!state.older.length) state.next = jobs.next;
   state.timeSkew = recent.now_ms - Date.now();
@@ -41,11 +42,22 @@ async function pull() {
   draw();
 }
 
+// What the page shows of a job besides: tasks that wait, the pace, the time left.
+function prepare(j, now) {
+  const c = j.counts;
+  c.pending = c.blocked + c.ready + c.backoff;
+  const n = c.done + c.failed, took = now - j.started_ms;
+  if (j.ended_ms || !j.started_ms || !n || took <= 0) return j;
+  j.rate_per_s = 1000 * n / took;
+  j.eta_ms = (c.pending + c.running) * took / n;
+  return j;
+}
+
 async function pullDetail() {
   try {
     const [job, tasks] = await Promise.all([get(`/api/v1/jobs/${state.open}`),
-      get(`/api/v1/jobs/${state.open}/tasks?limit=20&order=interest`)]);
-    state.detail = job;
+      get(`/api/v1/jobs/${state.open}/tasks?limit=20${state.detail?.counts.failed ? '&state=failed' : ''}`)]);
+    state.detail = prepare(job, Date.now() + state.timeSkew);
     state.tasks = tasks.tasks;
     if (state.log && state.log.live) state.log.text = await getText(state.log.path);
   } catch (e) {
@@ -122,14 +134,14 @@ function tail(j) {
 }
 
 async function act(j, what) {
-  try { await post(`/api/v1/jobs/${j.id}/${what}`); } catch (e) { alert(e.message); }
+  try { await post(`/api/v1/jobs/${j.job}/${what}`); } catch (e) { alert(e.message); }
   refresh();
 }
 
 function fact(name, value) { return value || value === 0 ? el('div', {}, el('dt', {}, name), el('dd', {}, String(value))) : null; }
 
 async function showLog(j, t, stream) {
-  const path = `/api/v1/jobs/${j.id}/tasks/${t.task}/logs/${stream}`;
+  const path = `/api/v1/jobs/${j.job}/tasks/${t.task}/logs/${stream}`;
   if (state.log?.path === path) { state.log = null; draw(); return; }
   state.log = { path, task: t.task, text: '', live: !['done', 'failed', 'cancelled'].includes(t.state) };
   try { state.log.text = await getText(path); } catch (e) { state.log.text = e.message; }
@@ -140,10 +152,10 @@ function taskTable(j) {
   const rows = [];
   for (const t of state.tasks || []) {
     rows.push(el('tr', {}, el('td', { class: 'n' }, String(t.task)), el('td', {}, el('span', { class: 'state', 'data-s': t.state }, t.state)),
-      el('td', { class: 'wide' }, t.worker || ''), el('td', {}, t.why || (t.exit_code !== undefined && t.exit_code !== null ? `exit ${t.exit_code}` : '')),
-      el('td', { class: 'wide' }, t.wall_ms ? span(t.wall_ms) : ''),
-      el('td', {}, t.state === 'pending' ? '' : el('button', { type: 'button', onclick: () => showLog(j, t, 'stdout') }, 'output'), ' ',
-        t.has_stderr ? el('button', { type: 'button', onclick: () => showLog(j, t, 'stderr') }, 'errors') : '')));
+      el('td', { class: 'wide' }, t.worker || ''), el('td', {}, t.pending || (t.signal ? `signal ${t.signal}` : t.end_ms ? `${t.cause && t.cause !== 'done' ? `${t.cause}, ` : ''}exit ${t.exit_code}` : '')),
+      el('td', { class: 'wide' }, t.end_ms ? span(t.end_ms - t.start_ms) : ''),
+      el('td', {}, !t.start_ms ? '' : el('button', { type: 'button', onclick: () => showLog(j, t, 'stdout') }, 'output'), ' ',
+        t.start_ms ? el('button', { type: 'button', onclick: () => showLog(j, t, 'stderr') }, 'errors') : '')));
     if (state.log?.task === t.task) rows.push(el('tr', {}, el('td', { colspan: 6 }, el('pre', { class: 'log', tabindex: 0 }, state.log.text || '(nothing yet)'))));
   }
   if (!rows.length) return null;
@@ -151,16 +163,16 @@ function taskTable(j) {
 }
 
 function detail(j) {
-  const d = state.detail?.id === j.id ? state.detail : j, isOver = !!j.ended_ms;
+  const d = state.detail?.job === j.job ? state.detail : j, isOver = !!j.ended_ms;
   const acts = isOver
     ? [j.counts.failed ? el('button', { type: 'button', onclick: () => act(j, 'retry') }, `Retry ${count(j.counts.failed)} failed`) : null]
     : [el('button', { type: 'button', onclick: () => act(j, j.state === 'paused' ? 'resume' : 'pause') }, j.state === 'paused' ? 'Resume' : 'Pause'),
-      el('button', { type: 'button', class: 'danger', onclick: () => { if (confirm(`Cancel job ${j.id}?`)) act(j, 'cancel'); } }, 'Cancel')];
+      el('button', { type: 'button', class: 'danger', onclick: () => { if (confirm(`Cancel job ${j.job}?`)) act(j, 'cancel'); } }, 'Cancel')];
   return el('div', { class: 'detail' },
-    d.command ? el('div', { class: 'cmd', tabindex: 0 }, d.command) : null,
+    d.spec ? el('div', { class: 'cmd', tabindex: 0 }, d.spec.stages.map((st) => `${st.name}: ${st.argv[1] === '-c' ? st.argv[2] : st.argv.join(' ')}`).join('\n')) : null,
     el('dl', { class: 'facts' }, fact('Owner', d.owner), fact('Tenant', d.tenant), fact('Priority', d.priority), fact('Submitted', clock(d.submitted_ms)),
-      fact('Running', d.counts.running), fact('Waiting', d.counts.pending), fact('Tried again', d.retries), fact('CPU time', d.cpu_ms ? span(d.cpu_ms) : ''),
-      fact('Wasted', d.wasted_ms ? span(d.wasted_ms) : ''), fact('Why it waits', d.pending_reason)),
+      fact('Running', d.counts.running), fact('Waiting', d.counts.pending), fact('Tried again', d.accounting?.retries), fact('CPU time', d.accounting ? span(d.accounting.cpu_s * 1000) : ''),
+      fact('Wasted', d.accounting?.wasted_cpu_s ? span(d.accounting.wasted_cpu_s * 1000) : ''), fact('Why', d.reason)),
     el('div', { class: 'acts' }, ...acts), taskTable(j));
 }
 
@@ -174,18 +186,18 @@ async function toggle(id) {
 
 function drawJobs() {
   const want = $('filter').value.trim().toLowerCase();
-  const seen = new Set(state.jobs.map((j) => j.id));
-  const all = [...state.jobs, ...state.older.filter((j) => !seen.has(j.id))];
-  const list = all.filter((j) => !want || `${j.id} ${j.name} ${j.state} ${j.owner}`.toLowerCase().includes(want));
+  const seen = new Set(state.jobs.map((j) => j.job));
+  const all = [...state.jobs, ...state.older.filter((j) => !seen.has(j.job))];
+  const list = all.filter((j) => !want || `${j.job} ${j.name} ${j.state} ${j.owner}`.toLowerCase().includes(want));
   const focused = document.activeElement?.closest?.('.job')?.dataset.id;
   const scroll = document.querySelector('pre.log')?.scrollTop;
   const inLog = document.activeElement?.matches?.('pre.log, .detail *');
   if (inLog && document.getSelection()?.toString()) return;   // somebody is copying from it
-  $('job-list').replaceChildren(...(list.length ? list.map((j) => el('li', { class: `job${state.open === j.id ? ' open' : ''}`, 'data-id': j.id },
-    el('button', { type: 'button', 'aria-expanded': String(state.open === j.id), onclick: () => toggle(j.id) },
-      el('span', { class: 'name', title: j.name }, el('small', {}, j.id), j.name), el('span', { class: 'state', 'data-s': j.state }, j.state),
+  $('job-list').replaceChildren(...(list.length ? list.map((j) => el('li', { class: `job${state.open === j.job ? ' open' : ''}`, 'data-id': j.job },
+    el('button', { type: 'button', 'aria-expanded': String(state.open === j.job), onclick: () => toggle(j.job) },
+      el('span', { class: 'name', title: j.name }, el('small', {}, j.job), j.name), el('span', { class: 'state', 'data-s': j.state }, j.state),
       progress(j), el('span', { class: 'tail' }, tail(j))),
-    state.open === j.id ? detail(j) : null)) : [el('li', { class: 'empty', 'data-id': '' }, ...(all.length ? ['No job fits.'] :
+    state.open === j.job ? detail(j) : null)) : [el('li', { class: 'empty', 'data-id': '' }, ...(all.length ? ['No job fits.'] :
       ['  No job yet. Try ', el('code', {}, 'seq 100 | griddle map -- sleep 0.{}')]))]));
   if (focused) document.querySelector(`.job[data-id="${CSS.escape(focused)}"] > button`)?.focus({ preventScroll: true });
   const log = document.querySelector('pre.log');
@@ -195,7 +207,7 @@ function drawJobs() {
 
 function drawReasons() {
   const by = new Map();
-  for (const j of state.jobs) if (j.counts.pending && j.pending_reason) by.set(j.pending_reason, (by.get(j.pending_reason) || 0) + j.counts.pending);
+  for (const j of state.jobs) if (j.counts.pending && j.pending) by.set(j.pending, (by.get(j.pending) || 0) + j.counts.pending);
   const n = state.status.tasks.waiting;
   if (n) by.set('no connected worker could run it', n);
   $('pending').hidden = !by.size;
@@ -292,8 +304,8 @@ $('theme').onclick = flipTheme;
 $('keys').onclick = () => $('help').showModal();
 $('filter').oninput = drawJobs;
 $('more').onclick = async () => {
-  const page = await get(`/api/v1/jobs?limit=50&cursor=${encodeURIComponent(state.next)}`);
-  state.older.push(...page.jobs);
+  const page = await get(`/api/v1/jobs?limit=50&newest=true&cursor=${state.next}`);
+  state.older.push(...page.jobs.map((j) => prepare(j, Date.now() + state.timeSkew)));
   state.next = page.next;
   drawJobs();
 };
