@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "coordinator/coord.h"
+#include "coordinator/http/api_jobs.h"
 #include "coordinator/http/http.h"
 #include "coordinator/http/recent.h"
 #include "coordinator/web/files.h"
@@ -169,6 +170,18 @@ static const struct gr_route routes[] = {
 	{ "GET", "/api/v1/history", GR_HTTP_VIEWER, get_history },
 	{ "GET", "/api/v1/timeline", GR_HTTP_VIEWER, get_timeline },
 	{ "GET", "/api/v1/events", GR_HTTP_VIEWER, get_events },
+	{ "GET", "/api/v1/jobs", GR_HTTP_VIEWER, gr_api_jobs_ls },
+	{ "POST", "/api/v1/jobs", GR_HTTP_CLIENT, gr_api_jobs_submit },
+	{ "GET", "/api/v1/jobs/{job}", GR_HTTP_VIEWER, gr_api_jobs_show },
+	{ "DELETE", "/api/v1/jobs/{job}", GR_HTTP_CLIENT, gr_api_jobs_rm },
+	{ "POST", "/api/v1/jobs/{job}/cancel", GR_HTTP_CLIENT, gr_api_jobs_cancel },
+	{ "POST", "/api/v1/jobs/{job}/pause", GR_HTTP_CLIENT, gr_api_jobs_pause },
+	{ "POST", "/api/v1/jobs/{job}/resume", GR_HTTP_CLIENT, gr_api_jobs_resume },
+	{ "POST", "/api/v1/jobs/{job}/retry", GR_HTTP_CLIENT, gr_api_jobs_retry },
+	{ "GET", "/api/v1/jobs/{job}/tasks", GR_HTTP_VIEWER, gr_api_jobs_tasks },
+	{ "GET", "/api/v1/jobs/{job}/tasks/{task}", GR_HTTP_VIEWER, gr_api_jobs_task },
+	{ "GET", "/api/v1/jobs/{job}/tasks/{task}/logs/{stream}", GR_HTTP_VIEWER, gr_api_jobs_log },
+	{ "GET", "/api/v1/usage", GR_HTTP_VIEWER, gr_api_jobs_usage },
 };
 
 /* Fills @rq's params; what stands at {..} is copied to @scratch. */

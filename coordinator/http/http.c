@@ -31,6 +31,10 @@ struct gr_http {
 	uv_timer_t timer;
 	bool is_waking;                /* the timer is set to wake the streams */
 	int n_open;                    /* handles that are not closed yet */
+	struct gr_list waiting;        /* requests whose answer comes later */
+};
+struct gr_later {
+	struct request *q;             /* NULL: the request is gone */
 };
 struct request {
 	struct gr_request rq;
@@ -39,7 +43,14 @@ struct request {
 	char *scratch;
 	struct gr_buf body;
 	bool is_body_due;
+	struct gr_list link;           /* of those that wait */
+	struct gr_http *h;
+	struct MHD_Connection *conn;
+	struct gr_later *later;
+	bool is_asked, is_asleep;
 };
+
+static void turn_soon(struct gr_http *h);
 
 /* ---- requests ---- */
 
@@ -151,6 +162,9 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *conn, const 
 		*state = GR_NEW(q);
 		q->rq.method = method;
 		q->rq.path = url;
+		q->rq.http = q;
+		q->h = h;
+		gr_list_init(&q->link);
 		q->scratch = gr_xalloc(strlen(url) + 1);
 		q->route = judge(h, conn, q);
 		if (q->route || !q->is_body_due)
@@ -164,8 +178,17 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *conn, const 
 		*n_upload = 0;
 		return MHD_YES;
 	}
-	if (q->route && read_body(q))
+	if (!q->is_asked && q->route && read_body(q)) {
+		q->is_asked = true;
+		q->conn = conn;
 		gr_api_answer(h->c, q->route, &q->rq, &q->r);
+	}
+	if (q->later) {
+		q->is_asleep = true;
+		gr_list_push(&h->waiting, &q->link);
+		MHD_suspend_connection(conn);
+		return MHD_YES;
+	}
 	return queue(h, conn, q);
 }
 
@@ -176,12 +199,50 @@ static void on_done(void *ctx, struct MHD_Connection *conn, void **state, enum M
 	(void)ctx, (void)conn, (void)code;
 	if (!q)
 		return;
+	if (q->later)
+		q->later->q = NULL;
+	gr_list_del(&q->link);
 	json_decref(q->rq.body);
 	gr_buf_fini(&q->body);
 	gr_buf_fini(&q->r.body);
 	free(q->scratch);
 	free(q);
 	*state = NULL;
+}
+
+struct gr_later *gr_http_later(struct gr_request *rq)
+{
+	struct request *q = rq->http;
+
+	GR_NEW(q->later);
+	q->later->q = q;
+	return q->later;
+}
+
+struct gr_reply *gr_later_reply(struct gr_later *l)
+{
+	return l->q ? &l->q->r : NULL;
+}
+
+static void wake(struct request *q)
+{
+	q->later = NULL;
+	if (!q->is_asleep)
+		return;
+	q->is_asleep = false;
+	gr_list_del(&q->link);
+	MHD_resume_connection(q->conn);
+	turn_soon(q->h);
+}
+
+void gr_later_done(struct gr_later **l)
+{
+	struct request *q = (*l)->q;
+
+	free(*l);
+	*l = NULL;
+	if (q)
+		wake(q);
 }
 
 static void on_log(void *ctx, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
@@ -229,6 +290,12 @@ static void turn(struct gr_http *h)
 		uv_timer_start(&h->timer, on_timer, ms, 0);
 	else
 		uv_timer_stop(&h->timer);
+}
+
+/* Not from within the daemon's own callbacks. */
+static void turn_soon(struct gr_http *h)
+{
+	uv_timer_start(&h->timer, on_timer, 0, 0);
 }
 
 static void turn_now(void *ctx)
@@ -297,6 +364,7 @@ int gr_http_open(struct gr_coord *c, struct gr_err *err)
 				  "--http-anywhere serves health and metrics alone", c->cfg.http);
 	GR_NEW(h);
 	h->c = c;
+	gr_list_init(&h->waiting);
 	h->access.is_loopback = is_loopback;
 	if (c->cfg.http_tokens) {
 		rc = gr_tokens_open(c->cfg.http_tokens, &h->access.tokens, err);
@@ -357,6 +425,11 @@ void gr_http_close(struct gr_coord *c)
 	c->http = NULL;
 	gr_events_watch(c->events, NULL, NULL);
 	h->is_waking = false;
+	GR_LIST_EACH_SAFE(q, &h->waiting, struct request, link) {
+		gr_api_problem(&q->r, 503, "the coordinator is ending");
+		q->later->q = NULL;
+		wake(q);
+	}
 	gr_streams_end(h->streams);         /* suspended connections would keep the daemon */
 	MHD_run(h->daemon);
 	gr_timer_stop(&h->ping);

@@ -26,6 +26,7 @@ struct gr_request {
 	json_t *body;                               /* of POST and PUT; an object, or NULL when there was none */
 	struct gr_slice raw;                        /* the body's bytes, where the route takes other than JSON */
 	uint64_t last_event_id;
+	void *http;                                 /* http.c's */
 };
 struct gr_reply {
 	unsigned status;
@@ -47,6 +48,14 @@ void gr_api_answer(struct gr_coord *c, const struct gr_route *route, struct gr_r
 void gr_api_problem(struct gr_reply *r, unsigned status, const char *fmt, ...) GR_PRINTF(3, 4);
 void gr_api_json(struct gr_reply *r, json_t *o);                       /* takes the reference */
 const char *gr_request_query(const struct gr_request *rq, const char *key);   /* NULL when absent */
+
+/* ---- answers that come later ---- */
+struct gr_later;
+/* The request waits until gr_later_done, which may also come before the row's function returns. */
+struct gr_later *gr_http_later(struct gr_request *rq);
+/* Where the answer goes; NULL when nobody waits any more. */
+struct gr_reply *gr_later_reply(struct gr_later *l);
+void gr_later_done(struct gr_later **l);
 
 /* ---- who asks ---- */
 struct gr_auth_facts {                      /* headers; NULL when absent */
