@@ -49,8 +49,12 @@ json_t *gr_shell_argv(const char *script, const char *const *names, size_t n_nam
 	while ((place = gr_expand_find(script, at, names, n_names, n_values, &n, err)) >= 0) {
 		size_t k = param_of(argv, script + place, n);
 
+		if (k > 9) {                    /* $10 is $1 and a 0, and ${10} would be a place again */
+			place = gr_err_set(err, GR_ELIMIT, "more than 9 different places in a command for sh");
+			break;
+		}
 		add_text(&b, script + at, (size_t)place - at, &q);
-		gr_buf_printf(&b, q == DOUBLE ? "${%zu}" : q == SINGLE ? "'\"${%zu}\"'" : "\"${%zu}\"", k);
+		gr_buf_printf(&b, q == DOUBLE ? "$%zu" : q == SINGLE ? "'\"$%zu\"'" : "\"$%zu\"", k);
 		at = (size_t)place + n;
 	}
 	if (place != GR_ENOENT) {

@@ -211,10 +211,10 @@ static void secrets_stay_out_of_the_spec(void **state)
 static void a_place_in_a_script_is_a_parameter_quoted_as_it_stands(void **state)
 {
 	static const struct { const char *script, *want; } cases[] = {
-		{ "echo {}", "[\"/bin/sh\",\"-c\",\"echo \\\"${1}\\\"\",\"sh\",\"{}\"]" },
-		{ "echo \"a {} b\" '{.}' {}", "[\"/bin/sh\",\"-c\",\"echo \\\"a ${1} b\\\" ''\\\"${2}\\\"'' \\\"${1}\\\"\",\"sh\",\"{}\",\"{.}\"]" },
+		{ "echo {}", "[\"/bin/sh\",\"-c\",\"echo \\\"$1\\\"\",\"sh\",\"{}\"]" },
+		{ "echo \"a {} b\" '{.}' {}", "[\"/bin/sh\",\"-c\",\"echo \\\"a $1 b\\\" ''\\\"$2\\\"'' \\\"$1\\\"\",\"sh\",\"{}\",\"{.}\"]" },
 		{ "awk '{print $1}'", "[\"/bin/sh\",\"-c\",\"awk '{print $1}'\",\"sh\"]" },
-		{ "echo \\\"{}", "[\"/bin/sh\",\"-c\",\"echo \\\\\\\"\\\"${1}\\\"\",\"sh\",\"{}\"]" },
+		{ "echo \\\"{}", "[\"/bin/sh\",\"-c\",\"echo \\\\\\\"\\\"$1\\\"\",\"sh\",\"{}\"]" },
 	};
 
 	(void)state;
