@@ -1,0 +1,101 @@
+#!/bin/bash
+# 70-jobs.t - batch jobs as their users meet them: run, map, submit, job, task, the API and the page's data, over a restart
+. "$(dirname "$0")/cluster.sh"
+G=$BIN/griddle
+cl_coordinator
+cl_worker w1
+cl_worker w2
+export GRIDDLE_COORDINATOR=$ENDPOINT
+cd "$T" || exit 1
+is() { _w=$1; shift; "$@" >"$T/is" 2>"$T/is.err"; [ "$(cat "$T/is")" = "$_w" ]; }
+api() { curl -s -o "$T/body" -w '%{http_code}' "http://$HTTP/api/v1$1" "${@:2}"; }
+
+"$G" run -- sh -c 'echo out; echo err >&2; exit 7' >"$T/out" 2>"$T/err"; rc=$?
+check "run ends with the command's code" [ $rc = 7 ]
+check "and gives its output" [ "$(cat "$T/out")/$(cat "$T/err")" = out/err ]
+"$G" run -- sh -c 'kill -9 $$' >"$T/out" 2>&1; check "a signal is 128 and its number" [ $? = 137 ]
+"$G" run -- /no/such/program >"$T/out" 2>&1; check "a program that is not there is 127" [ $? = 127 ]
+check "standard input goes along" is 3 sh -c 'printf "a\nb\nc\n" | "$0" run --stdin -- wc -l' "$G"
+echo 41 >in.txt
+check "files go along and come back" "$G" run --in in.txt --out out.txt --to got 'expr $(cat in.txt) + 1 > out.txt'
+check "as they were made" [ "$(cat got/out.txt)" = 42 ]
+check "env goes along, and no more than is asked for" is 'x-' env A=x B=y "$G" run --env A 'echo $A-$B'
+check "a time limit is kept" sh -c '! timeout 20 "$0" run --timeout 300ms -- sleep 30 2>/dev/null' "$G"
+
+check "map keeps the order of values" is '3
+1
+2' "$G" map -q -k 'sleep 0.{}; echo {}' ::: 3 1 2
+check "values come whole, whatever is in them" is 'a b
+$(id)
+'"it's; rm" "$G" map -q -k 'echo {}' ::: 'a b' '$(id)' "it's; rm"
+check "blocks of standard input" is '1000' sh -c 'seq 1000 | "$0" map -q --pipe --block 500 -- wc -l | awk "{ n += \$1 } END { print n }"' "$G"
+seq 3 | "$G" map -q --tag -k -- echo v >"$T/out"
+check "tags name the values" [ "$(head -n 1 "$T/out")" = "1	v 1" ]
+"$G" map -q 'test {} != 2' ::: 1 2 3 2>/dev/null; check "one that fails makes it 1" [ $? = 1 ]
+for i in 1 2 3; do echo "$i" >"f$i.txt"; done
+check "a file for each value" "$G" map -q --in '{}' --out '{.}.sq' --to sq 'expr $(cat {}) \* $(cat {}) > {.}.sq' ::: f1.txt f2.txt f3.txt
+check "and what each made" [ "$(cat sq/f1.sq sq/f2.sq sq/f3.sq | tr '\n' ' ')" = "1 4 9 " ]
+seq 2500 | "$G" map -q -- true; check "thousands of lines travel as one file" [ $? = 0 ]
+
+job=$("$G" submit - <<'J'
+{"name": "some", "tasks": [{"name": "a", "array": 4, "command": "echo task {}; test {} != 2"}, {"name": "b", "after": "a", "command": "echo b"}]}
+J
+)
+check "submit prints the number" [ "$job" -gt 0 ]
+check "job logs -f stays to its end" sh -c '"$0" job logs "$1" -f -q >"$2"' "$G" "$job" "$T/out"
+check "with what each printed" grep -q 'task 3' "$T/out"
+check "the job failed" [ "$("$G" job show "$job" -o json | python3 -c 'import json,sys; print(json.load(sys.stdin)["state"])')" = failed ]
+check "task ls finds the one" [ "$("$G" task ls "$job" --state failed -o name)" = 2 ]
+check "task show tells its exit code" sh -c '"$0" task show "$1" 2 | grep -q "exit 1"' "$G" "$job"
+check "one task's log" is 'task 1' "$G" job logs "$job" 1
+check "retry runs it again" sh -c '"$0" job retry "$1" --failed | grep -q " 1 tasks\| 2 tasks"' "$G" "$job"
+wait_for 10 sh -c '"$0" job show "$1" | grep -q "^state *failed"' "$G" "$job"
+slow=$("$G" map --detach -- sleep ::: 60 60 60 60 60 60)
+check "pause" sh -c '"$0" job pause "$1" | grep -q paused' "$G" "$slow"
+check "resume" "$G" job resume "$slow" -q
+check "job ls shows it" sh -c '"$0" job ls | grep -q "^ *$1 "' "$G" "$slow"
+check "cancel" "$G" job cancel "$slow" -q --reason test
+check "ends what runs" wait_for 10 sh -c '"$0" job show "$1" | grep -q "^state *cancelled (test)"' "$G" "$slow"
+check "rm forgets it" "$G" job rm "$slow" -q
+"$G" job show "$slow" >"$T/out" 2>&1; check "then it is not there" [ $? != 0 ]
+check "usage is CSV" sh -c '"$0" job usage | head -n 1 | grep -q "^tenant,job,cpu_s"' "$G"
+"$G" job shwo 1 >"$T/out" 2>&1; rc=$?
+check "a mistyped verb is told" sh -c '[ $0 = 2 ] && grep -q "did you mean show" "$1"' "$rc" "$T/out"
+
+check "the API lists jobs, newest first" sh -c '[ "$1" = 200 ] && python3 -c "import json,sys; d=json.load(open(sys.argv[1])); assert len(d[\"jobs\"]) == 2 and d[\"jobs\"][0][\"job\"] > d[\"jobs\"][1][\"job\"] and d[\"next\"]" "$0"' "$T/body" "$(api '/jobs?limit=2&newest=true')"
+check "a job that is not there is a 404" [ "$(api /jobs/99999)" = 404 ]
+check "a bad number a 400" [ "$(api /jobs/x)" = 400 ]
+check "a bad spec a 422 that names the place" sh -c '[ "$1" = 422 ] && grep -q "stages" "$0"' "$T/body" "$(api /jobs -d '{"spec":{"stages":[{"argv":[]}]}}')"
+check "a submit is a 201" [ "$(api /jobs -d '{"spec":{"stages":[{"argv":["echo","by http"]}]}}')" = 201 ]
+web=$(python3 -c 'import json,sys; print(json.load(open(sys.argv[1]))["job"])' "$T/body")
+check "and runs" wait_for 10 sh -c 'curl -s "http://$0/api/v1/jobs/$1/tasks/0/logs/stdout" | grep -q "by http"' "$HTTP" "$web"
+check "what is over cannot be cancelled: 409" [ "$(api "/jobs/$web/cancel" -d '{}')" = 409 ]
+check "accounting as CSV" sh -c '[ "$1" = 200 ] && grep -q "^tenant,job" "$0"' "$T/body" "$(api '/usage?format=csv')"
+
+"$G" map -k -- sh -c 'sleep 0.4; echo {}' ::: 1 2 3 4 5 6 7 8 9 10 >"$T/out" 2>"$T/err" & pid=$!
+"$G" run -- sh -c 'for i in 1 2 3 4; do echo $i; sleep 0.5; done; exit 5' >"$T/out2" 2>"$T/err2" & pid2=$!
+wait_for 10 sh -c '"$0" job ls | grep -q running' "$G"; wait_for 10 test -s "$T/out2"
+kill -9 "$COORD_PID"; wait "$COORD_PID" 2>/dev/null
+cl_coordinator
+wait "$pid"; rc=$?
+check "a map that waits carries on over a killed coordinator" [ $rc = 0 ]
+check "with each line once, in order" [ "$(tr '\n' ' ' <"$T/out")" = "1 2 3 4 5 6 7 8 9 10 " ]
+wait "$pid2"; rc=$?
+check "so does a run, with its code" [ $rc = 5 ]
+check "and its output once" [ "$(tr '\n' ' ' <"$T/out2")" = "1 2 3 4 " ]
+"$G" map -q -- sleep ::: 30 30 >"$T/out" 2>"$T/err" & pid=$!
+wait_for 10 sh -c '"$0" job ls --state running -o name | grep -q .' "$G"
+kill -INT "$pid"; wait "$pid"; rc=$?
+check "Ctrl-C cancels and ends with 8" [ $rc = 8 ]
+check "nothing of it runs on" wait_for 10 sh -c '! "$0" job ls --state running -o name | grep -q .' "$G"
+check "admin check finds the store sound" "$G" admin check
+check "admin backup" "$G" admin backup
+check "admin export prints records" sh -c '"$0" admin export | head -n 1 | grep -q "^{"' "$G"
+
+sed -e 's/0-47/0-5/g' -e 's/ 48/ 6/g; s/"48"/"6"/' -e 's/640 360/64 36/g' "$TOP/examples/mandelbrot/movie.json" >"$T/movie.json"
+cp "$TOP/examples/mandelbrot/render.c" "$TOP/examples/mandelbrot/assemble.sh" "$T"
+job=$("$G" submit "$T/movie.json" --wait -q); rc=$?
+check "the Mandelbrot movie is made: compiled, rendered, put together" [ $rc = 0 ]
+check "and fetched" "$G" job fetch "$job" --to "$T/movie" -q
+check "it is a movie" sh -c 'test -s "$0/movie.mp4" || test -s "$0/movie.ppm"' "$T/movie"
+done_testing
