@@ -6,6 +6,7 @@
  * through the same queue: an earlier one of the same attempt may still be on its way to the disk.
  */
 #include "coordinator/batch_int.h"
+#include "coordinator/http/recent.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -522,6 +523,16 @@ static void store_begin(struct gr_bj *j, const struct gr_worker *w, uint32_t tas
 	gr_store_commit(&tx, false, NULL, NULL);
 }
 
+/* For the page's timeline. */
+static void show_begin(const struct gr_bj *j, const struct gr_stage *st, uint32_t task, const struct gr_blive *l, const struct gr_worker *w)
+{
+	char name[80];
+	struct gr_recent_attempt a = { .kind = "command", .worker = w->name, .name = name, .job = j->id, .task = task, .attempt = l->number };
+
+	snprintf(name, sizeof(name), "%.40s: %.20s %u", j->name, st->name, task - st->first);
+	gr_recent_begin(j->batch->c->recent, gr_clock_real_ms(), &a);
+}
+
 /* Return: false when the worker takes nothing now. */
 static bool start(struct gr_bj *j, uint32_t task, struct gr_worker *w, uint64_t placed)
 {
@@ -568,6 +579,7 @@ static bool start(struct gr_bj *j, uint32_t task, struct gr_worker *w, uint64_t 
 	j->is_dirty = true;
 	store_begin(j, w, task, l, (int64_t)gr_clock_real_ms());
 	gr_history(b, "begin", j->id, task, l->number, w->name);
+	show_begin(j, st, task, l, w);
 	gr_watch_began(j, task, l);
 	return true;
 busy:
@@ -806,6 +818,7 @@ static void end_attempt(struct gr_bj *j, struct gr_bworker *bw, uint64_t worker,
 	}
 	j->is_dirty = true;
 	b->causes[cause]++;
+	gr_recent_end(b->c->recent, gr_clock_real_ms(), j->id, m->task, m->attempt, gr_bcause_name(cause), m->exit_code);
 	if (bw)
 		release(b->c, &v.was, cause, m);
 	t = gr_bjob_find(&j->b, (uint32_t)m->task);

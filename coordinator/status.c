@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "coordinator/batch.h"
 #include "coordinator/coord.h"
 #include "coordinator/http/recent.h"
 #include "lib/base/alloc.h"
@@ -35,10 +36,17 @@ static json_t *toolchains_json(const struct gr_worker *w)
 	return list;
 }
 
+/* Attempts of jobs that ran to an end of their own which did not count as done. */
+static uint64_t jobs_failed(const struct gr_batch_stats *b)
+{
+	return b->causes[GR_BC_EXIT] + b->causes[GR_BC_OUTPUT] + b->causes[GR_BC_TIMEOUT] + b->causes[GR_BC_OOM];
+}
+
 static json_t *tasks_json(const struct gr_coord *c)
 {
 	static const char *const names[] = { "waiting", "queued", "running", "unconfirmed" };
 	uint64_t n[GR_TASK_GONE] = { 0 };
+	struct gr_batch_stats jobs;
 	struct gr_session *s;
 	json_t *o = json_object();
 	size_t i = 0;
@@ -46,6 +54,9 @@ static json_t *tasks_json(const struct gr_coord *c)
 	while ((s = gr_map_each(&c->sessions, &i)))
 		for (int k = 0; k < GR_TASK_GONE; k++)
 			n[k] += s->job.n[k];
+	gr_batch_stats(c, &jobs);
+	n[GR_TASK_QUEUED] += jobs.counts[GR_B_READY];
+	n[GR_TASK_RUNNING] += jobs.counts[GR_B_RUNNING];
 	for (int k = 0; k < GR_TASK_GONE; k++)
 		set(o, names[k], n[k]);
 	return o;
@@ -54,6 +65,7 @@ static json_t *tasks_json(const struct gr_coord *c)
 json_t *gr_status_json(const struct gr_coord *c)
 {
 	struct gr_place_stats st;
+	struct gr_batch_stats jobs;
 	struct gr_cas_stats cas = { 0 };
 	json_t *o = gr_version_json(), *outcomes = json_object(), *cache = json_object();
 
@@ -73,8 +85,11 @@ json_t *gr_status_json(const struct gr_coord *c)
 	json_object_set_new(o, "tasks", tasks_json(c));
 	set(o, "accepted", c->m.tasks_accepted);
 	set(o, "attempts", c->m.attempts);
+	gr_batch_stats(c, &jobs);
 	for (int i = GR_OUTCOME_DONE; i < GR_N_OUTCOMES; i++)
-		set(outcomes, gr_outcome_name(i), c->m.outcomes[i]);
+		set(outcomes, gr_outcome_name(i), c->m.outcomes[i] + (i == GR_OUTCOME_DONE ? jobs.causes[GR_BC_DONE] : 0));
+	set(outcomes, "failed", jobs_failed(&jobs));
+	json_object_set_new(o, "jobs", json_pack("{s:I, s:I}", "open", (json_int_t)jobs.n_open, "known", (json_int_t)jobs.n_jobs));
 	json_object_set_new(o, "outcomes", outcomes);
 	set(cache, "blobs", cas.n_blobs);
 	set(cache, "bytes", cas.bytes);
@@ -88,9 +103,11 @@ json_t *gr_status_json(const struct gr_coord *c)
 void gr_status_sample(const struct gr_coord *c, struct gr_recent_sample *out)
 {
 	struct gr_place_stats st;
+	struct gr_batch_stats jobs;
 	struct gr_session *s;
 	size_t i = 0;
 
+	gr_batch_stats(c, &jobs);
 	gr_place_stats(c->place, gr_coord_now(c), &st);
 	out->slots = st.slots;
 	while ((s = gr_map_each(&c->sessions, &i))) {
@@ -100,6 +117,10 @@ void gr_status_sample(const struct gr_coord *c, struct gr_recent_sample *out)
 	for (int k = GR_OUTCOME_DONE; k < GR_N_OUTCOMES; k++)
 		out->ended += c->m.outcomes[k];
 	out->failed = out->ended - c->m.outcomes[GR_OUTCOME_DONE] - c->m.outcomes[GR_OUTCOME_CANCELLED];
+	out->failed += jobs_failed(&jobs);
+	out->ended += jobs.causes[GR_BC_DONE] + jobs_failed(&jobs);
+	out->running += (uint32_t)jobs.counts[GR_B_RUNNING];
+	out->queued += (uint32_t)jobs.counts[GR_B_READY];
 }
 
 json_t *gr_nodes_json(const struct gr_coord *c)
