@@ -35,9 +35,13 @@ kp_start() {
 	kp_run kube-controller-manager $_c --secure-port="$(free_port)" --service-account-private-key-file="$T/kp/sa.key" --root-ca-file="$T/kp/ca.crt"
 	kp_run kube-scheduler $_c --secure-port="$(free_port)"
 }
+# In the order of their start backwards; one that does not end in 10 s is killed: its data goes with the folder.
 kp_stop() {
-	for _q in $KP_PIDS; do kill "$_q" 2>/dev/null; done
-	for _q in $KP_PIDS; do wait "$_q" 2>/dev/null; done
+	for _q in $KP_PIDS; do
+		kill "$_q" 2>/dev/null
+		wait_for 10 eval "! kill -0 $_q" || kill -KILL "$_q" 2>/dev/null
+		wait "$_q" 2>/dev/null
+	done
 	KP_PIDS=
 }
 k() { "$K8S/kubectl" "$@"; }
