@@ -260,10 +260,28 @@ static int job_retry(struct ask *a, struct gr_err *err)
 	return rc;
 }
 
+/* Tasks of one job may all make "out.txt": DIR for a job of one task, else DIR/STAGE, and DIR/STAGE/INDEX in an array. */
+static void place_of(const struct ask *a, const json_t *show, const json_t *t, struct gr_buf *dir)
+{
+	json_t *st;
+	size_t i;
+
+	gr_buf_add_str(dir, a->o.to);
+	json_array_foreach(json_object_get(show, "stages"), i, st) {
+		json_int_t index = gr_jnum(t, "task") - gr_jnum(st, "first");
+
+		if (gr_jnum(show, "n_tasks") == 1 || index < 0 || index >= gr_jnum(st, "count"))
+			continue;
+		gr_buf_printf(dir, "/%s", gr_jstr(st, "name"));
+		if (gr_jnum(st, "count") > 1)
+			gr_buf_printf(dir, "/%" JSON_INTEGER_FORMAT, index);
+	}
+}
+
 /* Outputs of the tasks that are done. */
 static int job_fetch(struct ask *a, struct gr_err *err)
 {
-	json_t *all = json_array(), *t;
+	json_t *all = json_array(), *show = NULL, *t;
 	uint64_t job, task;
 	size_t i;
 	int rc = gr_batch_number(a->words[0], "job", &job, err), n = 0, n_tasks = 0;
@@ -278,18 +296,24 @@ static int job_fetch(struct ask *a, struct gr_err *err)
 		a->o.limit = 16777216;
 		rc = pages(a, json_pack("{s:s, s:I, s:s}", "op", "task.ls", "job", (json_int_t)job, "state", "done"), "tasks", all, err);
 	}
+	if (rc == 0)
+		rc = gr_batch_call(&a->b, false, json_pack("{s:s, s:I}", "op", "job.show", "job", (json_int_t)job), &show, err);
 	json_array_foreach(all, i, t) {
+		struct gr_buf dir = { 0 };
 		int got;
 
 		if (rc < 0)
 			break;
-		got = gr_follow_fetch(&a->b, job, (uint64_t)gr_jnum(t, "task"), a->o.to, err);
+		place_of(a, show, t, &dir);
+		got = gr_follow_fetch(&a->b, job, (uint64_t)gr_jnum(t, "task"), gr_buf_str(&dir), err);
+		gr_buf_fini(&dir);
 		rc = got < 0 ? got : 0;
 		n += got > 0 ? got : 0;
 		n_tasks++;
 	}
 	if (rc == 0 && !a->o.quiet)
 		fprintf(stderr, "griddle: %d files of %d tasks below %s\n", n, n_tasks, a->o.to);
+	json_decref(show);
 	json_decref(all);
 	return rc;
 }
@@ -464,7 +488,7 @@ const struct gr_cmd gr_cmd_job = {
 		"  griddle job usage > usage.csv\n\n"
 		"logs prints what tasks printed, all of a job's in their order or one task's; -f stays. pause lets what runs end and\n"
 		"begins nothing new. retry runs what failed again, or the tasks named. rm forgets a job that is over. fetch brings the\n"
-		"outputs of tasks that are done. usage is the accounting, as CSV.\n",
+		"outputs of tasks that are done: below DIR, or below DIR/TASK and DIR/TASK/INDEX where there are several. usage is the accounting, as CSV.\n",
 	.keys = job_keys, .n_keys = GR_LEN(job_keys), .shorts = "o=output f=follow q=quiet", .run = run_job,
 };
 const struct gr_cmd gr_cmd_task = {

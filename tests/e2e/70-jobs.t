@@ -97,5 +97,6 @@ cp "$TOP/examples/mandelbrot/render.c" "$TOP/examples/mandelbrot/assemble.sh" "$
 job=$("$G" submit "$T/movie.json" --wait -q); rc=$?
 check "the Mandelbrot movie is made: compiled, rendered, put together" [ $rc = 0 ]
 check "and fetched" "$G" job fetch "$job" --to "$T/movie" -q
-check "it is a movie" sh -c 'test -s "$0/movie.mp4" || test -s "$0/movie.ppm"' "$T/movie"
+check "it is a movie" sh -c 'test -s "$0/movie/movie.mp4" || test -s "$0/movie/movie.ppm"' "$T/movie"
+check "and each frame in its place" [ "$(ls "$T"/movie/frame/*/frame.ppm | wc -l)" = 6 ]
 done_testing
