@@ -3,6 +3,7 @@
 # a fresh machine nothing asks pkg-config before it is there.
 TIMEOUT_S ?= 1500
 FUZZ_S    ?= 60
+KILLS     ?=
 CONFIG    ?=
 SEED      ?=
 AGAIN = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
@@ -45,6 +46,8 @@ demo-load:  ## a web analytics service from npm under load from two workers, and
 	@scripts/deps.sh build; command -v npm >/dev/null || scripts/deps.sh demo-load
 	@+$(AGAIN) programs
 	@BIN='$(CURDIR)/$(B)/bin' examples/analytics/run.sh '$(CURDIR)/build/analytics.html'
+torture-batch: programs  ## kill coordinator and workers at KILLS (1000) random moments of a long job, and prove its history
+	KILLS='$(KILLS)' ROUNDS=$(or $(KILLS),1000) TASKS=$$(($(or $(KILLS),1000) * 100)) BIN='$(CURDIR)/$(B)/bin' tests/e2e/80-batch-kill.t
 bench:  ## the benchmarks, as a table
 	@scripts/deps.sh build demo bench
 	@+$(AGAIN) bench-built

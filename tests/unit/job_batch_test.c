@@ -1,0 +1,338 @@
+/* job_batch_test.c - lib/job/batch.h, states.h, quorum.h, spec.h */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/alloc.h"
+#include "lib/base/clock.h"
+#include "lib/job/batch.h"
+
+#define SEED 20261125
+
+struct world {
+	struct gr_bjob j;
+	struct gr_spec *spec;
+	struct gr_trust trust;
+	uint32_t n_ready[4096], n_stops;
+	uint64_t now_ns;
+};
+
+static void on_ready(void *ctx, uint32_t first, uint32_t count, struct gr_btask *t)
+{
+	struct world *w = ctx;
+
+	for (uint32_t i = 0; i < count; i++)
+		w->n_ready[first + i]++;
+}
+
+static void on_run(void *ctx, uint32_t first, uint32_t count)
+{
+}
+
+static void on_ended(void *ctx, uint32_t first, uint32_t count, enum gr_bstate state)
+{
+}
+
+static void on_stop(void *ctx, struct gr_btask *t, struct gr_blive *l, enum gr_bcause why)
+{
+	((struct world *)ctx)->n_stops++;
+}
+
+static const struct gr_bjob_ops ops = { on_ready, on_run, on_ended, on_stop };
+
+static struct world *world_new(const char *text)
+{
+	json_t *json = json_loads(text, 0, NULL);
+	struct gr_err err = { 0 };
+	struct world *w;
+
+	GR_NEW(w);
+	assert_non_null(json);
+	if (gr_spec_parse(json, &w->spec, &err) < 0)
+		fail_msg("%s", err.text);
+	json_decref(json);
+	gr_trust_init(&w->trust, SEED);
+	gr_bjob_init(&w->j, w->spec, &w->trust, &ops, w);
+	gr_bjob_open(&w->j);
+	return w;
+}
+
+static void world_free(struct world *w)
+{
+	gr_bjob_fini(&w->j);
+	gr_trust_fini(&w->trust);
+	gr_spec_free(&w->spec);
+	free(w);
+}
+
+static enum gr_bstate state(const struct world *w, uint32_t task)
+{
+	return (enum gr_bstate)gr_states_get(&w->j.states, task);
+}
+
+static uint32_t begin(struct world *w, uint32_t task, uint64_t worker)
+{
+	return gr_bjob_begin(&w->j, task, worker, worker, 1, w, 1, w->now_ns)->number;
+}
+
+static enum gr_bverdict end(struct world *w, uint32_t task, uint32_t number, uint64_t worker, enum gr_bcause cause, int code, uint8_t digest)
+{
+	struct gr_bend e = { .cause = cause, .exit_code = code, .digest = { { digest } }, .toolchain = 1 };
+
+	return gr_bjob_end(&w->j, task, number, worker, &e, w->now_ns).verdict;
+}
+
+static void states_agree_with_a_plain_array(void **st)
+{
+	struct gr_rng rng = { SEED };
+	struct gr_states s;
+	uint32_t n = 10000;
+	uint8_t *plain = gr_xalloc(n);
+
+	gr_states_init(&s, n, 3);
+	memset(plain, 3, n);
+	for (int i = 0; i < 3000; i++) {
+		uint32_t first = gr_rng_below(&rng, n), count = 1 + gr_rng_below(&rng, i % 7 ? 3 : n - first), at, from, len;
+		uint8_t v = (uint8_t)gr_rng_below(&rng, 8), got;
+
+		if (count > n - first)
+			count = n - first;
+		gr_states_set_range(&s, first, count, v);
+		memset(plain + first, v, count);
+		at = gr_rng_below(&rng, n);
+		assert_int_equal(gr_states_get(&s, at), plain[at]);
+		len = gr_states_run(&s, at, n, 1u << v, &from, &got);
+		while (at < n && plain[at] != v)
+			at++;
+		if (at == n) {
+			assert_int_equal(len, 0);
+			continue;
+		}
+		assert_int_equal(from, at);
+		while (at < n && plain[at] == v)
+			at++;
+		assert_int_equal(from + len, at);
+	}
+	for (int v = 0; v < 8; v++) {
+		uint32_t count = 0;
+
+		for (uint32_t i = 0; i < n; i++)
+			count += plain[i] == v;
+		assert_int_equal(s.count[v], count);
+	}
+	gr_states_fini(&s);
+	free(plain);
+}
+
+static void a_million_tasks_take_a_few_kib(void **st)
+{
+	struct gr_states s;
+
+	gr_states_init(&s, 1000000, GR_B_BLOCKED);
+	gr_states_set_range(&s, 0, 1000000, GR_B_READY);
+	assert_true(gr_states_bytes(&s) < 4096);
+	gr_states_set(&s, 500000, GR_B_RUNNING);
+	assert_true(gr_states_bytes(&s) < 8192);
+	gr_states_fini(&s);
+}
+
+static void stages_wait_for_stages_and_tasks_for_tasks(void **st)
+{
+	struct world *w = world_new("{\"stages\":[{\"name\":\"a\",\"argv\":[\"x\"],\"array\":{\"range\":[0,2]}},"
+				    "{\"name\":\"b\",\"argv\":[\"x\"],\"array\":{\"range\":[0,2]},\"after\":[{\"stage\":\"a\",\"each\":true}]},"
+				    "{\"name\":\"c\",\"argv\":[\"x\"],\"after\":[{\"stage\":\"b\"}]}]}");
+
+	assert_int_equal(state(w, 0), GR_B_READY);
+	assert_int_equal(state(w, 4), GR_B_BLOCKED);
+	assert_int_equal(end(w, 1, begin(w, 1, 7), 7, GR_BC_DONE, 0, 0), GR_BV_DONE);
+	assert_int_equal(state(w, 4), GR_B_READY);
+	assert_int_equal(state(w, 3), GR_B_BLOCKED);
+	assert_int_equal(end(w, 0, begin(w, 0, 7), 7, GR_BC_EXIT, 1, 0), GR_BV_FAILED);
+	assert_int_equal(state(w, 3), GR_B_SKIPPED);
+	assert_int_equal(state(w, 6), GR_B_SKIPPED);
+	assert_int_equal(end(w, 4, begin(w, 4, 7), 7, GR_BC_DONE, 0, 0), GR_BV_DONE);
+	assert_int_equal(gr_bjob_retry(&w->j, 0, 7), 3);
+	assert_int_equal(state(w, 0), GR_B_READY);
+	assert_int_equal(state(w, 3), GR_B_BLOCKED);
+	assert_int_equal(state(w, 4), GR_B_DONE);
+	world_free(w);
+}
+
+static void causes_and_exit_codes_decide_about_another_try(void **st)
+{
+	struct world *w = world_new("{\"stages\":[{\"argv\":[\"x\"],\"array\":{\"range\":[0,9]},\"retry\":{\"max\":1,\"on\":[\"exit\",\"lost\"],"
+				    "\"exit_codes\":[75],\"backoff_ms\":1000}}]}");
+
+	assert_int_equal(end(w, 0, begin(w, 0, 1), 1, GR_BC_EXIT, 2, 0), GR_BV_FAILED);
+	assert_int_equal(end(w, 1, begin(w, 1, 1), 1, GR_BC_EXIT, 75, 0), GR_BV_LATER);
+	assert_int_equal(gr_bjob_due_ns(&w->j), 1000 * GR_NS_PER_MS);
+	gr_bjob_tick(&w->j, 999 * GR_NS_PER_MS);
+	assert_int_equal(state(w, 1), GR_B_BACKOFF);
+	gr_bjob_tick(&w->j, 1000 * GR_NS_PER_MS);
+	assert_int_equal(state(w, 1), GR_B_READY);
+	assert_int_equal(end(w, 1, begin(w, 1, 1), 1, GR_BC_EXIT, 75, 0), GR_BV_FAILED);
+	assert_int_equal(end(w, 2, begin(w, 2, 1), 1, GR_BC_OOM, 0, 0), GR_BV_FAILED);
+	/* what its worker or we took back is no try */
+	for (int i = 0; i < 50; i++)
+		assert_int_equal(end(w, 3, begin(w, 3, 1), 1, GR_BC_PREEMPTED, 0, 0), GR_BV_AGAIN);
+	assert_int_equal(end(w, 3, begin(w, 3, 1), 1, GR_BC_DONE, 0, 0), GR_BV_DONE);
+	world_free(w);
+}
+
+static void enough_failures_end_the_job(void **st)
+{
+	struct world *w = world_new("{\"max_failures\":2,\"stages\":[{\"argv\":[\"x\"],\"array\":{\"range\":[0,99]}}]}");
+	uint32_t n2 = begin(w, 2, 1);
+
+	end(w, 0, begin(w, 0, 1), 1, GR_BC_EXIT, 1, 0);
+	assert_int_equal(state(w, 50), GR_B_READY);
+	end(w, 1, begin(w, 1, 1), 1, GR_BC_EXIT, 1, 0);
+	assert_int_equal(state(w, 50), GR_B_CANCELLED);
+	assert_int_equal(w->n_stops, 1);
+	assert_int_equal(end(w, 2, n2, 1, GR_BC_CANCELLED, 0, 0), GR_BV_CANCELLED);
+	assert_true(gr_bjob_is_over(&w->j));
+	world_free(w);
+}
+
+static void a_result_is_fenced_by_attempt_and_worker(void **st)
+{
+	struct world *w = world_new("{\"stages\":[{\"argv\":[\"x\"]}]}");
+	uint32_t first = begin(w, 0, 1), second;
+
+	assert_int_equal(end(w, 0, first, 2, GR_BC_DONE, 0, 0), GR_BV_FENCED);
+	assert_int_equal(end(w, 0, first + 1, 1, GR_BC_DONE, 0, 0), GR_BV_FENCED);
+	assert_int_equal(end(w, 0, first, 1, GR_BC_LOST, 0, 0), GR_BV_AGAIN);
+	second = begin(w, 0, 2);
+	assert_true(second > first);
+	/* the lost one comes back first: its result is the one, the other is stopped and its own comes to nothing */
+	assert_int_equal(end(w, 0, first, 1, GR_BC_DONE, 0, 0), GR_BV_DONE);
+	assert_int_equal(w->n_stops, 1);
+	assert_int_equal(end(w, 0, second, 2, GR_BC_DONE, 0, 0), GR_BV_FENCED);
+	assert_int_equal(end(w, 0, first, 1, GR_BC_DONE, 0, 0), GR_BV_FENCED);
+	world_free(w);
+}
+
+static void copies_must_agree_and_a_third_decides(void **st)
+{
+	struct world *w = world_new("{\"stages\":[{\"argv\":[\"x\"],\"quorum\":{\"replicas\":2}}]}");
+	uint32_t a = begin(w, 0, 1), b, c;
+
+	assert_int_equal(w->n_ready[0], 2);
+	b = begin(w, 0, 2);
+	assert_int_equal(end(w, 0, a, 1, GR_BC_DONE, 0, 'x'), GR_BV_WAIT);
+	assert_int_equal(end(w, 0, b, 2, GR_BC_DONE, 0, 'y'), GR_BV_WAIT);
+	assert_int_equal(w->n_ready[0], 3);
+	c = begin(w, 0, 3);
+	assert_int_equal(end(w, 0, c, 3, GR_BC_DONE, 0, 'x'), GR_BV_DONE);
+	assert_int_equal(gr_trust_valid(&w->trust, 1, 1), 1);
+	assert_int_equal(gr_trust_valid(&w->trust, 2, 1), 0);
+	assert_int_equal(gr_trust_valid(&w->trust, 3, 1), 1);
+	world_free(w);
+}
+
+static void trust_grows_with_valid_results_and_falls_at_once(void **st)
+{
+	struct gr_trust t;
+	uint32_t n = 0;
+
+	gr_trust_init(&t, SEED);
+	for (uint32_t i = 0; i < GR_TRUST_MIN; i++) {
+		assert_false(gr_trust_ask(&t, 5, 6));
+		gr_trust_tell(&t, 5, 6, true);
+	}
+	for (int i = 0; i < 10000; i++)
+		n += gr_trust_ask(&t, 5, 6);
+	assert_in_range(n, 8800, 9200);       /* 1 - 1/10 */
+	gr_trust_tell(&t, 5, 6, false);
+	assert_false(gr_trust_ask(&t, 5, 6));
+	gr_trust_fini(&t);
+}
+
+/* Random begins, ends, losses, late results, ticks: every task gets one outcome, and counts agree with the states. */
+static void whatever_happens_each_task_has_one_outcome(void **st)
+{
+	for (uint64_t seed = SEED; seed < SEED + 40; seed++) {
+		struct world *w = world_new("{\"stages\":[{\"name\":\"a\",\"argv\":[\"x\"],\"array\":{\"range\":[0,39]},\"retry\":{\"max\":2,\"on\":[\"lost\","
+					    "\"exit\"],\"backoff_ms\":5}},{\"name\":\"b\",\"argv\":[\"x\"],\"array\":{\"range\":[0,39]},"
+					    "\"after\":[{\"stage\":\"a\",\"each\":true}]},{\"name\":\"c\",\"argv\":[\"x\"],\"after\":[{\"stage\":\"b\"}]}]}");
+		struct { uint32_t task, number; uint64_t worker; } log[8192];
+		struct gr_rng rng = { seed };
+		uint32_t n_log = 0, n_outcomes[81] = { 0 }, steps = 0;
+
+		while (!gr_bjob_is_over(&w->j) && steps++ < 100000) {
+			uint32_t task = gr_rng_below(&rng, 81), what = gr_rng_below(&rng, 4);
+
+			w->now_ns += GR_NS_PER_MS;
+			gr_bjob_tick(&w->j, w->now_ns);
+			if (what < 2 && state(w, task) == GR_B_READY && n_log < GR_LEN(log)) {
+				log[n_log].task = task;
+				log[n_log].worker = 1 + gr_rng_below(&rng, 5);
+				log[n_log].number = begin(w, task, log[n_log].worker);
+				n_log++;
+			} else if (n_log) {
+				uint32_t i = gr_rng_below(&rng, n_log), r = gr_rng_below(&rng, 10);
+				enum gr_bverdict v = end(w, log[i].task, log[i].number, log[i].worker,
+							 r < 6 ? GR_BC_DONE : r < 8 ? GR_BC_LOST : r < 9 ? GR_BC_EXIT : GR_BC_EVICTED, 1, 0);
+
+				n_outcomes[log[i].task] += v == GR_BV_DONE || v == GR_BV_FAILED;
+			}
+		}
+		if (!gr_bjob_is_over(&w->j))
+			fail_msg("seed %llu: never over", (unsigned long long)seed);
+		for (uint32_t i = 0; i < 81; i++)
+			if (n_outcomes[i] != (state(w, i) != GR_B_SKIPPED))
+				fail_msg("seed %llu: task %u has %u outcomes and is %s", (unsigned long long)seed, i, n_outcomes[i],
+					 gr_bstate_name(state(w, i)));
+		for (uint32_t s = 0; s < 3; s++)
+			assert_int_equal(w->j.n_stage_final[s], w->spec->stages[s].count);
+		assert_int_equal(w->j.tasks.n, 0);
+		world_free(w);
+	}
+}
+
+static void a_complaint_names_the_place(void **st)
+{
+	static const struct { const char *spec, *want; } rows[] = {
+		{ "{\"stages\":[]}", "stages: at least one" },
+		{ "{\"stages\":[{\"argv\":[\"x\"],\"retry\":{\"max\":-1}}]}", "stages[0].retry.max: must be a number" },
+		{ "{\"stages\":[{\"argv\":[\"x\"]},{\"name\":\"b\",\"argv\":[\"x\"],\"after\":[{\"stage\":\"c\"}]}]}", "stages[1].after[0].stage: no earlier" },
+		{ "{\"stages\":[{\"argv\":[\"x\"],\"outputs\":[{\"path\":\"../x\"}]}]}", "stages[0].outputs[0].path: " },
+		{ "{\"stages\":[{\"argv\":[\"x\"],\"retires\":1}]}", "stages[0]: \"retires\" is not known" },
+		{ "{\"stages\":[{\"argv\":[]}]}", "stages[0]: \"argv\" is wanted" },
+		{ "{\"stages\":[{\"argv\":[\"x\"],\"array\":{\"range\":[1,5,-1]}}]}", "stages[0].array.range: never comes" },
+	};
+
+	for (size_t i = 0; i < GR_LEN(rows); i++) {
+		json_t *json = json_loads(rows[i].spec, 0, NULL);
+		struct gr_err err = { 0 };
+		struct gr_spec *s = NULL;
+
+		assert_non_null(json);
+		assert_true(gr_spec_parse(json, &s, &err) < 0);
+		if (!strstr(err.text, rows[i].want))
+			fail_msg("\"%s\" lacks \"%s\"", err.text, rows[i].want);
+		json_decref(json);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(states_agree_with_a_plain_array),
+		cmocka_unit_test(a_million_tasks_take_a_few_kib),
+		cmocka_unit_test(stages_wait_for_stages_and_tasks_for_tasks),
+		cmocka_unit_test(causes_and_exit_codes_decide_about_another_try),
+		cmocka_unit_test(enough_failures_end_the_job),
+		cmocka_unit_test(a_result_is_fenced_by_attempt_and_worker),
+		cmocka_unit_test(copies_must_agree_and_a_third_decides),
+		cmocka_unit_test(trust_grows_with_valid_results_and_falls_at_once),
+		cmocka_unit_test(whatever_happens_each_task_has_one_outcome),
+		cmocka_unit_test(a_complaint_names_the_place),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
