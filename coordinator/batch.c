@@ -520,6 +520,8 @@ static void on_commit(void *ctx, int rc)
 		pend_free(p);
 		return;
 	}
+	if (p->settles && j)
+		j->is_ending = false;
 	if (p->is_submit && j) {
 		j->is_committed = true;
 		b->submitted++;
@@ -555,7 +557,7 @@ void gr_pend_commit(struct gr_pend *p, struct gr_store_tx *tx, bool may_fail)
 
 const char *gr_bj_state_name(const struct gr_bj *j)
 {
-	switch (j->state) {
+	switch (j->is_ending ? GR_J_OPEN : j->state) {
 	case GR_J_DONE: return "done";
 	case GR_J_FAILED: return "failed";
 	case GR_J_CANCELLED: return "cancelled";
@@ -586,6 +588,17 @@ static void save_counts(struct gr_bj *j, struct gr_store_tx *tx)
 	json_decref(o);
 }
 
+/* As it will be when it is on disk, which is when it is told. */
+static json_t *ended_event(struct gr_bj *j)
+{
+	json_t *o;
+
+	j->is_ending = false;
+	o = gr_show_summary(j);
+	j->is_ending = true;
+	return o;
+}
+
 void gr_bj_settle(struct gr_bj *j, struct gr_store_tx *tx)
 {
 	struct gr_store_tx *own = NULL;
@@ -603,6 +616,7 @@ void gr_bj_settle(struct gr_bj *j, struct gr_store_tx *tx)
 		j->reason = gr_buf_take(&t, NULL);
 	}
 	j->ended_ms = (int64_t)gr_clock_real_ms();
+	j->is_ending = true;
 	gr_bj_save_state(j, tx);
 	save_counts(j, tx);
 	gr_store_add(tx, GR_SQL_SECRET_RM, (int64_t)j->id);
@@ -625,10 +639,12 @@ void gr_bj_settle(struct gr_bj *j, struct gr_store_tx *tx)
 		struct gr_pend *p = gr_pend_new(j->batch);
 
 		p->job = j->id;
-		gr_pend_event(p, "job.state", gr_show_summary(j));
+		p->settles = true;
+		gr_pend_event(p, "job.state", ended_event(j));
 		gr_pend_commit(p, own, false);
 	} else if (j->batch->pend) {
-		gr_pend_event(j->batch->pend, "job.state", gr_show_summary(j));
+		j->batch->pend->settles = true;
+		gr_pend_event(j->batch->pend, "job.state", ended_event(j));
 	}
 }
 

@@ -29,6 +29,7 @@ struct gr_bj {                            /* a job */
 	int64_t submitted_ms, started_ms, ended_ms;
 	int priority;
 	enum gr_jstate state;
+	bool is_ending;                   /* it is over, which is not on disk yet: nobody is told */
 	bool is_paused, was_cancelled, is_committed;     /* committed: its submit is */
 	uint32_t n_tasks;
 	uint64_t counts[GR_B_N];          /* when spec is NULL */
@@ -86,6 +87,7 @@ struct gr_pend {                          /* what waits for a commit */
 	void *ctx;
 	json_t *rep;
 	json_t *events;                   /* to be told then: [[type, data], ..] */
+	bool settles;                     /* the job is over */
 	bool is_submit, is_over;          /* the job is taken; the task has its outcome */
 };
 

@@ -102,10 +102,16 @@ json_t *gr_show_task_row(struct gr_bj *j, uint32_t task)
 {
 	uint32_t s = gr_spec_stage_of(j->spec, task);
 	const struct gr_stage *st = &j->spec->stages[s];
-	json_t *o = json_pack("{s:i, s:s, s:i, s:s}", "task", (int)task, "stage", st->name, "index", (int)(task - st->first), "state",
-			      gr_bstate_name((enum gr_bstate)gr_states_get(&j->b.states, task)));
-	struct last x = { .o = o };
+	enum gr_bstate state = (enum gr_bstate)gr_states_get(&j->b.states, task);
+	int64_t stored;
+	json_t *o;
+	struct last x = { 0 };
 
+	/* an outcome that is not on disk yet is none */
+	if ((state == GR_B_DONE || state == GR_B_FAILED) && !gr_store_outcome_attempt(j->batch->store, (int64_t)j->id, task, &stored))
+		state = GR_B_RUNNING;
+	o = json_pack("{s:i, s:s, s:i, s:s}", "task", (int)task, "stage", st->name, "index", (int)(task - st->first), "state", gr_bstate_name(state));
+	x.o = o;
 	(void)!gr_store_each_attempt(j->batch->store, (int64_t)j->id, task, false, last_attempt, &x);
 	json_object_set_new(o, "attempts", json_integer(x.n));
 	if (st->array != GR_ARRAY_NONE)

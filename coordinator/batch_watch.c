@@ -390,7 +390,7 @@ static void read_op(struct gr_batch *b, struct gr_peer *peer, const json_t *req)
 	w->wants[GR_STREAM_ERR] = json_object_get(req, "err") != NULL;
 	w->at[GR_STREAM_OUT] = (uint64_t)num(req, "out", 0);
 	w->at[GR_STREAM_ERR] = (uint64_t)num(req, "err", 0);
-	if (!json_is_true(json_object_get(req, "follow"))) {
+	if (!json_is_true(json_object_get(req, "follow")) && gr_states_get(&j->b.states, w->task) < GR_B_DONE) {
 		if (send_stored(b, w, 0) >= 0)
 			finish(b, w, j);
 		return;                           /* else the rest goes with the ticks, once it is over */

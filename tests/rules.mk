@@ -47,7 +47,7 @@ demo-load:  ## a web analytics service from npm under load from two workers, and
 	@+$(AGAIN) programs
 	@BIN='$(CURDIR)/$(B)/bin' examples/analytics/run.sh '$(CURDIR)/build/analytics.html'
 torture-batch: programs  ## kill coordinator and workers at KILLS (1000) random moments of a long job, and prove its history
-	KILLS='$(KILLS)' ROUNDS=$(or $(KILLS),1000) TASKS=$$(($(or $(KILLS),1000) * 100)) BIN='$(CURDIR)/$(B)/bin' tests/e2e/80-batch-kill.t
+	KILLS='$(KILLS)' ROUNDS=$(or $(KILLS),1000) TASKS=$(or $(KILLS),1000)00 BIN='$(CURDIR)/$(B)/bin' tests/e2e/80-batch-kill.t
 bench:  ## the benchmarks, as a table
 	@scripts/deps.sh build demo bench
 	@+$(AGAIN) bench-built
