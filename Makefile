@@ -109,8 +109,8 @@ $(B)/bin/$(1): $$(call obj,$$(SRC_$(2))) $$(ARCHIVES) $$(LISTS)
 	$$(if $$(V),,@echo '  LINK    $$@')
 	$$(Q)$$(CC) -o $$@ $$(filter %.o,$$^) $$(ARCHIVES) $$(GR_LDFLAGS) $$(PKG_LIBS) $(3)
 endef
-$(eval $(call program_rule,griddle-coordinator,coordinator))
-$(eval $(call program_rule,griddle-worker,worker))
+$(eval $(call program_rule,griddle-coordinator,coordinator,))
+$(eval $(call program_rule,griddle-worker,worker,))
 $(eval $(call program_rule,griddle,client,$(CLIENT_LIBS)))
 
 # The wrapper stands alone: static, no sanitizer runtime in front of every compile, nothing but libc.

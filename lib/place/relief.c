@@ -124,20 +124,23 @@ static uint32_t stop_on(struct gr_place *p, uint64_t now_ns, uint32_t worker, co
 		return n;
 	for (uint32_t r = 0; r < GR_PLACE_N_RES; r++)
 		l.of[r] = c->spec.need.v[r] ? (int64_t)c->spec.need.v[r] - *gr_place__free(p, worker, r) : INT64_MIN / 2;
-	for (uint32_t i = w->last; i != NIL && !is_enough(&l) && n_victims < MAX_VICTIMS; i = gr_place__at(p, i)->prev) {
-		struct gr_place__placed *v = gr_place__at(p, i);
+	for (uint32_t i = w->first; i != NIL; i = gr_place__at(p, i)->next)
+		if (gr_place__at(p, i)->flags & P_LEAVING)
+			give(p, &l, gr_place__at(p, i), 1);
+	/* the least urgent first, of those the newest */
+	for (uint32_t band = GR_PLACE_MAX_BAND + 1; band-- > 0 && !is_enough(&l);)
+		for (uint32_t i = w->last; i != NIL && !is_enough(&l) && n_victims < MAX_VICTIMS; i = gr_place__at(p, i)->prev) {
+			struct gr_place__placed *v = gr_place__at(p, i);
 
-		if (v->flags & P_LEAVING) {
-			give(p, &l, v, 1);
-		} else if (may_stop(p, now_ns, asker, c, v)) {
+			if (p->owners[v->owner].spec.band != band || !may_stop(p, now_ns, asker, c, v))
+				continue;
 			give(p, &l, v, 1);
 			victim[n_victims++] = i;
 		}
-	}
 	if (!is_enough(&l))
 		return n;
-	/* the first ones may have been too little, and are not needed beside the last */
-	for (uint32_t k = 0; k < n_victims; k++) {
+	/* some may have been too little, and are not needed beside those that came later: the most urgent are spared first */
+	for (uint32_t k = n_victims; k-- > 0;) {
 		give(p, &l, gr_place__at(p, victim[k]), -1);
 		if (is_enough(&l))
 			victim[k] = NIL;

@@ -1359,11 +1359,12 @@ static void a_file_in_pieces_arrives_whole(void **state)
 	gr_buf_fini(&got);
 }
 
+/* Placement may take a task back from one worker for another that is idle: it may be sent twice, its outcome comes once. */
 static void fifty_tasks_on_four_workers_each_end_once(void **state)
 {
 	struct world *w = *state;
 	struct fake *cl = begin(w), *wk[4];
-	size_t done[4] = { 0 }, total = 0;
+	size_t done[4] = { 0 };
 	uint8_t seen[51] = { 0 };
 	char name[8];
 
@@ -1373,20 +1374,26 @@ static void fifty_tasks_on_four_workers_each_end_once(void **state)
 	}
 	for (uint64_t i = 1; i <= 50; i++)
 		send_task(cl, i);
-	while (total < 50) {
-		UNTIL(w, count(wk[0], GR_MSG_TASK) > done[0] || count(wk[1], GR_MSG_TASK) > done[1] ||
+	while (count(cl, GR_MSG_RESULT) < 50) {
+		UNTIL(w, count(cl, GR_MSG_RESULT) == 50 || count(wk[0], GR_MSG_TASK) > done[0] || count(wk[1], GR_MSG_TASK) > done[1] ||
 			 count(wk[2], GR_MSG_TASK) > done[2] || count(wk[3], GR_MSG_TASK) > done[3]);
 		for (int i = 0; i < 4; i++)
 			while (done[i] < count(wk[i], GR_MSG_TASK)) {
 				uint64_t task;
 				uint32_t attempt = task_at(wk[i], done[i]++, &task);
 
-				assert_int_equal(seen[task]++, 0);
 				send_result(wk[i], task, attempt, GR_OUTCOME_DONE);
-				total++;
 			}
 	}
-	UNTIL(w, count(cl, GR_MSG_RESULT) == 50);
+	for (size_t i = 0; i < 50; i++) {
+		struct gr_result_msg *m;
+
+		GR_NEW(m);
+		assert_int_equal(gr_result_decode(nth(cl, GR_MSG_RESULT, i), m), 0);
+		assert_in_range(m->task, 1, 50);
+		assert_int_equal(seen[m->task]++, 0);
+		free(m);
+	}
 	assert_int_equal(w->c.m.outcomes[GR_OUTCOME_DONE], 50);
 }
 

@@ -394,7 +394,7 @@ static void launch(struct runner *r, struct start *st)
 {
 	char program[4096];
 	int e;
-	pid_t pid;
+	pid_t pid = -1;
 
 	st->cwd_fd = gr_sb_open_in(r->s->taskfd, st->cwd, O_PATH | O_DIRECTORY, 0);
 	if (st->cwd_fd < 0) {
