@@ -312,9 +312,11 @@ static int print_task(struct follow *f, uint64_t task, struct gr_err *err)
 			fflush(stdout);
 			put_tagged(stderr, &errs, gr_buf_str(&tag));
 		} else {
-			fwrite(out.p, 1, out.n, stdout);
+			if (out.n)
+				fwrite(out.p, 1, out.n, stdout);
 			fflush(stdout);
-			fwrite(errs.p, 1, errs.n, stderr);
+			if (errs.n)
+				fwrite(errs.p, 1, errs.n, stderr);
 		}
 		if (is_good && f->o->fetch_to && gr_follow_fetch(f->b, f->job, task, f->o->fetch_to, &e) < 0)
 			gr_batch_note(f->b, "task %" PRIu64 ": %s", task, e.text);
