@@ -344,6 +344,7 @@ void gr_place__late_del(struct gr_place *p, uint32_t at);
 /* ---- share.c ---- */
 uint32_t gr_place__owner(const struct gr_place *p, uint32_t id);       /* its index, or NIL */
 void gr_place__charge(struct gr_place *p, uint32_t owner, const struct gr_place__class *c, int n);
+void gr_place__tenant_rekey(struct gr_place *p, uint32_t tenant);     /* its use or weight changed */
 void gr_place__totals(struct gr_place *p);             /* shares anew after the cluster changed */
 bool gr_place__may_more(const struct gr_place *p, const struct gr_place__owner *o);
 bool gr_place__quota_allows(const struct gr_place *p, const struct gr_place__tenant *t, const struct gr_place__class *c, uint32_t n);
