@@ -140,7 +140,7 @@ echo
 echo "linux $version, $CONFIG${EXTRA_CONFIG:+ with $EXTRA_CONFIG}${TARGETS:+, $TARGETS}${OUT:+, O=}; $(nproc) cores, 1 coordinator, $WORKERS workers on loopback"
 printf '%-20s %s\n' 'translation units' "$(number remote) remote, $(number cached) cached, $(number local) local"
 reasons() {     # reasons LIST TEXT: one line for each reason of that list of the summary
-	awk -v list="$1" -v text="$2" 'index($0, "  \"" list "\": {") == 1 { on = 1; next } on && /^  \}/ { exit }
+	awk -v list="$1" -v text="$2" 'index($0, "  \"" list "\": {") == 1 { if (/\{$/) on = 1; else exit; next } on && /^  \}/ { exit }
 		on && match($0, /": *[0-9]+,?$/) { n = substr($0, RSTART + 2); gsub(/[^0-9]/, "", n); t = substr($0, 6, RSTART - 6); gsub(/\\"/, "\"", t); printf "%8d %s: %s\n", n, text, t }' "$DEMO/summary.json" | sort -rn
 }
 reasons reasons local

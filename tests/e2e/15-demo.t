@@ -8,6 +8,7 @@ BIN=$BIN DEMO_DIR=$T/demo TMPDIR=$T OUT_OF_TREE=1 TARGETS='kernel/time/ lib/zlib
 check "the demo ends with 0" [ $rc = 0 ]; [ $rc = 0 ] || tail -n 30 "$T/err" | diag
 diag <"$T/out"
 check "it says what ran where" grep -qE '^translation units +[0-9]+ remote, 0 cached, [0-9]+ local' "$T/out"
+check "a unit is not said to be local for what other calls are" [ "$(awk '/ local: / { n += $1 } END { print n + 0 }' "$T/out")" = "$(sed -n 's/^translation units.* \([0-9]*\) local$/\1/p' "$T/out")" ]
 check "something ran remote" [ "$(sed -n 's/^translation units *\([0-9]*\) remote.*/\1/p' "$T/out")" -gt 5 ]
 check "objects were compared" [ "$(sed -n 's/^objects compared *//p' "$T/out")" -gt 20 ]
 check "none is different" grep -qE '^objects different +0$' "$T/out"
