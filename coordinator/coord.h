@@ -49,8 +49,7 @@ struct gr_coord {
 	struct gr_events *events;          /* NULL without http; so is recent */
 	struct gr_recent *recent;
 	struct gr_load *load;
-	uv_timer_t kick, wake;             /* dispatch: now; when a quarantine or a wait ends */
-	uv_timer_cb on_wake;
+	struct gr_timer *kick, *wake;      /* dispatch: now; when a quarantine or a wait ends */
 	bool is_kicked, is_recheck_due, is_cluster_dirty, is_ending;
 	struct gr_timer *cluster_timer, *second_timer, *resend_timer;
 	uint64_t start_ns, cluster_sent_ns;

@@ -437,9 +437,9 @@ static void arm(struct gr_coord *c)
 			at = settled;
 	}
 	if (at == UINT64_MAX)
-		uv_timer_stop(&c->wake);
+		gr_timer_clear(c->wake);
 	else
-		uv_timer_start(&c->wake, c->on_wake, at > now ? (at - now) / GR_NS_PER_MS + 1 : 1, 0);
+		gr_timer_set(c->wake, at > now ? (at - now) / GR_NS_PER_MS + 1 : 1);
 }
 
 static void run(struct gr_coord *c)
@@ -460,9 +460,9 @@ static void run(struct gr_coord *c)
 	gr_cluster_touch(c);
 }
 
-static void on_kick(uv_timer_t *h)
+static void on_kick(void *ctx)
 {
-	struct gr_coord *c = h->data;
+	struct gr_coord *c = ctx;
 
 	c->is_kicked = false;
 	if (c->is_recheck_due) {
@@ -472,9 +472,9 @@ static void on_kick(uv_timer_t *h)
 	run(c);
 }
 
-static void on_wake(uv_timer_t *h)
+static void on_wake(void *ctx)
 {
-	struct gr_coord *c = h->data;
+	struct gr_coord *c = ctx;
 
 	gr_dispatch_recheck(c, true);
 }
@@ -503,15 +503,13 @@ void gr_dispatch_kick(struct gr_coord *c)
 	if (c->is_kicked || c->is_ending)
 		return;
 	c->is_kicked = true;
-	uv_timer_start(&c->kick, on_kick, 0, 0);
+	gr_timer_set(c->kick, 0);
 }
 
 void gr_dispatch_init(struct gr_coord *c)
 {
-	uv_timer_init(gr_loop_uv(c->loop), &c->kick);
-	uv_timer_init(gr_loop_uv(c->loop), &c->wake);
-	c->kick.data = c->wake.data = c;
-	c->on_wake = on_wake;
+	c->kick = gr_timer_new(c->loop, on_kick, c);
+	c->wake = gr_timer_new(c->loop, on_wake, c);
 	c->start_ns = gr_coord_now(c);
 	c->second_timer = gr_timer_start(c->loop, 1000, 1000, on_second, c);
 }
@@ -520,8 +518,8 @@ void gr_dispatch_fini(struct gr_coord *c)
 {
 	gr_timer_stop(&c->second_timer);
 	gr_timer_stop(&c->resend_timer);
-	uv_close((uv_handle_t *)&c->kick, NULL);
-	uv_close((uv_handle_t *)&c->wake, NULL);
+	gr_timer_stop(&c->kick);
+	gr_timer_stop(&c->wake);
 }
 
 /* ---- what workers say ---- */

@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "lib/base/alloc.h"
@@ -21,9 +20,10 @@
 #include "lib/base/file.h"
 #include "lib/base/list.h"
 #include "lib/base/log.h"
+#include "lib/net/aside.h"
 
 #define MAX_GROUP 20000u                  /* rows in one commit */
-#define AGAIN_MS 500
+#define AGAIN_MS 500u                     /* after a commit that failed */
 
 static const struct { const char *params, *sql; } sqls[] = {
 #define X(name, p, s) { p, s },
@@ -58,15 +58,13 @@ struct gr_store {
 	/* the writer's own */
 	sqlite3 *db;
 	sqlite3_stmt *st[GR_N_SQL];
-	pthread_t thread;
+	struct gr_aside *aside;
 	/* shared, under lock */
 	pthread_mutex_t lock;
-	pthread_cond_t wake;
 	struct gr_list waiting, over;
-	bool is_ending, is_damaged;
+	bool is_damaged;
 	char problem[512];
 	struct gr_store_stats stats;
-	uv_async_t *async;
 };
 
 /* ---- rows ---- */
@@ -128,8 +126,8 @@ void gr_store_commit(struct gr_store_tx **txp, bool may_fail, gr_store_done *don
 	pthread_mutex_lock(&s->lock);
 	gr_list_push(&s->waiting, &tx->link);
 	s->stats.waiting++;
-	pthread_cond_signal(&s->wake);
 	pthread_mutex_unlock(&s->lock);
+	gr_aside_wake(s->aside);
 }
 
 static void tx_free(struct gr_store_tx *tx)
@@ -225,74 +223,54 @@ static void give_back(struct gr_store *s, struct gr_list *group, int rc)
 	}
 }
 
-static void wait_a_moment(struct gr_store *s)
+/* Beside the loop: one group. Return: as gr_aside's work. */
+static int write_one(void *ctx)
 {
-	struct timespec t = { 0, AGAIN_MS * 1000000l };
-
-	if (s->is_ending)
-		return;
-	pthread_mutex_unlock(&s->lock);
-	nanosleep(&t, NULL);
-	pthread_mutex_lock(&s->lock);
-}
-
-static void *writer(void *arg)
-{
-	struct gr_store *s = arg;
+	struct gr_store *s = ctx;
 	struct gr_list group;
+	struct gr_list *l;
 	struct gr_err err;
-	uint64_t rows;
+	uint64_t rows = 0;
 	int rc;
 
 	gr_list_init(&group);
 	pthread_mutex_lock(&s->lock);
-	for (;;) {
-		while (gr_list_is_empty(&s->waiting) && !s->is_ending)
-			pthread_cond_wait(&s->wake, &s->lock);
-		if (gr_list_is_empty(&s->waiting))
-			break;
+	if (!s->is_damaged)
 		take_group(s, &group);
-		pthread_mutex_unlock(&s->lock);
-		rows = 0;
-		rc = write_group(s, &group, &rows);
-		if (rc < 0) {
-			rc = gr_store__fail(s->db, s->path, "cannot be written", &err);
-			sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
-		}
-		pthread_mutex_lock(&s->lock);
-		if (rc < 0) {
-			s->stats.failures++;
-			snprintf(s->problem, sizeof(s->problem), "%.500s", err.text);
-			s->is_damaged = s->is_damaged || rc == GR_ECORRUPT;
-			give_back(s, &group, rc);
-			if (s->async)
-				uv_async_send(s->async);
-			if (s->is_ending || s->is_damaged)
-				break;
-			wait_a_moment(s);
-			continue;
-		}
+	pthread_mutex_unlock(&s->lock);
+	if (gr_list_is_empty(&group))
+		return 0;
+	rc = write_group(s, &group, &rows);
+	if (rc < 0) {
+		rc = gr_store__fail(s->db, s->path, "cannot be written", &err);
+		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+	}
+	pthread_mutex_lock(&s->lock);
+	if (rc < 0) {
+		s->stats.failures++;
+		snprintf(s->problem, sizeof(s->problem), "%.500s", err.text);
+		s->is_damaged = s->is_damaged || rc == GR_ECORRUPT;
+		give_back(s, &group, rc);
+		rc = s->is_damaged ? 0 : GR_EIO;
+	} else {
 		s->problem[0] = 0;
 		s->stats.commits++;
 		s->stats.rows += rows;
-		while (!gr_list_is_empty(&group)) {
-			struct gr_list *l = gr_list_pop(&group);
-
+		while ((l = gr_list_pop(&group))) {
 			s->stats.transactions++;
 			s->stats.waiting--;
 			gr_list_push(&s->over, l);
 		}
-		if (s->async)
-			uv_async_send(s->async);
+		rc = !gr_list_is_empty(&s->waiting);
 	}
 	pthread_mutex_unlock(&s->lock);
-	return NULL;
+	return rc;
 }
 
 /* On the loop: what was committed is told. */
-static void on_async(uv_async_t *a)
+static void on_written(void *ctx)
 {
-	struct gr_store *s = a->data;
+	struct gr_store *s = ctx;
 	struct gr_list over;
 	struct gr_list *l;
 	bool is_damaged, was_well = !s->trouble[0];
@@ -419,7 +397,6 @@ static void store_free(struct gr_store *s)
 	sqlite3_close(s->reader);
 	sqlite3_close(s->db);
 	pthread_mutex_destroy(&s->lock);
-	pthread_cond_destroy(&s->wake);
 	free(s);
 }
 
@@ -433,7 +410,6 @@ int gr_store_open(struct gr_loop *loop, const char *dir, const struct gr_store_o
 	s->ops = ops;
 	s->ctx = ctx;
 	pthread_mutex_init(&s->lock, NULL);
-	pthread_cond_init(&s->wake, NULL);
 	gr_list_init(&s->waiting);
 	gr_list_init(&s->over);
 	gr_list_init(&s->queries);
@@ -449,11 +425,8 @@ int gr_store_open(struct gr_loop *loop, const char *dir, const struct gr_store_o
 		rc = gr_store__open_db(s->path, true, &s->reader, err);
 	if (rc < 0)
 		goto out_free;
-	s->async = gr_xalloc(sizeof(*s->async));
-	s->async->data = s;
-	uv_async_init(gr_loop_uv(loop), s->async, on_async);
-	if (pthread_create(&s->thread, NULL, writer, s)) {
-		uv_close((uv_handle_t *)s->async, (uv_close_cb)free);
+	s->aside = gr_aside_new(loop, AGAIN_MS, write_one, on_written, s);
+	if (!s->aside) {
 		rc = gr_err_set(err, GR_EIO, "the store's thread cannot be started");
 		goto out_free;
 	}
@@ -472,12 +445,7 @@ void gr_store_close(struct gr_store **sp)
 	if (!s)
 		return;
 	*sp = NULL;
-	pthread_mutex_lock(&s->lock);
-	s->is_ending = true;
-	pthread_cond_signal(&s->wake);
-	pthread_mutex_unlock(&s->lock);
-	pthread_join(s->thread, NULL);
-	uv_close((uv_handle_t *)s->async, (uv_close_cb)free);
+	gr_aside_close(&s->aside);
 	while ((l = gr_list_pop(&s->over)) || (l = gr_list_pop(&s->waiting)))
 		tx_free(GR_CONTAINER(l, struct gr_store_tx, link));
 	store_free(s);

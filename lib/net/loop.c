@@ -150,7 +150,7 @@ static void on_timer(uv_timer_t *h)
 	t->fn(t->ctx);
 }
 
-struct gr_timer *gr_timer_start(struct gr_loop *l, uint64_t first_ms, uint64_t repeat_ms, void (*fn)(void *ctx), void *ctx)
+struct gr_timer *gr_timer_new(struct gr_loop *l, void (*fn)(void *ctx), void *ctx)
 {
 	struct gr_timer *t;
 
@@ -160,10 +160,20 @@ struct gr_timer *gr_timer_start(struct gr_loop *l, uint64_t first_ms, uint64_t r
 	uv_timer_init(&l->uv, &t->uv);
 	t->uv.data = t;
 	gr_list_push(&l->timers, &t->node);
+	return t;
+}
+
+struct gr_timer *gr_timer_start(struct gr_loop *l, uint64_t first_ms, uint64_t repeat_ms, void (*fn)(void *ctx), void *ctx)
+{
+	struct gr_timer *t = gr_timer_new(l, fn, ctx);
+
 	uv_update_time(&l->uv);
 	uv_timer_start(&t->uv, on_timer, first_ms, repeat_ms);
 	return t;
 }
+
+void gr_timer_set(struct gr_timer *t, uint64_t ms) { uv_timer_start(&t->uv, on_timer, ms, 0); }
+void gr_timer_clear(struct gr_timer *t) { uv_timer_stop(&t->uv); }
 
 void gr_timer_stop(struct gr_timer **tp)
 {

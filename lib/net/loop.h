@@ -25,3 +25,8 @@ void gr_loop_on_term(struct gr_loop *l, void (*fn)(void *ctx, int signum), void 
 struct gr_timer;
 struct gr_timer *gr_timer_start(struct gr_loop *l, uint64_t first_ms, uint64_t repeat_ms, void (*fn)(void *ctx), void *ctx);
 void gr_timer_stop(struct gr_timer **t);
+/* The same for what is set again and again: made stopped; set once for @ms after the loop's present wake-up (0: behind what
+ * is done now), in place of an earlier time. No allocation. */
+struct gr_timer *gr_timer_new(struct gr_loop *l, void (*fn)(void *ctx), void *ctx);
+void gr_timer_set(struct gr_timer *t, uint64_t ms);
+void gr_timer_clear(struct gr_timer *t);
