@@ -1,8 +1,9 @@
 /**
  * batch - durable jobs of commands: what the coordinator's other files call
  *
- * batch.c holds jobs and takes them up after a restart; batch_run.c sends tasks to workers and takes what came of them;
- * batch_ops.c answers questions; batch_show.c prints; batch_blobs.c moves files; batch_watch.c streams logs and events.
+ * batch.c holds jobs; batch_restore.c takes them up after a restart; batch_offer.c, batch_start.c, batch_send.c and
+ * batch_end.c are a task's way to a worker and back; batch_commit.c is what waits for the disk; batch_ops.c answers
+ * questions; batch_show.c prints; batch_blobs.c moves files; batch_watch.c streams logs and events.
  * A task is placed by (job number, task number), which a decision brings back as (tag, nth); an odd tag is ours.
  */
 #pragma once

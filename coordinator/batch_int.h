@@ -95,36 +95,69 @@ struct gr_pend {                          /* what waits for a commit */
 struct gr_bj *gr_bj_find(struct gr_batch *b, uint64_t id);
 struct gr_bj *gr_bj_new(struct gr_batch *b, uint64_t id);
 void gr_bj_free(struct gr_bj **j);
-/* Parses the spec and makes the states of one that is over. GR_*, with @err. */
-int gr_bj_load(struct gr_bj *j, struct gr_err *err) GR_MUST_CHECK;
-int gr_bj_begin(struct gr_bj *j, struct gr_spec **spec, struct gr_err *err) GR_MUST_CHECK;   /* takes the spec; states made, nothing offered */
+void gr_bj_unload(struct gr_bj *j);       /* of one that is over: the spec and the states are put away */
 int gr_bj_pin_all(struct gr_bj *j);
 void gr_bj_pin(struct gr_bj *j, const struct gr_digest *d, uint64_t size);
-int gr_bj_join_placement(struct gr_bj *j);
-void gr_bj_leave_placement(struct gr_bj *j);
 void gr_bj_settle(struct gr_bj *j, struct gr_store_tx *tx);       /* is it over? */
 void gr_bj_save_state(struct gr_bj *j, struct gr_store_tx *tx);
 const char *gr_bj_state_name(const struct gr_bj *j);
 void gr_bj_remove(struct gr_bj *j, struct gr_store_tx *tx);
+
+/* ---- batch_restore.c ---- */
+/* Parses the spec and makes the states of one that is over. GR_*, with @err. */
+int gr_bj_load(struct gr_bj *j, struct gr_err *err) GR_MUST_CHECK;
+int gr_bj_begin(struct gr_bj *j, struct gr_spec **spec, struct gr_err *err) GR_MUST_CHECK;   /* takes the spec; states made, nothing offered */
+int gr_batch_load(struct gr_batch *b, struct gr_err *err) GR_MUST_CHECK;       /* all jobs of the store; the open ones go on */
+
+/* ---- batch_lines.c ---- */
+int gr_bj_map_lines(struct gr_bj *j, struct gr_err *err) GR_MUST_CHECK;
+void gr_bj_unmap_lines(struct gr_bj *j);
+/* The values of a task: borrowed from the spec, the mapped file or @text. Return: how many. */
+uint32_t gr_bj_values(struct gr_bj *j, uint32_t task, struct gr_slice out[GR_SPEC_MAX_VALUES], struct gr_buf *text);
+
+/* ---- batch_owner.c ---- */
+int gr_bj_join_placement(struct gr_bj *j);
+void gr_bj_leave_placement(struct gr_bj *j);
+void gr_batch_free_tenants(struct gr_batch *b);
+
+/* ---- batch_commit.c ---- */
 struct gr_pend *gr_pend_new(struct gr_batch *b);
 void gr_pend_commit(struct gr_pend *p, struct gr_store_tx *tx, bool may_fail);
 void gr_pend_event(struct gr_pend *p, const char *type, json_t *data);
-uint32_t gr_bj_values(struct gr_bj *j, uint32_t task, struct gr_slice out[GR_SPEC_MAX_VALUES], struct gr_buf *text);
 
-/* ---- batch_run.c ---- */
+/* ---- batch_offer.c ---- */
 extern const struct gr_bjob_ops gr_batch_job_ops;
+/* Tells placement of tasks that may run. @t: the record of a single one, or NULL. */
 void gr_run_offer(struct gr_bj *j, uint32_t first, uint32_t count, struct gr_btask *t);
 void gr_run_drop_ranges(struct gr_bj *j);
+void gr_run_took(struct gr_bj *j, uint32_t task);          /* a decision came of its range: one less is queued */
 void gr_run_tick(struct gr_batch *b);
+/* The request class of a stage's task in placement; GR_ELIMIT. */
+int gr_run_class(struct gr_bj *j, const struct gr_stage *st, uint64_t mem_bytes);
+uint64_t gr_run_mem(const struct gr_stage *st, const struct gr_btask *t);      /* asked for, more after each OOM */
+const char *gr_run_pending(struct gr_bj *j, uint32_t task, struct gr_buf *text);
+
+/* ---- batch_send.c: errors are those of gr_peers_send ---- */
+int gr_run_send_spec(struct gr_bj *j, struct gr_bworker *bw) GR_MUST_CHECK;    /* unless it has it */
+int gr_run_send_command(struct gr_bj *j, struct gr_bworker *bw, const struct gr_stage *st, struct gr_btask *t, const struct gr_blive *l)
+	GR_MUST_CHECK;
+
+/* ---- batch_workers.c ---- */
+#define GR_UNPLACED UINT64_MAX            /* as placed: an adopted attempt that placement had no room for */
+uint64_t gr_bworker_node(const struct gr_worker *w);                           /* hash of its node's name */
 struct gr_bworker *gr_bworker_of(struct gr_batch *b, struct gr_worker *w);
 void gr_bworker_unref(struct gr_bworker **bw);
+void gr_bworker_stop(struct gr_batch *b, struct gr_worker *w, uint64_t job, uint64_t task, uint32_t attempt, enum gr_stop_how how);
+void gr_run_ack(struct gr_bworker *bw, uint64_t job, uint64_t task, uint32_t attempt);
+
+/* ---- batch_end.c ---- */
 /* All files are here: the attempt ends. Frees the frame. */
 void gr_run_ended(struct gr_batch *b, struct gr_bworker *bw, struct gr_buf *frame);
 /* Files of it cannot be had: it ends as trouble of its worker. */
 void gr_run_ended_without(struct gr_batch *b, struct gr_bworker *bw, struct gr_buf *frame, const char *why);
-const char *gr_run_pending(struct gr_bj *j, uint32_t task, struct gr_buf *text);
-uint64_t gr_run_toolchain(const struct gr_stage *st);
-void gr_run_ack(struct gr_bworker *bw, uint64_t job, uint64_t task, uint32_t attempt);
+/* The one place where the end of an attempt becomes rows, events and an acknowledgement. @bw NULL: nobody is to be told. */
+void gr_run_end(struct gr_bj *j, struct gr_bworker *bw, uint64_t worker, const struct gr_ended_msg *m, enum gr_bcause cause);
+uint64_t gr_run_toolchain(const struct gr_stage *st);      /* what trust is kept by besides the worker: the program */
 
 /* ---- batch_blobs.c ---- */
 void gr_bblobs_close(struct gr_batch *b);

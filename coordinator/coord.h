@@ -88,7 +88,7 @@ struct gr_worker {
 	uint64_t signals[GR_MAX_SIGNALS];
 	struct gr_map seats;               /* session id -> struct gr_seat */
 	uint64_t stuck_since_ns;           /* its queue has been full since; 0 not */
-	struct gr_bworker *batch;          /* batch_run.c */
+	struct gr_bworker *batch;          /* batch_workers.c */
 	struct gr_outbox *outbox;          /* blobs on their way to it; blobs.c */
 };
 struct gr_client {

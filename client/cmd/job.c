@@ -51,7 +51,7 @@ static const struct gr_conf_key admin_keys[] = {
 struct ask {
 	const struct gr_cmd *cmd;
 	struct job_opts o;
-	struct gr_batch b;
+	struct gr_talk b;
 	char **words;
 	int n_words;
 	int status;
@@ -74,7 +74,7 @@ static int pages(struct ask *a, json_t *req, const char *member, json_t *all, st
 		size_t left = (size_t)a->o.limit - json_array_size(all);
 
 		json_object_set_new(req, "limit", json_integer((json_int_t)(left < LIST_AT_ONCE ? left : LIST_AT_ONCE)));
-		rc = gr_batch_call(&a->b, false, json_copy(req), &rep, err);
+		rc = gr_talk_call(&a->b, false, json_copy(req), &rep, err);
 		if (rc < 0)
 			break;
 		json_array_extend(all, json_object_get(rep, member));
@@ -118,7 +118,7 @@ static int task_ls(struct ask *a, struct gr_err *err)
 {
 	json_t *all = json_array();
 	uint64_t job;
-	int rc = gr_batch_number(a->words[0], "job", &job, err);
+	int rc = gr_talk_number(a->words[0], "job", &job, err);
 
 	if (rc == 0)
 		rc = pages(a, json_pack("{s:s, s:I, s:s*}", "op", "task.ls", "job", (json_int_t)job, "state", a->o.state), "tasks", all, err);
@@ -138,10 +138,10 @@ static int job_show(struct ask *a, struct gr_err *err)
 {
 	json_t *rep = NULL;
 	uint64_t job;
-	int rc = gr_batch_number(a->words[0], "job", &job, err);
+	int rc = gr_talk_number(a->words[0], "job", &job, err);
 
 	if (rc == 0)
-		rc = gr_batch_call(&a->b, false, json_pack("{s:s, s:I}", "op", "job.show", "job", (json_int_t)job), &rep, err);
+		rc = gr_talk_call(&a->b, false, json_pack("{s:s, s:I}", "op", "job.show", "job", (json_int_t)job), &rep, err);
 	if (rc == 0 && a->o.output == GR_VIEW_JSON)
 		gr_view_json(rep, stdout);
 	else if (rc == 0 && a->o.output == GR_VIEW_NAME)
@@ -156,12 +156,12 @@ static int task_show(struct ask *a, struct gr_err *err)
 {
 	json_t *rep = NULL;
 	uint64_t job, task = 0;
-	int rc = gr_batch_number(a->words[0], "job", &job, err);
+	int rc = gr_talk_number(a->words[0], "job", &job, err);
 
 	if (rc == 0)
-		rc = gr_batch_number(a->words[1], "task", &task, err);
+		rc = gr_talk_number(a->words[1], "task", &task, err);
 	if (rc == 0)
-		rc = gr_batch_call(&a->b, false, json_pack("{s:s, s:I, s:I}", "op", "task.show", "job", (json_int_t)job, "task", (json_int_t)task), &rep, err);
+		rc = gr_talk_call(&a->b, false, json_pack("{s:s, s:I, s:I}", "op", "task.show", "job", (json_int_t)job, "task", (json_int_t)task), &rep, err);
 	if (rc == 0 && a->o.output == GR_VIEW_JSON)
 		gr_view_json(rep, stdout);
 	else if (rc == 0 && a->o.output == GR_VIEW_NAME)
@@ -179,12 +179,12 @@ static int job_logs(struct ask *a, struct gr_err *err)
 	struct gr_follow_end end = { 0 };
 	json_t *rep = NULL;
 	uint64_t job, task = 0;
-	int rc = gr_batch_number(a->words[0], "job", &job, err);
+	int rc = gr_talk_number(a->words[0], "job", &job, err);
 
 	if (rc == 0 && a->n_words > 1)
-		rc = gr_batch_number(a->words[1], "task", &task, err);
+		rc = gr_talk_number(a->words[1], "task", &task, err);
 	if (rc == 0)
-		rc = gr_batch_call(&a->b, false, json_pack("{s:s, s:I}", "op", "job.show", "job", (json_int_t)job), &rep, err);
+		rc = gr_talk_call(&a->b, false, json_pack("{s:s, s:I}", "op", "job.show", "job", (json_int_t)job), &rep, err);
 	if (rc < 0)
 		return rc;
 	if (a->n_words > 1 || gr_jnum(rep, "n_tasks") == 1)
@@ -212,9 +212,9 @@ static int change(struct ask *a, const char *op, struct gr_err *err)
 		json_t *rep = NULL;
 		uint64_t job;
 
-		rc = gr_batch_number(a->words[i], "job", &job, err);
+		rc = gr_talk_number(a->words[i], "job", &job, err);
 		if (rc == 0)
-			rc = gr_batch_call(&a->b, false, json_pack("{s:s, s:I, s:s*}", "op", op, "job", (json_int_t)job, "reason", a->o.reason), &rep, err);
+			rc = gr_talk_call(&a->b, false, json_pack("{s:s, s:I, s:s*}", "op", op, "job", (json_int_t)job, "reason", a->o.reason), &rep, err);
 		if (rc == 0 && !a->o.quiet)
 			printf("job %" PRIu64 ": %s\n", job, json_object_get(rep, "state") ? gr_jstr(rep, "state") : "removed");
 		json_decref(rep);
@@ -238,10 +238,10 @@ static int job_retry(struct ask *a, struct gr_err *err)
 {
 	json_t *req, *rep = NULL, *tasks = json_array();
 	uint64_t job, task;
-	int rc = gr_batch_number(a->words[0], "job", &job, err);
+	int rc = gr_talk_number(a->words[0], "job", &job, err);
 
 	for (int i = 1; rc == 0 && i < a->n_words; i++) {
-		rc = gr_batch_number(a->words[i], "task", &task, err);
+		rc = gr_talk_number(a->words[i], "task", &task, err);
 		if (rc == 0)
 			json_array_append_new(tasks, json_pack("[I, i]", (json_int_t)task, 1));
 	}
@@ -251,7 +251,7 @@ static int job_retry(struct ask *a, struct gr_err *err)
 			json_object_set(req, "tasks", tasks);
 		else
 			json_object_set_new(req, "failed", json_true());
-		rc = gr_batch_call(&a->b, false, req, &rep, err);
+		rc = gr_talk_call(&a->b, false, req, &rep, err);
 	}
 	if (rc == 0 && !a->o.quiet)
 		printf("job %" PRIu64 ": %" JSON_INTEGER_FORMAT " tasks run again\n", job, gr_jnum(rep, "n"));
@@ -284,11 +284,11 @@ static int job_fetch(struct ask *a, struct gr_err *err)
 	json_t *all = json_array(), *show = NULL, *t;
 	uint64_t job, task;
 	size_t i;
-	int rc = gr_batch_number(a->words[0], "job", &job, err), n = 0, n_tasks = 0;
+	int rc = gr_talk_number(a->words[0], "job", &job, err), n = 0, n_tasks = 0;
 
 	if (rc == 0 && a->n_words > 1) {
 		for (int k = 1; rc == 0 && k < a->n_words; k++) {
-			rc = gr_batch_number(a->words[k], "task", &task, err);
+			rc = gr_talk_number(a->words[k], "task", &task, err);
 			if (rc == 0)
 				json_array_append_new(all, json_pack("{s:I}", "task", (json_int_t)task));
 		}
@@ -297,7 +297,7 @@ static int job_fetch(struct ask *a, struct gr_err *err)
 		rc = pages(a, json_pack("{s:s, s:I, s:s}", "op", "task.ls", "job", (json_int_t)job, "state", "done"), "tasks", all, err);
 	}
 	if (rc == 0)
-		rc = gr_batch_call(&a->b, false, json_pack("{s:s, s:I}", "op", "job.show", "job", (json_int_t)job), &show, err);
+		rc = gr_talk_call(&a->b, false, json_pack("{s:s, s:I}", "op", "job.show", "job", (json_int_t)job), &show, err);
 	json_array_foreach(all, i, t) {
 		struct gr_buf dir = { 0 };
 		int got;
@@ -329,11 +329,11 @@ static int job_usage(struct ask *a, struct gr_err *err)
 	int rc = 0;
 
 	if (a->n_words) {
-		rc = gr_batch_number(a->words[0], "job", &job, err);
+		rc = gr_talk_number(a->words[0], "job", &job, err);
 		json_object_set_new(req, "job", json_integer((json_int_t)job));
 	}
 	if (rc == 0)
-		rc = gr_batch_call(&a->b, false, json_incref(req), &rep, err);
+		rc = gr_talk_call(&a->b, false, json_incref(req), &rep, err);
 	if (rc == 0 && a->o.output == GR_VIEW_JSON) {
 		gr_view_json(json_object_get(rep, "rows"), stdout);
 	} else if (rc == 0) {
@@ -367,7 +367,7 @@ static int admin_op(struct ask *a, const char *op, struct gr_err *err)
 {
 	json_t *rep = NULL, *problems, *p;
 	size_t i;
-	int rc = gr_batch_call(&a->b, true, json_pack("{s:s, s:s*}", "op", op, "name", a->n_words ? a->words[0] : NULL), &rep, err);
+	int rc = gr_talk_call(&a->b, true, json_pack("{s:s, s:s*}", "op", op, "name", a->n_words ? a->words[0] : NULL), &rep, err);
 
 	if (rc < 0)
 		return rc;
@@ -402,7 +402,7 @@ static int admin_export(struct ask *a, struct gr_err *err)
 {
 	json_t *rep = NULL;
 	struct gr_digest d;
-	int rc = gr_batch_call(&a->b, true, json_pack("{s:s}", "op", "admin.export"), &rep, err);
+	int rc = gr_talk_call(&a->b, true, json_pack("{s:s}", "op", "admin.export"), &rep, err);
 
 	if (rc == 0 && gr_digest_parse(gr_jstr(rep, "digest"), &d) < 0)
 		rc = gr_err_set(err, GR_EPROTO, "the answer names no file");
@@ -467,12 +467,12 @@ static int run_verbs(const struct gr_cmd *cmd, int argc, char **argv, const stru
 		return gr_cmd_usage(cmd, v && a.n_words > v->max ? a.words[v->max] : NULL);
 	}
 	a.b.is_quiet = a.o.quiet;
-	rc = gr_batch_open(&a.b, &a.o.target, &err);
+	rc = gr_talk_open(&a.b, &a.o.target, &err);
 	if (rc == 0)
 		rc = v->fn(&a, &err);
 	if (rc < 0)
 		a.status = gr_cmd_fail(cmd, &err);
-	gr_batch_close(&a.b);
+	gr_talk_close(&a.b);
 	gr_conf_fini(&conf);
 	return a.status;
 }

@@ -165,7 +165,7 @@ static int run_map(const struct gr_cmd *cmd, int argc, char **argv)
 	struct gr_task_lists lists = { 0 };
 	struct gr_follow_end end = { 0 };
 	struct gr_jobfile f = { 0 };
-	struct gr_batch b = { 0 };
+	struct gr_talk b = { 0 };
 	struct gr_err err = { 0 };
 	struct gr_conf conf;
 	struct map_opts o;
@@ -189,9 +189,9 @@ static int run_map(const struct gr_cmd *cmd, int argc, char **argv)
 					     .cancels = true, .fetch_to = json_array_size(lists.out) ? o.task.to : NULL };
 
 		b.is_quiet = o.task.quiet;
-		rc = gr_batch_open(&b, &o.task.target, &err);
+		rc = gr_talk_open(&b, &o.task.target, &err);
 		if (rc == 0)
-			rc = gr_batch_submit(&b, &f, false, &job, &n_tasks, &err);
+			rc = gr_talk_submit(&b, &f, false, &job, &n_tasks, &err);
 		if (rc == 0 && o.task.detach)
 			printf("%" PRIu64 "\n", job);
 		else if (rc == 0) {
@@ -202,7 +202,7 @@ static int run_map(const struct gr_cmd *cmd, int argc, char **argv)
 	if (rc < 0)
 		status = gr_cmd_fail(cmd, &err);
 	gr_follow_end_fini(&end);
-	gr_batch_close(&b);
+	gr_talk_close(&b);
 	gr_map_values_fini(&values);
 	gr_jobfile_fini(&f);
 	gr_task_lists_fini(&lists);

@@ -56,7 +56,7 @@ static int run_submit(const struct gr_cmd *cmd, int argc, char **argv)
 {
 	struct gr_follow_end end = { 0 };
 	struct gr_jobfile f = { 0 };
-	struct gr_batch b = { 0 };
+	struct gr_talk b = { 0 };
 	struct gr_err err = { 0 };
 	struct gr_conf conf;
 	struct submit_opts o;
@@ -94,9 +94,9 @@ static int run_submit(const struct gr_cmd *cmd, int argc, char **argv)
 			printf("%s: %" PRIu64 " tasks, %zu files, %s to send at most\n", argv[i], f.n_tasks, f.inputs.by_digest.n,
 			       gr_view_bytes(f.inputs.bytes, bytes));
 	} else if (rc == 0) {
-		rc = gr_batch_open(&b, &o.target, &err);
+		rc = gr_talk_open(&b, &o.target, &err);
 		if (rc == 0)
-			rc = gr_batch_submit(&b, &f, false, &job, &n_tasks, &err);
+			rc = gr_talk_submit(&b, &f, false, &job, &n_tasks, &err);
 		if (rc == 0) {
 			printf("%" PRIu64 "\n", job);
 			fflush(stdout);
@@ -114,7 +114,7 @@ static int run_submit(const struct gr_cmd *cmd, int argc, char **argv)
 	if (rc == GR_EINVAL || rc == GR_ENOENT || rc == GR_EPATH || rc == GR_ELIMIT)
 		status = GR_EXIT_USAGE;
 	gr_follow_end_fini(&end);
-	gr_batch_close(&b);
+	gr_talk_close(&b);
 	gr_jobfile_fini(&f);
 	json_decref(file);
 	free(base);

@@ -22,7 +22,7 @@
 /* ---- one task's logs ---- */
 
 struct log {
-	struct gr_batch *b;
+	struct gr_talk *b;
 	json_t *req;                        /* of the call that runs; its offsets follow what came */
 	uint64_t job, task, at[2];
 	uint32_t attempt;
@@ -41,7 +41,7 @@ static void on_log_out(void *ctx, const struct gr_out_msg *m)
 		return;
 	if (l->attempt && m->attempt != l->attempt) {
 		if (l->at[0] || l->at[1])
-			gr_batch_note(l->b, "the task is tried again; its output begins anew");
+			gr_talk_note(l->b, "the task is tried again; its output begins anew");
 		l->at[0] = l->at[1] = 0;
 	}
 	l->attempt = m->attempt;
@@ -62,20 +62,20 @@ static void on_log_out(void *ctx, const struct gr_out_msg *m)
 
 static int read_log(struct log *l, uint64_t ordinal, bool is_live, json_t **rep, struct gr_err *err)
 {
-	struct gr_batch *b = l->b;
+	struct gr_talk *b = l->b;
 	int rc;
 
 	l->req = json_pack("{s:s, s:I, s:I, s:I, s:i, s:i, s:b}", "op", "logs.read", "job", (json_int_t)l->job, "task", (json_int_t)l->task,
 			   "ordinal", (json_int_t)ordinal, "out", 0, "err", 0, "follow", is_live);
 	b->on_out = on_log_out;
 	b->out_ctx = l;
-	rc = gr_batch_call(b, true, json_incref(l->req), rep, err);
+	rc = gr_talk_call(b, true, json_incref(l->req), rep, err);
 	b->on_out = NULL;
 	json_decref(l->req);
 	return rc;
 }
 
-int gr_follow_logs(struct gr_batch *b, uint64_t job, uint64_t task, uint64_t ordinal, bool is_live, int out, int errout, json_t **rep,
+int gr_follow_logs(struct gr_talk *b, uint64_t job, uint64_t task, uint64_t ordinal, bool is_live, int out, int errout, json_t **rep,
 		   struct gr_err *err)
 {
 	struct log l = { .b = b, .job = job, .task = task, .fds = { out, errout } };
@@ -85,7 +85,7 @@ int gr_follow_logs(struct gr_batch *b, uint64_t job, uint64_t task, uint64_t ord
 
 /* ---- outputs ---- */
 
-static int fetch_one(struct gr_batch *b, uint64_t job, const json_t *o, const char *dir, struct gr_err *err)
+static int fetch_one(struct gr_talk *b, uint64_t job, const json_t *o, const char *dir, struct gr_err *err)
 {
 	const char *path = json_string_value(json_object_get(o, "path")), *kind = gr_jstr(o, "kind");
 	struct gr_buf full = { 0 }, tmp = { 0 };
@@ -129,11 +129,11 @@ static int fetch_one(struct gr_batch *b, uint64_t job, const json_t *o, const ch
 	return rc < 0 ? gr_err_wrap(err, "output %s", path) : 0;
 }
 
-int gr_follow_fetch(struct gr_batch *b, uint64_t job, uint64_t task, const char *dir, struct gr_err *err)
+int gr_follow_fetch(struct gr_talk *b, uint64_t job, uint64_t task, const char *dir, struct gr_err *err)
 {
 	json_t *rep = NULL, *o;
 	size_t i;
-	int n = 0, rc = gr_batch_call(b, true, json_pack("{s:s, s:I, s:I}", "op", "task.show", "job", (json_int_t)job, "task", (json_int_t)task),
+	int n = 0, rc = gr_talk_call(b, true, json_pack("{s:s, s:I, s:I}", "op", "task.show", "job", (json_int_t)job, "task", (json_int_t)task),
 				      &rep, err);
 
 	if (rc < 0)
@@ -151,7 +151,7 @@ int gr_follow_fetch(struct gr_batch *b, uint64_t job, uint64_t task, const char 
 /* ---- the job ---- */
 
 struct follow {
-	struct gr_batch *b;
+	struct gr_talk *b;
 	const struct gr_follow_opts *o;
 	struct gr_jobline *line;
 	uint64_t job, n_tasks, next;        /* next: keeps_order: the task whose turn it is */
@@ -224,7 +224,7 @@ static int look(struct follow *f, struct gr_follow_end *end, struct gr_err *err)
 	f->must_look = false;
 	if (f->wants_list) {
 		f->wants_list = false;
-		rc = gr_batch_call(f->b, true, json_pack("{s:s, s:i, s:I, s:b}", "op", "events.subscribe", "since", 0, "job", (json_int_t)f->job,
+		rc = gr_talk_call(f->b, true, json_pack("{s:s, s:i, s:I, s:b}", "op", "events.subscribe", "since", 0, "job", (json_int_t)f->job,
 							 "tasks", f->o->what == GR_FOLLOW_ENDED), NULL, err);
 		/* before job.show: what ends between the two is then in the list, or comes as an event */
 		while (rc == 0 && f->o->what == GR_FOLLOW_ENDED) {
@@ -232,7 +232,7 @@ static int look(struct follow *f, struct gr_follow_end *end, struct gr_err *err)
 
 			if (!is_first)
 				json_object_set_new(req, "after", json_integer((json_int_t)after));
-			rc = gr_batch_call(f->b, true, req, &rep, err);
+			rc = gr_talk_call(f->b, true, req, &rep, err);
 			if (rc < 0)
 				break;
 			json_array_foreach(json_object_get(rep, "tasks"), i, t) {
@@ -251,7 +251,7 @@ static int look(struct follow *f, struct gr_follow_end *end, struct gr_err *err)
 	}
 	rep = NULL;
 	if (rc == 0)
-		rc = gr_batch_call(f->b, true, json_pack("{s:s, s:I}", "op", "job.show", "job", (json_int_t)f->job), &rep, err);
+		rc = gr_talk_call(f->b, true, json_pack("{s:s, s:I}", "op", "job.show", "job", (json_int_t)f->job), &rep, err);
 	if (rc < 0)
 		return rc;
 	json_decref(f->counts);
@@ -282,7 +282,7 @@ static const char *tag_of(struct follow *f, uint64_t task, struct gr_buf *text)
 	json_t *rep = NULL, *v;
 	size_t i;
 
-	if (gr_batch_call(f->b, true, json_pack("{s:s, s:I, s:I}", "op", "task.show", "job", (json_int_t)f->job, "task", (json_int_t)task), &rep, NULL) == 0)
+	if (gr_talk_call(f->b, true, json_pack("{s:s, s:I, s:I}", "op", "task.show", "job", (json_int_t)f->job, "task", (json_int_t)task), &rep, NULL) == 0)
 		json_array_foreach(json_object_get(rep, "values"), i, v)
 			gr_buf_printf(text, "%s%s", i ? " " : "", json_string_value(v));
 	json_decref(rep);
@@ -319,7 +319,7 @@ static int print_task(struct follow *f, uint64_t task, struct gr_err *err)
 				fwrite(errs.p, 1, errs.n, stderr);
 		}
 		if (is_good && f->o->fetch_to && gr_follow_fetch(f->b, f->job, task, f->o->fetch_to, &e) < 0)
-			gr_batch_note(f->b, "task %" PRIu64 ": %s", task, e.text);
+			gr_talk_note(f->b, "task %" PRIu64 ": %s", task, e.text);
 	}
 	gr_buf_fini(&out);
 	gr_buf_fini(&errs);
@@ -352,14 +352,14 @@ static int interrupted(struct follow *f, struct gr_follow_end *end, struct gr_er
 	gr_jobline_hide(f->line);
 	if (!f->o->cancels) {
 		end->is_detached = true;
-		gr_batch_note(f->b, "job %" PRIu64 " goes on; `griddle job cancel %" PRIu64 "` ends it", f->job, f->job);
+		gr_talk_note(f->b, "job %" PRIu64 " goes on; `griddle job cancel %" PRIu64 "` ends it", f->job, f->job);
 		return gr_err_set(err, GR_EGONE, "interrupted");
 	}
-	gr_batch_note(f->b, "cancelling job %" PRIu64, f->job);
-	rc = gr_batch_call(f->b, false, json_pack("{s:s, s:I, s:s}", "op", "job.cancel", "job", (json_int_t)f->job, "reason",
+	gr_talk_note(f->b, "cancelling job %" PRIu64, f->job);
+	rc = gr_talk_call(f->b, false, json_pack("{s:s, s:I, s:s}", "op", "job.cancel", "job", (json_int_t)f->job, "reason",
 						  signum == 2 ? "interrupted by its user" : "its user's program was ended"), NULL, err);
 	if (rc < 0)
-		gr_batch_note(f->b, "job %" PRIu64 " could not be cancelled: %s", f->job, err->text);
+		gr_talk_note(f->b, "job %" PRIu64 " could not be cancelled: %s", f->job, err->text);
 	return gr_err_set(err, GR_EGONE, "interrupted");
 }
 
@@ -380,7 +380,7 @@ static int live(struct follow *f, struct gr_follow_end *end, struct gr_err *err)
 		if (rc < 0)
 			return rc;
 	}
-	return gr_batch_call(f->b, true, json_pack("{s:s, s:I}", "op", "job.show", "job", (json_int_t)f->job), &end->show, err);
+	return gr_talk_call(f->b, true, json_pack("{s:s, s:I}", "op", "job.show", "job", (json_int_t)f->job), &end->show, err);
 }
 
 static int wait_over(struct follow *f, struct gr_follow_end *end, struct gr_err *err)
@@ -416,7 +416,7 @@ static int wait_over(struct follow *f, struct gr_follow_end *end, struct gr_err 
 	return rc;
 }
 
-int gr_follow(struct gr_batch *b, uint64_t job, uint64_t n_tasks, const struct gr_follow_opts *o, struct gr_follow_end *end, struct gr_err *err)
+int gr_follow(struct gr_talk *b, uint64_t job, uint64_t n_tasks, const struct gr_follow_opts *o, struct gr_follow_end *end, struct gr_err *err)
 {
 	struct follow f = { .b = b, .o = o, .job = job, .n_tasks = n_tasks, .begun_ms = gr_rpc_now_ms(b->rpc) };
 	int rc;

@@ -4,7 +4,7 @@
  * Carries on by itself over a restart of the coordinator or a lost connection; nothing is printed twice.
  */
 #pragma once
-#include "client/job/batch.h"
+#include "client/job/talk.h"
 
 enum gr_follow_what {
 	GR_FOLLOW_STATE,                    /* only progress and the end */
@@ -28,12 +28,12 @@ struct gr_follow_end {
 };
 
 /* GR_EGONE when a signal came (is_detached, or the job was cancelled). @end is to be freed in every case. */
-int gr_follow(struct gr_batch *b, uint64_t job, uint64_t n_tasks, const struct gr_follow_opts *o, struct gr_follow_end *end,
+int gr_follow(struct gr_talk *b, uint64_t job, uint64_t n_tasks, const struct gr_follow_opts *o, struct gr_follow_end *end,
 	      struct gr_err *err) GR_MUST_CHECK;
 void gr_follow_end_fini(struct gr_follow_end *e);
 
 /* One task's kept output to @out and @errout, at once or (@is_live) until the task is over. *rep: the reply, may be NULL. */
-int gr_follow_logs(struct gr_batch *b, uint64_t job, uint64_t task, uint64_t ordinal, bool is_live, int out, int errout, json_t **rep,
+int gr_follow_logs(struct gr_talk *b, uint64_t job, uint64_t task, uint64_t ordinal, bool is_live, int out, int errout, json_t **rep,
 		   struct gr_err *err) GR_MUST_CHECK;
 /* Outputs of a task below @dir. Return: files written. */
-int gr_follow_fetch(struct gr_batch *b, uint64_t job, uint64_t task, const char *dir, struct gr_err *err) GR_MUST_CHECK;
+int gr_follow_fetch(struct gr_talk *b, uint64_t job, uint64_t task, const char *dir, struct gr_err *err) GR_MUST_CHECK;

@@ -35,6 +35,29 @@ char *gr_jf_show(const json_t *v);
 /* A text whose places are checked and, when there are hidden values, written out. New reference, or NULL with the complaint. */
 json_t *gr_jf_word(struct gr_jf *j, const json_t *v);
 
+/* "VALUE is WHAT"; returns GR_EINVAL. */
+int gr_jf_bad_value(struct gr_jf *j, const json_t *v, const char *what);
+/* The same of a C text. */
+json_t *gr_jf_written(struct gr_jf *j, const char *text);
+
+/* ---- tables of members ---- */
+#define GR_JF_MAX_MEMBERS 40u             /* a table's rows, at most */
+struct gr_jf_member {
+	const char *name;
+	int (*fn)(struct gr_jf *j, const json_t *v, json_t *out, const struct gr_jf_member *m);
+	const char *to;                     /* name in the spec; NULL: the same */
+	int64_t min, max;
+};
+/* Members of an object by their table: each goes into @out. */
+int gr_jf_members(struct gr_jf *j, const json_t *v, json_t *out, const struct gr_jf_member *table, size_t n);
+int gr_jf_skip(struct gr_jf *j, const json_t *v, json_t *out, const struct gr_jf_member *m);
+int gr_jf_text(struct gr_jf *j, const json_t *v, json_t *out, const struct gr_jf_member *m);
+int gr_jf_bool(struct gr_jf *j, const json_t *v, json_t *out, const struct gr_jf_member *m);
+int gr_jf_int(struct gr_jf *j, const json_t *v, json_t *out, const struct gr_jf_member *m);
+int gr_jf_ms(struct gr_jf *j, const json_t *v, json_t *out, const struct gr_jf_member *m);
+extern const struct gr_jf_member gr_jf_task_members[];
+extern const size_t gr_jf_n_task_members;
+
 /* The array of a task: sets names, n_values, rows; *count tasks; *out the normalised array or NULL. */
 int gr_jf_array(struct gr_jf *j, const json_t *v, uint64_t *count, json_t **out);
 /* Appends to @list; may add hidden values, and then *array is replaced. */

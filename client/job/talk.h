@@ -1,12 +1,12 @@
 /**
- * batch - what the job commands share: a conversation with the coordinator, a submit that survives its restarts
+ * talk - what the job commands share: a conversation with the coordinator, a submit that survives its restarts
  */
 #pragma once
 #include "client/job/inputs.h"
 #include "client/job/jobfile.h"
 #include "client/rpc.h"
 
-struct gr_batch {
+struct gr_talk {
 	struct gr_paths paths;
 	struct gr_target target;
 	struct gr_rpc *rpc;
@@ -21,20 +21,20 @@ struct gr_batch {
 	void *ctx, *out_ctx;                /* out_ctx: on_out's */
 };
 
-int gr_batch_open(struct gr_batch *b, const struct gr_target_opts *o, struct gr_err *err) GR_MUST_CHECK;
-void gr_batch_close(struct gr_batch *b);
+int gr_talk_open(struct gr_talk *b, const struct gr_target_opts *o, struct gr_err *err) GR_MUST_CHECK;
+void gr_talk_close(struct gr_talk *b);
 /* Ask; waits for ever over restarts when @is_patient, else 10 s. Takes @req. @rep may be NULL. */
-int gr_batch_call(struct gr_batch *b, bool is_patient, json_t *req, json_t **rep, struct gr_err *err) GR_MUST_CHECK;
+int gr_talk_call(struct gr_talk *b, bool is_patient, json_t *req, json_t **rep, struct gr_err *err) GR_MUST_CHECK;
 /**
- * gr_batch_submit - send what is missing and submit; over a restart of the coordinator it is the same job all the same
+ * gr_talk_submit - send what is missing and submit; over a restart of the coordinator it is the same job all the same
  * @dry_run: the coordinator checks it and says how many tasks there would be
  */
-int gr_batch_submit(struct gr_batch *b, struct gr_jobfile *f, bool dry_run, uint64_t *job, uint64_t *n_tasks, struct gr_err *err)
+int gr_talk_submit(struct gr_talk *b, struct gr_jobfile *f, bool dry_run, uint64_t *job, uint64_t *n_tasks, struct gr_err *err)
 	GR_MUST_CHECK;
-void gr_batch_note(struct gr_batch *b, const char *fmt, ...) GR_PRINTF(2, 3);   /* "griddle: text" on stderr */
+void gr_talk_note(struct gr_talk *b, const char *fmt, ...) GR_PRINTF(2, 3);   /* "griddle: text" on stderr */
 
 /* JSON members, with what people see when there is none. */
 json_int_t gr_jnum(const json_t *o, const char *key);
 const char *gr_jstr(const json_t *o, const char *key);      /* "-" */
 /* "12" -> 12. GR_EUSAGE. */
-int gr_batch_number(const char *word, const char *what, uint64_t *out, struct gr_err *err) GR_MUST_CHECK;
+int gr_talk_number(const char *word, const char *what, uint64_t *out, struct gr_err *err) GR_MUST_CHECK;

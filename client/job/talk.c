@@ -1,6 +1,6 @@
-/* batch.c - see batch.h. A submit is told apart from another by a token that this process made up, so that asking again after
+/* talk.c - see talk.h. A submit is told apart from another by a token that this process made up, so that asking again after
  * a lost answer gives the same job. */
-#include "client/job/batch.h"
+#include "client/job/talk.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -26,7 +26,7 @@ const char *gr_jstr(const json_t *o, const char *key)
 	return s && *s ? s : "-";
 }
 
-int gr_batch_number(const char *word, const char *what, uint64_t *out, struct gr_err *err)
+int gr_talk_number(const char *word, const char *what, uint64_t *out, struct gr_err *err)
 {
 	char *end;
 	unsigned long long v;
@@ -39,7 +39,7 @@ int gr_batch_number(const char *word, const char *what, uint64_t *out, struct gr
 	return 0;
 }
 
-void gr_batch_note(struct gr_batch *b, const char *fmt, ...)
+void gr_talk_note(struct gr_talk *b, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -54,14 +54,14 @@ void gr_batch_note(struct gr_batch *b, const char *fmt, ...)
 
 static int open_blob(void *ctx, const struct gr_digest *digest, uint64_t *size)
 {
-	struct gr_batch *b = ctx;
+	struct gr_talk *b = ctx;
 
 	return b->inputs ? gr_inputs_open(b->inputs, digest, size) : GR_ENOENT;
 }
 
 static void on_out(void *ctx, const struct gr_out_msg *m)
 {
-	struct gr_batch *b = ctx;
+	struct gr_talk *b = ctx;
 
 	if (b->on_out)
 		b->on_out(b->out_ctx, m);
@@ -69,7 +69,7 @@ static void on_out(void *ctx, const struct gr_out_msg *m)
 
 static void on_event(void *ctx, const json_t *event)
 {
-	struct gr_batch *b = ctx;
+	struct gr_talk *b = ctx;
 
 	if (b->on_event)
 		b->on_event(b->ctx, event);
@@ -77,22 +77,22 @@ static void on_event(void *ctx, const json_t *event)
 
 static void on_link(void *ctx, bool is_up, const char *why)
 {
-	struct gr_batch *b = ctx;
+	struct gr_talk *b = ctx;
 
 	if (is_up) {
 		if (b->is_told_down)
-			gr_batch_note(b, "connected again");
+			gr_talk_note(b, "connected again");
 		b->is_told_down = false;
 		if (b->was_up && b->on_up)
 			b->on_up(b->ctx);
 		b->was_up = true;
 	} else if (b->was_up && !b->is_told_down && !b->is_quiet) {
 		b->is_told_down = true;
-		gr_batch_note(b, "the coordinator is gone (%s); waiting for it", why);
+		gr_talk_note(b, "the coordinator is gone (%s); waiting for it", why);
 	}
 }
 
-int gr_batch_open(struct gr_batch *b, const struct gr_target_opts *o, struct gr_err *err)
+int gr_talk_open(struct gr_talk *b, const struct gr_target_opts *o, struct gr_err *err)
 {
 	static const struct gr_rpc_ops ops = { .open_blob = open_blob, .on_out = on_out, .on_event = on_event, .on_link = on_link };
 	int rc = gr_paths_init(&b->paths, err);
@@ -104,14 +104,14 @@ int gr_batch_open(struct gr_batch *b, const struct gr_target_opts *o, struct gr_
 	return rc;
 }
 
-void gr_batch_close(struct gr_batch *b)
+void gr_talk_close(struct gr_talk *b)
 {
 	gr_rpc_close(&b->rpc);
 	gr_target_fini(&b->target);
 	gr_paths_fini(&b->paths);
 }
 
-int gr_batch_call(struct gr_batch *b, bool is_patient, json_t *req, json_t **rep, struct gr_err *err)
+int gr_talk_call(struct gr_talk *b, bool is_patient, json_t *req, json_t **rep, struct gr_err *err)
 {
 	json_t *own = NULL;
 	int rc = gr_rpc_call(b->rpc, req, is_patient ? 0 : CALL_LIMIT_MS, rep ? rep : &own, err);
@@ -122,12 +122,12 @@ int gr_batch_call(struct gr_batch *b, bool is_patient, json_t *req, json_t **rep
 
 /* ---- submit ---- */
 
-static int send_chunk(struct gr_batch *b, json_t *hexes, struct gr_err *err)
+static int send_chunk(struct gr_talk *b, json_t *hexes, struct gr_err *err)
 {
 	struct gr_digest *missing;
 	json_t *rep = NULL, *list, *v;
 	size_t i, n = 0;
-	int rc = gr_batch_call(b, b->was_up, json_pack("{s:s, s:O}", "op", "blob.have", "digests", hexes), &rep, err);
+	int rc = gr_talk_call(b, b->was_up, json_pack("{s:s, s:O}", "op", "blob.have", "digests", hexes), &rep, err);
 
 	if (rc < 0)
 		return rc;
@@ -143,7 +143,7 @@ static int send_chunk(struct gr_batch *b, json_t *hexes, struct gr_err *err)
 	return rc;
 }
 
-static int send_missing(struct gr_batch *b, struct gr_err *err)
+static int send_missing(struct gr_talk *b, struct gr_err *err)
 {
 	json_t *hexes = json_array();
 	char hex[GR_DIGEST_HEX];
@@ -166,7 +166,7 @@ static int send_missing(struct gr_batch *b, struct gr_err *err)
 }
 
 /* What is sent as the spec: itself, or, when it is large, its bytes as one more file. */
-static json_t *request_of(struct gr_batch *b, struct gr_jobfile *f, bool dry_run, const char *token)
+static json_t *request_of(struct gr_talk *b, struct gr_jobfile *f, bool dry_run, const char *token)
 {
 	char *text, hex[GR_DIGEST_HEX];
 	const struct gr_input *x;
@@ -187,7 +187,7 @@ static json_t *request_of(struct gr_batch *b, struct gr_jobfile *f, bool dry_run
 	return req;
 }
 
-int gr_batch_submit(struct gr_batch *b, struct gr_jobfile *f, bool dry_run, uint64_t *job, uint64_t *n_tasks, struct gr_err *err)
+int gr_talk_submit(struct gr_talk *b, struct gr_jobfile *f, bool dry_run, uint64_t *job, uint64_t *n_tasks, struct gr_err *err)
 {
 	uint8_t random[16];
 	char token[2 * sizeof(random) + 1];
@@ -203,7 +203,7 @@ int gr_batch_submit(struct gr_batch *b, struct gr_jobfile *f, bool dry_run, uint
 	for (int i = 0; i < MAX_SUBMITS; i++) {
 		rc = send_missing(b, err);
 		if (rc == 0)
-			rc = gr_batch_call(b, true, json_copy(req), &rep, err);
+			rc = gr_talk_call(b, true, json_copy(req), &rep, err);
 		/* gone while files were on their way, or they were not kept until here: anew */
 		if (rc != GR_EUNREACH && rc != GR_ENOENT)
 			break;

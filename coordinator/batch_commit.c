@@ -1,0 +1,84 @@
+/* batch_commit.c - what waits for a commit: answers, acknowledgements, events, and tasks that may run only then */
+#include "coordinator/batch_int.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/alloc.h"
+
+struct gr_pend *gr_pend_new(struct gr_batch *b)
+{
+	struct gr_pend *p;
+
+	GR_NEW(p);
+	p->batch = b;
+	return p;
+}
+
+void gr_pend_event(struct gr_pend *p, const char *type, json_t *data)
+{
+	if (!p->events)
+		p->events = json_array();
+	json_array_append_new(p->events, json_pack("[s,o]", type, data));
+}
+
+static void pend_free(struct gr_pend *p)
+{
+	gr_bworker_unref(&p->bw);
+	json_decref(p->events);
+	json_decref(p->rep);
+	free(p->ready);
+	free(p);
+}
+
+static void on_commit(void *ctx, int rc)
+{
+	struct gr_pend *p = ctx;
+	struct gr_batch *b = p->batch;
+	struct gr_bj *j = gr_bj_find(b, p->job);
+	const json_t *e;
+	size_t i;
+
+	if (rc < 0) {
+		struct gr_err err;
+
+		gr_err_set(&err, rc, "cannot be stored: %s", gr_store_trouble(b->store) ? gr_store_trouble(b->store) : gr_err_text(rc));
+		if (j && !j->is_committed)
+			gr_bj_free(&j);
+		if (p->fn)
+			p->fn(p->ctx, NULL, &err);
+		pend_free(p);
+		return;
+	}
+	if (p->settles && j)
+		j->is_ending = false;
+	if (p->is_submit && j) {
+		j->is_committed = true;
+		b->submitted++;
+		gr_history(b, "accept", j->id, j->n_tasks, 0, "");
+	}
+	if (p->bw)
+		gr_run_ack(p->bw, p->job, p->task, p->attempt);
+	for (uint32_t k = 0; k < p->n_ready && j && j->spec; k++) {
+		struct gr_btask *t = p->ready[k].is_single ? gr_bjob_find(&j->b, p->ready[k].first) : NULL;
+
+		gr_run_offer(j, p->ready[k].first, p->ready[k].count, t);
+	}
+	if (p->events)
+		json_array_foreach(p->events, i, e)
+			gr_batch_emit(b, json_string_value(json_array_get(e, 0)), json_incref(json_array_get(e, 1)));
+	if (p->is_over && j && j->spec)
+		gr_watch_over(j, (uint32_t)p->task);
+	if (p->fn) {
+		p->fn(p->ctx, p->rep, NULL);
+		p->rep = NULL;
+	}
+	pend_free(p);
+}
+
+void gr_pend_commit(struct gr_pend *p, struct gr_store_tx *tx, bool may_fail)
+{
+	if (p->batch->pend == p)
+		p->batch->pend = NULL;
+	gr_store_commit(&tx, may_fail, on_commit, p);
+}

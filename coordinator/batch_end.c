@@ -1,0 +1,317 @@
+/* batch_end.c - an attempt ends: ENDED becomes rows, events and an acknowledgement
+ *
+ * The order that makes a result count: the engine of lib/job decides (fence, retry, copies), the rows of it go to the
+ * store in one transaction, and only when that is on disk is the worker told, and only then is what became ready
+ * offered, so that a task never starts on inputs that a crash could take back. A result that is fenced is confirmed
+ * through the same queue: an earlier one of the same attempt may still be on its way to the disk.
+ */
+#include "coordinator/batch_int.h"
+#include "coordinator/http/recent.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/alloc.h"
+#include "lib/base/clock.h"
+
+/* What trust is kept by besides the worker: the program. */
+uint64_t gr_run_toolchain(const struct gr_stage *st)
+{
+	const char *argv0 = json_string_value(json_array_get(json_object_get(st->json, "argv"), 0));
+
+	return gr_hash64(argv0, strlen(argv0), 11);
+}
+
+static enum gr_bcause cause_of(const struct gr_stage *st, const struct gr_blive *l, const struct gr_ended_msg *m)
+{
+	switch (m->outcome) {
+	case GR_OUTCOME_DONE:
+		if (st->has_checkpoint && !m->term_signal && m->exit_code == st->checkpoint_code)
+			return GR_BC_CHECKPOINT;
+		if (m->term_signal || m->exit_code)
+			return l->stopping == GR_STOP_YIELD && m->term_signal ? l->stop_cause : GR_BC_EXIT;
+		return m->flags & GR_ENDED_F_NO_OUTPUT ? GR_BC_OUTPUT : GR_BC_DONE;
+	case GR_OUTCOME_REFUSED:
+		return GR_BC_REFUSED;
+	case GR_OUTCOME_TIMEOUT:
+		return GR_BC_TIMEOUT;
+	case GR_OUTCOME_OOM:
+		return GR_BC_OOM;
+	case GR_OUTCOME_CANCELLED:
+		return l->stop_cause ? l->stop_cause : m->flags & GR_ENDED_F_DRAINED ? GR_BC_EVICTED : GR_BC_CANCELLED;
+	default:
+		return m->flags & GR_ENDED_F_DRAINED ? GR_BC_EVICTED : GR_BC_WORKER;
+	}
+}
+
+/* What copies are compared by: the streams and outputs, or those that were named. */
+static void digest_of(const struct gr_stage *st, const struct gr_ended_msg *m, struct gr_digest *out)
+{
+	struct gr_list_it it = gr_list_begin(&m->outputs);
+	struct gr_sha256 *h = gr_sha256_new();
+	struct gr_placed_file f;
+	struct gr_digest d;
+	const json_t *v;
+	size_t i;
+
+	while (gr_placed_next(&it, &f, true)) {
+		bool is_wanted = !st->compare;
+
+		json_array_foreach(st->compare, i, v)
+			is_wanted = is_wanted || gr_slice_is(f.path, json_string_value(v));
+		if (!is_wanted)
+			continue;
+		gr_sha256_add(h, f.path.p, f.path.n);
+		gr_sha256_add(h, &f.kind, 1);
+		d = f.item.digest;
+		if (f.item.has_data)
+			gr_sha256_of(f.item.data.p, f.item.data.n, &d);
+		gr_sha256_add(h, d.b, sizeof(d.b));
+		gr_sha256_add(h, f.target.p, f.target.n);
+	}
+	if (!st->compare) {
+		d = m->out.digest;
+		if (m->out.has_data)
+			gr_sha256_of(m->out.data.p, m->out.data.n, &d);
+		gr_sha256_add(h, d.b, sizeof(d.b));
+	}
+	gr_sha256_end(h, out);
+	gr_sha256_free(&h);
+}
+
+/* Outputs and streams of an attempt whose result stands (or may come to stand), as rows; files are pinned. Return: bytes. */
+static uint64_t store_outputs(struct gr_bj *j, struct gr_store_tx *tx, const struct gr_ended_msg *m)
+{
+	struct gr_list_it it = gr_list_begin(&m->outputs);
+	struct gr_placed_file f;
+	uint64_t bytes = 0;
+	int64_t seq = 0;
+
+	while (gr_placed_next(&it, &f, true)) {
+		char *path = gr_xstrndup((const char *)f.path.p, f.path.n), *target = NULL;
+		struct gr_digest d = f.item.digest;
+
+		if (f.kind == GR_PLACED_FILE) {
+			if (f.item.has_data)
+				gr_sha256_of(f.item.data.p, f.item.data.n, &d);
+			gr_bj_pin(j, &d, f.item.size);
+			bytes += f.item.size;
+		}
+		if (f.kind == GR_PLACED_LINK)
+			target = gr_xstrndup((const char *)f.target.p, f.target.n);
+		gr_store_add(tx, GR_SQL_OUTPUT, (int64_t)j->id, (int64_t)m->task, (int64_t)m->attempt, seq++, (int64_t)f.index, (int64_t)f.kind, path,
+			     (int64_t)f.mode, (int64_t)f.item.size, f.kind == GR_PLACED_FILE ? gr_slice(d.b, sizeof(d.b)) : gr_slice(NULL, 0), target);
+		free(path);
+		free(target);
+	}
+	return bytes;
+}
+
+static struct gr_slice digest_slice(struct gr_bj *j, const struct gr_item *i, bool is_kept)
+{
+	if (i->has_data || !is_kept)
+		return gr_slice(NULL, 0);
+	gr_bj_pin(j, &i->digest, i->size);
+	return gr_slice(i->digest.b, sizeof(i->digest.b));
+}
+
+static void store_end(struct gr_bj *j, struct gr_store_tx *tx, const struct gr_ended_msg *m, enum gr_bcause cause, bool counts)
+{
+	bool is_kept = j->spec->keep_logs == GR_KEEP_ALL || (j->spec->keep_logs == GR_KEEP_FAILED && cause != GR_BC_DONE);
+	char *reason = m->reason.n ? gr_xstrndup((const char *)m->reason.p, m->reason.n < 2000 ? m->reason.n : 2000) : NULL;
+
+	gr_store_add(tx, GR_SQL_END, (int64_t)j->id, (int64_t)m->task, (int64_t)m->attempt, (int64_t)gr_clock_real_ms(), (int64_t)cause,
+		     (int64_t)m->exit_code, (int64_t)m->term_signal, (int64_t)m->cpu_us, (int64_t)m->wall_us, (int64_t)m->max_rss_bytes, (int64_t)m->wait_us,
+		     (int64_t)m->in_bytes, reason, (int64_t)m->flags, (int64_t)m->out.size, (int64_t)m->err.size,
+		     is_kept && m->out.has_data ? m->out.data : gr_slice(NULL, 0), is_kept && m->err.has_data ? m->err.data : gr_slice(NULL, 0),
+		     digest_slice(j, &m->out, is_kept), digest_slice(j, &m->err, is_kept), (int64_t)counts);
+	free(reason);
+}
+
+static void store_usage(struct gr_bj *j, struct gr_store_tx *tx, const struct gr_ended_msg *m, const struct gr_bended *v, uint64_t out_bytes)
+{
+	bool is_wasted = v->verdict != GR_BV_DONE && v->verdict != GR_BV_WAIT;
+	struct gr_batch *b = j->batch;
+	uint64_t mem = (m->max_rss_bytes >> 20) * (m->wall_us / 1000);
+
+	b->cpu_us += m->cpu_us;
+	b->in_bytes += m->in_bytes;
+	b->out_bytes += out_bytes;
+	b->wasted_us += is_wasted ? m->cpu_us : 0;
+	gr_store_add(tx, GR_SQL_USAGE, (int64_t)j->id, j->tenant, (int64_t)m->cpu_us, (int64_t)mem, (int64_t)m->in_bytes, (int64_t)out_bytes, (int64_t)1,
+		     (int64_t)(v->verdict == GR_BV_AGAIN || v->verdict == GR_BV_LATER), (int64_t)(is_wasted ? m->cpu_us : 0),
+		     (int64_t)(v->verdict == GR_BV_DONE), (int64_t)(v->verdict == GR_BV_FAILED));
+}
+
+static void release(struct gr_coord *c, const struct gr_blive *l, enum gr_bcause cause, const struct gr_ended_msg *m)
+{
+	struct gr_place_ended e = { .how = GR_PLACE_STOPPED, .cpu_us = m->cpu_us, .max_rss_bytes = m->max_rss_bytes };
+
+	if (l->is_lost || l->placed == GR_UNPLACED)
+		return;
+	if (cause == GR_BC_DONE || cause == GR_BC_EXIT)
+		e.how = GR_PLACE_DONE;
+	else if (cause == GR_BC_OOM)
+		e.how = GR_PLACE_OOM;
+	else if (cause == GR_BC_WORKER)
+		e.how = GR_PLACE_FAILED;
+	gr_place_end(c->place, gr_coord_now(c), l->placed, &e);
+}
+
+static json_t *ended_event(const struct gr_bj *j, const struct gr_ended_msg *m, const struct gr_bended *v, enum gr_bcause cause)
+{
+	const char *state = v->verdict == GR_BV_DONE ? "done" : v->verdict == GR_BV_FAILED ? "failed" : "cancelled";
+
+	return json_pack("{s:I, s:I, s:s, s:s, s:i, s:i, s:i}", "job", (json_int_t)j->id, "task", (json_int_t)m->task, "state", state, "cause",
+			 gr_bcause_name(cause), "exit_code", m->exit_code, "signal", m->term_signal, "ordinal", (int)v->was.ordinal);
+}
+
+static void store_trust(struct gr_bj *j, struct gr_store_tx *tx, const struct gr_stage *st, const struct gr_bresult *r, uint32_t n)
+{
+	uint64_t tool = gr_run_toolchain(st);
+
+	for (uint32_t i = 0; i < n; i++)
+		gr_store_add(tx, GR_SQL_TRUST, (int64_t)r[i].worker, (int64_t)tool, (int64_t)gr_trust_valid(&j->batch->trust, r[i].worker, tool));
+}
+
+/* The one place where the end of an attempt becomes rows, events and an acknowledgement. @bw NULL: nobody is to be told. */
+void gr_run_end(struct gr_bj *j, struct gr_bworker *bw, uint64_t worker, const struct gr_ended_msg *m, enum gr_bcause cause)
+{
+	struct gr_batch *b = j->batch;
+	const struct gr_stage *st = &j->spec->stages[gr_spec_stage_of(j->spec, (uint32_t)m->task)];
+	struct gr_btask *t = gr_bjob_find(&j->b, (uint32_t)m->task);
+	struct gr_bresult *results = t && t->n_results ? gr_xmemdup(t->results, t->n_results * sizeof(*t->results)) : NULL;
+	uint32_t n_results = t ? t->n_results : 0, tries = t ? t->n_tries : 0;
+	struct gr_bend e = { .cause = cause, .exit_code = m->exit_code, .toolchain = gr_run_toolchain(st) };
+	struct gr_store_tx *tx = gr_store_tx_new(b->store);
+	struct gr_pend *p = gr_pend_new(b);
+	struct gr_bended v;
+	uint64_t out_bytes = 0;
+	bool counts;
+
+	p->job = j->id;
+	p->task = m->task;
+	p->attempt = m->attempt;
+	if (bw) {
+		bw->n_refs++;
+		p->bw = bw;
+	}
+	if (st->replicas && cause == GR_BC_DONE)
+		digest_of(st, m, &e.digest);
+	if (cause == GR_BC_CHECKPOINT && t)
+		t->has_checkpoint = true;
+	b->pend = p;
+	v = gr_bjob_end(&j->b, (uint32_t)m->task, m->attempt, worker, &e, gr_coord_now(b->c));
+	if (v.verdict == GR_BV_FENCED) {
+		b->fenced++;
+		gr_history(b, "fenced", j->id, (int64_t)m->task, m->attempt, "");
+		gr_pend_commit(p, tx, false);
+		free(results);
+		return;
+	}
+	j->is_dirty = true;
+	b->causes[cause]++;
+	gr_recent_end(b->c->recent, gr_clock_real_ms(), j->id, m->task, m->attempt, gr_bcause_name(cause), m->exit_code);
+	if (bw)
+		release(b->c, &v.was, cause, m);
+	t = gr_bjob_find(&j->b, (uint32_t)m->task);
+	counts = t ? t->n_tries > tries : v.verdict == GR_BV_FAILED;
+	if (cause == GR_BC_DONE || cause == GR_BC_CHECKPOINT)
+		out_bytes = store_outputs(j, tx, m);
+	store_end(j, tx, m, cause, counts);
+	store_usage(j, tx, m, &v, out_bytes);
+	if (st->replicas && v.verdict == GR_BV_DONE) {
+		const struct gr_bresult own = { e.digest, worker, 0, m->attempt };
+
+		store_trust(j, tx, st, results, n_results);
+		store_trust(j, tx, st, &own, 1);
+	}
+	free(results);
+	p->is_over = v.verdict == GR_BV_DONE || v.verdict == GR_BV_FAILED || v.verdict == GR_BV_CANCELLED;
+	if (v.verdict == GR_BV_DONE || v.verdict == GR_BV_FAILED) {
+		gr_store_add(tx, GR_SQL_OUTCOME, (int64_t)j->id, (int64_t)m->task, (int64_t)(v.verdict == GR_BV_DONE ? GR_B_DONE : GR_B_FAILED),
+			     (int64_t)(v.verdict == GR_BV_DONE ? v.canonical : m->attempt));
+		gr_pend_event(p, "task.ended", ended_event(j, m, &v, cause));
+		b->ended_counts[v.verdict == GR_BV_DONE ? GR_B_DONE : GR_B_FAILED]++;
+		gr_history(b, v.verdict == GR_BV_DONE ? "done" : "failed", j->id, (int64_t)m->task, v.verdict == GR_BV_DONE ? v.canonical : m->attempt,
+			   gr_bcause_name(cause));
+	} else if (v.verdict == GR_BV_CANCELLED) {
+		gr_store_add(tx, GR_SQL_OUTCOME, (int64_t)j->id, (int64_t)m->task, (int64_t)GR_B_CANCELLED, (int64_t)m->attempt);
+		gr_pend_event(p, "task.ended", ended_event(j, m, &v, cause));
+		gr_history(b, "cancelled", j->id, (int64_t)m->task, m->attempt, "");
+	} else {
+		gr_pend_event(p, "task.retry", json_pack("{s:I, s:I, s:s, s:I}", "job", (json_int_t)j->id, "task", (json_int_t)m->task, "cause",
+				gr_bcause_name(cause), "delay_ms", (json_int_t)(v.due_ns ? (v.due_ns - gr_coord_now(b->c)) / GR_NS_PER_MS : 0)));
+		gr_history(b, "again", j->id, (int64_t)m->task, m->attempt, gr_bcause_name(cause));
+	}
+	gr_bj_settle(j, tx);
+	gr_pend_commit(p, tx, false);
+	gr_dispatch_kick(b->c);
+}
+
+void gr_run_ended(struct gr_batch *b, struct gr_bworker *bw, struct gr_buf *frame)
+{
+	struct gr_ended_msg m;
+	struct gr_btask *t;
+	struct gr_blive *l;
+	struct gr_slice body;
+	struct gr_bj *j;
+	bool is_ok = gr_frame_open(gr_buf_slice(frame), &body) > 0 && gr_ended_decode(body, &m) == 0 && bw->w;
+
+	if (is_ok) {
+		j = gr_bj_find(b, m.job);
+		t = j && j->spec && j->state == GR_J_OPEN && m.task < j->n_tasks ? gr_bjob_find(&j->b, (uint32_t)m.task) : NULL;
+		l = t ? gr_btask_live(t, m.attempt) : NULL;
+		if (l && l->worker == bw->w->identity) {
+			gr_run_end(j, bw, bw->w->identity, &m, cause_of(&j->spec->stages[gr_spec_stage_of(j->spec, (uint32_t)m.task)], l, &m));
+		} else {
+			struct gr_store_tx *tx = gr_store_tx_new(b->store);
+			struct gr_pend *p = gr_pend_new(b);
+
+			b->fenced++;
+			gr_history(b, "fenced", m.job, (int64_t)m.task, m.attempt, bw->w->name);
+			p->job = m.job;
+			p->task = m.task;
+			p->attempt = m.attempt;
+			p->bw = bw;
+			bw->n_refs++;
+			gr_pend_commit(p, tx, false);
+		}
+	}
+	gr_buf_fini(frame);
+}
+
+void gr_run_ended_without(struct gr_batch *b, struct gr_bworker *bw, struct gr_buf *frame, const char *why)
+{
+	struct gr_ended_msg m, none;
+	struct gr_slice body;
+	struct gr_bj *j;
+
+	if (gr_frame_open(gr_buf_slice(frame), &body) > 0 && gr_ended_decode(body, &m) == 0 && bw->w) {
+		j = gr_bj_find(b, m.job);
+		none = (struct gr_ended_msg){ .job = m.job, .task = m.task, .attempt = m.attempt, .outcome = GR_OUTCOME_RETRY, .cpu_us = m.cpu_us,
+					      .wall_us = m.wall_us, .max_rss_bytes = m.max_rss_bytes, .reason = gr_slice_str(why),
+					      .out.has_data = true, .err.has_data = true };
+		if (j && j->spec && j->state == GR_J_OPEN && m.task < j->n_tasks)
+			gr_run_end(j, bw, bw->w->identity, &none, GR_BC_WORKER);
+	}
+	gr_buf_fini(frame);
+}
+
+int gr_batch_ended(struct gr_coord *c, struct gr_worker *w, struct gr_slice body)
+{
+	struct gr_batch *b = c->batch;
+	struct gr_ended_msg m;
+	struct gr_buf frame = { 0 };
+	size_t at;
+	int rc = gr_ended_decode(body, &m);
+
+	if (rc < 0)
+		return rc;
+	at = gr_frame_begin(&frame, GR_MSG_ENDED);
+	gr_buf_add(&frame, body.p, body.n);
+	gr_frame_end(&frame, at);
+	gr_bblobs_await(b, gr_bworker_of(b, w), &frame, &m);
+	return 0;
+}

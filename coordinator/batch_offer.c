@@ -1,0 +1,292 @@
+/* batch_offer.c - what may run is told to placement, as ranges of equal tasks; and why a task is not running yet
+ *
+ * A range is one record however many tasks it has. What placement had no room for is offered again at the next tick.
+ */
+#include "coordinator/batch_int.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/alloc.h"
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+
+/* ---- offering ---- */
+
+/* The request class of a stage's task; GR_ELIMIT. */
+int gr_run_class(struct gr_bj *j, const struct gr_stage *st, uint64_t mem_bytes)
+{
+	struct gr_place *p = j->batch->c->place;
+	struct gr_place_class k;
+	const json_t *v;
+	size_t i;
+
+	memset(&k, 0, sizeof(k));
+	k.env = j->batch->commands_env;
+	k.need.v[GR_PLACE_CPU_MCPU] = st->cpu_mcpu;
+	k.need.v[GR_PLACE_MEM_MIB] = (uint32_t)((mem_bytes + (1 << 20) - 1) >> 20);
+	k.need.v[GR_PLACE_DISK_MIB] = (uint32_t)((st->disk_bytes + (1 << 20) - 1) >> 20);
+	k.need.v[GR_PLACE_GPU_MILLI] = st->gpu_milli;
+	k.left_ms = st->left_ms;
+	for (uint32_t t = 0; t < st->n_terms && t < GR_PLACE_MAX_TERMS; t++) {
+		const struct gr_term *from = &st->terms[t];
+		struct gr_place_term *to = &k.term[t];
+		int rc;
+
+		to->op = !strcmp(from->op, "in") ? GR_PLACE_IN : !strcmp(from->op, "not_in") ? GR_PLACE_NOT_IN :
+			 !strcmp(from->op, "exists") ? GR_PLACE_EXISTS : GR_PLACE_ABSENT;
+		if (to->op == GR_PLACE_EXISTS || to->op == GR_PLACE_ABSENT) {
+			rc = gr_place_label_key(p, from->label);
+			to->key = rc > 0 ? (uint32_t)rc : 0;
+		} else {
+			rc = 0;
+			json_array_foreach(from->values, i, v) {
+				if (i >= GR_PLACE_MAX_TERM_VALUES)
+					break;
+				rc = gr_place_label(p, from->label, json_string_value(v));
+				if (rc < 0)
+					break;
+				to->label[to->n++] = (uint32_t)rc;
+			}
+		}
+		if (rc < 0)
+			return rc;
+	}
+	json_array_foreach(st->prefer, i, v) {
+		const char *value = json_string_value(json_object_get(v, "value"));
+		const json_t *permille = json_object_get(v, "permille");
+		int rc = gr_place_label(p, json_string_value(json_object_get(v, "label")), value ? value : "");
+
+		if (i >= GR_PLACE_MAX_PREFER || rc < 0)
+			break;
+		k.prefer[i].label = (uint32_t)rc;
+		k.prefer[i].permille = permille ? (int32_t)json_integer_value(permille) : 200;
+	}
+	if (st->spread_by) {
+		k.spread_by = !strcmp(st->spread_by, "worker") ? GR_PLACE_BY_WORKER : !strcmp(st->spread_by, "node") ? GR_PLACE_BY_NODE : GR_PLACE_BY_ZONE;
+		k.spread_max = st->spread_max;
+		k.is_spread_soft = st->is_spread_soft;
+		k.spread_ms = st->is_spread_soft ? 60000 : 0;
+	}
+	return gr_place_class(p, &k);
+}
+
+uint64_t gr_run_mem(const struct gr_stage *st, const struct gr_btask *t)
+{
+	return t && t->mem_permille != 1000 ? st->mem_bytes / 1000 * t->mem_permille : st->mem_bytes;
+}
+
+/* Copies never on one node, as far as placement can be told; begin looks again. */
+static void exclude_copies(struct gr_bj *j, const struct gr_btask *t, struct gr_place_task *p)
+{
+	GR_LIST_EACH(w, &j->batch->c->workers, struct gr_worker, link) {
+		uint64_t node = gr_bworker_node(w);
+		bool is_used = false;
+		int id;
+
+		for (uint32_t i = 0; i < t->n_lives; i++)
+			is_used = is_used || t->lives[i].node == node;
+		for (uint32_t i = 0; i < t->n_results; i++)
+			is_used = is_used || t->results[i].node == node;
+		if (!is_used || p->n_exclude_node == GR_PLACE_MAX_EXCLUDES)
+			continue;
+		id = gr_place_node(j->batch->c->place, w->node);
+		for (uint32_t i = 0; i < p->n_exclude_node && id >= 0; i++)
+			if (p->exclude_node[i] == (uint32_t)id)
+				id = -1;
+		if (id >= 0)
+			p->exclude_node[p->n_exclude_node++] = (uint32_t)id;
+	}
+}
+
+static void queue_range(struct gr_bj *j, struct gr_jrange *r)
+{
+	struct gr_coord *c = j->batch->c;
+
+	r->queued = gr_place_ready(c->place, gr_coord_now(c), &r->place);
+	if (r->queued < 0)
+		gr_warn("batch", "job %" PRIu64 ": %u tasks cannot be queued now: %s", j->id, r->n_left, gr_err_text((int)r->queued));
+	gr_dispatch_kick(c);
+}
+
+/* One stage, all the same. @t: the record of a single one, or NULL. */
+static void offer_run(struct gr_bj *j, const struct gr_stage *st, uint32_t first, uint32_t count, struct gr_btask *t)
+{
+	struct gr_jrange *r;
+	int class = gr_run_class(j, st, gr_run_mem(st, t));
+
+	GR_NEW(r);
+	r->n_left = count;
+	r->place = (struct gr_place_task){
+		.tag = j->id << 1 | 1, .owner = j->place_owner, .class = class > 0 ? (uint32_t)class : 0, .first = first, .count = count,
+		.is_gang = st->is_gang && count == st->count,
+		.family = gr_hash64(st->name, strlen(st->name), gr_hash64(&j->id, sizeof(j->id), 3)),
+	};
+	if (t && st->replicas)
+		exclude_copies(j, t, &r->place);
+	gr_list_push(&j->ranges, &r->link);
+	r->queued = GR_ELIMIT;
+	if (class >= 0)
+		queue_range(j, r);
+}
+
+void gr_run_offer(struct gr_bj *j, uint32_t first, uint32_t count, struct gr_btask *t)
+{
+	uint32_t at = first, end = first + count, n, from;
+
+	if (!j->has_owner || j->state != GR_J_OPEN)
+		return;
+	if (t && t->n_queued) {                   /* another copy of a task that runs already */
+		const struct gr_stage *st = &j->spec->stages[gr_spec_stage_of(j->spec, first)];
+
+		offer_run(j, st, first, 1, t);
+		return;
+	}
+	/* what waited for a commit may have changed meanwhile */
+	while (at < end && (n = gr_states_run(&j->b.states, at, end, 1u << GR_B_READY, &from, NULL))) {
+		const struct gr_stage *st = &j->spec->stages[gr_spec_stage_of(j->spec, from)];
+
+		if (from + n > st->first + st->count)
+			n = st->first + st->count - from;
+		offer_run(j, st, from, n, count == 1 ? gr_bjob_find(&j->b, from) : NULL);
+		at = from + n;
+	}
+}
+
+static void range_free(struct gr_bj *j, struct gr_jrange *r)
+{
+	if (r->queued >= 0 && r->n_left)
+		gr_place_cancel(j->batch->c->place, r->queued);
+	gr_list_del(&r->link);
+	free(r);
+}
+
+void gr_run_drop_ranges(struct gr_bj *j)
+{
+	GR_LIST_EACH_SAFE(r, &j->ranges, struct gr_jrange, link)
+		range_free(j, r);
+}
+
+/* The range a decision came from: one less is queued. */
+void gr_run_took(struct gr_bj *j, uint32_t task)
+{
+	GR_LIST_EACH_SAFE(r, &j->ranges, struct gr_jrange, link)
+		if (task - r->place.first < r->place.count && r->n_left) {
+			if (!--r->n_left)
+				range_free(j, r);
+			return;
+		}
+}
+
+void gr_run_tick(struct gr_batch *b)
+{
+	struct gr_bj *j;
+	size_t i = 0;
+
+	/* what placement had no room for */
+	while ((j = gr_map_each(&b->jobs, &i)))
+		if (j->state == GR_J_OPEN && j->has_owner)
+			GR_LIST_EACH_SAFE(r, &j->ranges, struct gr_jrange, link)
+				if (r->queued < 0) {
+					uint32_t first = r->place.first, count = r->place.count;
+
+					r->n_left = 0;
+					range_free(j, r);
+					gr_run_offer(j, first, count, NULL);
+				}
+}
+
+/* ---- what the engine says ---- */
+
+static void on_ready(void *ctx, uint32_t first, uint32_t count, struct gr_btask *t)
+{
+	struct gr_bj *j = ctx;
+	struct gr_pend *p = j->batch->pend;
+
+	if (!p) {
+		gr_run_offer(j, first, count, t);
+		return;
+	}
+	p->ready = gr_xrealloc(p->ready, (p->n_ready + 1) * sizeof(*p->ready));
+	p->ready[p->n_ready].first = first;
+	p->ready[p->n_ready].count = count;
+	p->ready[p->n_ready++].is_single = t != NULL;
+}
+
+/* All of a closed job; of a single one the decision that still comes is given back. */
+static void on_withdrawn(void *ctx, uint32_t first, uint32_t count)
+{
+	struct gr_bj *j = ctx;
+
+	(void)first, (void)count;
+	if (j->b.is_cancelled || j->b.is_stopping)
+		gr_run_drop_ranges(j);
+}
+
+static void on_ended_unrun(void *ctx, uint32_t first, uint32_t count, enum gr_bstate state)
+{
+	struct gr_bj *j = ctx;
+
+	j->is_dirty = true;
+	j->batch->ended_counts[state] += count;
+	gr_history(j->batch, gr_bstate_name(state), j->id, first, count, "run");
+}
+
+static void on_stop(void *ctx, struct gr_btask *t, struct gr_blive *l, enum gr_bcause why)
+{
+	struct gr_bj *j = ctx;
+
+	if (!l->peer || l->stopping == GR_STOP_CANCEL)
+		return;
+	l->stopping = GR_STOP_CANCEL;
+	l->stop_cause = why;
+	gr_bworker_stop(j->batch, l->peer, j->id, t->task, l->number, GR_STOP_CANCEL);
+}
+
+const struct gr_bjob_ops gr_batch_job_ops = { .ready = on_ready, .withdrawn = on_withdrawn, .ended = on_ended_unrun, .stop = on_stop };
+/* ---- why is it not running ---- */
+
+const char *gr_run_pending(struct gr_bj *j, uint32_t task, struct gr_buf *text)
+{
+	enum gr_bstate s = (enum gr_bstate)gr_states_get(&j->b.states, task);
+	struct gr_coord *c = j->batch->c;
+	struct gr_btask *t = gr_bjob_find(&j->b, task);
+
+	gr_buf_clear(text);
+	if (s == GR_B_BLOCKED) {
+		const struct gr_stage *st = &j->spec->stages[gr_spec_stage_of(j->spec, task)];
+
+		for (uint32_t i = 0; i < st->n_after; i++) {
+			const struct gr_stage *other = &j->spec->stages[st->after[i].stage];
+
+			if (j->b.n_stage_done[st->after[i].stage] < other->count) {
+				gr_buf_printf(text, "waits for stage %s: %u of %u done", other->name, j->b.n_stage_done[st->after[i].stage], other->count);
+				return gr_buf_str(text);
+			}
+		}
+		return "waits for another task";
+	}
+	if (s == GR_B_BACKOFF && t) {
+		uint64_t now = gr_coord_now(c);
+
+		gr_buf_printf(text, t->n_lives ? "its worker may still come back; tried again in %.1f s" : "tried again in %.1f s",
+			      t->due_ns > now ? (double)(t->due_ns - now) / GR_NS_PER_S : 0.0);
+		return gr_buf_str(text);
+	}
+	if (s != GR_B_READY)
+		return NULL;
+	if (gr_store_trouble(j->batch->store))
+		return "the coordinator cannot write its store now";
+	GR_LIST_EACH(r, &j->ranges, struct gr_jrange, link) {
+		int rc;
+
+		if (task - r->place.first >= r->place.count)
+			continue;
+		if (r->queued < 0)
+			return "placement has no room for it yet";
+		rc = gr_place_pending(c->place, r->queued);
+		return rc < 0 ? "about to start" : gr_place_pending_text((enum gr_place_pending)rc);
+	}
+	return "about to be queued";
+}

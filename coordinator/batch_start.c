@@ -1,0 +1,174 @@
+/* batch_start.c - placement's decisions about tasks of jobs: an attempt begins, or one is asked to yield */
+#include "coordinator/batch_int.h"
+#include "coordinator/http/recent.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+
+#define PAUSE_NS (20 * GR_NS_PER_MS)
+
+static void give_back(struct gr_coord *c, uint64_t placed)
+{
+	const struct gr_place_ended stopped = { .how = GR_PLACE_STOPPED };
+
+	gr_place_end(c->place, gr_coord_now(c), placed, &stopped);
+}
+
+static bool may_go_to(const struct gr_btask *t, uint64_t node)
+{
+	for (uint32_t i = 0; t && i < t->n_lives; i++)
+		if (t->lives[i].node == node && !t->lives[i].is_lost)
+			return false;
+	for (uint32_t i = 0; t && i < t->n_results; i++)
+		if (t->results[i].node == node)
+			return false;
+	return true;
+}
+
+static void store_begin(struct gr_bj *j, const struct gr_worker *w, uint32_t task, const struct gr_blive *l, int64_t now_ms)
+{
+	struct gr_store_tx *tx = gr_store_tx_new(j->batch->store);
+
+	if (!j->started_ms) {
+		j->started_ms = now_ms;
+		gr_bj_save_state(j, tx);
+	}
+	gr_store_add(tx, GR_SQL_BEGIN, (int64_t)j->id, (int64_t)task, (int64_t)l->number, (int64_t)l->ordinal, w->name, w->node, (int64_t)w->identity,
+		     (int64_t)l->node, now_ms);
+	gr_store_commit(&tx, false, NULL, NULL);
+}
+
+/* For the page's timeline. */
+static void show_begin(const struct gr_bj *j, const struct gr_stage *st, uint32_t task, const struct gr_blive *l, const struct gr_worker *w)
+{
+	char name[80];
+	struct gr_recent_attempt a = { .kind = "command", .worker = w->name, .name = name, .job = j->id, .task = task, .attempt = l->number };
+
+	snprintf(name, sizeof(name), "%.40s: %.20s %u", j->name, st->name, task - st->first);
+	gr_recent_begin(j->batch->c->recent, gr_clock_real_ms(), &a);
+}
+
+/* Return: false when the worker takes nothing now. */
+static bool start(struct gr_bj *j, uint32_t task, struct gr_worker *w, uint64_t placed)
+{
+	struct gr_batch *b = j->batch;
+	struct gr_bworker *bw = gr_bworker_of(b, w);
+	const struct gr_stage *st = &j->spec->stages[gr_spec_stage_of(j->spec, task)];
+	struct gr_btask *t = gr_bjob_find(&j->b, task);
+	enum gr_bstate state = (enum gr_bstate)gr_states_get(&j->b.states, task);
+	uint64_t now = gr_coord_now(b->c);
+	struct gr_blive *l;
+	int rc;
+
+	if (state != GR_B_READY && !(t && t->n_queued)) {
+		give_back(b->c, placed);          /* adopted, cancelled or done meanwhile */
+		return true;
+	}
+	if (st->replicas && !may_go_to(t, bw->node)) {
+		give_back(b->c, placed);
+		gr_run_offer(j, task, 1, t);
+		return true;
+	}
+	rc = gr_run_send_spec(j, bw);
+	if (rc < 0)
+		goto busy;
+	l = gr_bjob_begin(&j->b, task, w->identity, bw->node, gr_run_toolchain(st), w, placed, now);
+	if (!l) {
+		give_back(b->c, placed);
+		gr_warn("batch", "job %" PRIu64 " task %u: too many attempts", j->id, task);
+		return true;
+	}
+	t = gr_bjob_find(&j->b, task);
+	rc = gr_run_send_command(j, bw, st, t, l);
+	if (rc < 0) {
+		const struct gr_bend e = { .cause = GR_BC_UNSENT };
+		uint32_t number = l->number;
+
+		give_back(b->c, placed);
+		if (rc == GR_EBUSY || rc == GR_EGONE)
+			gr_place_worker_pause(b->c->place, now, w->place, now + PAUSE_NS);
+		gr_bjob_end(&j->b, task, number, w->identity, &e, now);
+		return rc != GR_EBUSY;
+	}
+	b->attempts++;
+	j->is_dirty = true;
+	store_begin(j, w, task, l, (int64_t)gr_clock_real_ms());
+	gr_history(b, "begin", j->id, task, l->number, w->name);
+	show_begin(j, st, task, l, w);
+	gr_watch_began(j, task, l);
+	return true;
+busy:
+	give_back(b->c, placed);
+	gr_place_worker_pause(b->c->place, now, w->place, now + PAUSE_NS);
+	gr_run_offer(j, task, 1, t);
+	return false;
+}
+
+static void stop_for_placement(struct gr_bj *j, uint32_t task, uint64_t placed, enum gr_place_act act)
+{
+	struct gr_btask *t = gr_bjob_find(&j->b, task);
+
+	for (uint32_t i = 0; t && i < t->n_lives; i++) {
+		struct gr_blive *l = &t->lives[i];
+		enum gr_stop_how how = act == GR_PLACE_RETRACT ? GR_STOP_RETRACT : GR_STOP_YIELD;
+
+		if (l->placed != placed || l->is_lost || l->stopping)
+			continue;
+		l->stopping = (uint8_t)how;
+		l->stop_cause = act == GR_PLACE_PREEMPT ? GR_BC_PREEMPTED : act == GR_PLACE_MOVE ? GR_BC_EVICTED : GR_BC_UNSENT;
+		gr_bworker_stop(j->batch, l->peer, j->id, task, l->number, how);
+	}
+}
+
+bool gr_batch_act(struct gr_coord *c, const struct gr_place_decision *d)
+{
+	struct gr_bj *j = gr_bj_find(c->batch, d->tag >> 1);
+
+	if (d->act == GR_PLACE_RUN) {
+		if (!j || !j->spec || j->state != GR_J_OPEN) {
+			give_back(c, d->placed);
+			return true;
+		}
+		gr_run_took(j, d->nth);
+		return start(j, d->nth, (struct gr_worker *)(uintptr_t)d->worker_tag, d->placed);
+	}
+	if (d->act == GR_PLACE_COPY) {
+		/* the engine has copies of its own; a second try of a slow task is begun like a task that is ready */
+		give_back(c, d->placed);
+		return true;
+	}
+	if (j && j->spec)
+		stop_for_placement(j, d->nth, d->placed, d->act);
+	return true;
+}
+
+int gr_batch_started(struct gr_coord *c, struct gr_worker *w, struct gr_slice body)
+{
+	uint64_t job, task;
+	uint32_t attempt;
+	struct gr_bj *j;
+	struct gr_btask *t;
+	struct gr_blive *l;
+	int rc = gr_taskref_decode(body, &job, &task, &attempt);
+
+	if (rc < 0)
+		return rc;
+	j = gr_bj_find(c->batch, job);
+	t = j && j->spec && task < j->n_tasks ? gr_bjob_find(&j->b, (uint32_t)task) : NULL;
+	l = t ? gr_btask_live(t, attempt) : NULL;
+	if (!l || l->worker != w->identity || l->is_lost)
+		return 0;
+	if (l->stopping == GR_STOP_RETRACT) {     /* too late: it runs, and stays */
+		l->stopping = 0;
+		l->stop_cause = GR_BC_NONE;
+		gr_place_kept(c->place, l->placed);
+	}
+	if (!l->is_started) {
+		l->is_started = true;
+		gr_place_started(c->place, gr_coord_now(c), l->placed);
+	}
+	return 0;
+}
