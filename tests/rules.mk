@@ -93,6 +93,7 @@ $(B)/unit/client_job_test: $(call obj,$(addprefix client/job/,inputs.c jobfile.c
 $(B)/unit/http_test: $(call obj,$(filter-out coordinator/main.c,$(SRC_coordinator)))
 $(B)/unit/worker_sandbox_test: $(call obj,$(wildcard worker/sandbox/*.c))
 $(B)/unit/worker_runner_test: $(call obj,$(wildcard worker/sandbox/*.c))
+$(B)/unit/worker_memory_test: $(call obj,worker/sandbox/memory.c)
 $(B)/unit/worker_signals_test: $(call obj,$(wildcard worker/signals/*.c))
 $(B)/unit/load_gen_test: $(call obj,$(wildcard worker/load/*.c))
 $(B)/bench/load_engine: $(call obj,$(wildcard worker/load/*.c))

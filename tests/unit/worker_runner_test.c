@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -343,9 +344,12 @@ static void a_memory_hog_is_killed_at_its_limit(void **state)
 	assert_string_equal(r.out, "");
 }
 
+/* Perl has its 40 MB twice, as a constant and in the variable: above that, and far below a third copy of both. */
+#define HOG_LIMIT_MB 110u
+
 static void memory_that_is_shared_counts_once(void **state)
 {
-	struct gr_runner_task t = { .out_bytes = 1000, .mem_bytes = 96 << 20 };
+	struct gr_runner_task t = { .out_bytes = 1000, .mem_bytes = HOG_LIMIT_MB << 20 };
 	struct ran r;
 
 	TIER(f);
@@ -353,6 +357,81 @@ static void memory_that_is_shared_counts_once(void **state)
 	finish(f, &r);
 	assert_int_equal(r.ev.is_oom, 0);
 	assert_string_equal(r.out, "ok");
+}
+
+/* Runs this program itself in the sandbox, as what main makes of @word. */
+static void run_self(struct fix *f, const char *word, struct ran *r)
+{
+	const char *argv[] = { "./self", word }, *env[] = { "PATH=/usr/bin:/bin" };
+	struct gr_runner_task t = { .argv = argv, .n_argv = 2, .env = env, .n_env = 1, .cwd = "", .stdin_fd = -1, .out_bytes = 1000,
+				    .mem_bytes = HOG_LIMIT_MB << 20 };
+	struct gr_buf self = { 0 };
+	char path[256];
+
+	assert_int_equal(gr_file_read("/proc/self/exe", 256 << 20, &self, NULL), 0);
+	snprintf(path, sizeof(path), "%s/task/self", f->root);
+	assert_int_equal(gr_file_replace(path, self.p, self.n, 0755, false, NULL), 0);
+	assert_int_equal(chmod(path, 0755), 0);
+	gr_buf_fini(&self);
+	assert_int_equal(gr_runner_start(f->fd, &t), 0);
+	finish(f, r);
+}
+
+static char *touched(size_t n)
+{
+	char *p = malloc(n);
+
+	if (!p)
+		_exit(1);
+	memset(p, 'x', n);
+	return p;
+}
+
+/* While its child has not exec'd, both have the same memory. */
+static int lend_memory(void)
+{
+	size_t n = (HOG_LIMIT_MB * 7 / 10) << 20;
+	char *p = touched(n);
+	pid_t pid = vfork();
+
+	if (pid == 0) {
+		poll(NULL, 0, 1000);
+		_exit(p[n - 1] != 'x');
+	}
+	waitpid(pid, NULL, 0);
+	return write(1, "ok", 2) != 2;
+}
+
+static void memory_lent_to_a_child_before_its_exec_counts_once(void **state)
+{
+	struct ran r;
+
+	TIER(f);
+	run_self(f, "lend-memory", &r);
+	assert_int_equal(r.ev.is_oom, 0);
+	assert_string_equal(r.out, "ok");
+	assert_true(r.ev.max_rss_bytes > (HOG_LIMIT_MB * 6 / 10) << 20);
+}
+
+/* Two processes, each below the limit, that even their own user may not look into. */
+static int hide_memory(void)
+{
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	if (fork() < 0)
+		return 1;
+	touched((HOG_LIMIT_MB * 7 / 10) << 20);
+	poll(NULL, 0, LIMIT_MS);
+	return write(1, "survived", 8) != 8;
+}
+
+static void memory_of_those_that_hide_it_counts(void **state)
+{
+	struct ran r;
+
+	TIER(f);
+	run_self(f, "hide-memory", &r);
+	assert_int_equal(r.ev.is_oom, 1);
+	assert_string_equal(r.out, "");
 }
 
 static void a_fork_bomb_meets_its_limit_and_dies(void **state)
@@ -480,7 +559,7 @@ static void removes_trees_of_any_depth_and_mode(void **state)
 
 #define BOTH(name) { #name " (namespace)", name, setup_namespace, teardown, NULL }, { #name " (landlock)", name, setup_landlock, teardown, NULL }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		BOTH(gives_the_exit_code_and_both_streams),
@@ -497,6 +576,8 @@ int main(void)
 		BOTH(a_signal_reaches_its_process_group),
 		BOTH(a_memory_hog_is_killed_at_its_limit),
 		BOTH(memory_that_is_shared_counts_once),
+		BOTH(memory_lent_to_a_child_before_its_exec_counts_once),
+		BOTH(memory_of_those_that_hide_it_counts),
 		BOTH(a_fork_bomb_meets_its_limit_and_dies),
 		BOTH(has_no_network),
 		BOTH(cannot_touch_its_runner_or_the_outside),
@@ -506,5 +587,9 @@ int main(void)
 		{ "removes_trees_of_any_depth_and_mode", removes_trees_of_any_depth_and_mode, NULL, NULL, NULL },
 	};
 
+	if (argc > 1 && !strcmp(argv[1], "lend-memory"))
+		return lend_memory();
+	if (argc > 1 && !strcmp(argv[1], "hide-memory"))
+		return hide_memory();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,8 +9,7 @@
  * The end: the first process has ended; whatever it left has become the runner's child (first process of a PID
  * namespace, or subreaper), so "no child is left" is one wait4 that fails with ECHILD, and killing repeats until then.
  *
- * Memory: every SAMPLE_MS the resident sizes of the tree are added up; when the sum is over the limit the proportional
- * sizes decide, because forked processes share pages.
+ * Memory: every SAMPLE_MS the tree is measured (memory.c) and ends when it has more than its limit.
  *
  * Not kept: fork (0.1 ms more for the copied page tables), output into files (two files a command made and removed, and
  * no limit that leaves the command alive), a runner a command (namespaces and mounts are 3 ms).
@@ -38,6 +37,7 @@
 #include <unistd.h>
 #include "lib/base/alloc.h"
 #include "lib/base/remove.h"
+#include "worker/sandbox/memory.h"
 #include "worker/sandbox/sandbox_int.h"
 
 #define FIRST_SAMPLE_MS 50
@@ -80,25 +80,12 @@ static int send_event(struct runner *r, const struct gr_runner_event *ev, const 
 
 /* ---- the tree ---- */
 
-static bool read_at(int dirfd, const char *path, char *buf, size_t size)
-{
-	int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, buf, size - 1);
-
-	if (fd >= 0)
-		close(fd);
-	if (n < 0)
-		return false;
-	buf[n] = 0;
-	return true;
-}
-
 static pid_t parent_of(int procfd, pid_t pid)
 {
 	char path[32], text[512], *p;
 
 	snprintf(path, sizeof(path), "%d/stat", (int)pid);
-	if (!read_at(procfd, path, text, sizeof(text)) || !(p = strrchr(text, ')')))
+	if (!gr_sb_read_at(procfd, path, text, sizeof(text)) || !(p = strrchr(text, ')')))
 		return 0;
 	return (pid_t)strtol(p + 4, NULL, 10);   /* ") S PPID" */
 }
@@ -207,36 +194,13 @@ static bool end_tree(struct runner *r)
 
 /* ---- memory ---- */
 
-static uint64_t proportional(int procfd, pid_t pid, uint64_t rss)
-{
-	char path[48], text[2048], *p;
-
-	snprintf(path, sizeof(path), "%d/smaps_rollup", (int)pid);
-	if (!read_at(procfd, path, text, sizeof(text)) || !(p = strstr(text, "\nPss:")))
-		return rss;
-	return strtoull(p + 5, NULL, 10) * 1024;
-}
-
 static void sample(struct runner *r)
 {
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), sum = 0, exact = 0;
-	uint32_t n = list_tree(r);
+	uint64_t bytes = gr_sb_memory(r->s->procfd, r->tree, list_tree(r), r->m.mem_bytes);
 
-	for (uint32_t i = 0; i < n; i++) {
-		char path[32], text[128], *p;
-
-		snprintf(path, sizeof(path), "%d/statm", (int)r->tree[i]);
-		if (read_at(r->s->procfd, path, text, sizeof(text)) && (p = strchr(text, ' ')))
-			sum += strtoull(p, NULL, 10) * page;
-	}
-	if (n == 1 || !r->m.mem_bytes || sum <= r->m.mem_bytes)
-		exact = sum;
-	else
-		for (uint32_t i = 0; i < n && exact <= r->m.mem_bytes; i++)
-			exact += proportional(r->s->procfd, r->tree[i], 0);
-	if (exact > r->peak_bytes)
-		r->peak_bytes = exact;
-	if (r->m.mem_bytes && exact > r->m.mem_bytes) {
+	if (bytes > r->peak_bytes)
+		r->peak_bytes = bytes;
+	if (r->m.mem_bytes && bytes > r->m.mem_bytes) {
 		r->is_oom = true;
 		kill_tree(r);
 	}
