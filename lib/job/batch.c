@@ -609,7 +609,9 @@ static enum gr_bverdict again(struct gr_bjob *j, const struct gr_stage *st, stru
 {
 	uint64_t wait = causes[cause].counts ? backoff_ns(st, t->n_tries) : 0;
 
-	if (st->replicas && t->n_target) {
+	if (st->replicas) {
+		if (!t->n_target)         /* it is not remembered over a restart */
+			t->n_target = st->replicas;
 		offer_copies(j, t);
 		return GR_BV_AGAIN;
 	}

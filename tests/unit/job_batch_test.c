@@ -234,6 +234,23 @@ static void copies_must_agree_and_a_third_decides(void **st)
 	world_free(w);
 }
 
+/* After a restart: how many copies it was to have is not known any more, and one of two goes. */
+static void a_lost_copy_does_not_make_ready_what_another_copy_runs(void **st)
+{
+	struct world *w = world_new("{\"stages\":[{\"argv\":[\"x\"],\"quorum\":{\"replicas\":2}}]}");
+	struct gr_blive *l;
+
+	assert_non_null(gr_bjob_restore_live(&w->j, 0, 1, 1, 1, w->now_ns + GR_NS_PER_S));
+	assert_non_null(gr_bjob_restore_live(&w->j, 0, 2, 2, 2, w->now_ns + GR_NS_PER_S));
+	assert_true(gr_bjob_adopt(&w->j, 0, 1, 1, w, 0, &l));
+	assert_true(gr_bjob_adopt(&w->j, 0, 2, 2, w, 0, &l));
+	assert_int_equal(end(w, 0, 1, 1, GR_BC_LOST, 0, 0), GR_BV_AGAIN);
+	assert_int_equal(gr_states_get(&w->j.states, 0), GR_B_RUNNING);
+	assert_int_equal(gr_btask_n_live(gr_bjob_find(&w->j, 0)), 1);
+	assert_int_equal(gr_bjob_find(&w->j, 0)->n_queued, 1);
+	world_free(w);
+}
+
 static void trust_grows_with_valid_results_and_falls_at_once(void **st)
 {
 	struct gr_trust t;
@@ -328,6 +345,7 @@ int main(void)
 		cmocka_unit_test(causes_and_exit_codes_decide_about_another_try),
 		cmocka_unit_test(enough_failures_end_the_job),
 		cmocka_unit_test(a_result_is_fenced_by_attempt_and_worker),
+		cmocka_unit_test(a_lost_copy_does_not_make_ready_what_another_copy_runs),
 		cmocka_unit_test(copies_must_agree_and_a_third_decides),
 		cmocka_unit_test(trust_grows_with_valid_results_and_falls_at_once),
 		cmocka_unit_test(whatever_happens_each_task_has_one_outcome),
