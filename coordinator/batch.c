@@ -245,6 +245,7 @@ static void on_tick(void *ctx)
 	size_t i = 0, n = 0;
 
 	gr_run_tick(b);
+	gr_bworkers_tick(b);
 	gr_watch_tick(b);
 	all = gr_xalloc((b->jobs.n + 1) * sizeof(struct gr_bj *));
 	while ((j = gr_map_each(&b->jobs, &i)))
@@ -280,6 +281,7 @@ int gr_batch_open(struct gr_coord *c, struct gr_err *err)
 	b->c = c;
 	b->log_fd = -1;
 	b->jobs.seed = gr_rng_u64(gr_loop_rng(c->loop));
+	b->ranges.seed = gr_rng_u64(gr_loop_rng(c->loop));
 	b->tenants.seed = gr_rng_u64(gr_loop_rng(c->loop));
 	gr_trust_init(&b->trust, gr_rng_u64(gr_loop_rng(c->loop)));
 	gr_list_init(&b->watchers);
@@ -287,6 +289,8 @@ int gr_batch_open(struct gr_coord *c, struct gr_err *err)
 	gr_list_init(&b->outboxes);
 	gr_list_init(&b->waits);
 	gr_list_init(&b->asked);
+	gr_list_init(&b->owing);
+	gr_list_init(&b->pends);
 	b->settle_until_ns = gr_coord_now(c) + (uint64_t)c->cfg.settle_ms * GR_NS_PER_MS;
 	gr_sha256_of("griddle commands", 16, &commands);
 	rc = gr_place_env(c->place, &commands);
@@ -324,12 +328,14 @@ void gr_batch_close(struct gr_coord *c)
 	b->is_closing = true;
 	gr_timer_stop(&b->tick);
 	gr_store_close(&b->store);
+	gr_pends_close(b);
 	gr_ops_close(b);
 	gr_watch_close(b);
 	gr_bblobs_close(b);
 	while (i = 0, (j = gr_map_each(&b->jobs, &i)))
 		gr_bj_free(&j);
 	gr_map_fini(&b->jobs);
+	gr_map_fini(&b->ranges);
 	gr_batch_free_tenants(b);
 	gr_trust_fini(&b->trust);
 	gr_cas_close(&b->cas);

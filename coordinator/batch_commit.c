@@ -12,6 +12,8 @@ struct gr_pend *gr_pend_new(struct gr_batch *b)
 
 	GR_NEW(p);
 	p->batch = b;
+	gr_list_init(&p->link);
+	gr_list_push(&b->pends, &p->link);
 	return p;
 }
 
@@ -24,6 +26,7 @@ void gr_pend_event(struct gr_pend *p, const char *type, json_t *data)
 
 static void pend_free(struct gr_pend *p)
 {
+	gr_list_del(&p->link);
 	gr_bworker_unref(&p->bw);
 	json_decref(p->events);
 	json_decref(p->rep);
@@ -74,6 +77,12 @@ static void on_commit(void *ctx, int rc)
 		p->rep = NULL;
 	}
 	pend_free(p);
+}
+
+void gr_pends_close(struct gr_batch *b)
+{
+	GR_LIST_EACH_SAFE(p, &b->pends, struct gr_pend, link)
+		pend_free(p);
 }
 
 void gr_pend_commit(struct gr_pend *p, struct gr_store_tx *tx, bool may_fail)

@@ -10,6 +10,7 @@ enum gr_jstate { GR_J_OPEN, GR_J_DONE, GR_J_FAILED, GR_J_CANCELLED };     /* sto
 #define GR_JOB_SETTLE_NS (2 * GR_NS_PER_S)
 
 struct gr_jrange {                        /* queued at placement */
+	uint64_t tag;                     /* key: ours at placement; its job and which of the batch's ranges it is */
 	struct gr_list link;              /* gr_bj.ranges */
 	struct gr_place_task place;
 	int64_t queued;
@@ -50,6 +51,8 @@ struct gr_bworker {                       /* a worker as we know it; outlives it
 	uint64_t node;                    /* hash of the node's name */
 	struct gr_map specs;              /* jobs it was told of: key -> itself */
 	struct gr_map ends;               /* ENDED that wait for files: struct gr_bend_wait */
+	struct gr_list owing;             /* gr_batch.owing */
+	struct gr_buf owed;               /* frames that its full queue did not take, one behind the other */
 	uint64_t hello_ns;
 	bool is_settling;                 /* what it did not list may still come as ENDED */
 };
@@ -57,12 +60,14 @@ struct gr_batch {
 	struct gr_coord *c;
 	struct gr_store *store;
 	struct gr_cas *cas;
-	struct gr_map jobs;
-	uint64_t next_job;
+	struct gr_map jobs, ranges;       /* by number; by tag */
+	uint64_t next_job, next_range;
+	struct gr_list owing;             /* workers that are to be sent what they are owed */
 	uint32_t commands_env;            /* environment of workers that run commands */
 	struct gr_trust trust;
 	struct gr_map tenants;            /* name -> struct gr_tenant_row */
 	struct gr_timer *tick;
+	struct gr_list pends;             /* all that wait for a commit */
 	struct gr_pend *pend;             /* of the transaction that is being gathered: what becomes ready waits for it */
 	uint64_t submitted, attempts, fenced, adopted, causes[GR_BC_N], cpu_us, wasted_us, in_bytes, out_bytes, ended_counts[GR_B_N];
 	struct gr_list watchers;          /* batch_watch.c */
@@ -76,6 +81,7 @@ struct gr_batch {
 	bool is_closing;
 };
 struct gr_pend {                          /* what waits for a commit */
+	struct gr_list link;              /* gr_batch.pends */
 	struct gr_batch *batch;
 	struct gr_bworker *bw;            /* whom to acknowledge, or NULL */
 	uint64_t job;
@@ -123,6 +129,7 @@ void gr_batch_free_tenants(struct gr_batch *b);
 /* ---- batch_commit.c ---- */
 struct gr_pend *gr_pend_new(struct gr_batch *b);
 void gr_pend_commit(struct gr_pend *p, struct gr_store_tx *tx, bool may_fail);
+void gr_pends_close(struct gr_batch *b);                  /* those whose commit nobody hears of any more */
 void gr_pend_event(struct gr_pend *p, const char *type, json_t *data);
 
 /* ---- batch_offer.c ---- */
@@ -130,7 +137,7 @@ extern const struct gr_bjob_ops gr_batch_job_ops;
 /* Tells placement of tasks that may run. @t: the record of a single one, or NULL. */
 void gr_run_offer(struct gr_bj *j, uint32_t first, uint32_t count, struct gr_btask *t);
 void gr_run_drop_ranges(struct gr_bj *j);
-void gr_run_took(struct gr_bj *j, uint32_t task);          /* a decision came of its range: one less is queued */
+void gr_run_took(struct gr_batch *b, uint64_t tag);        /* a decision came of the range: one less is queued */
 void gr_run_tick(struct gr_batch *b);
 /* The request class of a stage's task in placement; GR_ELIMIT. */
 int gr_run_class(struct gr_bj *j, const struct gr_stage *st, uint64_t mem_bytes);
@@ -142,7 +149,15 @@ int gr_run_send_spec(struct gr_bj *j, struct gr_bworker *bw) GR_MUST_CHECK;    /
 int gr_run_send_command(struct gr_bj *j, struct gr_bworker *bw, const struct gr_stage *st, struct gr_btask *t, const struct gr_blive *l)
 	GR_MUST_CHECK;
 
+/* ---- batch_start.c ---- */
+/* A decision comes to nothing, or its attempt is not wanted any more: its room is free. */
+void gr_run_give_back(struct gr_coord *c, uint64_t placed);
+
 /* ---- batch_workers.c ---- */
+void gr_bworkers_tick(struct gr_batch *b);                /* sends what a full queue did not take */
+/* What is ours at placement: odd, the job's number, and for a range its serial, so that a decision names both. */
+#define GR_BATCH_TAG(job) ((job) << 1 | 1)
+#define GR_BATCH_TAG_JOB(tag) ((tag) >> 1 & GR_WIRE_MAX_JOB)
 #define GR_UNPLACED UINT64_MAX            /* as placed: an adopted attempt that placement had no room for */
 uint64_t gr_bworker_node(const struct gr_worker *w);                           /* hash of its node's name */
 struct gr_bworker *gr_bworker_of(struct gr_batch *b, struct gr_worker *w);

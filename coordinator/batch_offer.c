@@ -113,13 +113,18 @@ static void queue_range(struct gr_bj *j, struct gr_jrange *r)
 /* One stage, all the same. @t: the record of a single one, or NULL. */
 static void offer_run(struct gr_bj *j, const struct gr_stage *st, uint32_t first, uint32_t count, struct gr_btask *t)
 {
+	struct gr_batch *b = j->batch;
 	struct gr_jrange *r;
 	int class = gr_run_class(j, st, gr_run_mem(st, t));
 
 	GR_NEW(r);
+	do
+		r->tag = (b->next_range++ & INT32_MAX) << 33 | GR_BATCH_TAG(j->id);
+	while (gr_map_get(&b->ranges, &r->tag, sizeof(r->tag)));
+	gr_map_put(&b->ranges, &r->tag, sizeof(r->tag), r);
 	r->n_left = count;
 	r->place = (struct gr_place_task){
-		.tag = j->id << 1 | 1, .owner = j->place_owner, .class = class > 0 ? (uint32_t)class : 0, .first = first, .count = count,
+		.tag = r->tag, .owner = j->place_owner, .class = class > 0 ? (uint32_t)class : 0, .first = first, .count = count,
 		.is_gang = st->is_gang && count == st->count,
 		.family = gr_hash64(st->name, strlen(st->name), gr_hash64(&j->id, sizeof(j->id), 3)),
 	};
@@ -158,6 +163,7 @@ static void range_free(struct gr_bj *j, struct gr_jrange *r)
 {
 	if (r->queued >= 0 && r->n_left)
 		gr_place_cancel(j->batch->c->place, r->queued);
+	gr_map_del(&j->batch->ranges, &r->tag, sizeof(r->tag));
 	gr_list_del(&r->link);
 	free(r);
 }
@@ -168,15 +174,14 @@ void gr_run_drop_ranges(struct gr_bj *j)
 		range_free(j, r);
 }
 
-/* The range a decision came from: one less is queued. */
-void gr_run_took(struct gr_bj *j, uint32_t task)
+/* A task may be in two ranges: offered anew when what made it leave READY came to nothing, while the older entry is queued
+ * still. So the decision says which it came of. */
+void gr_run_took(struct gr_batch *b, uint64_t tag)
 {
-	GR_LIST_EACH_SAFE(r, &j->ranges, struct gr_jrange, link)
-		if (task - r->place.first < r->place.count && r->n_left) {
-			if (!--r->n_left)
-				range_free(j, r);
-			return;
-		}
+	struct gr_jrange *r = gr_map_get(&b->ranges, &tag, sizeof(tag));
+
+	if (r && !--r->n_left)
+		range_free(gr_bj_find(b, GR_BATCH_TAG_JOB(tag)), r);
 }
 
 void gr_run_tick(struct gr_batch *b)
@@ -237,6 +242,11 @@ static void on_stop(void *ctx, struct gr_btask *t, struct gr_blive *l, enum gr_b
 {
 	struct gr_bj *j = ctx;
 
+	/* The record of a task that is over goes: nobody could give the room back when this one says that it ended. */
+	if (why == GR_BC_SUPERFLUOUS && !l->is_lost && l->placed != GR_UNPLACED) {
+		gr_run_give_back(j->batch->c, l->placed);
+		l->placed = GR_UNPLACED;
+	}
 	if (!l->peer || l->stopping == GR_STOP_CANCEL)
 		return;
 	l->stopping = GR_STOP_CANCEL;

@@ -47,7 +47,7 @@ static uint8_t band_of(const struct gr_spec *s)
 int gr_bj_join_placement(struct gr_bj *j)
 {
 	struct gr_tenant_row *t = tenant_of(j->batch, j->tenant, j->spec->weight);
-	struct gr_place_owner o = { .tag = j->id << 1 | 1, .weight = 1, .band = band_of(j->spec), .is_preemptible = true };
+	struct gr_place_owner o = { .tag = GR_BATCH_TAG(j->id), .weight = 1, .band = band_of(j->spec), .is_preemptible = true };
 	int rc;
 
 	if (!t)

@@ -10,11 +10,12 @@
 
 #define PAUSE_NS (20 * GR_NS_PER_MS)
 
-static void give_back(struct gr_coord *c, uint64_t placed)
+void gr_run_give_back(struct gr_coord *c, uint64_t placed)
 {
 	const struct gr_place_ended stopped = { .how = GR_PLACE_STOPPED };
 
 	gr_place_end(c->place, gr_coord_now(c), placed, &stopped);
+	gr_dispatch_kick(c);              /* others may wait for that room, and nothing else might come to say so */
 }
 
 static bool may_go_to(const struct gr_btask *t, uint64_t node)
@@ -64,11 +65,11 @@ static bool start(struct gr_bj *j, uint32_t task, struct gr_worker *w, uint64_t 
 	int rc;
 
 	if (state != GR_B_READY && !(t && t->n_queued)) {
-		give_back(b->c, placed);          /* adopted, cancelled or done meanwhile */
+		gr_run_give_back(b->c, placed);          /* adopted, cancelled or done meanwhile */
 		return true;
 	}
 	if (st->replicas && !may_go_to(t, bw->node)) {
-		give_back(b->c, placed);
+		gr_run_give_back(b->c, placed);
 		gr_run_offer(j, task, 1, t);
 		return true;
 	}
@@ -77,7 +78,7 @@ static bool start(struct gr_bj *j, uint32_t task, struct gr_worker *w, uint64_t 
 		goto busy;
 	l = gr_bjob_begin(&j->b, task, w->identity, bw->node, gr_run_toolchain(st), w, placed, now);
 	if (!l) {
-		give_back(b->c, placed);
+		gr_run_give_back(b->c, placed);
 		gr_warn("batch", "job %" PRIu64 " task %u: too many attempts", j->id, task);
 		return true;
 	}
@@ -87,7 +88,7 @@ static bool start(struct gr_bj *j, uint32_t task, struct gr_worker *w, uint64_t 
 		const struct gr_bend e = { .cause = GR_BC_UNSENT };
 		uint32_t number = l->number;
 
-		give_back(b->c, placed);
+		gr_run_give_back(b->c, placed);
 		if (rc == GR_EBUSY || rc == GR_EGONE)
 			gr_place_worker_pause(b->c->place, now, w->place, now + PAUSE_NS);
 		gr_bjob_end(&j->b, task, number, w->identity, &e, now);
@@ -101,7 +102,7 @@ static bool start(struct gr_bj *j, uint32_t task, struct gr_worker *w, uint64_t 
 	gr_watch_began(j, task, l);
 	return true;
 busy:
-	give_back(b->c, placed);
+	gr_run_give_back(b->c, placed);
 	gr_place_worker_pause(b->c->place, now, w->place, now + PAUSE_NS);
 	gr_run_offer(j, task, 1, t);
 	return false;
@@ -125,19 +126,19 @@ static void stop_for_placement(struct gr_bj *j, uint32_t task, uint64_t placed, 
 
 bool gr_batch_act(struct gr_coord *c, const struct gr_place_decision *d)
 {
-	struct gr_bj *j = gr_bj_find(c->batch, d->tag >> 1);
+	struct gr_bj *j = gr_bj_find(c->batch, GR_BATCH_TAG_JOB(d->tag));
 
 	if (d->act == GR_PLACE_RUN) {
+		gr_run_took(c->batch, d->tag);
 		if (!j || !j->spec || j->state != GR_J_OPEN) {
-			give_back(c, d->placed);
+			gr_run_give_back(c, d->placed);
 			return true;
 		}
-		gr_run_took(j, d->nth);
 		return start(j, d->nth, (struct gr_worker *)(uintptr_t)d->worker_tag, d->placed);
 	}
 	if (d->act == GR_PLACE_COPY) {
 		/* the engine has copies of its own; a second try of a slow task is begun like a task that is ready */
-		give_back(c, d->placed);
+		gr_run_give_back(c, d->placed);
 		return true;
 	}
 	if (j && j->spec)

@@ -28,6 +28,7 @@ struct gr_bworker *gr_bworker_of(struct gr_batch *b, struct gr_worker *w)
 	bw->w = w;
 	bw->n_refs = 1;
 	bw->node = gr_bworker_node(w);
+	gr_list_init(&bw->owing);
 	bw->specs.seed = gr_rng_u64(gr_loop_rng(b->c->loop));
 	bw->ends.seed = gr_rng_u64(gr_loop_rng(b->c->loop));
 	w->batch = bw;
@@ -47,7 +48,55 @@ void gr_bworker_unref(struct gr_bworker **bwp)
 		free(key);
 	gr_map_fini(&bw->specs);
 	gr_map_fini(&bw->ends);
+	gr_list_del(&bw->owing);
+	gr_buf_fini(&bw->owed);
 	free(bw);
+}
+
+/* ---- what must not be forgotten when a worker's queue is full ---- */
+
+/* Takes the frame. Behind what is owed already, so that it stays in order. */
+static void send_or_owe(struct gr_batch *b, struct gr_bworker *bw, struct gr_buf *f)
+{
+	if (bw->owed.n || gr_peers_try(b->c, bw->w->peer, f) == GR_EBUSY) {
+		gr_buf_add(&bw->owed, f->p, f->n);
+		gr_list_del(&bw->owing);
+		gr_list_push(&b->owing, &bw->owing);
+	}
+	gr_buf_fini(f);
+}
+
+static size_t first_frame(struct gr_slice frames)
+{
+	struct gr_rd r = gr_rd_init(frames);
+
+	gr_rd_u32(&r);
+	return GR_WIRE_HEADER_BYTES + gr_rd_u32(&r);
+}
+
+void gr_bworkers_tick(struct gr_batch *b)
+{
+	GR_LIST_EACH_SAFE(bw, &b->owing, struct gr_bworker, owing) {
+		struct gr_slice left = gr_buf_slice(&bw->owed);
+		struct gr_buf rest = { 0 };
+		int rc = bw->w ? 0 : GR_EGONE;
+
+		while (left.n && rc >= 0) {
+			struct gr_buf one = { 0 };
+			size_t n = first_frame(left);
+
+			gr_buf_add(&one, left.p, n);
+			rc = gr_peers_send(b->c, bw->w->peer, &one);
+			if (rc >= 0)
+				left = gr_slice(left.p + n, left.n - n);
+		}
+		if (rc == GR_EBUSY)
+			gr_buf_add(&rest, left.p, left.n);
+		else
+			gr_list_del(&bw->owing);
+		gr_buf_fini(&bw->owed);
+		bw->owed = rest;
+	}
 }
 
 void gr_run_ack(struct gr_bworker *bw, uint64_t job, uint64_t task, uint32_t attempt)
@@ -57,7 +106,7 @@ void gr_run_ack(struct gr_bworker *bw, uint64_t job, uint64_t task, uint32_t att
 	if (!bw->w)
 		return;
 	gr_taskref_encode(&f, GR_MSG_RESULT_ACK, job, task, attempt);
-	gr_peers_send(bw->w->coord, bw->w->peer, &f);
+	send_or_owe(bw->w->coord->batch, bw, &f);
 }
 
 void gr_bworker_stop(struct gr_batch *b, struct gr_worker *w, uint64_t job, uint64_t task, uint32_t attempt, enum gr_stop_how how)
@@ -66,7 +115,7 @@ void gr_bworker_stop(struct gr_batch *b, struct gr_worker *w, uint64_t job, uint
 	struct gr_buf f = { 0 };
 
 	gr_stop_encode(&f, &m);
-	gr_peers_send(b->c, w->peer, &f);
+	send_or_owe(b, gr_bworker_of(b, w), &f);
 }
 
 /* ---- workers come and go ---- */
@@ -108,7 +157,7 @@ static void adopt(struct gr_batch *b, struct gr_worker *w, uint64_t job, uint64_
 		uint64_t placed;
 
 		/* without room there by placement's reckoning it runs all the same */
-		if (class >= 0 && gr_place_adopt(b->c->place, gr_coord_now(b->c), j->place_owner, (uint32_t)class, w->place, j->id << 1 | 1,
+		if (class >= 0 && gr_place_adopt(b->c->place, gr_coord_now(b->c), j->place_owner, (uint32_t)class, w->place, GR_BATCH_TAG(j->id),
 						 (uint32_t)task, 0, &placed) >= 0)
 			l->placed = placed;
 		b->adopted++;

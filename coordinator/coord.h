@@ -104,6 +104,8 @@ struct gr_client {
 extern const struct gr_server_ops gr_peers_ops;
 /* Takes the frame. Counts. Return: 0; GR_EBUSY, GR_EGONE as gr_server_send. */
 int gr_peers_send(struct gr_coord *c, struct gr_peer *peer, struct gr_buf *frame);
+/* The same, but an error leaves the frame the caller's. */
+int gr_peers_try(struct gr_coord *c, struct gr_peer *peer, struct gr_buf *frame);
 
 /* ---- signals ---- */
 void gr_signals_worker_up(struct gr_coord *c, struct gr_worker *w);

@@ -374,12 +374,14 @@ static void copy_it(struct gr_coord *c, struct gr_ctask *t, struct gr_worker *w,
 {
 	const struct gr_place_ended stopped = { .how = GR_PLACE_STOPPED };
 
-	if (t->t.state != GR_TASK_RUNNING || !gr_task_may_try(&t->t))
+	if (t->t.state != GR_TASK_RUNNING || !gr_task_may_try(&t->t)) {
 		gr_place_end(c->place, gr_coord_now(c), d->placed, &stopped);
-	else if (send_attempt(c, t, w, d->placed) < 0)
+		gr_dispatch_kick(c);
+	} else if (send_attempt(c, t, w, d->placed) < 0) {
 		place_back(c, w, d->placed);
-	else
+	} else {
 		gr_debug("dispatch", "task %" PRIu64 " takes long: a copy goes to worker %s", t->t.id, w->name);
+	}
 }
 
 /* The attempt is stopped where it is, unharmed, and the task is placed anew. A result that is on its way is fenced. */

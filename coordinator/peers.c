@@ -26,16 +26,23 @@ static struct gr_client *client_of(struct gr_peer *p)
 	return gr_peer_role(p) != GR_ROLE_WORKER ? gr_peer_data(p) : NULL;
 }
 
-int gr_peers_send(struct gr_coord *c, struct gr_peer *peer, struct gr_buf *frame)
+int gr_peers_try(struct gr_coord *c, struct gr_peer *peer, struct gr_buf *frame)
 {
 	size_t n = frame->n;
 	int rc = c->is_ending ? GR_EGONE : gr_server_send(c->server, peer, frame);
 
-	gr_buf_fini(frame);
 	if (rc >= 0)
 		c->m.bytes_out[gr_peer_role(peer) == GR_ROLE_WORKER] += n;
 	else
 		c->m.sends_refused += rc == GR_EBUSY;
+	return rc;
+}
+
+int gr_peers_send(struct gr_coord *c, struct gr_peer *peer, struct gr_buf *frame)
+{
+	int rc = gr_peers_try(c, peer, frame);
+
+	gr_buf_fini(frame);
 	return rc;
 }
 
