@@ -64,7 +64,8 @@ SRC_UNIT        := $(wildcard tests/unit/*_test.c)
 SRC_FUZZ        := $(wildcard tests/fuzz/*_fuzz.c)
 SRC_HELP        := $(wildcard tests/helper/*.c bench/*.c)
 SRC_SIM         := $(wildcard tests/sim/*.c)
-ALL_SRC := $(foreach l,$(LIBS),$(call lib_src,$(l))) $(SRC_coordinator) $(SRC_worker) $(SRC_client) $(SRC_cc) $(SRC_UNIT) $(SRC_FUZZ) $(SRC_HELP) $(SRC_SIM)
+SRC_CSIM        := $(wildcard tests/csim/*.c)
+ALL_SRC := $(foreach l,$(LIBS),$(call lib_src,$(l))) $(SRC_coordinator) $(SRC_worker) $(SRC_client) $(SRC_cc) $(SRC_UNIT) $(SRC_FUZZ) $(SRC_HELP) $(SRC_SIM) $(SRC_CSIM)
 
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 ARCHIVES := $(foreach l,$(LIBS),$(B)/lib$(l).a)
@@ -135,11 +136,14 @@ $(B)/bench/%: $(B)/obj/bench/%.o $(ARCHIVES)
 	$(Q)$(CC) -o $@ $(filter %.o,$^) $(ARCHIVES) $(GR_LDFLAGS) $(PKG_LIBS) -lm
 # The simulated cluster: programs of its own, and what benchmarks are made with.
 SIM_MAIN := tests/sim/main.c tests/sim/drf.c
-SIM_BIN  := $(B)/sim/sim $(B)/sim/drf
+SIM_BIN  := $(B)/sim/sim $(B)/sim/drf $(B)/sim/csim
 SIM_OBJ  := $(call obj,$(filter-out $(SIM_MAIN),$(SRC_SIM)))
 $(B)/bench/quality $(B)/bench/optimum $(B)/sim/sim: $(SIM_OBJ)
 $(B)/sim/sim: $(B)/obj/tests/sim/main.o
 $(B)/sim/drf: $(B)/obj/tests/sim/drf.o
+# The whole coordinator on a clock, a wire and a store's thread of tests/csim: they define what lib/net's archive would.
+CSIM_OBJ := $(call obj,$(filter-out tests/csim/main.c,$(SRC_CSIM)) $(filter-out coordinator/main.c,$(SRC_coordinator)))
+$(B)/sim/csim: $(B)/obj/tests/csim/main.o $(CSIM_OBJ)
 $(SIM_BIN): $(ARCHIVES)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -o $@ $(filter %.o,$^) $(ARCHIVES) $(GR_LDFLAGS) $(PKG_LIBS) -lm

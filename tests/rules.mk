@@ -6,6 +6,7 @@ FUZZ_S    ?= 60
 KILLS     ?=
 CONFIG    ?=
 SEED      ?=
+FIRST     ?=
 AGAIN = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 
 SUITE_UNIT := $(UNIT_BIN)
@@ -77,6 +78,11 @@ SECONDS ?= 60
 .PHONY: sim
 sim: $(B)/sim/sim  ## simulated clusters with every invariant checked, for SECONDS=60 of CPU (SEED=n alone: one of them, told)
 	$(if $(SEED),SEED=$(SEED) $< -v,$< -t $(SECONDS) -f $$(date +%s)000)
+
+SEEDS ?= 2000
+.PHONY: csim
+csim: $(B)/sim/csim  ## whole clusters with the coordinator's own code, SEEDS=2000 of them from FIRST=1 (SEED=n alone: one of them, told)
+	$(if $(SEED),SEED=$(SEED) $< -v,$< -n $(SEEDS) -f $(or $(FIRST),1) -l 4)
 
 # A kept corpus replayed under the ordinary compiler: the fuzz target and a main that feeds it files.
 $(B)/replay/%: $(B)/obj/tests/fuzz/%.o $(B)/obj/tests/fuzz/replay.o $(ARCHIVES)

@@ -1,0 +1,226 @@
+/* check.c - what must hold: behind every event, and when everything is over
+ *
+ * The end is read from the database's file by a connection of its own, and compared with what the workers know of their
+ * attempts and what the clients were told. */
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/csim/csim.h"
+
+typedef unsigned long long ull;
+
+/* ---- now ---- */
+
+static void check_task(struct cs *s, const struct gr_bj *j, const struct gr_btask *t, uint64_t *n_placed)
+{
+	const struct gr_stage *st = &j->spec->stages[gr_spec_stage_of(j->spec, (uint32_t)t->task)];
+	uint8_t state = gr_states_get(&j->b.states, (uint32_t)t->task);
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < t->n_lives; i++) {
+		const struct gr_blive *l = &t->lives[i];
+
+		if (l->is_lost)
+			continue;
+		n++;
+		*n_placed += l->placed != UINT64_MAX;
+		if (!l->peer || ((const struct gr_worker *)l->peer)->identity != l->worker)
+			cs_fail(s, "job %llu task %llu attempt %u is with nobody", (ull)j->id, (ull)t->task, l->number);
+		for (uint32_t k = 0; k < i; k++)
+			if (!t->lives[k].is_lost && t->lives[k].node == l->node && st->replicas)
+				cs_fail(s, "job %llu task %llu has two copies on one node", (ull)j->id, (ull)t->task);
+	}
+	if (n > 1 && !st->replicas)
+		cs_fail(s, "job %llu task %llu runs %u times at once", (ull)j->id, (ull)t->task, n);
+	if (n > GR_SPEC_MAX_REPLICAS)
+		cs_fail(s, "job %llu task %llu has %u copies", (ull)j->id, (ull)t->task, n);
+	if (n && state != GR_B_RUNNING && j->state == GR_J_OPEN)
+		cs_fail(s, "job %llu task %llu runs and is %s", (ull)j->id, (ull)t->task, gr_bstate_name((enum gr_bstate)state));
+	if (!n && state == GR_B_RUNNING && !t->n_queued && !st->replicas)
+		cs_fail(s, "job %llu task %llu is running and nobody has it", (ull)j->id, (ull)t->task);
+}
+
+static void tell_ranges(struct cs *s)
+{
+	struct gr_bj *j;
+	size_t i = 0;
+
+	while ((j = gr_map_each(&s->c->batch->jobs, &i)))
+		GR_LIST_EACH(r, &j->ranges, struct gr_jrange, link)
+			cs_say(s, "job %llu (owner %u): tasks %u + %u, %u left, handle %lld%s", (ull)j->id, j->place_owner, r->place.first, r->place.count,
+			       r->n_left, (long long)r->queued, gr_place_pending(s->c->place, r->queued) < 0 ? ", which placement does not have" : "");
+}
+
+void cs_check_now(struct cs *s)
+{
+	uint64_t n_placed = 0, n_queued = 0;
+	struct gr_place_stats ps;
+	struct gr_bj *j;
+	size_t i = 0, k;
+
+	s->st.looks++;
+	if (!s->c)
+		return;
+	while ((j = gr_map_each(&s->c->batch->jobs, &i))) {
+		struct gr_btask *t;
+		uint64_t sum = 0;
+
+		if (!j->spec)
+			continue;
+		for (int x = 0; x < GR_B_N; x++)
+			sum += j->b.states.count[x];
+		if (sum != j->n_tasks)
+			cs_fail(s, "job %llu: its states add up to %llu, it has %u tasks", (ull)j->id, (ull)sum, j->n_tasks);
+		for (k = 0; (t = gr_map_each(&j->b.tasks, &k));)
+			check_task(s, j, t, &n_placed);
+		GR_LIST_EACH(r, &j->ranges, struct gr_jrange, link)
+			n_queued += r->queued >= 0 ? r->n_left : 0;
+	}
+	gr_place_stats(s->c->place, s->now_ns, &ps);
+	if (ps.n_placed != n_placed)
+		cs_fail(s, "placement has placed %llu tasks, %llu attempts are with workers", (ull)ps.n_placed, (ull)n_placed);
+	if (ps.n_queued != n_queued)
+		tell_ranges(s);
+	if (ps.n_queued != n_queued)
+		cs_fail(s, "placement has queued %llu tasks, the jobs %llu", (ull)ps.n_queued, (ull)n_queued);
+	if (gr_store_trouble(s->c->batch->store))
+		cs_fail(s, "%s", gr_store_trouble(s->c->batch->store));
+}
+
+/* ---- the end ---- */
+
+static sqlite3_stmt *query(struct cs *s, sqlite3 *db, const char *sql)
+{
+	sqlite3_stmt *st = NULL;
+
+	if (sqlite3_prepare_v2(db, sql, -1, &st, NULL) != SQLITE_OK)
+		cs_fail(s, "%s: %s", sql, sqlite3_errmsg(db));
+	return st;
+}
+
+static const struct cs_truth *truth(struct cs *s, uint64_t job, uint64_t task, uint64_t attempt)
+{
+	struct { uint64_t job, task, attempt; } key = { job, task, attempt };
+
+	return gr_map_get(&s->truth, &key, sizeof(key));
+}
+
+/* An outcome that stands was brought by an attempt that its worker knows, and by one alone. */
+static void check_outcomes(struct cs *s, sqlite3 *db)
+{
+	sqlite3_stmt *st = query(s, db, "SELECT o.job, o.task, o.state, o.attempt, a.worker, a.cause, a.exit_code FROM outcomes o LEFT JOIN attempts a "
+				 "ON a.job=o.job AND a.task=o.task AND a.attempt=o.attempt");
+
+	while (st && sqlite3_step(st) == SQLITE_ROW) {
+		uint64_t job = (uint64_t)sqlite3_column_int64(st, 0), task = (uint64_t)sqlite3_column_int64(st, 1);
+		int state = sqlite3_column_int(st, 2), cause = sqlite3_column_int(st, 5);
+		const char *worker = (const char *)sqlite3_column_text(st, 4);
+		const struct cs_truth *t = truth(s, job, task, (uint64_t)sqlite3_column_int64(st, 3));
+
+		if (state == GR_B_DONE && (!worker || cause != GR_BC_DONE))
+			cs_fail(s, "job %llu task %llu is done by attempt %lld, which %s", (ull)job, (ull)task, (long long)sqlite3_column_int64(st, 3),
+				worker ? gr_bcause_name((enum gr_bcause)cause) : "there is not");
+		else if (state == GR_B_DONE && (!t || t->outcome != GR_OUTCOME_DONE || t->exit_code || strcmp(s->nodes[t->worker]->name, worker)))
+			cs_fail(s, "job %llu task %llu is done, and worker %s does not know of it, but %s: %s, exit code %d", (ull)job, (ull)task, worker,
+				t ? s->nodes[t->worker]->name : "nobody", t ? gr_outcome_name(t->outcome) : "", t ? t->exit_code : 0);
+		else if (state == GR_B_FAILED && cause == GR_BC_EXIT && (!t || t->exit_code == 0))
+			cs_fail(s, "job %llu task %llu failed with an exit code that nobody had", (ull)job, (ull)task);
+	}
+	sqlite3_finalize(st);
+}
+
+/* Attempts that counted are no more than were allowed, and one that counts ended badly by the word of its worker. */
+static void check_tries(struct cs *s, sqlite3 *db)
+{
+	sqlite3_stmt *st = query(s, db, "SELECT job, task, attempt, cause, worker FROM attempts WHERE counts<>0 AND end_ms>0");
+
+	while (st && sqlite3_step(st) == SQLITE_ROW) {
+		uint64_t job = (uint64_t)sqlite3_column_int64(st, 0), task = (uint64_t)sqlite3_column_int64(st, 1);
+		int cause = sqlite3_column_int(st, 3);
+		const struct cs_truth *t = truth(s, job, task, (uint64_t)sqlite3_column_int64(st, 2));
+		bool is_known = t && (cause == GR_BC_EXIT ? t->outcome == GR_OUTCOME_DONE && t->exit_code : cause == GR_BC_OOM && t->outcome == GR_OUTCOME_OOM);
+
+		if (!is_known && cause != GR_BC_DISAGREED && cause != GR_BC_LOST)
+			cs_fail(s, "job %llu task %llu attempt %lld counts as a try of \"%s\", its worker says %s", (ull)job, (ull)task,
+				(long long)sqlite3_column_int64(st, 2), gr_bcause_name((enum gr_bcause)cause), t ? gr_outcome_name(t->outcome) : "nothing");
+	}
+	sqlite3_finalize(st);
+}
+
+static void check_sums(struct cs *s, sqlite3 *db)
+{
+	sqlite3_stmt *st = query(s, db, "SELECT j.job, j.token, j.n_tasks, j.state, j.counts, (SELECT count(*) FROM outcomes o WHERE o.job=j.job AND o.state=4), "
+				 "(SELECT count(*) FROM outcomes o WHERE o.job=j.job AND o.state=5), u.done, u.failed, u.attempts, "
+				 "(SELECT count(*) FROM attempts a WHERE a.job=j.job AND a.end_ms>0) FROM jobs j LEFT JOIN usage u ON u.job=j.job");
+	uint64_t n = 0;
+
+	while (st && sqlite3_step(st) == SQLITE_ROW) {
+		uint64_t job = (uint64_t)sqlite3_column_int64(st, 0);
+		const struct cs_job *known = gr_map_get(&s->jobs, &job, sizeof(job));
+		json_t *counts = json_loads((const char *)sqlite3_column_text(st, 4) ? (const char *)sqlite3_column_text(st, 4) : "{}", 0, NULL);
+		int64_t done = sqlite3_column_int64(st, 5), failed = sqlite3_column_int64(st, 6);
+
+		n++;
+		if (!known || strcmp(known->token, (const char *)sqlite3_column_text(st, 1)) || known->n_tasks != sqlite3_column_int64(st, 2))
+			cs_fail(s, "job %llu is stored, and its client does not know it", (ull)job);
+		else if (json_integer_value(json_object_get(counts, "done")) != done || json_integer_value(json_object_get(counts, "failed")) != failed)
+			cs_fail(s, "job %llu: counts say %s, stored are %lld done and %lld failed", (ull)job, sqlite3_column_text(st, 4), (long long)done,
+				(long long)failed);
+		else if (sqlite3_column_int(st, 3) == GR_J_DONE && done != known->n_tasks)
+			cs_fail(s, "job %llu is done, %lld of its %u tasks are", (ull)job, (long long)done, known->n_tasks);
+		else if (sqlite3_column_int64(st, 7) != done || (!known->was_retried && sqlite3_column_int64(st, 8) != failed))
+			cs_fail(s, "job %llu: usage counts %lld done and %lld failed, stored are %lld and %lld", (ull)job, (long long)sqlite3_column_int64(st, 7),
+				(long long)sqlite3_column_int64(st, 8), (long long)done, (long long)failed);
+		json_decref(counts);
+	}
+	if (n != s->jobs.n)
+		cs_fail(s, "%llu jobs are stored, %llu were acknowledged", (ull)n, (ull)s->jobs.n);
+	sqlite3_finalize(st);
+}
+
+static void check_rest(struct cs *s)
+{
+	const struct gr_batch *b = s->c->batch;
+	struct gr_place_stats ps;
+	struct gr_store_stats ss;
+
+	gr_place_stats(s->c->place, s->now_ns, &ps);
+	gr_store_stats(b->store, &ss);
+	if (ps.n_placed || ps.n_queued || ps.free_slots != ps.slots || ps.n_owners)
+		cs_fail(s, "all is over, and placement has %llu tasks placed, %llu queued, %u of %u slots free, %u owners", (ull)ps.n_placed,
+			(ull)ps.n_queued, ps.free_slots, ps.slots, ps.n_owners);
+	if (ps.n_workers != s->p.n_workers)
+		cs_fail(s, "placement has %u workers of %u", ps.n_workers, s->p.n_workers);
+	if (ss.waiting || !gr_list_is_empty(&b->waits) || !gr_list_is_empty(&b->asked))
+		cs_fail(s, "all is over, and %llu transactions, %s files or %s answers are waited for", (ull)ss.waiting,
+			gr_list_is_empty(&b->waits) ? "no" : "some", gr_list_is_empty(&b->asked) ? "no" : "some");
+	for (uint32_t i = 0; i < s->n_nodes; i++) {
+		struct cs_node *n = s->nodes[i];
+
+		if (!gr_list_is_empty(&n->runs)) {
+			struct cs_run *r = GR_CONTAINER(n->runs.next, struct cs_run, link);
+
+			cs_fail(s, "all is over, and %s %s job %llu task %llu attempt %u", n->name, r->state == CS_HELD ? "holds" : "has", (ull)r->job,
+				(ull)r->task, r->attempt);
+		}
+	}
+}
+
+void cs_check_end(struct cs *s)
+{
+	char path[256];
+	sqlite3 *db = NULL;
+
+	cs_check_now(s);
+	check_rest(s);
+	snprintf(path, sizeof(path), "%s/jobs.db", s->dir);
+	if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL) == SQLITE_OK) {
+		check_sums(s, db);
+		check_outcomes(s, db);
+		check_tries(s, db);
+	} else {
+		cs_fail(s, "%s cannot be read", path);
+	}
+	sqlite3_close(db);
+}
