@@ -447,7 +447,7 @@ bool gr_uplink_lacks(const struct gr_agent *a, const struct gr_digest *d)
 
 int gr_uplink_open(struct gr_agent *a, struct gr_err *err)
 {
-	static const struct gr_link_ops ops = { make_hello, on_up, on_down, on_msg, NULL };
+	static const struct gr_link_ops ops = { .make_hello = make_hello, .on_up = on_up, .on_down = on_down, .on_msg = on_msg };
 	struct gr_link_config lc = { .endpoint = a->conf->coordinator, .server_key = a->conf->server_key };
 	struct gr_uplink *up;
 	int rc;

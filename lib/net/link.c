@@ -20,7 +20,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/net/endpoint.h"
-#include "lib/net/sock.h"
+#include "lib/net/outbox.h"
 
 #define BACKOFF_MIN_MS 100u
 #define BACKOFF_MAX_MS 5000u
@@ -44,6 +44,7 @@ struct gr_link {
 	enum state state;
 	struct gr_sock *sock, *monitor;
 	struct gr_gate *gate;
+	struct gr_outbox outbox;
 	uv_timer_t timer;
 	uint32_t n_failed, heartbeat_ms, dead_ms;
 	uint64_t attempt_ns, last_tick_ns, last_rx_ns;
@@ -68,6 +69,7 @@ static void drop_sockets(struct gr_link *l, int linger_ms)
 	gr_sock_close(&l->sock, linger_ms);
 	gr_sock_close(&l->monitor, 0);
 	gr_gate_unref(&l->gate);
+	gr_outbox_fini(&l->outbox);
 }
 
 /* The one way out of CONNECT, GREET and UP but close. The callback may close the link. */
@@ -169,6 +171,22 @@ static void on_ping(struct gr_link *l, int type, struct gr_slice body)
 	}
 }
 
+static void on_frame(struct gr_link *l, struct gr_slice frame);
+
+static void on_bundle(struct gr_link *l, struct gr_slice body)
+{
+	struct gr_sock *sock = l->sock;
+	struct gr_slice frame;
+	int rc = gr_bundle_check(body);
+
+	if (rc < 0) {
+		fail(l, rc, "malformed bundle");
+		return;
+	}
+	while (l->sock == sock && gr_bundle_next(&body, &frame))
+		on_frame(l, frame);
+}
+
 static void on_frame(struct gr_link *l, struct gr_slice frame)
 {
 	struct gr_slice body = { NULL, 0 };
@@ -191,6 +209,8 @@ static void on_frame(struct gr_link *l, struct gr_slice frame)
 	} else if (l->state != UP || type == GR_MSG_WELCOME || !gr_msg_may_send(type, 'S')) {
 		snprintf(text, sizeof(text), "%s is not what the coordinator may send now", gr_msg_name(type));
 		fail(l, GR_EPROTO, text);
+	} else if (type == GR_MSG_BUNDLE) {
+		on_bundle(l, body);
 	} else if (type == GR_MSG_PING || type == GR_MSG_PONG) {
 		on_ping(l, type, body);
 	} else {
@@ -318,6 +338,22 @@ static void on_monitor(void *ctx)
 	}
 }
 
+static int send_gathered(struct gr_link *l)
+{
+	if (!l->outbox.n)
+		return 0;
+	if (l->ops->before_send)
+		l->ops->before_send(l->ctx);
+	return gr_outbox_send(&l->outbox, l->sock, gr_slice(NULL, 0), l->gate);
+}
+
+static bool before_wait(void *ctx)
+{
+	struct gr_link *l = ctx;
+
+	return l->state != UP || send_gathered(l) == 0;
+}
+
 static void *open_monitor(struct gr_link *l, void *zmq)
 {
 	void *pair = zmq_socket(gr_loop__zmq(l->loop), ZMQ_PAIR);
@@ -355,6 +391,7 @@ static void connect_now(struct gr_link *l)
 	l->gate = gr_gate_new();
 	l->monitor = gr_sock_new(l->loop, open_monitor(l, zmq), on_monitor, l);
 	l->sock = gr_sock_new(l->loop, zmq, on_sock, l);
+	gr_sock_before_wait(l->sock, before_wait);
 	gr_sock_want_out(l->sock, true);
 	set_timer(l, ATTEMPT_MS, 0);
 	rc = zmq_connect(zmq, l->endpoint);
@@ -472,8 +509,20 @@ int gr_link_new(struct gr_loop *loop, const struct gr_link_config *cfg, const st
 
 int gr_link_send(struct gr_link *l, struct gr_buf *frame)
 {
+	int rc;
+
 	if (l->state != UP)
 		return GR_EUNREACH;
+	if (gr_outbox_fits(frame)) {
+		if (l->outbox.bundle.n + frame->n > GR_WIRE_MAX_BUNDLE_BYTES && (rc = send_gathered(l)) < 0)
+			return rc;
+		return gr_outbox_add(&l->outbox, l->sock, gr_slice(NULL, 0), l->gate, frame);
+	}
+	rc = send_gathered(l);
+	if (rc < 0)
+		return rc;
+	if (l->ops->before_send)
+		l->ops->before_send(l->ctx);
 	return gr_sock_send(l->sock, gr_slice(NULL, 0), l->gate, frame);
 }
 
@@ -501,6 +550,7 @@ void gr_link_close(struct gr_link **lp)
 		struct gr_buf frame = { 0 };
 		json_t *j = json_pack("{s:s, s:s}", "code", "EGONE", "why", "closed");
 
+		send_gathered(l);
 		gr_json_encode(&frame, GR_MSG_BYE, j);
 		json_decref(j);
 		gr_sock_send(l->sock, gr_slice(NULL, 0), NULL, &frame);

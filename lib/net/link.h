@@ -20,6 +20,9 @@ struct gr_link_ops {
 	int (*on_msg)(void *ctx, int type, struct gr_slice body);   /* < 0 of class PEER: the link is made anew */
 	/* May be NULL: adds signals to the next PING. */
 	void (*fill_ping)(void *ctx, struct gr_ping *ping);
+	/* May be NULL. Frames that gr_link_send took since the last call are about to leave: what must be on disk before the
+	 * other end knows of it is written here, once for all of them. It sends nothing itself. */
+	void (*before_send)(void *ctx);
 };
 struct gr_link_config {
 	const char *endpoint;               /* "tcp://host:port" or "ipc://..." */
@@ -31,6 +34,7 @@ int gr_link_new(struct gr_loop *loop, const struct gr_link_config *cfg, const st
 		struct gr_link **out, struct gr_err *err) GR_MUST_CHECK;
 /* Takes the frame's bytes: 0, and @frame is empty. GR_EUNREACH when not up, GR_EBUSY when the queue is full: @frame is
  * as it was. */
+/* Short frames are gathered, and go before the loop waits again. */
 int gr_link_send(struct gr_link *l, struct gr_buf *frame);
 bool gr_link_is_up(const struct gr_link *l);
 uint64_t gr_link_rtt_ns(const struct gr_link *l);

@@ -30,7 +30,7 @@
 #include "lib/base/map.h"
 #include "lib/net/cut.h"
 #include "lib/net/endpoint.h"
-#include "lib/net/sock.h"
+#include "lib/net/outbox.h"
 #include "lib/net/zap.h"
 
 #define ID_BYTES 5u
@@ -49,6 +49,8 @@ struct gr_peer {
 	char name[64], key_name[64], key[41];
 	void *data;
 	struct gr_gate *gate;
+	struct gr_outbox outbox;
+	struct gr_list gathered;    /* server->gathered, while something is in it */
 	bool is_welcome, is_gone, is_unreachable;
 	struct gr_cut conn;         /* libzmq's descriptor */
 	uint64_t last_rx_ns, ping_seq, ping_ns, rtt_ns;
@@ -67,7 +69,7 @@ struct gr_server {
 	struct gr_sock *sock;
 	struct gr_zap *zap;
 	uv_timer_t timer;
-	struct gr_list peers;
+	struct gr_list peers, gathered;
 	struct gr_map by_id;
 	struct gr_cuts *cuts;
 	uint64_t last_tick_ns, last_stranger_ns, last_stranger_log_ns, allow_version;
@@ -107,6 +109,8 @@ static void free_peer(struct gr_peer *p)
 	for (uint32_t i = 0; i < p->n_early; i++)
 		gr_buf_fini(&p->early[i]);
 	free(p->early);
+	gr_list_del(&p->gathered);
+	gr_outbox_fini(&p->outbox);
 	gr_gate_unref(&p->gate);
 	free(p);
 }
@@ -125,6 +129,8 @@ void gr_server_drop(struct gr_server *s, struct gr_peer *peer, int code, const c
 {
 	if (peer->is_gone)
 		return;
+	if (!s->is_closed)
+		gr_outbox_send(&peer->outbox, s->sock, id_of(peer), peer->gate);
 	send_farewell(s, id_of(peer), GR_MSG_BYE, code, why);
 	remove_peer(s, peer, code, why);
 }
@@ -136,10 +142,8 @@ static void drop_bad(struct gr_server *s, struct gr_peer *p, int code, const cha
 	gr_server_drop(s, p, code, why);
 }
 
-static int send_to(struct gr_server *s, struct gr_peer *p, struct gr_gate *gate, struct gr_buf *frame)
+static int sent(struct gr_server *s, struct gr_peer *p, int rc)
 {
-	int rc = gr_sock_send(s->sock, id_of(p), gate, frame);
-
 	if (rc != GR_EUNREACH)
 		return rc;
 	if (!p->is_unreachable) {
@@ -149,12 +153,46 @@ static int send_to(struct gr_server *s, struct gr_peer *p, struct gr_gate *gate,
 	return GR_EGONE;
 }
 
+static int send_to(struct gr_server *s, struct gr_peer *p, struct gr_gate *gate, struct gr_buf *frame)
+{
+	return sent(s, p, gr_sock_send(s->sock, id_of(p), gate, frame));
+}
+
+/* In order: what is long goes behind what was gathered. */
+static int gather(struct gr_server *s, struct gr_peer *p, struct gr_buf *frame)
+{
+	int rc;
+
+	if (!gr_outbox_fits(frame)) {
+		rc = sent(s, p, gr_outbox_send(&p->outbox, s->sock, id_of(p), p->gate));
+		return rc < 0 ? rc : send_to(s, p, p->gate, frame);
+	}
+	rc = sent(s, p, gr_outbox_add(&p->outbox, s->sock, id_of(p), p->gate, frame));
+	if (rc == 0 && gr_list_is_empty(&p->gathered))
+		gr_list_push(&s->gathered, &p->gathered);
+	return rc;
+}
+
+static bool send_gathered(void *ctx)
+{
+	struct gr_server *s = ctx;
+	bool is_all = true;
+
+	GR_LIST_EACH_SAFE(p, &s->gathered, struct gr_peer, gathered) {
+		if (sent(s, p, gr_outbox_send(&p->outbox, s->sock, id_of(p), p->gate)) == GR_EBUSY)
+			is_all = false;
+		else
+			gr_list_del(&p->gathered);
+	}
+	return is_all;
+}
+
 int gr_server_send(struct gr_server *s, struct gr_peer *peer, struct gr_buf *frame)
 {
 	if (peer->is_gone || peer->is_unreachable || s->is_closed)
 		return GR_EGONE;
 	if (peer->is_welcome)
-		return send_to(s, peer, peer->gate, frame);
+		return gather(s, peer, frame);
 	if (peer->n_early == MAX_EARLY)
 		return GR_EBUSY;
 	peer->early = gr_xrealloc(peer->early, (peer->n_early + 1) * sizeof(*peer->early));
@@ -242,6 +280,7 @@ static void on_hello(struct gr_server *s, struct gr_slice id, const char *key, i
 	}
 	GR_NEW(p);
 	gr_list_init(&p->node);
+	gr_list_init(&p->gathered);
 	rc = check_hello(s, &h, key, p->key_name, &err);
 	if (rc < 0)
 		goto refuse;
@@ -337,6 +376,26 @@ static bool on_ping(struct gr_server *s, struct gr_peer *p, int type, struct gr_
 	return m.n_signals > 0;
 }
 
+static void on_frame(struct gr_server *s, struct gr_peer *p, struct gr_slice frame);
+
+static void on_bundle(struct gr_server *s, struct gr_peer *p, struct gr_slice body)
+{
+	struct gr_slice frame;
+	uint8_t id[ID_BYTES];
+	int rc = gr_bundle_check(body);
+
+	if (rc < 0) {
+		drop_bad(s, p, rc, "malformed bundle");
+		return;
+	}
+	memcpy(id, p->id, ID_BYTES);
+	while (gr_bundle_next(&body, &frame)) {
+		on_frame(s, p, frame);
+		if (s->is_closed || gr_map_get(&s->by_id, id, ID_BYTES) != p)
+			return;           /* dropped for what one of them said */
+	}
+}
+
 static void on_frame(struct gr_server *s, struct gr_peer *p, struct gr_slice frame)
 {
 	struct gr_slice body = { NULL, 0 };
@@ -353,6 +412,10 @@ static void on_frame(struct gr_server *s, struct gr_peer *p, struct gr_slice fra
 		snprintf(text, sizeof(text), "a %s may not send %s%s", gr_role_name(p->role), gr_msg_name(type),
 			 type == GR_MSG_HELLO ? " twice" : "");
 		drop_bad(s, p, type == GR_MSG_HELLO ? GR_EPROTO : GR_EROLE, text);
+		return;
+	}
+	if (type == GR_MSG_BUNDLE) {
+		on_bundle(s, p, body);
 		return;
 	}
 	if ((type == GR_MSG_PING || type == GR_MSG_PONG) && !on_ping(s, p, type, body))
@@ -559,6 +622,7 @@ struct gr_server *gr_server_new(struct gr_loop *loop, const struct gr_server_con
 	s->ctx = ctx;
 	s->last_tick_ns = gr_loop_now_ns(loop);
 	gr_list_init(&s->peers);
+	gr_list_init(&s->gathered);
 	s->by_id.seed = gr_rng_u64(gr_loop_rng(loop));
 	s->cuts = gr_cuts_new();
 	gr_sock_set_limits(zmq);
@@ -569,6 +633,7 @@ struct gr_server *gr_server_new(struct gr_loop *loop, const struct gr_server_con
 	if (cfg->keys)
 		set_curve(s, zmq, cfg);
 	s->sock = gr_sock_new(loop, zmq, on_sock, s);
+	gr_sock_before_wait(s->sock, send_gathered);
 	uv_timer_init(gr_loop_uv(loop), &s->timer);
 	s->timer.data = s;
 	uv_timer_start(&s->timer, on_timer, s->heartbeat_ms, s->heartbeat_ms);

@@ -25,14 +25,17 @@
 #define GATE_BYTES (32u << 20)            /* in flight to one peer; one larger frame may go when nothing else does */
 #define SEND_HWM 4096                     /* frames: with COPY_BYTES this bounds the small ones */
 #define RECEIVE_HWM 128
+#define AGAIN_MS 10
 
 struct gr_sock {
 	void *zmq;
 	void (*on_ready)(void *ctx);
+	bool (*before_wait)(void *ctx);
 	void *ctx;
 	uv_poll_t poll;
 	uv_prepare_t prepare;
 	uv_idle_t idle;
+	uv_timer_t again;
 	int n_handles;
 	bool want_out, is_closed;
 };
@@ -102,10 +105,16 @@ static void on_idle(uv_idle_t *h)
 		s->on_ready(s->ctx);
 }
 
+static void on_again(uv_timer_t *h) { (void)h; }   /* it has woken the loop */
+
 static void on_prepare(uv_prepare_t *h)
 {
 	struct gr_sock *s = h->data;
 
+	if (s->is_closed)
+		return;
+	if (s->before_wait && !s->before_wait(s->ctx))
+		uv_timer_start(&s->again, on_again, AGAIN_MS, 0);
 	if (s->is_closed)
 		return;
 	if (events(s))
@@ -129,14 +138,16 @@ struct gr_sock *gr_sock_new(struct gr_loop *loop, void *zmq, void (*on_ready)(vo
 		abort();
 	uv_prepare_init(uv, &s->prepare);
 	uv_idle_init(uv, &s->idle);
-	s->poll.data = s->prepare.data = s->idle.data = s;
-	s->n_handles = 3;
+	uv_timer_init(uv, &s->again);
+	s->poll.data = s->prepare.data = s->idle.data = s->again.data = s;
+	s->n_handles = 4;
 	uv_poll_start(&s->poll, UV_READABLE, on_poll);
 	uv_prepare_start(&s->prepare, on_prepare);
 	return s;
 }
 
 void *gr_sock_zmq(const struct gr_sock *s) { return s->zmq; }
+void gr_sock_before_wait(struct gr_sock *s, bool (*fn)(void *ctx)) { s->before_wait = fn; }
 void gr_sock_want_out(struct gr_sock *s, bool on) { s->want_out = on; }
 bool gr_sock_has_input(const struct gr_sock *s) { return events(s) & ZMQ_POLLIN; }
 
@@ -159,6 +170,7 @@ void gr_sock_close(struct gr_sock **sp, int linger_ms)
 	uv_close((uv_handle_t *)&s->poll, on_handle_closed);
 	uv_close((uv_handle_t *)&s->prepare, on_handle_closed);
 	uv_close((uv_handle_t *)&s->idle, on_handle_closed);
+	uv_close((uv_handle_t *)&s->again, on_handle_closed);
 	gr_sock_set_int(s->zmq, ZMQ_LINGER, linger_ms);
 	zmq_close(s->zmq);
 	s->zmq = NULL;

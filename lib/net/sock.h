@@ -29,6 +29,9 @@ struct gr_sock *gr_sock_new(struct gr_loop *loop, void *zmq, void (*on_ready)(vo
 void *gr_sock_zmq(const struct gr_sock *s);
 void gr_sock_want_out(struct gr_sock *s, bool on);
 bool gr_sock_has_input(const struct gr_sock *s);
+/* @fn is called each time before the loop waits: to send what was gathered. It returns false when something could not go
+ * yet: then it is called again within 10 ms. */
+void gr_sock_before_wait(struct gr_sock *s, bool (*fn)(void *ctx));
 /* No callback after it; libzmq goes on sending what is queued for @linger_ms at most. */
 void gr_sock_close(struct gr_sock **s, int linger_ms);
 

@@ -47,6 +47,8 @@ static uint32_t max_body(int type)
 		return 32;
 	case GR_MSG_LOAD_STATS:
 		return 8u << 20;
+	case GR_MSG_BUNDLE:
+		return GR_WIRE_MAX_BUNDLE_BYTES;
 	case GR_MSG_LOG:
 		return 16u << 20;
 	case GR_MSG_TASK:
@@ -143,6 +145,36 @@ int gr_frame_open(struct gr_slice frame, struct gr_slice *body)
 		return GR_ELIMIT;
 	*body = gr_slice(r.p, n);
 	return type;
+}
+
+bool gr_bundle_next(struct gr_slice *body, struct gr_slice *frame)
+{
+	size_t n;
+
+	if (body->n < GR_WIRE_HEADER_BYTES)
+		return false;
+	n = (size_t)body->p[4] | (size_t)body->p[5] << 8 | (size_t)body->p[6] << 16 | (size_t)body->p[7] << 24;
+	if (n > body->n - GR_WIRE_HEADER_BYTES)
+		return false;
+	*frame = gr_slice(body->p, GR_WIRE_HEADER_BYTES + n);
+	*body = gr_slice(frame->p + frame->n, body->n - frame->n);
+	return true;
+}
+
+int gr_bundle_check(struct gr_slice body)
+{
+	struct gr_slice frame, inner = { NULL, 0 };
+	int n = 0;
+
+	for (; gr_bundle_next(&body, &frame); n++) {
+		int type = gr_frame_open(frame, &inner);
+
+		if (type < 0)
+			return type;
+		if (type == GR_MSG_BUNDLE || type == GR_MSG_HELLO || type == GR_MSG_WELCOME || type == GR_MSG_REJECT)
+			return GR_EPROTO;
+	}
+	return body.n ? GR_ETRUNC : n < 2 ? GR_EPROTO : n;
 }
 
 size_t gr_frame_begin(struct gr_buf *b, enum gr_msg_type type)

@@ -22,6 +22,7 @@
 #define GR_WIRE_MAX_FRAME_BYTES (80u << 20)      /* a result with outputs; other types are held lower in msg.c */
 #define GR_WIRE_MAX_OUTPUT_BYTES (64u << 20)     /* sum of a task's outputs */
 #define GR_WIRE_CHUNK_BYTES (1u << 20)           /* raw bytes in one BLOB frame */
+#define GR_WIRE_MAX_BUNDLE_BYTES (64u << 10)     /* frames in one BUNDLE */
 #define GR_WIRE_MAX_BLOB_BYTES (1ull << 30)
 #define GR_WIRE_MAX_RECORDS (1u << 22)           /* a session's log */
 #define GR_WIRE_MAX_LOG_BYTES (256u << 20)
@@ -35,7 +36,7 @@
 /* X(number, NAME, who sends it: C client, S coordinator, W worker, A any) */
 #define GR_MSG_MAP(X) \
 	X(1, HELLO, "CW") X(2, WELCOME, "S") X(3, REJECT, "S") X(4, PING, "CSW") X(5, PONG, "CSW") X(6, BYE, "CSW") \
-	X(8, CTL_REQ, "CS") X(9, CTL_REP, "SW") X(10, CLUSTER, "S") \
+	X(8, CTL_REQ, "CS") X(9, CTL_REP, "SW") X(10, CLUSTER, "S") X(11, BUNDLE, "CSW") \
 	X(16, SESSION_OPEN, "CS") X(17, SESSION_OK, "SW") X(18, SESSION_CLOSE, "CSW") X(20, LOG, "CS") \
 	X(24, TASK, "CS") X(25, CANCEL, "CS") X(26, RESULT, "SW") X(27, RESULT_ACK, "CS") \
 	X(32, NEED, "CW") X(33, FETCH, "S") X(34, BLOB, "CSW") X(35, MISSING, "CSW") \
@@ -66,6 +67,14 @@ int gr_frame_open(struct gr_slice frame, struct gr_slice *body) GR_MUST_CHECK;
 /* Appends a header; returns its offset for gr_frame_end, which fills in the body's length. */
 size_t gr_frame_begin(struct gr_buf *b, enum gr_msg_type type);
 void gr_frame_end(struct gr_buf *b, size_t at);
+/**
+ * gr_bundle_check - a BUNDLE's body: two frames or more, whole, one behind the other
+ * What begins or refuses a conversation (HELLO, WELCOME, REJECT) and other bundles are not in it.
+ * Return: how many; GR_ETRUNC, GR_EPROTO, GR_EVERSION, GR_ELIMIT. The frames' bodies are not looked into.
+ */
+int gr_bundle_check(struct gr_slice body) GR_MUST_CHECK;
+/* Takes the next frame off a checked body; false when there is none. To make one: gr_frame_begin, the frames, gr_frame_end. */
+bool gr_bundle_next(struct gr_slice *body, struct gr_slice *frame);
 
 /* ---- JSON bodies: HELLO, WELCOME, REJECT, BYE, CTL_REQ, CTL_REP, CLUSTER, SESSION_OPEN, EVENT; SPEC ---- */
 void gr_json_encode(struct gr_buf *b, enum gr_msg_type type, const json_t *body);

@@ -53,10 +53,18 @@ static void walk_ids(const struct gr_ids *ids, uint32_t n_records)
 
 static void fuzz_frame(struct gr_slice in)
 {
-	struct gr_slice body = { NULL, 0 };
+	struct gr_slice body = { NULL, 0 }, frame, inner;
+	int type = gr_frame_open(in, &body), n;
 
-	if (gr_frame_open(in, &body) > 0 || body.p)
+	if (type > 0 || body.p)
 		touch(body);
+	n = type == GR_MSG_BUNDLE ? gr_bundle_check(body) : 0;
+	for (int i = 0; i < n; i++) {
+		must(gr_bundle_next(&body, &frame));
+		must(gr_frame_open(frame, &inner) > 0);
+		touch(inner);
+	}
+	must(n <= 0 || !body.n);
 }
 
 static void fuzz_ping(struct gr_slice in)

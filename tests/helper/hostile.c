@@ -80,16 +80,30 @@ static void read_cluster(struct gr_slice body)
 	json_decref(j);
 }
 
-/* Return: the type, 0 for silence. The body borrows from @msg. */
+/* Return: the type, 0 for silence. The body borrows from @msg, or from the bundle until the next call. */
 static int receive(zmq_msg_t *msg, struct gr_slice *body)
 {
+	static struct gr_buf bundle;
+	static struct gr_slice left;      /* of it */
+	struct gr_slice frame;
 	int type;
 
 	zmq_msg_init(msg);
-	if (zmq_msg_recv(msg, sock, 0) < 0)
-		return 0;
-	type = gr_frame_open(gr_slice(zmq_msg_data(msg), zmq_msg_size(msg)), body);
-	return type > 0 ? type : -1;
+	if (!gr_bundle_next(&left, &frame)) {
+		if (zmq_msg_recv(msg, sock, 0) < 0)
+			return 0;
+		frame = gr_slice(zmq_msg_data(msg), zmq_msg_size(msg));
+	}
+	type = gr_frame_open(frame, body);
+	if (type != GR_MSG_BUNDLE)
+		return type > 0 ? type : -1;
+	if (gr_bundle_check(*body) < 0)
+		return -1;
+	gr_buf_clear(&bundle);
+	gr_buf_add(&bundle, body->p, body->n);
+	left = gr_buf_slice(&bundle);
+	gr_bundle_next(&left, &frame);
+	return gr_frame_open(frame, body);
 }
 
 static void handle_result(struct gr_slice body)

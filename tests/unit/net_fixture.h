@@ -24,7 +24,7 @@ struct seen_link {
 	enum gr_role role;
 	const char *name;
 	struct gr_link *link;
-	int n_up, n_down, n_msgs, last_type, first_type;
+	int n_up, n_down, n_msgs, last_type, first_type, n_before_send;
 	int code;
 	char why[1024];
 	uint32_t n_signals;
@@ -126,7 +126,9 @@ static inline void fx_fill_ping(void *ctx, struct gr_ping *ping)
 	ping->signals[0].key = GR_SIGNAL_SLOTS;
 	ping->signals[0].value = 12;
 }
-static const struct gr_link_ops fx_link_ops = { fx_make_hello, fx_on_up, fx_on_down, fx_on_link_msg, fx_fill_ping };
+static inline void fx_before_send(void *ctx) { ((struct seen_link *)ctx)->n_before_send++; }
+static const struct gr_link_ops fx_link_ops = { .make_hello = fx_make_hello, .on_up = fx_on_up, .on_down = fx_on_down, .on_msg = fx_on_link_msg,
+						  .fill_ping = fx_fill_ping, .before_send = fx_before_send };
 
 static inline void fx_on_tick(void *ctx) { }
 static inline void fx_on_late(void *ctx) { ((struct world *)ctx)->is_late = true; }

@@ -244,6 +244,91 @@ static void a_link_comes_back_when_the_server_does(void **state)
 }
 
 /* Each of these, from one peer, ends that peer and leaves the other alone. */
+/* @f becomes a bundle of @n of it, without the last @cut bytes. */
+static void bundle(struct gr_buf *f, int n, size_t cut)
+{
+	struct gr_buf b = { 0 };
+	size_t at = gr_frame_begin(&b, GR_MSG_BUNDLE);
+
+	for (int i = 0; i < n; i++)
+		gr_buf_add(&b, f->p, f->n);
+	b.n -= cut;
+	gr_frame_end(&b, at);
+	gr_buf_fini(f);
+	*f = b;
+}
+
+static void short_frames_travel_together_and_long_ones_keep_their_place(void **state)
+{
+	static const uint8_t zeros[4096];
+	struct world w = { 0 };
+	struct gr_buf f = { 0 };
+	struct gr_slice body;
+	int seen[8], n = 0, n_frames = 0;
+	void *raw;
+	size_t at;
+
+	fx_open(&w, "tcp://127.0.0.1:0", &patient);
+	raw = fx_raw(&w);
+	fx_raw_hello(raw, GR_ROLE_WORKER, "w");
+	RUN_UNTIL(&w, w.peer);
+	for (int i = 0; i < 4; i++) {
+		if (i == 2) {
+			at = gr_frame_begin(&f, GR_MSG_CLUSTER);
+			gr_buf_add(&f, zeros, sizeof(zeros));
+			gr_frame_end(&f, at);
+		} else {
+			gr_session_encode(&f, GR_MSG_SESSION_CLOSE, 9, 0);
+		}
+		assert_int_equal(gr_server_send(w.server, w.peer, &f), 0);
+	}
+	/* two together, the long one, one alone */
+	while (n < 3) {
+		RUN_UNTIL(&w, fx_raw_recv(raw, &f));
+		seen[n] = gr_frame_open(gr_buf_slice(&f), &body);
+		n_frames += seen[n] == GR_MSG_BUNDLE ? gr_bundle_check(body) : 0;
+		n += seen[n] != GR_MSG_WELCOME && seen[n] != GR_MSG_PING;
+	}
+	assert_int_equal(seen[0], GR_MSG_BUNDLE);
+	assert_int_equal(n_frames, 2);
+	assert_int_equal(seen[1], GR_MSG_CLUSTER);
+	assert_int_equal(seen[2], GR_MSG_SESSION_CLOSE);
+	/* and the other way */
+	gr_buf_clear(&f);
+	gr_drain_encode(&f, 1);
+	bundle(&f, 3, 0);
+	fx_raw_send(raw, &f);
+	RUN_UNTIL(&w, w.n_msgs == 3 && w.last_type == GR_MSG_DRAIN);
+	gr_buf_fini(&f);
+	zmq_close(raw);
+	fx_close(&w);
+}
+
+static void what_must_be_written_first_is_asked_for_before_frames_leave(void **state)
+{
+	struct world w = { 0 };
+	struct seen_link s = { .role = GR_ROLE_WORKER, .name = "w" };
+	struct gr_buf f = { 0 };
+
+	fx_open(&w, "tcp://127.0.0.1:0", &patient);
+	fx_link(&w, &s, NULL, NULL);
+	RUN_UNTIL(&w, s.n_up == 1);
+	for (int i = 0; i < 5; i++) {
+		gr_drain_encode(&f, 1);
+		assert_int_equal(gr_link_send(s.link, &f), 0);
+	}
+	assert_int_equal(s.n_before_send, 0);
+	RUN_UNTIL(&w, w.n_msgs == 5);
+	assert_int_equal(s.n_before_send, 1);
+	/* what was gathered goes before the goodbye */
+	gr_drain_encode(&f, 1);
+	assert_int_equal(gr_link_send(s.link, &f), 0);
+	gr_link_close(&s.link);
+	RUN_UNTIL(&w, w.n_gone == 1);
+	assert_int_equal(w.n_msgs, 6);
+	fx_close(&w);
+}
+
 static void a_misbehaving_peer_is_dropped_and_nobody_else(void **state)
 {
 	static const struct { const char *what; int code; } cases[] = {
@@ -251,6 +336,8 @@ static void a_misbehaving_peer_is_dropped_and_nobody_else(void **state)
 		{ "unknown type", GR_EPROTO }, { "length differs", GR_EPROTO }, { "another version", GR_EVERSION },
 		{ "wrong role", GR_EROLE }, { "hello again", GR_EPROTO }, { "empty", GR_ETRUNC }, { "several parts", GR_EPROTO },
 		{ "bad heartbeat", GR_ETRUNC }, { "refused by the program", GR_ELIMIT },
+		{ "a bundle of one", GR_EPROTO }, { "a bundle cut short", GR_ETRUNC }, { "wrong role in a bundle", GR_EROLE },
+		{ "a bundle in a bundle", GR_EPROTO },
 	};
 	static const uint8_t zeros[1024];
 	struct world w = { 0 };
@@ -284,6 +371,10 @@ static void a_misbehaving_peer_is_dropped_and_nobody_else(void **state)
 		case 9: assert_int_equal(zmq_send(raw, "x", 1, ZMQ_SNDMORE), 1); break;
 		case 10: gr_buf_clear(&f); at = gr_frame_begin(&f, GR_MSG_PING); gr_wr_u64(&f, 1); gr_frame_end(&f, at); break;
 		case 11: w.msg_rc = GR_ELIMIT; break;
+		case 12: bundle(&f, 1, 0); break;
+		case 13: bundle(&f, 2, 3); break;
+		case 14: gr_buf_clear(&f); gr_drain_encode(&f, 5); bundle(&f, 2, 0); break;
+		case 15: bundle(&f, 2, 0); bundle(&f, 2, 0); break;
 		}
 		if (i != 7)
 			fx_raw_send(raw, &f);
@@ -430,7 +521,7 @@ static int child_msg(void *ctx, int type, struct gr_slice body)
 
 static pid_t start_child(const char *endpoint, int fd)
 {
-	static const struct gr_link_ops ops = { child_hello, child_up, child_down, child_msg, NULL };
+	static const struct gr_link_ops ops = { .make_hello = child_hello, .on_up = child_up, .on_down = child_down, .on_msg = child_msg };
 	struct gr_link_config cfg = { endpoint, NULL, NULL };
 	struct child c = { .fd = fd };
 	struct gr_link *link;
@@ -468,7 +559,7 @@ static void a_stopped_process_is_found_out_and_returns_when_it_goes_on(void **st
 	gr_drain_encode(&f, 1);
 	f.p[3] = GR_MSG_CLUSTER;
 	assert_int_equal(gr_server_send(w.server, w.peer, &f), 0);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
+	RUN_UNTIL(&w, waitpid(pid, &status, WNOHANG) == pid);
 	assert_int_equal(status, 0);
 	n = (int)read(fds[0], events, sizeof(events) - 1);
 	assert_true(n >= 3);
@@ -788,6 +879,8 @@ int main(void)
 		cmocka_unit_test(a_closed_connection_shows_before_the_silence_does),
 		cmocka_unit_test(a_link_leaves_a_server_that_falls_silent_and_comes_back),
 		cmocka_unit_test(a_link_comes_back_when_the_server_does),
+		cmocka_unit_test(short_frames_travel_together_and_long_ones_keep_their_place),
+		cmocka_unit_test(what_must_be_written_first_is_asked_for_before_frames_leave),
 		cmocka_unit_test(a_misbehaving_peer_is_dropped_and_nobody_else),
 		cmocka_unit_test(a_large_frame_on_a_slow_line_is_no_silence),
 		cmocka_unit_test(what_is_not_zeromq_at_all_disturbs_nobody),

@@ -113,6 +113,17 @@ static void heartbeats_have_their_golden_form(void **state)
 	expect_golden("drain", GR_MSG_DRAIN, &frame);
 }
 
+static void a_bundle_has_its_golden_form(void **state)
+{
+	struct gr_buf frame = { 0 };
+	size_t at = gr_frame_begin(&frame, GR_MSG_BUNDLE);
+
+	gr_taskref_encode(&frame, GR_MSG_CANCEL, SESSION, 5, 0);
+	gr_drain_encode(&frame, 30000);
+	gr_frame_end(&frame, at);
+	expect_golden("bundle", GR_MSG_BUNDLE, &frame);
+}
+
 static void sessions_have_their_golden_form(void **state)
 {
 	static const char *const strings[] = { "/src/a.c", "/src/inc", "/src/link.h", "/src/gone.h" };
@@ -350,6 +361,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(json_messages_have_their_golden_form),
 		cmocka_unit_test(heartbeats_have_their_golden_form),
+		cmocka_unit_test(a_bundle_has_its_golden_form),
 		cmocka_unit_test(sessions_have_their_golden_form),
 		cmocka_unit_test(tasks_have_their_golden_form),
 		cmocka_unit_test(a_result_has_its_golden_form),
