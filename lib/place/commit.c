@@ -153,8 +153,10 @@ static void chain_del(struct gr_place *p, struct gr_place__worker *w, struct gr_
 static void victim_add(struct gr_place *p, uint32_t placed)
 {
 	struct gr_place__placed *pl = gr_place__at(p, placed);
-	uint32_t *first = &p->bands[p->owners[pl->owner].spec.band].first_victim;
+	uint8_t band = p->owners[pl->owner].spec.band;
+	uint32_t *first = &p->bands[band].first_victim;
 
+	p->victim_bits |= 1u << band;
 	pl->flags |= P_VICTIM;
 	pl->victim_prev = NIL;
 	pl->victim_next = *first;
@@ -167,10 +169,15 @@ static void victim_del(struct gr_place *p, struct gr_place__placed *pl)
 {
 	if (!(pl->flags & P_VICTIM))
 		return;
-	if (pl->victim_prev != NIL)
+	if (pl->victim_prev != NIL) {
 		gr_place__at(p, pl->victim_prev)->victim_next = pl->victim_next;
-	else
-		p->bands[p->owners[pl->owner].spec.band].first_victim = pl->victim_next;
+	} else {
+		uint8_t band = p->owners[pl->owner].spec.band;
+
+		p->bands[band].first_victim = pl->victim_next;
+		if (pl->victim_next == NIL)
+			p->victim_bits &= ~(1u << band);
+	}
 	if (pl->victim_next != NIL)
 		gr_place__at(p, pl->victim_next)->victim_prev = pl->victim_prev;
 }

@@ -319,6 +319,21 @@ static uint32_t fill_many(struct gr_place *p, uint32_t queue, struct gr_place__s
 	return n;
 }
 
+/* It would wait behind what runs. Not behind what is less urgent: that is stopped, and the queue waits for its room. */
+static bool stops_rather(struct gr_place *p, uint32_t queue, uint64_t now_ns, const struct gr_place__search *s,
+			 struct gr_place_decision *out, uint32_t *n, uint32_t max)
+{
+	struct gr_place__search now = *s;
+	uint32_t n_before = *n;
+
+	now.with_credits = false;
+	*n = gr_place__preempt(p, now_ns, queue, &now, out, *n, max);
+	if (*n == n_before && (!s->class->n_kept || s->class->n_kept < p->owners[s->owner].n_queued))
+		return false;
+	no_room(p, queue, now_ns, false);
+	return true;
+}
+
 static uint32_t place(struct gr_place *p, uint64_t now_ns, struct gr_place_decision *out, uint32_t n, uint32_t max)
 {
 	while (n < max) {
@@ -348,6 +363,8 @@ static uint32_t place(struct gr_place *p, uint64_t now_ns, struct gr_place_decis
 			no_room(p, queue, now_ns, s.is_cut);
 			continue;
 		}
+		if (s.with_credits && p->victim_bits >> p->owners[s.owner].spec.band > 1 && stops_rather(p, queue, now_ns, &s, out, &n, max))
+			continue;
 		gr_place__commit(p, &s, s.t->tag, s.t->first + p->queued[item].nth, 1, GR_PLACE_RUN, &out[n++]);
 		advance(p, queue, 1);
 		if (left <= FILL_FROM || s.with_credits || p->queues[queue].is_choosy || s.class->has_policy || n == max)

@@ -256,7 +256,7 @@ struct gr_place {
 	struct gr_place__owner *owners;
 	uint32_t n_owners, cap_owners, free_owner;
 	struct gr_place__band bands[GR_PLACE_MAX_BAND + 1];
-	uint32_t band_bits;
+	uint32_t band_bits, victim_bits;      /* bands with lines of tasks; with placed tasks that may be preempted */
 	struct gr_place__stand *stands;
 	uint32_t n_stands, cap_stands, free_stand;
 	struct gr_place__line *lines;

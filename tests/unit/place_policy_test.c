@@ -367,6 +367,26 @@ static void the_urgent_stops_just_enough_of_what_may_be_stopped(void **state)
 	assert_int_equal(next(w), 0);
 }
 
+static void the_urgent_does_not_wait_behind_the_less_urgent(void **state)
+{
+	struct world *w = *state;
+	uint32_t idle = owner(w, 0, 31, true), urgent = owner(w, 0, 0, false), c = plain(w);
+
+	up(w, (struct pod){ .tag = 1, .slots = 2, .prefetch = 4 });
+	put(w, (struct gr_place_task){ .tag = 1, .owner = idle, .class = c, .count = 2 });
+	assert_int_equal(next(w), 2);
+	w->now += GR_NS_PER_S;
+	put(w, (struct gr_place_task){ .tag = 2, .owner = urgent, .class = c });
+	assert_int_equal(next(w), 1);             /* it could be sent there, to wait; for a task that may be stopped it does not */
+	assert_int_equal(w->d[0].act, GR_PLACE_PREEMPT);
+	assert_int_equal(next(w), 0);
+	end(w, w->d[0].placed, GR_PLACE_STOPPED, 0);
+	put(w, (struct gr_place_task){ .tag = 1, .owner = idle, .class = c });
+	assert_true(next(w) >= 1);
+	assert_int_equal(w->d[0].act, GR_PLACE_RUN);
+	assert_int_equal(w->d[0].tag, 2);
+}
+
 static void nothing_of_the_same_band_is_stopped(void **state)
 {
 	struct world *w = *state;
@@ -617,6 +637,7 @@ int main(void)
 		T(a_gang_comes_whole_or_not_at_all),
 		T(a_large_task_is_not_starved_by_small_ones),
 		T(the_urgent_stops_just_enough_of_what_may_be_stopped),
+		T(the_urgent_does_not_wait_behind_the_less_urgent),
 		T(nothing_of_the_same_band_is_stopped),
 		T(what_waits_is_taken_back_when_another_worker_is_idle),
 		T(a_straggler_gets_one_copy_on_another_node),
