@@ -73,7 +73,8 @@ int gr_store__open_db(const char *path, bool is_read_only, sqlite3 **out, struct
 	}
 	sqlite3_busy_timeout(db, 5000);
 	if (sqlite3_exec(db, is_read_only ? "PRAGMA query_only=1; PRAGMA mmap_size=0; PRAGMA cache_size=-8000" :
-			 "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-16000; PRAGMA journal_size_limit=67108864",
+			 "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-16000; PRAGMA journal_size_limit=67108864; "
+			 "PRAGMA secure_delete=ON",
 			 NULL, NULL, NULL) != SQLITE_OK || pragma(db, "PRAGMA user_version") < 0) {
 		rc = gr_store__fail(db, path, "cannot be read", err);
 		sqlite3_close(db);

@@ -59,6 +59,7 @@ struct gr_store {
 	sqlite3 *db;
 	sqlite3_stmt *st[GR_N_SQL];
 	struct gr_aside *aside;
+	bool has_old_secrets;
 	/* shared, under lock */
 	pthread_mutex_t lock;
 	struct gr_list waiting, over;
@@ -173,6 +174,7 @@ static int bind_and_step(struct gr_store *s, struct gr_slice *at)
 		at->p += n;
 	}
 	rc = sqlite3_step(st);
+	s->has_old_secrets |= sql == GR_SQL_SECRET_RM && rc == SQLITE_DONE && sqlite3_changes(s->db) > 0;
 	sqlite3_reset(st);
 	return rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : -1;
 }
@@ -223,6 +225,12 @@ static void give_back(struct gr_store *s, struct gr_list *group, int rc)
 	}
 }
 
+/* Secrets that were removed are in the log still, as they were written. Not when a reader holds it: at the next commit then. */
+static void forget_secrets(struct gr_store *s)
+{
+	s->has_old_secrets = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) != SQLITE_OK;
+}
+
 /* Beside the loop: one group. Return: as gr_aside's work. */
 static int write_one(void *ctx)
 {
@@ -241,6 +249,8 @@ static int write_one(void *ctx)
 	if (gr_list_is_empty(&group))
 		return 0;
 	rc = write_group(s, &group, &rows);
+	if (rc >= 0 && s->has_old_secrets)
+		forget_secrets(s);
 	if (rc < 0) {
 		rc = gr_store__fail(s->db, s->path, "cannot be written", &err);
 		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
