@@ -249,13 +249,29 @@ static bool try_tier(struct gr_runners *p, enum gr_tier tier, bool has_userns, s
 	return false;
 }
 
+/* Folders that a task has of its own: what is shown below them would lie in what a runner clears behind each task. */
+static bool is_own_place(const char *path)
+{
+	static const char *const own[] = { "/tmp", "/task", "/secrets", "/dev", "/proc" };
+
+	for (size_t i = 0; i < GR_LEN(own); i++) {
+		size_t n = strlen(own[i]);
+
+		if (!strncmp(path, own[i], n) && (!path[n] || path[n] == '/'))
+			return true;
+	}
+	return false;
+}
+
 static void split_shown(struct gr_runners *p, const char *text)
 {
 	char *save, *word;
 
 	p->shown_text = gr_xstrdup(text);
 	for (word = strtok_r(p->shown_text, ",", &save); word && p->n_shown < MAX_SHOWN; word = strtok_r(NULL, ",", &save)) {
-		if (word[0] == '/')
+		if (is_own_place(word))
+			gr_warn("runners", "command-show: %s: a task has that place for its own; it is not shown", word);
+		else if (word[0] == '/')
 			p->shown[p->n_shown++] = word;
 		else
 			gr_warn("runners", "command-show: %s: wants an absolute path", word);
