@@ -129,8 +129,10 @@ static void store_end(struct gr_bj *j, struct gr_store_tx *tx, const struct gr_e
 	free(reason);
 }
 
-static void store_usage(struct gr_bj *j, struct gr_store_tx *tx, const struct gr_ended_msg *m, const struct gr_bended *v, uint64_t out_bytes)
+static void store_usage(struct gr_bj *j, struct gr_store_tx *tx, const struct gr_ended_msg *m, const struct gr_bended *v, enum gr_bcause cause,
+			uint64_t out_bytes)
 {
+	bool was_sent = cause != GR_BC_UNSENT;       /* what was taken back before it began is no attempt to account for */
 	bool is_wasted = v->verdict != GR_BV_DONE && v->verdict != GR_BV_WAIT;
 	struct gr_batch *b = j->batch;
 	uint64_t mem = (m->max_rss_bytes >> 20) * (m->wall_us / 1000);
@@ -139,8 +141,8 @@ static void store_usage(struct gr_bj *j, struct gr_store_tx *tx, const struct gr
 	b->in_bytes += m->in_bytes;
 	b->out_bytes += out_bytes;
 	b->wasted_us += is_wasted ? m->cpu_us : 0;
-	gr_store_add(tx, GR_SQL_USAGE, (int64_t)j->id, j->tenant, (int64_t)m->cpu_us, (int64_t)mem, (int64_t)m->in_bytes, (int64_t)out_bytes, (int64_t)1,
-		     (int64_t)(v->verdict == GR_BV_AGAIN || v->verdict == GR_BV_LATER), (int64_t)(is_wasted ? m->cpu_us : 0),
+	gr_store_add(tx, GR_SQL_USAGE, (int64_t)j->id, j->tenant, (int64_t)m->cpu_us, (int64_t)mem, (int64_t)m->in_bytes, (int64_t)out_bytes, (int64_t)was_sent,
+		     (int64_t)(was_sent && (v->verdict == GR_BV_AGAIN || v->verdict == GR_BV_LATER)), (int64_t)(is_wasted ? m->cpu_us : 0),
 		     (int64_t)(v->verdict == GR_BV_DONE), (int64_t)(v->verdict == GR_BV_FAILED));
 }
 
@@ -220,7 +222,7 @@ void gr_run_end(struct gr_bj *j, struct gr_bworker *bw, uint64_t worker, const s
 	if (cause == GR_BC_DONE || cause == GR_BC_CHECKPOINT)
 		out_bytes = store_outputs(j, tx, m);
 	store_end(j, tx, m, cause, counts);
-	store_usage(j, tx, m, &v, out_bytes);
+	store_usage(j, tx, m, &v, cause, out_bytes);
 	if (st->replicas && v.verdict == GR_BV_DONE) {
 		const struct gr_bresult own = { e.digest, worker, 0, m->attempt };
 

@@ -162,7 +162,9 @@ void gr_bworkers_tick(struct gr_batch *b);                /* sends what a full q
 uint64_t gr_bworker_node(const struct gr_worker *w);                           /* hash of its node's name */
 struct gr_bworker *gr_bworker_of(struct gr_batch *b, struct gr_worker *w);
 void gr_bworker_unref(struct gr_bworker **bw);
-void gr_bworker_stop(struct gr_batch *b, struct gr_worker *w, uint64_t job, uint64_t task, uint32_t attempt, enum gr_stop_how how);
+/* @grace_ms: from SIGTERM to SIGKILL of one that is to yield */
+void gr_bworker_stop(struct gr_batch *b, struct gr_worker *w, uint64_t job, uint64_t task, uint32_t attempt, enum gr_stop_how how,
+		     uint32_t grace_ms);
 void gr_run_ack(struct gr_bworker *bw, uint64_t job, uint64_t task, uint32_t attempt);
 
 /* ---- batch_end.c ---- */

@@ -251,7 +251,7 @@ static void on_stop(void *ctx, struct gr_btask *t, struct gr_blive *l, enum gr_b
 		return;
 	l->stopping = GR_STOP_CANCEL;
 	l->stop_cause = why;
-	gr_bworker_stop(j->batch, l->peer, j->id, t->task, l->number, GR_STOP_CANCEL);
+	gr_bworker_stop(j->batch, l->peer, j->id, t->task, l->number, GR_STOP_CANCEL, 0);
 }
 
 const struct gr_bjob_ops gr_batch_job_ops = { .ready = on_ready, .withdrawn = on_withdrawn, .ended = on_ended_unrun, .stop = on_stop };

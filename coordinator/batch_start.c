@@ -8,6 +8,8 @@
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 
+#define YIELD_MS 10000u                    /* to save what it has */
+#define IDLE_YIELD_MS 500u                 /* of an idle one that can save nothing: it gives way at once */
 #define PAUSE_NS (20 * GR_NS_PER_MS)
 
 void gr_run_give_back(struct gr_coord *c, uint64_t placed)
@@ -110,6 +112,8 @@ busy:
 
 static void stop_for_placement(struct gr_bj *j, uint32_t task, uint64_t placed, enum gr_place_act act)
 {
+	const struct gr_stage *st = &j->spec->stages[gr_spec_stage_of(j->spec, task)];
+	uint32_t grace_ms = j->spec->is_idle && !st->has_checkpoint ? IDLE_YIELD_MS : YIELD_MS;
 	struct gr_btask *t = gr_bjob_find(&j->b, task);
 
 	for (uint32_t i = 0; t && i < t->n_lives; i++) {
@@ -120,7 +124,7 @@ static void stop_for_placement(struct gr_bj *j, uint32_t task, uint64_t placed, 
 			continue;
 		l->stopping = (uint8_t)how;
 		l->stop_cause = act == GR_PLACE_PREEMPT ? GR_BC_PREEMPTED : act == GR_PLACE_MOVE ? GR_BC_EVICTED : GR_BC_UNSENT;
-		gr_bworker_stop(j->batch, l->peer, j->id, task, l->number, how);
+		gr_bworker_stop(j->batch, l->peer, j->id, task, l->number, how, how == GR_STOP_YIELD ? grace_ms : 0);
 	}
 }
 

@@ -11,8 +11,6 @@
 #include "lib/base/alloc.h"
 #include "lib/base/log.h"
 
-#define YIELD_MS 10000u
-
 uint64_t gr_bworker_node(const struct gr_worker *w)
 {
 	return gr_hash64(w->node, strlen(w->node), 7);
@@ -109,9 +107,10 @@ void gr_run_ack(struct gr_bworker *bw, uint64_t job, uint64_t task, uint32_t att
 	send_or_owe(bw->w->coord->batch, bw, &f);
 }
 
-void gr_bworker_stop(struct gr_batch *b, struct gr_worker *w, uint64_t job, uint64_t task, uint32_t attempt, enum gr_stop_how how)
+void gr_bworker_stop(struct gr_batch *b, struct gr_worker *w, uint64_t job, uint64_t task, uint32_t attempt, enum gr_stop_how how,
+		     uint32_t grace_ms)
 {
-	const struct gr_stop_msg m = { job, task, attempt, (uint8_t)how, how == GR_STOP_YIELD ? YIELD_MS : 0 };
+	const struct gr_stop_msg m = { job, task, attempt, (uint8_t)how, grace_ms };
 	struct gr_buf f = { 0 };
 
 	gr_stop_encode(&f, &m);
@@ -168,7 +167,7 @@ static void adopt(struct gr_batch *b, struct gr_worker *w, uint64_t job, uint64_
 	}
 	gr_info("batch", "worker %s still runs job %" PRIu64 " task %" PRIu64 " attempt %u, which is not wanted any more", w->name, job, task, attempt);
 	if (job && job <= GR_WIRE_MAX_JOB)
-		gr_bworker_stop(b, w, job, task, attempt, GR_STOP_CANCEL);
+		gr_bworker_stop(b, w, job, task, attempt, GR_STOP_CANCEL, 0);
 }
 
 void gr_batch_worker_up(struct gr_coord *c, struct gr_worker *w, const json_t *hello)
