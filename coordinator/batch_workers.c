@@ -126,7 +126,6 @@ int gr_batch_hello_offer(struct gr_coord *c, struct gr_worker *w, const json_t *
 	const char *key;
 	json_t *v;
 
-	(void)w;
 	if (!c->batch)
 		return 0;
 	json_object_foreach((json_t *)list, key, v) {
@@ -135,6 +134,8 @@ int gr_batch_hello_offer(struct gr_coord *c, struct gr_worker *w, const json_t *
 		if (rc < 0)
 			return gr_err_set(err, GR_EPROTO, "\"labels\" must be at most %u texts by name; \"%.60s\" is none", GR_PLACE_MAX_WORKER_LABELS, key);
 		labels[spec->n_labels++] = (uint32_t)rc;
+		if (!strcmp(key, "node-ip"))
+			snprintf(w->node_ip, sizeof(w->node_ip), "%s", json_string_value(v));
 	}
 	spec->labels = labels;
 	if (json_is_true(json_object_get(hello, "commands")) && spec->n_envs < GR_PLACE_MAX_WORKER_ENVS)

@@ -78,10 +78,10 @@ struct gr_worker {
 	uint64_t mem_bytes, since_ms;
 	uint32_t place;                    /* id in coord->place */
 	bool is_draining, has_stress;      /* stress-ng, for burns of load tests */
-	uint32_t n_loads;                  /* shards of load tests on it */
 	struct gr_toolchain *toolchains;
 	uint32_t n_toolchains;
 	char pod[64], pod_uid[40], ns[64], qos[16];
+	char node_ip[48];                  /* its label node-ip, or "" */
 	char node_label[130];              /* node, as a label's value in /metrics */
 	uint32_t cpus, node_cpu_mcpu;      /* those it may run on; all of its node's; 0 unknown */
 	struct gr_cnode *on_node;
@@ -176,6 +176,8 @@ void gr_seat_free(struct gr_seat *seat);
 /* The placement resource that stands for a sandbox with a root of its own: a tier without it cannot do some tasks with the
  * same bytes, and would refuse them. */
 #define GR_COORD_RES_ROOT GR_PLACE_USER_0
+/* A worker has one: it generates load for one test at a time. */
+#define GR_COORD_RES_LOAD GR_PLACE_USER_1
 #define GR_COORD_ROOT_FLAGS (GR_TASK_F_GCOV | GR_TASK_F_SPLIT_DWARF | GR_TASK_F_PLUGIN)
 struct gr_ctask {                          /* a task as the coordinator has it */
 	struct gr_task t;
@@ -228,6 +230,9 @@ void gr_blobs_session_gone(struct gr_session *s);        /* nobody can be asked 
 void gr_load_init(struct gr_coord *c);
 void gr_load_fini(struct gr_coord *c);
 int gr_load_message(struct gr_coord *c, struct gr_worker *w, int type, struct gr_slice body);
+/* Tags of tests: bit 1, where a pointer has none and a job's tag has bit 0. */
+static inline bool gr_load_is_tag(uint64_t tag) { return (tag & 3) == 2; }
+void gr_load_act(struct gr_coord *c, const struct gr_place_decision *d);
 void gr_load_worker_gone(struct gr_coord *c, struct gr_worker *w);
 json_t *gr_load_live_json(const struct gr_coord *c);             /* tests that run or ended a minute ago */
 void gr_load_metrics(const struct gr_coord *c, struct gr_buf *b);

@@ -418,6 +418,10 @@ static void act(struct gr_coord *c, const struct gr_place_decision *d)
 		gr_batch_act(c, d);
 		return;
 	}
+	if (gr_load_is_tag(d->tag)) {
+		gr_load_act(c, d);
+		return;
+	}
 	if (d->act == GR_PLACE_RUN)
 		run_it(c, t, w, d);
 	else if (d->act == GR_PLACE_COPY)

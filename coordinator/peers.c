@@ -128,6 +128,7 @@ static int worker_place(struct gr_coord *c, struct gr_worker *w, const json_t *h
 		if (!w->mem_bytes || spec.cap.v[GR_PLACE_MEM_MIB] > GR_PLACE_MAX_AMOUNT)
 			spec.cap.v[GR_PLACE_MEM_MIB] = GR_PLACE_MAX_AMOUNT;
 		spec.cap.v[GR_COORD_RES_ROOT] = strcmp(w->tier, "landlock") ? MAX_SLOTS + MAX_PREFETCH : 0;
+		spec.cap.v[GR_COORD_RES_LOAD] = 1;
 		rc = gr_batch_hello_offer(c, w, hello, &spec, labels, envs, err);
 		if (rc >= 0)
 			rc = gr_place_worker_up(c->place, gr_coord_now(c), &spec);

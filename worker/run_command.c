@@ -251,9 +251,9 @@ static bool has_room(const struct gr_wcommand *t)
 	const struct gr_commands *c = t->c;
 	const struct gr_worker *w = c->w;
 
-	if (!c->slots_used && !w->n_running)
+	if (!c->slots_used && !w->n_running && !w->n_load)
 		return true;           /* alone on the worker: whatever it asks */
-	return w->n_running + c->slots_used + t->n_slots <= w->n_use &&
+	return w->n_running + c->slots_used + w->n_load + t->n_slots <= w->n_use &&
 	       (!w->limits.mem_bytes || c->mem_used + t->m.mem_bytes <= w->limits.mem_bytes);
 }
 

@@ -649,7 +649,7 @@ void gr_worker_pump(struct gr_worker *w)
 			break;
 		}
 	gr_commands_pump(w->commands);
-	while (!w->is_draining && w->n_running + w->commands->slots_used < w->n_use && !gr_list_is_empty(&w->lists[GR_TS_READY])) {
+	while (!w->is_draining && w->n_running + w->commands->slots_used + w->n_load < w->n_use && !gr_list_is_empty(&w->lists[GR_TS_READY])) {
 		struct gr_wtask *t = GR_CONTAINER(w->lists[GR_TS_READY].next, struct gr_wtask, link);
 
 		if (t->received_ns > gr_commands_waiting_since(w->commands) || !run(t))

@@ -223,6 +223,7 @@ struct gr_worker {
 	uint32_t landlock_abi;
 	uint32_t n_slots, n_running, n_queued;    /* queued: LOG .. READY; n_slots: of the table, never less than n_use */
 	uint32_t n_use;                  /* tasks at a time, as the limits are now */
+	uint32_t n_load;                 /* of those, taken by threads of load tests */
 	struct gr_wtask *slots[GR_SANDBOX_SLOTS];
 	struct gr_map sessions;          /* id -> gr_wsession */
 	struct gr_list session_list;     /* least recently used first */

@@ -53,7 +53,6 @@ static json_t *ask_read(struct gr_coord *c, const json_t *req, const char *owner
 {
 	json_int_t offset = json_integer_value(json_object_get(req, "offset"));
 	struct gr_run *r = gr_run_find(c, strtoull(run_id(req), NULL, 16));
-	static const char *const states[] = { "preparing", "syncing", "running", "ended" };
 	struct gr_buf b = { 0 };
 	uint64_t size = 0;
 	json_t *o;
@@ -64,7 +63,7 @@ static json_t *ask_read(struct gr_coord *c, const json_t *req, const char *owner
 		return NULL;
 	}
 	o = json_pack("{s:o, s:I, s:I, s:s}", "text", json_stringn(b.n ? (const char *)b.p : "", b.n), "next", offset + (json_int_t)b.n, "size",
-		      (json_int_t)size, "state", r ? states[r->state] : "ended");
+		      (json_int_t)size, "state", r ? gr_run_state_names[r->state] : "ended");
 	gr_buf_fini(&b);
 	return o;
 }

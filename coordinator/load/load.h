@@ -2,11 +2,12 @@
  * load - load tests in the coordinator, seen from inside coordinator/load
  *
  *   ask.c      questions of clients: start, stop, read, list     run.c     a test's life, from the plan to its end
- *   members.c  who takes part: choice, clocks, shares, loss      merge.c   tallies: frames added, written as JSON
+ *   gang.c     who takes part: a gang in placement, and burns    members.c clocks, shares, loss
+ *   merge.c    tallies: frames added, written as JSON
  *   verdict.c  thresholds and what came of it all                keep.c    the file of a test: a JSON object a line
  *   watch.c    the live page and the metrics
  *
- *   PREPARING --(all members ready)--> SYNCING --(clocks known)--> RUNNING --(all ended or lost)--> ENDED
+ *   PLACING --(all have room at once)--> PREPARING --(all members ready)--> SYNCING --(clocks known)--> RUNNING --(all ended or lost)--> ENDED
  *
  * All members or none: one that cannot be prepared ends the test before anything was sent. Everything that is read later
  * is in the file, which grows line by line while the test runs; `griddle load run` reads along.
@@ -45,7 +46,8 @@ struct gr_member {
 	struct gr_worker *worker;                /* NULL: lost, or ended and gone */
 	char name[64], node[64];
 	enum gr_member_state state;
-	bool is_traffic;
+	bool is_traffic, is_placed;
+	uint64_t placed;                         /* is_placed: its handle in placement */
 	uint32_t burns;                          /* a bit each of the plan's */
 	/* clocks: the worker's less ours, by the exchange with the shortest way */
 	int64_t offset_ns;
@@ -61,7 +63,7 @@ struct gr_member {
 	struct gr_hdr latency;
 };
 
-enum gr_run_state { GR_RUN_PREPARING, GR_RUN_SYNCING, GR_RUN_RUNNING, GR_RUN_ENDED };
+enum gr_run_state { GR_RUN_PLACING, GR_RUN_PREPARING, GR_RUN_SYNCING, GR_RUN_RUNNING, GR_RUN_ENDED };
 enum gr_load_verdict { GR_LOAD_V_NONE, GR_LOAD_V_PASSED, GR_LOAD_V_THRESHOLD, GR_LOAD_V_BEHIND, GR_LOAD_V_STOPPED, GR_LOAD_V_LOST, GR_LOAD_V_ERROR };
 const char *gr_load_verdict_name(enum gr_load_verdict v);
 
@@ -86,15 +88,18 @@ struct gr_run {
 	json_t *plan_json;
 	struct gr_member *members;
 	uint32_t n_members;
-	uint64_t asked_ns, start_ns, started_ms, stop_ns, ended_ns;
+	uint32_t owner_id, n_wanted;             /* in placement; has_owner. Shares */
+	int64_t queued;                          /* the gang; -1: not queued */
+	uint64_t asked_ns, prepared_ns, start_ns, started_ms, stop_ns, ended_ns;
 	struct gr_list open;
 	uint32_t i_next;                         /* the interval to be written next */
 	struct gr_tally total, last;             /* last: the interval written last */
 	struct gr_point points[GR_LOAD_MAX_POINTS];      /* the last ones, oldest first */
 	uint32_t n_points;
-	bool is_stopping, is_aborted;
+	bool is_stopping, is_aborted, has_owner;
 	int fd;
 };
+static inline uint64_t gr_load_tag(const struct gr_run *r) { return (uintptr_t)r | 2; }
 struct gr_load {
 	struct gr_list runs;
 	uint32_t n_runs;
@@ -106,8 +111,14 @@ int gr_run_start(struct gr_coord *c, const json_t *plan, const char *owner, uint
 struct gr_run *gr_run_find(struct gr_coord *c, uint64_t id);
 void gr_run_stop(struct gr_run *r, enum gr_load_verdict v, const char *fmt, ...) GR_PRINTF(3, 4);
 void gr_run_check(struct gr_run *r);             /* did the last member report; is the test over */
+extern const char *const gr_run_state_names[];   /* "placing" ... */
+/* gang.c */
+/* Queues the shards. GR_EBUSY when there are not so many workers that could ever take one; GR_ENOENT, GR_EUNSUP (burns). */
+int gr_gang_ask(struct gr_run *r, struct gr_err *err) GR_MUST_CHECK;
+const char *gr_gang_why(const struct gr_run *r); /* PLACING: why it waits */
+void gr_member_release(struct gr_run *r, struct gr_member *m);    /* its room is free again */
+void gr_gang_leave(struct gr_run *r);
 /* members.c */
-int gr_members_choose(struct gr_run *r, struct gr_err *err) GR_MUST_CHECK;
 void gr_members_prepare(struct gr_run *r);
 void gr_members_beat(struct gr_run *r);
 bool gr_members_are_known(const struct gr_run *r);                /* every clock */

@@ -1,4 +1,4 @@
-/* members.c - the workers of a test: chosen together or not at all, clocks compared, shares given, loss borne
+/* members.c - the workers of a test: prepared, clocks compared, shares given, loss borne
  *
  * Offsets: the worker's clock less ours is ((received - sent) + (back - now)) / 2, wrong by at most half the way there and
  * back; of several exchanges the one with the shortest way is believed. After the start each exchange is also the lease. */
@@ -13,132 +13,6 @@
 #define START_LEAD_NS (300 * GR_NS_PER_MS)
 #define WARM_LEAD_NS (2 * GR_NS_PER_S)
 #define MOVE_LEAD_NS (400 * GR_NS_PER_MS)
-
-/* ---- who ---- */
-
-static bool is_beside_target(const struct gr_run *r, const struct gr_worker *w)
-{
-	const struct gr_load_plan *p = r->plan;
-
-	if (p->target_node)
-		return !strcmp(p->target_node, w->node);
-	for (uint32_t i = 0; i < p->n_origins; i++)
-		if (!strcmp(p->origins[i].host, w->node))
-			return true;
-	return false;
-}
-
-static uint32_t on_node(const struct gr_run *r, const struct gr_worker *w)
-{
-	uint32_t n = 0;
-
-	for (uint32_t i = 0; i < r->n_members; i++)
-		n += r->members[i].is_traffic && !strcmp(r->members[i].node, w->node);
-	return n;
-}
-
-static struct gr_member *member_add(struct gr_run *r, struct gr_worker *w)
-{
-	struct gr_member *m = gr_member_of(r, w);
-
-	if (m)
-		return m;
-	m = &r->members[r->n_members++];
-	m->worker = w;
-	snprintf(m->name, sizeof(m->name), "%s", w->name);
-	snprintf(m->node, sizeof(m->node), "%s", w->node);
-	return m;
-}
-
-/* Those that run no load first, then nodes with the fewest shards, then the order in which they connected. */
-static struct gr_worker *best(struct gr_run *r)
-{
-	struct gr_worker *found = NULL;
-	uint32_t best_score = UINT32_MAX;
-
-	GR_LIST_EACH(w, &r->c->workers, struct gr_worker, link) {
-		struct gr_member *m = gr_member_of(r, w);
-		uint32_t score = w->n_loads * 1024 + on_node(r, w);
-
-		if (w->is_draining || (m && m->is_traffic) || is_beside_target(r, w) || score >= best_score)
-			continue;
-		found = w;
-		best_score = score;
-	}
-	return found;
-}
-
-static int choose_traffic(struct gr_run *r, struct gr_err *err)
-{
-	uint32_t n_draining = 0, n_beside = 0, n = 0, want = r->plan->n_workers;
-	struct gr_worker *w;
-
-	GR_LIST_EACH(one, &r->c->workers, struct gr_worker, link) {
-		n_draining += one->is_draining;
-		n_beside += !one->is_draining && is_beside_target(r, one);
-	}
-	while (n < (want ? want : GR_LOAD_MAX_SHARDS) && (w = best(r))) {
-		member_add(r, w)->is_traffic = true;
-		n++;
-	}
-	if (!n || n < want)
-		return gr_err_set(err, GR_EBUSY, "%u workers are wanted and %u can take part (%u connected, %u draining, %u on the target's node)",
-				  want ? want : 1, n, r->c->n_workers, n_draining, n_beside);
-	for (uint32_t i = 0, k = 0; i < r->n_members; i++)
-		if (r->members[i].is_traffic) {
-			r->members[i].index = k++;
-			r->members[i].of = n;
-		}
-	return 0;
-}
-
-static int choose_burn(struct gr_run *r, uint32_t i_burn, struct gr_err *err)
-{
-	const struct gr_load_burn *b = &r->plan->burns[i_burn];
-	uint32_t n = 0, n_without = 0;
-
-	for (uint32_t i = 0; i < b->n_named; i++) {
-		struct gr_worker *found = NULL;
-
-		GR_LIST_EACH(w, &r->c->workers, struct gr_worker, link)
-			if (!strcmp(w->name, b->workers[i]))
-				found = w;
-		if (!found)
-			return gr_err_set(err, GR_ENOENT, "burns[%u]: there is no worker %s", i_burn, b->workers[i]);
-		if (!found->has_stress)
-			return gr_err_set(err, GR_EUNSUP, "burns[%u]: worker %s has no stress-ng", i_burn, b->workers[i]);
-		member_add(r, found)->burns |= 1u << i_burn;
-	}
-	/* beside the traffic's workers first: what burns there would slow the generator */
-	for (int pass = 0; pass < 2; pass++)
-		GR_LIST_EACH(w, &r->c->workers, struct gr_worker, link) {
-			struct gr_member *m = gr_member_of(r, w);
-
-			if (n == b->n_workers || w->is_draining || (m && (m->burns & 1u << i_burn)) || (!pass && m && m->is_traffic))
-				continue;
-			if (!w->has_stress) {
-				n_without += pass;
-				continue;
-			}
-			member_add(r, w)->burns |= 1u << i_burn;
-			n++;
-		}
-	if (n < b->n_workers)
-		return gr_err_set(err, GR_EBUSY, "burns[%u]: %u workers are wanted and %u can burn (%u have no stress-ng)", i_burn, b->n_workers, n,
-				  n_without);
-	return 0;
-}
-
-int gr_members_choose(struct gr_run *r, struct gr_err *err)
-{
-	int rc;
-
-	r->members = gr_xalloc((r->c->n_workers + 1) * sizeof(*r->members));
-	rc = choose_traffic(r, err);
-	for (uint32_t i = 0; rc >= 0 && i < r->plan->n_burns; i++)
-		rc = choose_burn(r, i, err);
-	return rc;
-}
 
 struct gr_member *gr_member_of(struct gr_run *r, const struct gr_worker *w)
 {
@@ -172,7 +46,6 @@ void gr_members_prepare(struct gr_run *r)
 			      "of", (int)(m->of ? m->of : 1), "burns", (int)m->burns, "plan", r->plan_json);
 		gr_json_encode(&frame, GR_MSG_LOAD_PREPARE, o);
 		json_decref(o);
-		m->worker->n_loads += m->is_traffic;
 		gr_member_send(r, m, &frame);
 	}
 }
@@ -304,8 +177,7 @@ void gr_member_lost(struct gr_run *r, struct gr_member *m, const char *why)
 	uint32_t n_left = 0;
 	double at_s;
 
-	if (m->worker)
-		m->worker->n_loads -= m->is_traffic;
+	gr_member_release(r, m);
 	m->worker = NULL;
 	if (m->state >= GR_MEMBER_ENDED)
 		return;

@@ -9,11 +9,14 @@
 #include "lib/base/log.h"
 
 #define TICK_MS 100
+#define PLACE_NS (60 * GR_NS_PER_S)               /* room for all shares at once; after 5 s it is kept */
 #define PREPARE_NS (15 * GR_NS_PER_S)
 #define LATE_REPORT_NS (3 * GR_NS_PER_S)
 #define END_NS (5 * GR_NS_PER_S)                 /* after timeout and plan: who has not ended is lost */
 #define STOP_NS (3 * GR_NS_PER_S)
 #define LINGER_NS (60 * GR_NS_PER_S)             /* an ended test is remembered for the metrics */
+
+const char *const gr_run_state_names[] = { "placing", "preparing", "syncing", "running", "ended" };
 
 struct gr_run *gr_run_find(struct gr_coord *c, uint64_t id)
 {
@@ -35,11 +38,9 @@ static void run_free(struct gr_run *r)
 	gr_list_del(&r->link);
 	GR_LIST_EACH_SAFE(v, &r->open, struct gr_interval, link)
 		interval_free(v);
-	for (uint32_t i = 0; i < r->n_members; i++) {
-		if (r->members[i].worker && r->members[i].state < GR_MEMBER_ENDED)
-			r->members[i].worker->n_loads -= r->members[i].is_traffic;
+	gr_gang_leave(r);
+	for (uint32_t i = 0; i < r->n_members; i++)
 		gr_hdr_fini(&r->members[i].latency);
-	}
 	gr_tally_fini(&r->total);
 	gr_tally_fini(&r->last);
 	gr_load_plan_free(&r->plan);
@@ -59,7 +60,7 @@ static void write_head(struct gr_run *r)
 	gr_keep_line(r, json_pack("{s:s, s:s, s:s, s:I, s:s, s:s, s:s, s:f, s:f, s:f, s:i}", "type", "run", "run", id, "name", r->plan->name, "asked_ms",
 				  (json_int_t)gr_clock_real_ms(), "owner", r->owner, "model", r->plan->is_closed ? "closed" : "open", "target",
 				  r->plan->origins[0].authority, "peak", r->plan->sched.peak, "arrivals", r->plan->sched.n_total, "len_s",
-				  r->plan->sched.len_s, "workers", (int)r->n_members));
+				  r->plan->sched.len_s, "workers", (int)r->n_wanted));
 	gr_keep_line(r, json_pack("{s:s, s:O}", "type", "plan", "plan", r->plan_json));
 }
 
@@ -73,6 +74,7 @@ int gr_run_start(struct gr_coord *c, const json_t *plan, const char *owner, uint
 	GR_NEW(r);
 	r->c = c;
 	r->fd = -1;
+	r->queued = -1;
 	gr_list_init(&r->link);
 	gr_list_init(&r->open);
 	c->load->n_runs++;
@@ -85,7 +87,7 @@ int gr_run_start(struct gr_coord *c, const json_t *plan, const char *owner, uint
 	if (rc >= 0) {
 		gr_tally_init(&r->total, r->plan);
 		gr_tally_init(&r->last, r->plan);
-		rc = gr_members_choose(r, err);
+		rc = gr_gang_ask(r, err);
 	}
 	if (rc >= 0)
 		rc = gr_keep_open(r, err);
@@ -95,9 +97,8 @@ int gr_run_start(struct gr_coord *c, const json_t *plan, const char *owner, uint
 	}
 	gr_list_push(&c->load->runs, &r->link);
 	gr_info("load", "test %016llx \"%s\" of %s: %u workers, %.0f arrivals in %.0f s", (unsigned long long)r->id, r->plan->name, r->owner,
-		r->n_members, r->plan->sched.n_total, r->plan->sched.len_s);
+		r->n_wanted, r->plan->sched.n_total, r->plan->sched.len_s);
 	write_head(r);
-	gr_members_prepare(r);
 	*id = r->id;
 	return 0;
 }
@@ -179,13 +180,9 @@ static void end(struct gr_run *r)
 	r->ended_ns = gr_coord_now(r->c);
 	gr_keep_line(r, gr_load_end_line(r));
 	gr_keep_line(r, gr_load_summary_line(r));
-	for (uint32_t i = 0; i < r->n_members; i++) {
-		struct gr_member *m = &r->members[i];
-
-		if (m->worker && m->state < GR_MEMBER_ENDED)
-			m->worker->n_loads -= m->is_traffic;
-		m->worker = NULL;
-	}
+	gr_gang_leave(r);
+	for (uint32_t i = 0; i < r->n_members; i++)
+		r->members[i].worker = NULL;
 	if (r->fd >= 0)
 		close(r->fd);
 	r->fd = -1;
@@ -222,10 +219,15 @@ static void is_over_time(struct gr_run *r, uint64_t now)
 {
 	uint64_t limit = r->is_stopping ? r->stop_ns + STOP_NS :
 			 r->state == GR_RUN_RUNNING ? r->start_ns + (uint64_t)(r->plan->sched.len_s * 1e9) + r->plan->timeout_ns + END_NS :
-			 r->asked_ns + PREPARE_NS;
+			 r->state == GR_RUN_PLACING ? r->asked_ns + PLACE_NS : r->prepared_ns + PREPARE_NS;
 
 	if (now < limit)
 		return;
+	if (!r->is_stopping && r->state == GR_RUN_PLACING) {
+		gr_run_stop(r, GR_LOAD_V_ERROR, "there was no room on %u workers at once in %llu s: %s", r->n_wanted,
+			    (unsigned long long)(PLACE_NS / GR_NS_PER_S), gr_gang_why(r));
+		return;
+	}
 	if (!r->is_stopping && r->state != GR_RUN_RUNNING) {
 		for (uint32_t i = 0; i < r->n_members; i++)
 			if (r->members[i].state == GR_MEMBER_ASKED) {
@@ -253,7 +255,7 @@ static void on_tick(void *ctx)
 				run_free(r);
 			continue;
 		}
-		if (r->state != GR_RUN_PREPARING || r->is_stopping)
+		if (r->state > GR_RUN_PREPARING || r->is_stopping)
 			gr_members_beat(r);
 		if (r->state == GR_RUN_RUNNING)
 			write_intervals(r, false);
@@ -299,7 +301,7 @@ static int on_state(struct gr_coord *c, struct gr_worker *w, struct gr_slice bod
 		}
 	} else if (!strcmp(state, "failed")) {
 		m->state = GR_MEMBER_ENDED;
-		w->n_loads -= m->is_traffic;
+		gr_member_release(r, m);
 		gr_run_stop(r, GR_LOAD_V_ERROR, "worker %s: %.300s", m->name, why ? why : "failed");
 	} else if (!strcmp(state, "ended") && m->state < GR_MEMBER_ENDED) {
 		bool is_cut = json_is_true(json_object_get(o, "cut"));
@@ -308,7 +310,7 @@ static int on_state(struct gr_coord *c, struct gr_worker *w, struct gr_slice bod
 			gr_member_lost(r, m, why ? why : "it stopped by itself");
 		} else {
 			m->state = GR_MEMBER_ENDED;
-			w->n_loads -= m->is_traffic;
+			gr_member_release(r, m);
 		}
 		if (why && *why && !is_cut)
 			gr_keep_line(r, json_pack("{s:s, s:s, s:s}", "type", "note", "worker", m->name, "text", why));
@@ -334,7 +336,7 @@ static int on_clock(struct gr_coord *c, struct gr_worker *w, struct gr_slice bod
 
 		if (!e)
 			continue;
-		if ((!e->n_clocks || way < e->rtt_ns) && (r->state == GR_RUN_SYNCING || r->state == GR_RUN_PREPARING)) {
+		if ((!e->n_clocks || way < e->rtt_ns) && r->state < GR_RUN_RUNNING) {
 			e->rtt_ns = way;
 			e->offset_ns = ((int64_t)(m.received_ns - m.sent_ns) + (int64_t)(m.back_ns - now)) / 2;
 		}

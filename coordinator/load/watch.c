@@ -52,7 +52,6 @@ static json_t *points_json(const struct gr_run *r)
 
 json_t *gr_load_live_json(const struct gr_coord *c)
 {
-	static const char *const states[] = { "preparing", "syncing", "running", "ended" };
 	json_t *list = json_array();
 
 	if (!c->load)
@@ -72,10 +71,10 @@ json_t *gr_load_live_json(const struct gr_coord *c)
 		}
 		snprintf(id, sizeof(id), "%016" PRIx64, r->id);
 		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:f, s:f, s:f, s:i, s:I, s:o, s:o}", "run", id, "name", r->plan->name,
-						      "target", r->plan->origins[0].authority, "state", states[r->state], "verdict",
+						      "target", r->plan->origins[0].authority, "state", gr_run_state_names[r->state], "verdict",
 						      gr_load_verdict_name(r->verdict), "why", r->why, "elapsed_s",
 						      r->start_ns && now > r->start_ns ? (double)(now - r->start_ns) / 1e9 : 0.0, "len_s",
-						      r->plan->sched.len_s, "interval_s", (double)r->plan->interval_ns / 1e9, "workers", (int)r->n_members,
+						      r->plan->sched.len_s, "interval_s", (double)r->plan->interval_ns / 1e9, "workers", (int)r->n_wanted,
 						      "errors", (json_int_t)errors_of(&r->total), "errors_by_kind", kinds, "points", points_json(r)));
 	}
 	return json_pack("{s:o}", "runs", list);

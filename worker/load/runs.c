@@ -86,7 +86,10 @@ static void run_free(struct run *r)
 	for (uint32_t i = 0; i < r->n_burns; i++)
 		if (r->burns[i].state == BURN_ON)
 			gr_burn_end(r->burns[i].pid);
-	gr_shard_free(&r->shard);
+	if (r->shard) {
+		rs->w->n_load -= r->plan->n_threads;      /* tasks that waited for these begin at the next tick */
+		gr_shard_free(&r->shard);
+	}
 	gr_load_plan_free(&r->plan);
 	while ((l = gr_list_pop(&r->frames))) {
 		struct frame *f = GR_CONTAINER(l, struct frame, link);
@@ -282,6 +285,8 @@ static int prepare(struct gr_runs *rs, struct gr_slice body)
 	spec.plan = r->plan;
 	if (rc >= 0 && json_is_true(json_object_get(o, "traffic")))
 		rc = gr_shard_new(&spec, &r->shard, &err);
+	if (r->shard)
+		rs->w->n_load += r->plan->n_threads;
 	json_decref(o);
 	if (rc < 0) {
 		say(r, "failed", err.text);
