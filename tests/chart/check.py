@@ -45,6 +45,10 @@ def pod(d, spec, where):
         for e in c.get("env", []):
             ref = e.get("valueFrom", {}).get("secretKeyRef")
             if ref and ref["key"] != "server.pub": say(d, "a secret in the environment: " + e["name"])
+        if c["name"] == "worker":
+            told = {e["name"] for e in c["env"]}
+            for want in ("POD", "POD_UID", "NAMESPACE", "NODE", "ZONE"):
+                if "GRIDDLE_" + want not in told: say(d, "does not tell its workers their " + want)
         if where != "test":
             for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
                 path = c.get(probe, {}).get("httpGet", {}).get("path")
