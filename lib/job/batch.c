@@ -103,8 +103,10 @@ static struct gr_blive *live_add(struct gr_btask *t)
 {
 	uint32_t i;
 
-	if (!t->lives)
-		t->lives = gr_xalloc(GR_BATCH_MAX_LIVES * sizeof(*t->lives));
+	if (t->n_lives == t->cap_lives && t->cap_lives < GR_BATCH_MAX_LIVES) {       /* most have one */
+		t->cap_lives = t->cap_lives ? 2 * t->cap_lives : 1;
+		t->lives = gr_xrealloc(t->lives, t->cap_lives * sizeof(*t->lives));
+	}
 	if (t->n_lives == GR_BATCH_MAX_LIVES) {
 		for (i = 0; i < t->n_lives && !t->lives[i].is_lost; i++)
 			;
@@ -583,6 +585,10 @@ static enum gr_bverdict compare(struct gr_bjob *j, const struct gr_stage *st, st
 	}
 	if (gr_btask_n_live(t) || t->n_queued)
 		return GR_BV_WAIT;
+	if (is_closed(j)) {
+		put(j, (uint32_t)t->task, GR_B_CANCELLED);
+		return GR_BV_CANCELLED;
+	}
 	if (t->n_results >= GR_SPEC_MAX_REPLICAS) {
 		finish(j, t, GR_B_FAILED);
 		return GR_BV_FAILED;
@@ -705,6 +711,7 @@ void gr_bjob_tick(struct gr_bjob *j, uint64_t now_ns)
 void gr_bjob_cancel(struct gr_bjob *j, enum gr_bcause why)
 {
 	struct gr_btask *t;
+	uint32_t *idle, n_idle = 0;
 	size_t i = 0;
 
 	if (!j->is_stopping)
@@ -723,8 +730,19 @@ void gr_bjob_cancel(struct gr_bjob *j, enum gr_bcause why)
 			at = first + n;
 		}
 	}
-	while ((t = gr_map_each(&j->tasks, &i)))
+	/* one that waits for another copy, and has none that runs, has nothing more to wait for */
+	idle = gr_xalloc((j->tasks.n + 1) * sizeof(*idle));
+	while ((t = gr_map_each(&j->tasks, &i))) {
 		stop_others(j, t, why);
+		t->n_queued = 0;
+		if (!gr_btask_n_live(t) && state_of(j, (uint32_t)t->task) == GR_B_RUNNING)
+			idle[n_idle++] = (uint32_t)t->task;
+	}
+	for (i = 0; i < n_idle; i++) {
+		put(j, idle[i], GR_B_CANCELLED);
+		j->ops->ended(j->ctx, idle[i], 1, GR_B_CANCELLED);
+	}
+	free(idle);
 }
 
 uint32_t gr_bjob_retry(struct gr_bjob *j, uint32_t first, uint32_t count)

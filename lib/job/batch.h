@@ -70,7 +70,7 @@ struct gr_btask {
 	uint32_t heap_at;                 /* in job->due, from 1; 0: not there */
 	uint32_t n_target;                /* copies wanted; 0 undecided, or no quorum */
 	uint32_t n_queued;                /* copies that wait for placement besides (the caller's word) */
-	uint32_t n_lives, n_results;
+	uint32_t n_lives, cap_lives, n_results;
 	struct gr_blive *lives;           /* at most GR_BATCH_MAX_LIVES */
 	struct gr_bresult *results;
 	bool has_checkpoint;              /* files of its last attempt are to be carried along */

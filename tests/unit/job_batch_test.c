@@ -251,6 +251,22 @@ static void a_lost_copy_does_not_make_ready_what_another_copy_runs(void **st)
 	world_free(w);
 }
 
+static void a_cancel_ends_what_only_waits_for_another_copy(void **st)
+{
+	struct world *w = world_new("{\"stages\":[{\"argv\":[\"x\"],\"array\":{\"range\":[0,1]},\"quorum\":{\"replicas\":2}}]}");
+	uint32_t a = begin(w, 0, 1), b = begin(w, 1, 1), c = begin(w, 1, 2);
+
+	assert_int_equal(end(w, 0, a, 1, GR_BC_DONE, 0, 'x'), GR_BV_WAIT);
+	assert_int_equal(gr_bjob_find(&w->j, 0)->n_queued, 1);
+	gr_bjob_cancel(&w->j, GR_BC_CANCELLED);
+	assert_int_equal(gr_states_get(&w->j.states, 0), GR_B_CANCELLED);
+	/* copies that differ are not sent out once more */
+	assert_int_equal(end(w, 1, b, 1, GR_BC_DONE, 0, 'x'), GR_BV_WAIT);
+	assert_int_equal(end(w, 1, c, 2, GR_BC_DONE, 0, 'y'), GR_BV_CANCELLED);
+	assert_true(gr_bjob_is_over(&w->j));
+	world_free(w);
+}
+
 static void trust_grows_with_valid_results_and_falls_at_once(void **st)
 {
 	struct gr_trust t;
@@ -346,6 +362,7 @@ int main(void)
 		cmocka_unit_test(enough_failures_end_the_job),
 		cmocka_unit_test(a_result_is_fenced_by_attempt_and_worker),
 		cmocka_unit_test(a_lost_copy_does_not_make_ready_what_another_copy_runs),
+		cmocka_unit_test(a_cancel_ends_what_only_waits_for_another_copy),
 		cmocka_unit_test(copies_must_agree_and_a_third_decides),
 		cmocka_unit_test(trust_grows_with_valid_results_and_falls_at_once),
 		cmocka_unit_test(whatever_happens_each_task_has_one_outcome),
