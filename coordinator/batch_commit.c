@@ -34,6 +34,20 @@ static void pend_free(struct gr_pend *p)
 	free(p);
 }
 
+static void tell_end(const struct gr_pend *p)
+{
+	bool is_final = p->is_over;
+	json_t *o = json_pack("{s:I, s:I, s:s}", "job", (json_int_t)p->job, "task", (json_int_t)p->task, "cause", gr_bcause_name(p->ended.cause));
+
+	if (is_final)
+		json_object_update_new(o, json_pack("{s:s, s:i, s:i, s:i}", "state", p->ended.verdict == GR_BV_DONE ? "done" :
+					p->ended.verdict == GR_BV_FAILED ? "failed" : "cancelled", "exit_code", p->ended.exit_code, "signal",
+					p->ended.term_signal, "ordinal", (int)p->ended.ordinal));
+	else
+		json_object_set_new(o, "delay_ms", json_integer((json_int_t)p->ended.delay_ms));
+	gr_batch_emit(p->batch, is_final ? "task.ended" : "task.retry", o);
+}
+
 static void on_commit(void *ctx, int rc)
 {
 	struct gr_pend *p = ctx;
@@ -67,6 +81,8 @@ static void on_commit(void *ctx, int rc)
 
 		gr_run_offer(j, p->ready[k].first, p->ready[k].count, t);
 	}
+	if (p->is_end && gr_watch_wants_tasks(b))
+		tell_end(p);
 	if (p->events)
 		json_array_foreach(p->events, i, e)
 			gr_batch_emit(b, json_string_value(json_array_get(e, 0)), json_incref(json_array_get(e, 1)));

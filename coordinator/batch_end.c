@@ -161,14 +161,6 @@ static void release(struct gr_coord *c, const struct gr_blive *l, enum gr_bcause
 	gr_place_end(c->place, gr_coord_now(c), l->placed, &e);
 }
 
-static json_t *ended_event(const struct gr_bj *j, const struct gr_ended_msg *m, const struct gr_bended *v, enum gr_bcause cause)
-{
-	const char *state = v->verdict == GR_BV_DONE ? "done" : v->verdict == GR_BV_FAILED ? "failed" : "cancelled";
-
-	return json_pack("{s:I, s:I, s:s, s:s, s:i, s:i, s:i}", "job", (json_int_t)j->id, "task", (json_int_t)m->task, "state", state, "cause",
-			 gr_bcause_name(cause), "exit_code", m->exit_code, "signal", m->term_signal, "ordinal", (int)v->was.ordinal);
-}
-
 static void store_trust(struct gr_bj *j, struct gr_store_tx *tx, const struct gr_stage *st, const struct gr_bresult *r, uint32_t n)
 {
 	uint64_t tool = gr_run_toolchain(st);
@@ -185,7 +177,7 @@ void gr_run_end(struct gr_bj *j, struct gr_bworker *bw, uint64_t worker, const s
 	struct gr_btask *t = gr_bjob_find(&j->b, (uint32_t)m->task);
 	struct gr_bresult *results = t && t->n_results ? gr_xmemdup(t->results, t->n_results * sizeof(*t->results)) : NULL;
 	uint32_t n_results = t ? t->n_results : 0, tries = t ? t->n_tries : 0;
-	struct gr_bend e = { .cause = cause, .exit_code = m->exit_code, .toolchain = gr_run_toolchain(st) };
+	struct gr_bend e = { .cause = cause, .exit_code = m->exit_code, .toolchain = st->replicas ? gr_run_toolchain(st) : 0 };
 	struct gr_store_tx *tx = gr_store_tx_new(b->store);
 	struct gr_pend *p = gr_pend_new(b);
 	struct gr_bended v;
@@ -230,21 +222,24 @@ void gr_run_end(struct gr_bj *j, struct gr_bworker *bw, uint64_t worker, const s
 		store_trust(j, tx, st, &own, 1);
 	}
 	free(results);
+	p->is_end = true;
+	p->ended.verdict = v.verdict;
+	p->ended.cause = cause;
+	p->ended.exit_code = m->exit_code;
+	p->ended.term_signal = m->term_signal;
+	p->ended.ordinal = v.was.ordinal;
+	p->ended.delay_ms = v.due_ns ? (v.due_ns - gr_coord_now(b->c)) / GR_NS_PER_MS : 0;
 	p->is_over = v.verdict == GR_BV_DONE || v.verdict == GR_BV_FAILED || v.verdict == GR_BV_CANCELLED;
 	if (v.verdict == GR_BV_DONE || v.verdict == GR_BV_FAILED) {
 		gr_store_add(tx, GR_SQL_OUTCOME, (int64_t)j->id, (int64_t)m->task, (int64_t)(v.verdict == GR_BV_DONE ? GR_B_DONE : GR_B_FAILED),
 			     (int64_t)(v.verdict == GR_BV_DONE ? v.canonical : m->attempt));
-		gr_pend_event(p, "task.ended", ended_event(j, m, &v, cause));
 		b->ended_counts[v.verdict == GR_BV_DONE ? GR_B_DONE : GR_B_FAILED]++;
 		gr_history(b, v.verdict == GR_BV_DONE ? "done" : "failed", j->id, (int64_t)m->task, v.verdict == GR_BV_DONE ? v.canonical : m->attempt,
 			   gr_bcause_name(cause));
 	} else if (v.verdict == GR_BV_CANCELLED) {
 		gr_store_add(tx, GR_SQL_OUTCOME, (int64_t)j->id, (int64_t)m->task, (int64_t)GR_B_CANCELLED, (int64_t)m->attempt);
-		gr_pend_event(p, "task.ended", ended_event(j, m, &v, cause));
 		gr_history(b, "cancelled", j->id, (int64_t)m->task, m->attempt, "");
 	} else {
-		gr_pend_event(p, "task.retry", json_pack("{s:I, s:I, s:s, s:I}", "job", (json_int_t)j->id, "task", (json_int_t)m->task, "cause",
-				gr_bcause_name(cause), "delay_ms", (json_int_t)(v.due_ns ? (v.due_ns - gr_coord_now(b->c)) / GR_NS_PER_MS : 0)));
 		gr_history(b, "again", j->id, (int64_t)m->task, m->attempt, gr_bcause_name(cause));
 	}
 	gr_bj_settle(j, tx);
@@ -252,35 +247,36 @@ void gr_run_end(struct gr_bj *j, struct gr_bworker *bw, uint64_t worker, const s
 	gr_dispatch_kick(b->c);
 }
 
+static void ended(struct gr_batch *b, struct gr_bworker *bw, const struct gr_ended_msg *m)
+{
+	struct gr_bj *j = gr_bj_find(b, m->job);
+	struct gr_btask *t = j && j->spec && j->state == GR_J_OPEN && m->task < j->n_tasks ? gr_bjob_find(&j->b, (uint32_t)m->task) : NULL;
+	struct gr_blive *l = t ? gr_btask_live(t, m->attempt) : NULL;
+
+	if (l && l->worker == bw->w->identity) {
+		gr_run_end(j, bw, bw->w->identity, m, cause_of(&j->spec->stages[gr_spec_stage_of(j->spec, (uint32_t)m->task)], l, m));
+	} else {
+		struct gr_store_tx *tx = gr_store_tx_new(b->store);
+		struct gr_pend *p = gr_pend_new(b);
+
+		b->fenced++;
+		gr_history(b, "fenced", m->job, (int64_t)m->task, m->attempt, bw->w->name);
+		p->job = m->job;
+		p->task = m->task;
+		p->attempt = m->attempt;
+		p->bw = bw;
+		bw->n_refs++;
+		gr_pend_commit(p, tx, false);
+	}
+}
+
 void gr_run_ended(struct gr_batch *b, struct gr_bworker *bw, struct gr_buf *frame)
 {
 	struct gr_ended_msg m;
-	struct gr_btask *t;
-	struct gr_blive *l;
 	struct gr_slice body;
-	struct gr_bj *j;
-	bool is_ok = gr_frame_open(gr_buf_slice(frame), &body) > 0 && gr_ended_decode(body, &m) == 0 && bw->w;
 
-	if (is_ok) {
-		j = gr_bj_find(b, m.job);
-		t = j && j->spec && j->state == GR_J_OPEN && m.task < j->n_tasks ? gr_bjob_find(&j->b, (uint32_t)m.task) : NULL;
-		l = t ? gr_btask_live(t, m.attempt) : NULL;
-		if (l && l->worker == bw->w->identity) {
-			gr_run_end(j, bw, bw->w->identity, &m, cause_of(&j->spec->stages[gr_spec_stage_of(j->spec, (uint32_t)m.task)], l, &m));
-		} else {
-			struct gr_store_tx *tx = gr_store_tx_new(b->store);
-			struct gr_pend *p = gr_pend_new(b);
-
-			b->fenced++;
-			gr_history(b, "fenced", m.job, (int64_t)m.task, m.attempt, bw->w->name);
-			p->job = m.job;
-			p->task = m.task;
-			p->attempt = m.attempt;
-			p->bw = bw;
-			bw->n_refs++;
-			gr_pend_commit(p, tx, false);
-		}
-	}
+	if (gr_frame_open(gr_buf_slice(frame), &body) > 0 && gr_ended_decode(body, &m) == 0 && bw->w)
+		ended(b, bw, &m);
 	gr_buf_fini(frame);
 }
 
@@ -311,6 +307,10 @@ int gr_batch_ended(struct gr_coord *c, struct gr_worker *w, struct gr_slice body
 
 	if (rc < 0)
 		return rc;
+	if (m.out.has_data && m.err.has_data && !m.outputs.n) {    /* it names no files: nothing to wait for, nothing to keep */
+		ended(b, gr_bworker_of(b, w), &m);
+		return 0;
+	}
 	at = gr_frame_begin(&frame, GR_MSG_ENDED);
 	gr_buf_add(&frame, body.p, body.n);
 	gr_frame_end(&frame, at);

@@ -35,6 +35,7 @@ struct gr_bj {                            /* a job */
 	uint32_t n_tasks;
 	uint64_t counts[GR_B_N];          /* when spec is NULL */
 	uint32_t floor;
+	bool is_raising;                  /* the floor of this life is not on disk yet: nothing is begun with its numbers */
 	uint32_t place_owner;
 	bool has_owner;
 	struct gr_list ranges;
@@ -92,9 +93,11 @@ struct gr_pend {                          /* what waits for a commit */
 	gr_batch_done *fn;                /* whom to answer, or NULL */
 	void *ctx;
 	json_t *rep;
+	struct { enum gr_bverdict verdict; enum gr_bcause cause; int exit_code, term_signal; uint32_t ordinal; uint64_t delay_ms; } ended;
 	json_t *events;                   /* to be told then: [[type, data], ..] */
 	bool settles;                     /* the job is over */
 	bool is_submit, is_over;          /* the job is taken; the task has its outcome */
+	bool is_end;                      /* an attempt ended: told to those who watch tasks */
 };
 
 /* ---- batch.c ---- */
@@ -186,6 +189,7 @@ bool gr_bblobs_missing(struct gr_batch *b, const struct gr_spec *spec, json_t *l
 
 /* ---- batch_watch.c ---- */
 void gr_batch_emit(struct gr_batch *b, const char *type, json_t *data);
+bool gr_watch_wants_tasks(const struct gr_batch *b);               /* else events of tasks need not be made */
 void gr_watch_out(struct gr_batch *b, const struct gr_out_msg *m);
 void gr_watch_began(struct gr_bj *j, uint32_t task, struct gr_blive *l);
 void gr_watch_over(struct gr_bj *j, uint32_t task);                /* the task has its outcome, and it is committed */

@@ -140,7 +140,7 @@ void gr_run_offer(struct gr_bj *j, uint32_t first, uint32_t count, struct gr_bta
 {
 	uint32_t at = first, end = first + count, n, from;
 
-	if (!j->has_owner || j->state != GR_J_OPEN)
+	if (!j->has_owner || j->state != GR_J_OPEN || j->is_raising)
 		return;
 	if (t && t->n_queued) {                   /* another copy of a task that runs already */
 		const struct gr_stage *st = &j->spec->stages[gr_spec_stage_of(j->spec, first)];

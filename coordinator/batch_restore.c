@@ -181,6 +181,27 @@ static void raise_floor(struct gr_bj *j, struct gr_store_tx *tx)
 {
 	j->floor = j->b.floor += GR_BATCH_STRIDE;
 	gr_store_add(tx, GR_SQL_JOB_FLOOR, (int64_t)j->id, (int64_t)j->floor);
+	j->is_raising = true;
+}
+
+/* A life that ends before this is one whose numbers nobody has seen. */
+static void on_raised(void *ctx, int rc)
+{
+	struct gr_batch *b = ctx;
+	struct gr_btask *t;
+	struct gr_bj *j;
+	size_t i = 0, k;
+
+	(void)rc;
+	while ((j = gr_map_each(&b->jobs, &i))) {
+		if (!j->is_raising)
+			continue;
+		j->is_raising = false;
+		gr_run_offer(j, 0, j->n_tasks, NULL);
+		for (k = 0; j->spec && (t = gr_map_each(&j->b.tasks, &k));)
+			for (uint32_t n = t->n_queued; n; n--)
+				gr_run_offer(j, (uint32_t)t->task, 1, t);
+	}
 }
 
 static int trust_row(void *ctx, uint64_t worker, uint64_t toolchain, int64_t n)
@@ -222,7 +243,7 @@ int gr_batch_load(struct gr_batch *b, struct gr_err *err)
 	i = 0;
 	while (rc >= 0 && (j = gr_map_each(&b->jobs, &i)))
 		rc = gr_bj_pin_all(j);
-	gr_store_commit(&tx, false, NULL, NULL);
+	gr_store_commit(&tx, false, on_raised, b);
 	i = 0;
 	while (rc >= 0 && (j = gr_map_each(&b->jobs, &i)))
 		if (j->state == GR_J_OPEN) {

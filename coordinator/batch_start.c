@@ -50,6 +50,8 @@ static void show_begin(const struct gr_bj *j, const struct gr_stage *st, uint32_
 	char name[80];
 	struct gr_recent_attempt a = { .kind = "command", .worker = w->name, .name = name, .job = j->id, .task = task, .attempt = l->number };
 
+	if (!j->batch->c->recent)
+		return;
 	snprintf(name, sizeof(name), "%.40s: %.20s %u", j->name, st->name, task - st->first);
 	gr_recent_begin(j->batch->c->recent, gr_clock_real_ms(), &a);
 }
@@ -78,7 +80,7 @@ static bool start(struct gr_bj *j, uint32_t task, struct gr_worker *w, uint64_t 
 	rc = gr_run_send_spec(j, bw);
 	if (rc < 0)
 		goto busy;
-	l = gr_bjob_begin(&j->b, task, w->identity, bw->node, gr_run_toolchain(st), w, placed, now);
+	l = gr_bjob_begin(&j->b, task, w->identity, bw->node, st->replicas ? gr_run_toolchain(st) : 0, w, placed, now);
 	if (!l) {
 		gr_run_give_back(b->c, placed);
 		gr_warn("batch", "job %" PRIu64 " task %u: too many attempts", j->id, task);

@@ -52,6 +52,14 @@ static bool is_of_task(const char *type)
 	return !strncmp(type, "task.", 5);
 }
 
+bool gr_watch_wants_tasks(const struct gr_batch *b)
+{
+	GR_LIST_EACH(w, &b->watchers, struct watcher, link)
+		if (w->has_tasks)
+			return true;
+	return false;
+}
+
 void gr_batch_emit(struct gr_batch *b, const char *type, json_t *data)
 {
 	uint64_t job = (uint64_t)json_integer_value(json_object_get(data, "job"));

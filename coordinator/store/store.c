@@ -23,6 +23,7 @@
 #include "lib/net/aside.h"
 
 #define MAX_GROUP 20000u                  /* rows in one commit */
+#define MAX_SUMS 16u                      /* jobs in one commit whose usage is added up first */
 #define AGAIN_MS 500u                     /* after a commit that failed */
 
 static const struct { const char *params, *sql; } sqls[] = {
@@ -58,6 +59,8 @@ struct gr_store {
 	/* the writer's own */
 	sqlite3 *db;
 	sqlite3_stmt *st[GR_N_SQL];
+	struct sum { int64_t job, v[9]; const char *tenant; } sums[MAX_SUMS];  /* USAGE of the group that is written */
+	uint32_t n_sums;
 	struct gr_aside *aside;
 	bool has_old_secrets;
 	/* shared, under lock */
@@ -80,38 +83,56 @@ struct gr_store_tx *gr_store_tx_new(struct gr_store *s)
 	return tx;
 }
 
-static void put_bytes(struct gr_buf *b, const void *p, size_t n)
+#define PARAM_BYTES 10u                   /* of one parameter: a number, or a text's or bytes' head and end */
+
+static uint8_t *put(uint8_t *at, const void *p, size_t n)
+{
+	memcpy(at, p, n);
+	return at + n;
+}
+
+/* Is it there, its length, its bytes. */
+static uint8_t *put_bytes(struct gr_buf *b, uint8_t *at, const void *p, size_t n, size_t more)
 {
 	uint64_t v = n;
 
-	gr_buf_add(b, &v, sizeof(v));
-	gr_buf_add(b, p, n);
+	*at++ = p != NULL;
+	at = put(at, &v, sizeof(v));
+	b->n = (size_t)(at - b->p);
+	gr_buf_reserve(b, n + more);
+	return p ? put(b->p + b->n, p, n) : b->p + b->n;
 }
 
 void gr_store_add(struct gr_store_tx *tx, enum gr_store_sql sql, ...)
 {
+	struct gr_buf *b = &tx->rows;
+	uint8_t *at;
 	va_list ap;
 
-	gr_buf_add_byte(&tx->rows, (uint8_t)sql);
+	size_t more = 1 + PARAM_BYTES * strlen(sqls[sql].params);
+
+	gr_buf_reserve(b, more);
+	at = b->p + b->n;
+	*at++ = (uint8_t)sql;
 	va_start(ap, sql);
 	for (const char *p = sqls[sql].params; *p; p++) {
 		if (*p == 'i') {
 			int64_t v = va_arg(ap, int64_t);
 
-			gr_buf_add(&tx->rows, &v, sizeof(v));
+			at = put(at, &v, sizeof(v));
 		} else if (*p == 't') {
 			const char *t = va_arg(ap, const char *);
 
-			gr_buf_add_byte(&tx->rows, t != NULL);
-			put_bytes(&tx->rows, t ? t : "", t ? strlen(t) : 0);
+			at = put_bytes(b, at, t, t ? strlen(t) : 0, more);
+			*at++ = 0;
 		} else {
 			struct gr_slice v = va_arg(ap, struct gr_slice);
 
-			gr_buf_add_byte(&tx->rows, v.p != NULL);
-			put_bytes(&tx->rows, v.p, v.p ? v.n : 0);
+			at = put_bytes(b, at, v.p, v.p ? v.n : 0, more);
 		}
 	}
 	va_end(ap);
+	b->n = (size_t)(at - b->p);
 	tx->n_rows++;
 }
 
@@ -145,6 +166,57 @@ void gr_store_drop(struct gr_store_tx **tx)
 
 /* ---- the writer ---- */
 
+static int step(sqlite3_stmt *st)
+{
+	int rc = sqlite3_step(st);
+
+	sqlite3_reset(st);
+	return rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : -1;
+}
+
+/* USAGE only adds: of many rows of a job in one commit one is made. */
+static int write_sums(struct gr_store *s)
+{
+	sqlite3_stmt *st = s->st[GR_SQL_USAGE];
+	int rc = 0;
+
+	for (uint32_t i = 0; i < s->n_sums && rc == 0; i++) {
+		sqlite3_bind_int64(st, 1, s->sums[i].job);
+		sqlite3_bind_text(st, 2, s->sums[i].tenant, -1, SQLITE_STATIC);
+		for (int k = 0; k < 9; k++)
+			sqlite3_bind_int64(st, k + 3, s->sums[i].v[k]);
+		rc = step(st);
+	}
+	s->n_sums = 0;
+	return rc;
+}
+
+/* "it" and nine numbers, as gr_store_add put them; a text ends with a NUL of its own. */
+static int add_up(struct gr_store *s, struct gr_slice *at)
+{
+	int64_t job, v;
+	uint64_t n;
+	uint32_t i = 0;
+
+	memcpy(&job, at->p + 1, sizeof(job));
+	memcpy(&n, at->p + 10, sizeof(n));
+	while (i < s->n_sums && s->sums[i].job != job)
+		i++;
+	if (i == MAX_SUMS) {
+		if (write_sums(s) < 0)
+			return -1;
+		i = 0;
+	}
+	if (i == s->n_sums)
+		s->sums[s->n_sums++] = (struct sum){ .job = job, .tenant = (const char *)at->p + 18 };
+	for (int k = 0; k < 9; k++) {
+		memcpy(&v, at->p + 19 + n + (size_t)k * sizeof(v), sizeof(v));
+		s->sums[i].v[k] += v;
+	}
+	at->p += 19 + n + 9 * sizeof(v);
+	return 0;
+}
+
 static int bind_and_step(struct gr_store *s, struct gr_slice *at)
 {
 	int sql = *at->p++, rc, i = 0;
@@ -171,27 +243,30 @@ static int bind_and_step(struct gr_store *s, struct gr_slice *at)
 			sqlite3_bind_text(st, i, (const char *)at->p, (int)n, SQLITE_STATIC);
 		else
 			sqlite3_bind_blob(st, i, at->p, (int)n, SQLITE_STATIC);
-		at->p += n;
+		at->p += n + (*p == 't');
 	}
-	rc = sqlite3_step(st);
-	s->has_old_secrets |= sql == GR_SQL_SECRET_RM && rc == SQLITE_DONE && sqlite3_changes(s->db) > 0;
-	sqlite3_reset(st);
-	return rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : -1;
+	rc = step(st);
+	s->has_old_secrets |= sql == GR_SQL_SECRET_RM && rc == 0 && sqlite3_changes(s->db) > 0;
+	return rc;
 }
 
 static int write_group(struct gr_store *s, struct gr_list *group, uint64_t *rows)
 {
+	s->n_sums = 0;
 	if (sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK)
 		return -1;
 	GR_LIST_EACH(tx, group, struct gr_store_tx, link) {
 		struct gr_slice at = gr_buf_slice(&tx->rows);
 
+		__builtin_prefetch(tx->link.next->next);
+		if (tx->link.next != group)
+			__builtin_prefetch(GR_CONTAINER(tx->link.next, struct gr_store_tx, link)->rows.p);
 		for (uint32_t i = 0; i < tx->n_rows; i++)
-			if (bind_and_step(s, &at) < 0)
+			if ((*at.p == GR_SQL_USAGE ? add_up(s, &at) : bind_and_step(s, &at)) < 0)
 				return -1;
 		*rows += tx->n_rows;
 	}
-	return sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK ? 0 : -1;
+	return write_sums(s) == 0 && sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK ? 0 : -1;
 }
 
 static void take_group(struct gr_store *s, struct gr_list *group)
