@@ -144,6 +144,7 @@ $(B)/sim/drf: $(B)/obj/tests/sim/drf.o
 # The whole coordinator on a clock, a wire and a store's thread of tests/csim: they define what lib/net's archive would.
 CSIM_OBJ := $(call obj,$(filter-out tests/csim/main.c,$(SRC_CSIM)) $(filter-out coordinator/main.c,$(SRC_coordinator)))
 $(B)/sim/csim: $(B)/obj/tests/csim/main.o $(CSIM_OBJ)
+$(B)/bench/coordinator: $(B)/obj/tests/csim/world.o $(call obj,$(filter-out coordinator/main.c,$(SRC_coordinator)))
 $(SIM_BIN): $(ARCHIVES)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -o $@ $(filter %.o,$^) $(ARCHIVES) $(GR_LDFLAGS) $(PKG_LIBS) -lm

@@ -321,6 +321,7 @@ int cs_run(struct cs *s)
 			s->n_jobs_open);
 	}
 	go(s, s->now_ns + 12 * GR_NS_PER_S, NULL);
+	go(s, s->now_ns + 60 * GR_NS_PER_S, is_done);  /* some may have been stopped, or not have noticed yet, until now */
 	if (!s->why[0])
 		cs_check_end(s);
 	/* and what is stored is what the next life knows */
