@@ -367,6 +367,8 @@ static uint32_t place(struct gr_place *p, uint64_t now_ns, struct gr_place_decis
 			continue;
 		gr_place__commit(p, &s, s.t->tag, s.t->first + p->queued[item].nth, 1, GR_PLACE_RUN, &out[n++]);
 		advance(p, queue, 1);
+		if (p->n_woken)
+			gr_place__park_woken(p, now_ns);
 		if (left <= FILL_FROM || s.with_credits || p->queues[queue].is_choosy || s.class->has_policy || n == max)
 			continue;
 		if (!s.input_kib && s.is_plain && is_alone(p, queue) && !p->owners[s.owner].spec.max_placed)

@@ -24,6 +24,7 @@
 #define N_INLINE 4u                   /* resources that stand in the worker itself */
 #define N_WARM 64u
 #define N_CHANGED 8u
+#define N_WOKEN 64u                   /* classes that one worker's new room woke: more are tried one by one */
 #define N_SETS 1024u                  /* input sets whose holders are remembered, direct mapped */
 #define FAMILY_SLOTS 8192u            /* direct mapped; a collision forgets the older family */
 #define UNKNOWN_WORK_US 200000u       /* the median of a kernel unit's compile */
@@ -269,6 +270,7 @@ struct gr_place {
 	uint32_t n_chunks, cap_chunks, n_placed, free_placed;
 	struct gr_place__parked *parked; uint32_t n_parked, cap_parked;      /* classes that found no room */
 	uint64_t closed[GR_PLACE_MAX_CLASSES / 64];            /* bit by class: it is parked */
+	uint32_t woken[N_WOKEN], n_woken;                      /* classes unparked for a worker's room, not tried since */
 	uint32_t *stuck, n_stuck, cap_stuck;                   /* queues that found none of their own */
 	uint32_t stuck_turn;
 	bool is_more_stuck;           /* not all that may be tried again were, in the last call */
@@ -360,6 +362,10 @@ void gr_place__unpark(struct gr_place *p, uint32_t class);
 /* The worker gained room: classes that wait for it may be tried again. */
 void gr_place__wake(struct gr_place *p, uint32_t worker);
 void gr_place__wake_all(struct gr_place *p);
+/* A commit took room: of the classes woken for a few workers' room, those that still find none there go back. */
+void gr_place__park_woken(struct gr_place *p, uint64_t now_ns);
+/* The workers that changed since no worker had room for the class, into @out. Return: how many; NIL: not known. */
+uint32_t gr_place__changed(const struct gr_place *p, const struct gr_place__class *c, uint32_t out[N_CHANGED]);
 /* Something changed: @worker, or for NIL who knows which, may have room now that had none. */
 void gr_place__change(struct gr_place *p, uint32_t worker);
 

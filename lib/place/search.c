@@ -561,16 +561,10 @@ static bool pass(struct gr_place *p, struct gr_place__search *s, const struct fi
  * Return: false when that is not known. */
 static bool look_at_changed(struct gr_place *p, struct gr_place__search *s)
 {
-	uint64_t n = p->changes - s->class->none_at;
-	uint32_t w[N_CHANGED];
+	uint32_t w[N_CHANGED], n = gr_place__changed(p, s->class, w);
 
-	if (!s->class->none_at || n >= N_CHANGED)
+	if (n == NIL)
 		return false;
-	for (uint32_t i = 0; i < n; i++) {
-		w[i] = p->changed[(p->changes - i) % N_CHANGED];
-		if (w[i] == NIL)
-			return false;
-	}
 	for (int pass = 0; pass < 1 + s->may_wait && s->worker == NIL; pass++) {
 		s->with_credits = pass;
 		for (uint32_t i = 0; i < n; i++) {

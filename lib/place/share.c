@@ -302,6 +302,20 @@ void gr_place__unpark(struct gr_place *p, uint32_t class)
 	p->n_open += c->n_lines;
 }
 
+uint32_t gr_place__changed(const struct gr_place *p, const struct gr_place__class *c, uint32_t out[N_CHANGED])
+{
+	uint64_t n = p->changes - c->none_at;
+
+	if (!c->none_at || n >= N_CHANGED)
+		return NIL;
+	for (uint32_t i = 0; i < n; i++) {
+		out[i] = p->changed[(p->changes - i) % N_CHANGED];
+		if (out[i] == NIL)
+			return NIL;
+	}
+	return (uint32_t)n;
+}
+
 void gr_place__change(struct gr_place *p, uint32_t worker)
 {
 	p->changed[++p->changes % N_CHANGED] = worker;
@@ -325,9 +339,52 @@ void gr_place__wake(struct gr_place *p, uint32_t worker)
 		    ((cpu - k->need4[0]) | (f[1] - k->need4[1]) | (f[2] - k->need4[2]) | (f[3] - k->need4[3])) < 0)
 			continue;
 		gr_place__class_pools(p, &p->classes[class]);
-		if (p->classes[class].pool_at[w->pool])
-			gr_place__unpark(p, class);
+		if (!p->classes[class].pool_at[w->pool])
+			continue;
+		gr_place__unpark(p, class);
+		if (p->n_woken < N_WOKEN)
+			p->woken[p->n_woken++] = class;
 	}
+}
+
+/* Not exact: a worker that may be asked by a search may still be refused. */
+static bool may_take(const struct gr_place *p, const struct gr_place__class *c, uint32_t worker)
+{
+	const struct gr_place__worker *w = &p->workers[worker];
+	const int32_t *f = w->free;
+
+	if (!w->group || w->group == G_NONE || !c->pool_at[w->pool] ||
+	    ((f[1] - c->need4[1]) | (f[2] - c->need4[2]) | (f[3] - c->need4[3])) < 0)
+		return false;
+	return w->prefetch || f[GR_PLACE_CPU_MCPU] >= c->need4[GR_PLACE_CPU_MCPU];
+}
+
+/* One free slot wakes every class that could use it, and the first of them takes it: the others need no search of their
+ * own to learn that it is gone. Those that could stop somebody for room are left to try. */
+void gr_place__park_woken(struct gr_place *p, uint64_t now_ns)
+{
+	uint32_t kept = 0, w[N_CHANGED];
+
+	if (p->victim_bits)
+		p->n_woken = 0;
+	for (uint32_t i = 0; i < p->n_woken; i++) {
+		uint32_t class = p->woken[i], n;
+		struct gr_place__class *c = &p->classes[class];
+		bool may = false;
+
+		if (c->parked_at != NIL || !c->n_items || !c->none_at || c->has_policy || c->spec.left_ms || c->pools_gen != p->pools_gen)
+			continue;
+		n = gr_place__changed(p, c, w);
+		if (n == NIL)
+			continue;
+		for (uint32_t k = 0; k < n && !may; k++)
+			may = may_take(p, c, w[k]);
+		if (may)
+			p->woken[kept++] = class;
+		else
+			gr_place__park(p, class, now_ns, true);
+	}
+	p->n_woken = kept;
 }
 
 void gr_place__wake_all(struct gr_place *p)
