@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+#define HUGE (2u << 20)
 
 static void die(size_t n)
 {
@@ -17,6 +20,21 @@ void *gr_xalloc(size_t n)
 
 	if (!p)
 		die(n);
+	return p;
+}
+
+void *gr_xtable(size_t n)
+{
+	size_t size = (n + HUGE - 1) / HUGE * HUGE;
+	void *p;
+
+	if (n < HUGE)
+		return gr_xalloc(n);
+	p = aligned_alloc(HUGE, size);
+	if (!p)
+		die(n);
+	madvise(p, size, MADV_HUGEPAGE);
+	memset(p, 0, n);
 	return p;
 }
 

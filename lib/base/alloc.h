@@ -7,6 +7,8 @@
 /* Zeroed, never NULL; aborts with a message on stderr. Free with free(). */
 void *gr_xalloc(size_t n) __attribute__((malloc, returns_nonnull));
 void *gr_xrealloc(void *p, size_t n) __attribute__((returns_nonnull));
+/* As gr_xalloc, for a table that is read all over: from 2 MiB on in huge pages, where the kernel gives them. */
+void *gr_xtable(size_t n) __attribute__((malloc, returns_nonnull));
 char *gr_xstrdup(const char *s) __attribute__((malloc, returns_nonnull));
 char *gr_xstrndup(const char *s, size_t n) __attribute__((malloc, returns_nonnull));
 /* @n bytes copied, one NUL added behind them. */

@@ -42,12 +42,13 @@ static bool fault(struct fault *f, const char *what, uint64_t a, uint64_t b)
 static bool check_worker(const struct gr_place *p, uint32_t i, uint32_t *node_used, uint32_t *n_late, struct fault *f)
 {
 	const struct gr_place__worker *w = &p->workers[i];
+	const struct gr_place__holds *h = &p->holds[i];
 	int64_t free[GR_PLACE_N_RES];
 	uint32_t n = 0, n_waiting = 0, run = 0, prev = NIL, backlog = 0;
 
 	for (int r = 0; r < GR_PLACE_N_RES; r++)
 		free[r] = p->caps[w->cap].v.v[r];
-	for (uint32_t k = w->first; k != NIL; prev = k, k = gr_place__at(p, k)->next) {
+	for (uint32_t k = h->first; k != NIL; prev = k, k = gr_place__at(p, k)->next) {
 		const struct gr_place__placed *pl = gr_place__at(p, k);
 		const struct gr_place_vec *need = &p->classes[pl->class].spec.need;
 
@@ -55,7 +56,7 @@ static bool check_worker(const struct gr_place *p, uint32_t i, uint32_t *node_us
 			return fault(f, "worker's chain is broken: worker, placement", i, k);
 		for (int r = 0; r < GR_PLACE_N_RES; r++)
 			free[r] -= need->v[r];
-		if (!(pl->flags & P_RUNNING) && !n_waiting && w->wait != k)
+		if (!(pl->flags & P_RUNNING) && !n_waiting && h->wait != k)
 			return fault(f, "first waiting is not where it should be: worker, placement", i, k);
 		if ((pl->flags & P_RUNNING) && n_waiting)
 			return fault(f, "runs behind one that waits: worker, placement", i, k);
@@ -65,7 +66,7 @@ static bool check_worker(const struct gr_place *p, uint32_t i, uint32_t *node_us
 		if (++n > p->tasks_placed)
 			return fault(f, "worker's chain is endless", i, 0);
 	}
-	if (w->last != prev || n != w->n_placed || n_waiting != w->n_waiting || run != w->run_mcpu || backlog != w->backlog_ms)
+	if (h->last != prev || n != w->n_placed || n_waiting != w->n_waiting || run != w->run_mcpu || backlog != w->backlog_ms)
 		return fault(f, "worker's counts are off: worker, placed", i, n);
 	for (uint32_t r = 0; r < GR_PLACE_N_RES; r++)
 		if ((r < N_INLINE || p->over) && *gr_place__free((struct gr_place *)(uintptr_t)p, i, r) != free[r])
@@ -73,8 +74,8 @@ static bool check_worker(const struct gr_place *p, uint32_t i, uint32_t *node_us
 	for (uint32_t r = 1; r < GR_PLACE_N_RES; r++)
 		if (free[r] < 0)
 			return fault(f, "worker is over its limit: worker, resource", i, r);
-	if (w->n_waiting && (gr_place__at(p, w->wait)->wheel_next >= p->n_late || p->late[gr_place__at(p, w->wait)->wheel_next] != i))
-		return fault(f, "worker's place among the late is off", i, gr_place__at(p, w->wait)->wheel_next);
+	if (w->n_waiting && (gr_place__at(p, h->wait)->wheel_next >= p->n_late || p->late[gr_place__at(p, h->wait)->wheel_next] != i))
+		return fault(f, "worker's place among the late is off", i, gr_place__at(p, h->wait)->wheel_next);
 	*n_late += n_waiting > 0;
 	if (w->n_waiting > w->prefetch && w->n_waiting > p->cfg.max_credits)
 		return fault(f, "more waits there than it may hold: worker, waiting", i, w->n_waiting);

@@ -16,8 +16,13 @@ void gr_place__room(struct gr_place *p, uint32_t n)
 	uint32_t cap = p->cap_tally ? p->cap_tally : 64;
 
 	while (((uint64_t)p->n_chunks << CHUNK_BITS) < p->tasks_placed + n) {
+		struct gr_place__chunk *c;
+
+		/* the first, which may be all there is, takes no more than is used of it */
 		GR_GROW(p->chunks, p->cap_chunks, p->n_chunks + 1);
-		p->chunks[p->n_chunks++] = gr_xalloc(sizeof(**p->chunks) << CHUNK_BITS);
+		c = &p->chunks[p->n_chunks];
+		c->placed = p->n_chunks++ ? gr_xtable(sizeof(*c->placed) << CHUNK_BITS) : gr_xalloc(sizeof(*c->placed) << CHUNK_BITS);
+		c->asked = gr_xalloc(sizeof(*c->asked) << CHUNK_BITS);
 	}
 	/* each placement may add an entry for its spread and one for its nearness */
 	while ((p->n_tally + 2ull * n) * 4 > cap * 3ull)
@@ -97,16 +102,17 @@ static void run(struct gr_place *p, uint32_t worker, uint32_t placed)
 }
 
 /* The first that waits is another one now, or none: its record says where the worker stands among the late. */
-static void wait_next(struct gr_place *p, struct gr_place__worker *w)
+static void wait_next(struct gr_place *p, uint32_t worker)
 {
-	uint32_t late = gr_place__at(p, w->wait)->wheel_next;
+	struct gr_place__holds *h = &p->holds[worker];
+	uint32_t late = gr_place__at(p, h->wait)->wheel_next;
 
-	w->wait = gr_place__at(p, w->wait)->next;
-	if (!--w->n_waiting) {
-		w->wait = NIL;
+	h->wait = gr_place__at(p, h->wait)->next;
+	if (!--p->workers[worker].n_waiting) {
+		h->wait = NIL;
 		gr_place__late_del(p, late);
 	} else {
-		gr_place__at(p, w->wait)->wheel_next = late;
+		gr_place__at(p, h->wait)->wheel_next = late;
 	}
 }
 
@@ -115,37 +121,37 @@ static void promote(struct gr_place *p, uint32_t worker)
 {
 	struct gr_place__worker *w = &p->workers[worker];
 
-	while (w->n_waiting && can_run(p, w, cpu_of(p, gr_place__at(p, w->wait)))) {
-		uint32_t placed = w->wait;
+	while (w->n_waiting && can_run(p, w, cpu_of(p, gr_place__at(p, p->holds[worker].wait)))) {
+		uint32_t placed = p->holds[worker].wait;
 
-		wait_next(p, w);
+		wait_next(p, worker);
 		run(p, worker, placed);
 	}
 }
 
-static void chain_add(struct gr_place *p, struct gr_place__worker *w, uint32_t placed)
+static void chain_add(struct gr_place *p, struct gr_place__holds *h, uint32_t placed)
 {
 	struct gr_place__placed *pl = gr_place__at(p, placed);
 
-	pl->prev = w->last;
+	pl->prev = h->last;
 	pl->next = NIL;
-	if (w->last != NIL)
-		gr_place__at(p, w->last)->next = placed;
+	if (h->last != NIL)
+		gr_place__at(p, h->last)->next = placed;
 	else
-		w->first = placed;
-	w->last = placed;
+		h->first = placed;
+	h->last = placed;
 }
 
-static void chain_del(struct gr_place *p, struct gr_place__worker *w, struct gr_place__placed *pl)
+static void chain_del(struct gr_place *p, struct gr_place__holds *h, struct gr_place__placed *pl)
 {
 	if (pl->prev != NIL)
 		gr_place__at(p, pl->prev)->next = pl->next;
 	else
-		w->first = pl->next;
+		h->first = pl->next;
 	if (pl->next != NIL)
 		gr_place__at(p, pl->next)->prev = pl->prev;
 	else
-		w->last = pl->prev;
+		h->last = pl->prev;
 }
 
 /* ---- those that may be preempted, by band, the newest first ---- */
@@ -153,33 +159,37 @@ static void chain_del(struct gr_place *p, struct gr_place__worker *w, struct gr_
 static void victim_add(struct gr_place *p, uint32_t placed)
 {
 	struct gr_place__placed *pl = gr_place__at(p, placed);
+	struct gr_place__asked *k = gr_place__asked(p, placed);
 	uint8_t band = p->owners[pl->owner].spec.band;
 	uint32_t *first = &p->bands[band].first_victim;
 
 	p->victim_bits |= 1u << band;
 	pl->flags |= P_VICTIM;
-	pl->victim_prev = NIL;
-	pl->victim_next = *first;
+	k->victim_prev = NIL;
+	k->victim_next = *first;
 	if (*first != NIL)
-		gr_place__at(p, *first)->victim_prev = placed;
+		gr_place__asked(p, *first)->victim_prev = placed;
 	*first = placed;
 }
 
-static void victim_del(struct gr_place *p, struct gr_place__placed *pl)
+static void victim_del(struct gr_place *p, uint32_t placed)
 {
+	const struct gr_place__placed *pl = gr_place__at(p, placed);
+	const struct gr_place__asked *k = gr_place__asked(p, placed);
+
 	if (!(pl->flags & P_VICTIM))
 		return;
-	if (pl->victim_prev != NIL) {
-		gr_place__at(p, pl->victim_prev)->victim_next = pl->victim_next;
+	if (k->victim_prev != NIL) {
+		gr_place__asked(p, k->victim_prev)->victim_next = k->victim_next;
 	} else {
 		uint8_t band = p->owners[pl->owner].spec.band;
 
-		p->bands[band].first_victim = pl->victim_next;
-		if (pl->victim_next == NIL)
+		p->bands[band].first_victim = k->victim_next;
+		if (k->victim_next == NIL)
 			p->victim_bits &= ~(1u << band);
 	}
-	if (pl->victim_next != NIL)
-		gr_place__at(p, pl->victim_next)->victim_prev = pl->victim_prev;
+	if (k->victim_next != NIL)
+		gr_place__asked(p, k->victim_next)->victim_prev = k->victim_prev;
 }
 
 static void tally(struct gr_place *p, uint32_t owner, const struct gr_place__class *c, uint32_t worker, int sign)
@@ -202,18 +212,19 @@ static uint32_t record(struct gr_place *p, const struct gr_place__search *s, uin
 	struct gr_place__placed *pl = gr_place__at(p, id);
 
 	*pl = (struct gr_place__placed){
-		.tag = tag, .family = s->t->family, .input_set = s->t->input_set, .start_ns = s->now_ns, .gen = gen, .nth = nth,
-		.worker = s->worker, .class = s->class_id, .owner = s->owner, .work_us = s->work_us, .input_kib = s->input_kib,
+		.family = s->t->family, .start_ns = s->now_ns, .gen = gen, .nth = nth,
+		.worker = s->worker, .class = s->class_id, .owner = s->owner, .work_us = s->work_us,
 		.twin = NIL, .flags = (uint16_t)(P_USED | (act == GR_PLACE_COPY ? P_COPY : 0) |
 				    (s->t->n_exclude || s->t->n_exclude_node || s->t->is_gang ? P_ALONE : 0)),
 	};
+	*gr_place__asked(p, id) = (struct gr_place__asked){ .tag = tag, .input_set = s->t->input_set, .input_kib = s->input_kib };
 	d->act = act;
 	d->tag = tag;
 	d->nth = nth;
 	d->placed = (uint64_t)gen << 32 | id;
 	d->other = 0;
 	d->worker = w->id;
-	d->worker_tag = w->tag;
+	d->worker_tag = p->holds[s->worker].tag;
 	d->gang = 0;
 	d->n_looked = s->n_looked;
 	d->finish_us = s->finish_us;
@@ -221,7 +232,7 @@ static uint32_t record(struct gr_place *p, const struct gr_place__search *s, uin
 		d->next[i].worker = s->next[i].worker == NIL ? UINT32_MAX : p->workers[s->next[i].worker].id;
 		d->next[i].score_us = s->next[i].score_us;
 	}
-	chain_add(p, w, id);
+	chain_add(p, &p->holds[s->worker], id);
 	if (p->owners[s->owner].spec.is_preemptible && !s->t->is_gang)
 		victim_add(p, id);
 	return id;
@@ -257,7 +268,7 @@ uint32_t gr_place__commit(struct gr_place *p, const struct gr_place__search *s, 
 	} else if (runs) {
 		run(p, s->worker, first);
 	} else if (!w->n_waiting++) {
-		w->wait = first;
+		p->holds[s->worker].wait = first;
 		gr_place__late_add(p, s->worker);
 	}
 	o->n_placed += n;
@@ -286,7 +297,7 @@ void gr_place__release(struct gr_place *p, uint32_t placed)
 	uint32_t worker = pl->worker, cpu = cpu_of(p, pl);
 
 	gr_place__wheel_del(p, placed);
-	victim_del(p, pl);
+	victim_del(p, placed);
 	if (pl->flags & P_COPY)
 		p->n_copies--;
 	if (pl->twin != NIL)
@@ -294,11 +305,11 @@ void gr_place__release(struct gr_place *p, uint32_t placed)
 	for (uint32_t k = 0; k < c->n_need; k++)
 		*gr_place__free(p, worker, c->need_res[k]) += (int32_t)c->spec.need.v[c->need_res[k]];
 	w->n_placed--;
-	if (w->wait == placed)
-		wait_next(p, w);
+	if (w->n_waiting && p->holds[worker].wait == placed)
+		wait_next(p, worker);
 	else if (!(pl->flags & P_RUNNING))
 		w->n_waiting--;
-	chain_del(p, w, pl);
+	chain_del(p, &p->holds[worker], pl);
 	w->backlog_ms -= pl->work_us / 1000;
 	p->placed_ms -= pl->work_us / 1000;
 	if (pl->flags & P_RUNNING) {
@@ -346,7 +357,8 @@ void gr_place__order(struct gr_place *p, enum gr_place_act act, uint32_t placed,
 
 	pl->flags |= P_LEAVING;
 	*d = (struct gr_place_decision){
-		.act = act, .tag = pl->tag, .nth = pl->nth, .placed = gr_place__handle(p, placed), .worker = w->id, .worker_tag = w->tag,
+		.act = act, .tag = gr_place__asked(p, placed)->tag, .nth = pl->nth, .placed = gr_place__handle(p, placed),
+		.worker = w->id, .worker_tag = p->holds[pl->worker].tag,
 	};
 	for (uint32_t i = 0; i < GR_PLACE_N_NEXT; i++)
 		d->next[i].worker = d->next[i].score_us = UINT32_MAX;

@@ -134,10 +134,11 @@ uint32_t gr_place__copies(struct gr_place *p, uint64_t now_ns, struct gr_place_d
 
 	for (i = p->first_due; i != NIL && n < max; i = next) {
 		struct gr_place__placed *pl = gr_place__at(p, i);
-		struct gr_place_task t = { .family = pl->family, .input_set = pl->input_set };
+		const struct gr_place__asked *k = gr_place__asked(p, i);
+		struct gr_place_task t = { .family = pl->family, .input_set = k->input_set };
 		struct gr_place__search s = {
 			.t = &t, .owner = pl->owner, .class_id = pl->class, .class = &p->classes[pl->class], .work_us = pl->work_us,
-			.input_kib = pl->input_kib, .avoid_node = p->workers[pl->worker].node, .reserved_for = NIL, .now_ns = now_ns,
+			.input_kib = k->input_kib, .avoid_node = p->workers[pl->worker].node, .reserved_for = NIL, .now_ns = now_ns,
 		};
 		uint32_t copy;
 
@@ -161,7 +162,7 @@ uint32_t gr_place__copies(struct gr_place *p, uint64_t now_ns, struct gr_place_d
 			continue;
 		}
 		gr_place__wheel_del(p, i);
-		copy = gr_place__commit(p, &s, pl->tag, pl->nth, 1, GR_PLACE_COPY, &out[n]);
+		copy = gr_place__commit(p, &s, k->tag, pl->nth, 1, GR_PLACE_COPY, &out[n]);
 		out[n++].other = gr_place__handle(p, i);
 		p->n_copies++;
 		pl->twin = copy;

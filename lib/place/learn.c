@@ -130,41 +130,42 @@ static void learn_memory(struct gr_place *p, const struct gr_place__placed *pl, 
 }
 
 /* When something ends, what waits behind it follows: the mean time between ends says how much must be under way. */
-static void learn_pace(struct gr_place__worker *w, uint64_t now_ns)
+static void learn_pace(struct gr_place__worker *w, struct gr_place__holds *h, uint64_t now_ns)
 {
-	uint32_t now_us = (uint32_t)(now_ns / GR_NS_PER_US), gap = (now_us - w->last_us) / 64;
+	uint32_t now_us = (uint32_t)(now_ns / GR_NS_PER_US), gap = (now_us - h->last_us) / 64;
 
-	if (!w->done) {
-		w->last_us = now_us;
+	if (!h->done) {
+		h->last_us = now_us;
 		return;
 	}
 	gap = gap > UINT16_MAX ? UINT16_MAX : gap ? gap : 1;
 	w->gap_64us = w->gap_64us ? (uint16_t)((w->gap_64us * 7u + gap + 4) / 8) : (uint16_t)gap;
-	w->last_us = now_us;
+	h->last_us = now_us;
 }
 
 static void failed(struct gr_place *p, const struct gr_place__placed *pl, uint64_t now_ns)
 {
 	struct gr_place__worker *w = &p->workers[pl->worker];
+	struct gr_place__holds *h = &p->holds[pl->worker];
 	struct gr_place__owner *o = &p->owners[pl->owner];
 	bool is_fast = now_ns - pl->start_ns < p->cfg.fast_fail_ns;
 	uint32_t step = SUSPECT / p->cfg.fast_fails + 1, n;
 
-	if (w->failed < UINT16_MAX)
-		w->failed++;
+	if (h->failed < UINT16_MAX)
+		h->failed++;
 	if (is_fast)
-		w->suspicion = (uint8_t)gr_place__min(255, w->suspicion + (1000 - o->fail_permille) * step / 1000);
+		h->suspicion = (uint8_t)gr_place__min(255, h->suspicion + (1000 - o->fail_permille) * step / 1000);
 	else
-		w->suspicion = 0;
+		h->suspicion = 0;
 	o->fail_permille += (1000 - o->fail_permille) / 8;
 	/* a sixth less than that many whole ones: the owner's own first failures made them count less */
-	if (w->suspicion < SUSPECT - SUSPECT / 6)
+	if (h->suspicion < SUSPECT - SUSPECT / 6)
 		return;
 	/* one more fast failure after it is enough to go back: the first task is the probe */
-	w->suspicion = (uint8_t)(SUSPECT - SUSPECT / 6 - (step < 4 ? 1 : step / 4));
-	n = gr_place__min(w->quarantines, 4);
-	if (w->quarantines < 255)
-		w->quarantines++;
+	h->suspicion = (uint8_t)(SUSPECT - SUSPECT / 6 - (step < 4 ? 1 : step / 4));
+	n = gr_place__min(h->quarantines, 4);
+	if (h->quarantines < 255)
+		h->quarantines++;
 	w->flags |= W_QUARANTINED;
 	gr_place__block(p, pl->worker, now_ns + (p->cfg.quarantine_ns << n));
 }
@@ -172,6 +173,7 @@ static void failed(struct gr_place *p, const struct gr_place__placed *pl, uint64
 void gr_place__learn(struct gr_place *p, const struct gr_place__placed *pl, uint64_t now_ns, const struct gr_place_ended *e)
 {
 	struct gr_place__worker *w = &p->workers[pl->worker];
+	struct gr_place__holds *h = &p->holds[pl->worker];
 	struct gr_place__owner *o = &p->owners[pl->owner];
 
 	learn_memory(p, pl, e);
@@ -181,10 +183,10 @@ void gr_place__learn(struct gr_place *p, const struct gr_place__placed *pl, uint
 	}
 	if (e->how != GR_PLACE_DONE)
 		return;
-	learn_pace(w, now_ns);
-	w->done++;
-	w->suspicion = 0;
-	w->quarantines = 0;
+	learn_pace(w, h, now_ns);
+	h->done++;
+	h->suspicion = 0;
+	h->quarantines = 0;
 	o->fail_permille -= o->fail_permille / 8;
 	if (e->cpu_us)
 		learn_time(p, pl, now_ns, e->cpu_us);

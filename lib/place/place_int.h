@@ -28,7 +28,7 @@
 #define N_SETS 1024u                  /* input sets whose holders are remembered, direct mapped */
 #define FAMILY_SLOTS 8192u            /* direct mapped; a collision forgets the older family */
 #define UNKNOWN_WORK_US 200000u       /* the median of a kernel unit's compile */
-#define CHUNK_BITS 12                 /* placements come in chunks of 4096: growing copies nothing */
+#define CHUNK_BITS 15                 /* placements come in chunks of 32768, 2 MiB: growing copies nothing */
 #define CHUNK_MASK ((1u << CHUNK_BITS) - 1)
 #define WHEEL_SLOTS 512u
 #define WHEEL_SHIFT 27                /* a tick is 134 ms */
@@ -94,7 +94,7 @@ struct gr_place__class {
 	uint32_t group_mask;          /* groups whose room may suffice */
 	bool is_used, has_policy;     /* spread or nearness: queues of it are weighed one by one */
 };
-struct gr_place__worker {             /* what a search looks at comes first */
+struct gr_place__worker {             /* what a search looks at: one line of memory */
 	int32_t free[N_INLINE];       /* CPU goes below 0 by credits */
 	uint32_t id, node;
 	uint16_t pool;
@@ -107,19 +107,21 @@ struct gr_place__worker {             /* what a search looks at comes first */
 	uint16_t slow_permille;       /* lost to throttling, pressure: beyond 1000 */
 	uint16_t gap_64us;            /* mean time between two ends, 0 unknown */
 	uint32_t pos;                 /* in its bucket */
-	uint64_t tag;
 	uint32_t cap;
 	uint32_t node_next;
-	uint32_t first, last, wait;   /* chain of placements in order of sending; `wait`: the first that does not run yet */
 	uint32_t backlog_ms;          /* expected work of all it holds, at speed 1000 */
 	uint32_t run_mcpu;            /* of what runs */
+};
+struct gr_place__holds {              /* the rest of it, at the same index of p->holds: what it holds and did */
+	uint64_t tag;
+	uint32_t first, last, wait;   /* chain of placements in order of sending; `wait`: the first that does not run yet */
 	uint32_t last_us;             /* when something ended there, wraps */
 	uint32_t done;
 	uint16_t failed;
 	uint8_t suspicion;            /* fast failures that were not their owner's; learn.c */
 	uint8_t quarantines;
 };
-_Static_assert(sizeof(struct gr_place__worker) <= 96, "a worker's record");
+_Static_assert(sizeof(struct gr_place__worker) == 64 && sizeof(struct gr_place__holds) == 32, "a worker's record");
 enum { W_UP = 1, W_DRAINING = 2, W_BLOCKED = 4, W_QUARANTINED = 8, W_RESERVED = 16, W_LEAVING = 32, W_KEPT = 64 };  /* leaving: in p->leaving; kept: in p->kept */
 
 struct gr_place__queued {
@@ -188,7 +190,7 @@ struct gr_place__owner {
 	struct gr_place__warm warm;
 };
 enum { P_USED = 1, P_RUNNING = 2, P_LEAVING = 4, P_COPY = 8, P_VICTIM = 16, P_WHEEL = 32, P_DUE = 64, P_ALONE = 128 };   /* alone: no copies of it */
-struct gr_place__placed {
+struct gr_place__placed {             /* one line of memory */
 	uint32_t gen;
 	uint16_t flags, slot;
 	uint32_t worker, class, owner, work_us;
@@ -199,10 +201,14 @@ struct gr_place__placed {
 	uint32_t nth;
 	uint32_t wheel_prev;
 	uint32_t wheel_next;          /* while it is the first that waits: its worker's place in p->late */
+};
+struct gr_place__asked {              /* the rest of it: what an end does not need */
 	uint64_t tag, input_set;
 	uint32_t input_kib;
 	uint32_t victim_prev, victim_next;
 };
+struct gr_place__chunk { struct gr_place__placed *placed; struct gr_place__asked *asked; };
+_Static_assert(sizeof(struct gr_place__placed) == 64, "a placement's record");
 struct gr_place__family {
 	uint64_t hash;
 	uint32_t work_us;             /* at speed 1000 */
@@ -244,6 +250,7 @@ struct gr_place {
 	struct gr_place__class *classes;
 	uint32_t n_classes, cap_classes;
 	struct gr_place__worker *workers;
+	struct gr_place__holds *holds;
 	uint32_t n_workers, cap_workers, free_worker, n_up;
 	int32_t (*over)[GR_PLACE_N_RES - N_INLINE];            /* free user resources by worker, once one has any */
 	uint32_t cap_over;
@@ -266,7 +273,7 @@ struct gr_place {
 	uint32_t n_queues, cap_queues, free_queue;
 	struct gr_place__queued *queued;
 	uint32_t n_queued, cap_queued, free_queued;
-	struct gr_place__placed **chunks;
+	struct gr_place__chunk *chunks;
 	uint32_t n_chunks, cap_chunks, n_placed, free_placed;
 	struct gr_place__parked *parked; uint32_t n_parked, cap_parked;      /* classes that found no room */
 	uint64_t closed[GR_PLACE_MAX_CLASSES / 64];            /* bit by class: it is parked */
@@ -298,7 +305,11 @@ struct gr_place {
 
 static inline struct gr_place__placed *gr_place__at(const struct gr_place *p, uint32_t i)
 {
-	return &p->chunks[i >> CHUNK_BITS][i & CHUNK_MASK];
+	return &p->chunks[i >> CHUNK_BITS].placed[i & CHUNK_MASK];
+}
+static inline struct gr_place__asked *gr_place__asked(const struct gr_place *p, uint32_t i)
+{
+	return &p->chunks[i >> CHUNK_BITS].asked[i & CHUNK_MASK];
 }
 static inline void gr_place__now(struct gr_place *p, uint64_t now_ns)
 {
@@ -336,6 +347,7 @@ void gr_place__refresh(struct gr_place *p, uint32_t worker);
 void gr_place__node_load(struct gr_place *p, uint32_t node, int32_t more_mcpu);
 void gr_place__node_price(struct gr_place *p, struct gr_place__node *n);
 uint32_t gr_place__credits(const struct gr_place *p, const struct gr_place__worker *w);   /* most that may wait there */
+uint32_t gr_place__rank_price(uint64_t ranks);         /* the least price_1024 of the lowest of them */
 uint32_t gr_place__group_mask(const struct gr_place_vec *need);
 uint32_t gr_place__depth(const struct gr_place *p, const struct gr_place__worker *w);
 void gr_place__block(struct gr_place *p, uint32_t worker, uint64_t until_ns);

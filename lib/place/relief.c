@@ -75,7 +75,7 @@ bool gr_place__kept_from(const struct gr_place *p, uint32_t worker, uint32_t cla
 
 static bool is_emptying(const struct gr_place *p, uint32_t worker)
 {
-	for (uint32_t i = p->workers[worker].first; i != NIL; i = gr_place__at(p, i)->next)
+	for (uint32_t i = p->holds[worker].first; i != NIL; i = gr_place__at(p, i)->next)
 		if (gr_place__at(p, i)->flags & P_LEAVING)
 			return true;
 	return false;
@@ -124,12 +124,12 @@ static uint32_t stop_on(struct gr_place *p, uint64_t now_ns, uint32_t worker, co
 		return n;
 	for (uint32_t r = 0; r < GR_PLACE_N_RES; r++)
 		l.of[r] = c->spec.need.v[r] ? (int64_t)c->spec.need.v[r] - *gr_place__free(p, worker, r) : INT64_MIN / 2;
-	for (uint32_t i = w->first; i != NIL; i = gr_place__at(p, i)->next)
+	for (uint32_t i = p->holds[worker].first; i != NIL; i = gr_place__at(p, i)->next)
 		if (gr_place__at(p, i)->flags & P_LEAVING)
 			give(p, &l, gr_place__at(p, i), 1);
 	/* the least urgent first, of those the newest */
 	for (uint32_t band = GR_PLACE_MAX_BAND + 1; band-- > 0 && !is_enough(&l);)
-		for (uint32_t i = w->last; i != NIL && !is_enough(&l) && n_victims < MAX_VICTIMS; i = gr_place__at(p, i)->prev) {
+		for (uint32_t i = p->holds[worker].last; i != NIL && !is_enough(&l) && n_victims < MAX_VICTIMS; i = gr_place__at(p, i)->prev) {
 			struct gr_place__placed *v = gr_place__at(p, i);
 
 			if (p->owners[v->owner].spec.band != band || !may_stop(p, now_ns, asker, c, v))
@@ -176,7 +176,7 @@ uint32_t gr_place__preempt(struct gr_place *p, uint64_t now_ns, uint32_t queue, 
 		for (; i != NIL && looked < MAX_VICTIMS_LOOKED; i = next, looked++) {
 			uint32_t before = n;
 
-			next = gr_place__at(p, i)->victim_next;
+			next = gr_place__asked(p, i)->victim_next;
 			if (c->n_kept >= o->n_queued || n == max || rounds == MAX_ROUNDS)
 				return n;
 			if (!may_stop(p, now_ns, o, c, gr_place__at(p, i)))
@@ -197,7 +197,8 @@ uint32_t gr_place__relieve(struct gr_place *p, uint64_t now_ns, struct gr_place_
 	for (uint32_t try = 0; try < RELIEF_TRIES && p->n_late && n < max; try++) {
 		uint32_t a = p->late[gr_rng_below(&p->rng, p->n_late)], b = p->late[gr_rng_below(&p->rng, p->n_late)];
 		const struct gr_place__worker *w;
-		struct gr_place__placed *pl;
+		const struct gr_place__placed *pl;
+		uint32_t last;
 		struct gr_place_task t = { .n_exclude = 1 };
 		struct gr_place__search s = { .t = &t, .avoid_node = NIL, .reserved_for = NIL, .now_ns = now_ns };
 
@@ -205,21 +206,22 @@ uint32_t gr_place__relieve(struct gr_place *p, uint64_t now_ns, struct gr_place_
 		if ((uint64_t)p->workers[b].backlog_ms * p->workers[a].slots > (uint64_t)p->workers[a].backlog_ms * p->workers[b].slots)
 			a = b;
 		w = &p->workers[a];
-		pl = gr_place__at(p, w->last);
+		last = p->holds[a].last;
+		pl = gr_place__at(p, last);
 		if (pl->flags & (P_LEAVING | P_RUNNING))
 			continue;
 		t.family = pl->family;
-		t.input_set = pl->input_set;
+		t.input_set = gr_place__asked(p, last)->input_set;
 		t.exclude[0] = w->id;
 		s.owner = pl->owner;
 		s.class_id = pl->class;
 		s.class = &p->classes[pl->class];
 		s.work_us = pl->work_us;
-		s.input_kib = pl->input_kib;
+		s.input_kib = gr_place__asked(p, last)->input_kib;
 		gr_place__search(p, &s);
 		/* it must gain more than the way back and there costs */
-		if (s.worker != NIL && now_ns + (s.finish_us + 64ull * w->rtt_16us) * GR_NS_PER_US < gr_place__end_ns(p, w->last))
-			gr_place__order(p, GR_PLACE_RETRACT, w->last, &out[n++]);
+		if (s.worker != NIL && now_ns + (s.finish_us + 64ull * w->rtt_16us) * GR_NS_PER_US < gr_place__end_ns(p, last))
+			gr_place__order(p, GR_PLACE_RETRACT, last, &out[n++]);
 	}
 	return n;
 }
@@ -232,7 +234,7 @@ uint32_t gr_place__evacuate(struct gr_place *p, uint64_t now_ns, struct gr_place
 	for (uint32_t k = 0; k < p->n_leaving; k++) {
 		struct gr_place__leaving *l = &p->leaving[k];
 
-		for (uint32_t i = l->is_new ? p->workers[l->worker].first : NIL; i != NIL; i = gr_place__at(p, i)->next) {
+		for (uint32_t i = l->is_new ? p->holds[l->worker].first : NIL; i != NIL; i = gr_place__at(p, i)->next) {
 			const struct gr_place__placed *pl = gr_place__at(p, i);
 			enum gr_place_act act = pl->flags & P_RUNNING ? GR_PLACE_MOVE : GR_PLACE_RETRACT;
 

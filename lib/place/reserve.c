@@ -43,7 +43,7 @@ static uint64_t free_at(struct gr_place *p, uint32_t worker, const struct gr_pla
 		if (is_enough)
 			return at;
 		/* the next to end after `last`; few are placed on one worker */
-		for (uint32_t i = w->first; i != NIL; i = gr_place__at(p, i)->next) {
+		for (uint32_t i = p->holds[worker].first; i != NIL; i = gr_place__at(p, i)->next) {
 			uint64_t end = gr_place__end_ns(p, i) + i % 1024;     /* told apart when they end together */
 
 			if (end > last && end < best_ns) {

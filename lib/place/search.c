@@ -14,7 +14,9 @@
 #define MAX_CANDIDATES 128u
 #define MAX_POOLS_LOOKED 16u
 #define SCAN_MAX 64u
+#define DRAW_RUN 4u
 #define WARM_LOOKED 6u               /* holders of the files that may take it */
+#define WARM_AHEAD 8u
 #define WARM_TRIED 16u               /* holders asked whether they may */
 #define EXPLORE_EVERY 64u
 #define EXPLORE_SAMPLE 4u
@@ -378,6 +380,8 @@ static uint32_t warm_ones(struct gr_place *p, const struct gr_place__search *s, 
 	if (!warm->n)
 		return 0;
 	at = warm->n > WARM_LOOKED ? gr_rng_below(&p->rng, warm->n) : 0;
+	for (uint32_t i = 0, k = at; i < warm->n && i < WARM_AHEAD; i++, k = k + 1 < warm->n ? k + 1 : 0)
+		__builtin_prefetch(&p->workers[warm->w[k] & WORKER_MASK]);
 	for (uint32_t i = 0; i < warm->n && i < WARM_TRIED && n < WARM_LOOKED; i++, at = at + 1 < warm->n ? at + 1 : 0) {
 		uint32_t w = gr_place__worker(p, warm->w[at]);
 
@@ -458,12 +462,14 @@ static uint32_t draw(struct gr_place *p, const struct field *f, uint32_t *out, u
 			continue;
 		}
 		*is_all = false;
+		/* a few neighbours from each of some random places: a line of memory holds sixteen */
 		while (got < want) {
-			uint32_t at = gr_rng_below(&p->rng, n), i = 0;
+			uint32_t at = gr_rng_below(&p->rng, n), i = 0, k;
 
 			while (at >= b[i]->n)
 				at -= b[i++]->n;
-			out[got++] = b[i]->w[at];
+			for (k = 0; k < DRAW_RUN && got < want && at < b[i]->n; k++)
+				out[got++] = b[i]->w[at++];
 		}
 	}
 	return got;
@@ -492,6 +498,7 @@ static void finish(const struct gr_place *p, struct gr_place__search *s)
 
 	if (s->worker == NIL)
 		return;
+	__builtin_prefetch(&p->holds[s->worker]);
 	c = gr_place__cost(p, s->worker, s);
 	s->finish_us = c.wait_us + c.fetch_us + c.run_us;
 }
@@ -533,6 +540,12 @@ static bool explore(struct gr_place *p, struct gr_place__search *s, const struct
 	return s->worker != NIL;
 }
 
+/* What it would take, at the least, where none of its files are: the cheapest rank's price and all of the transfer. */
+static uint64_t cold_us(const struct gr_place *p, const struct gr_place__search *s, const struct field *f)
+{
+	return ((uint64_t)s->work_us * gr_place__rank_price(f->all) >> 10) + ((uint64_t)s->input_kib * p->us_per_kib_1024 >> 10);
+}
+
 /* One pass over the field. Return: false when not all that may fit were looked at. */
 static bool pass(struct gr_place *p, struct gr_place__search *s, const struct field *f)
 {
@@ -545,8 +558,15 @@ static bool pass(struct gr_place *p, struct gr_place__search *s, const struct fi
 		if (p->kept[i].class == s->class_id && w->group != G_NONE && (f->groups >> w->group & 1))
 			out[n++] = p->kept[i].worker;
 	}
-	if (s->input_kib)
+	if (s->input_kib) {
 		n += warm_ones(p, s, f->groups, out + n);
+		if (!s->with_credits && n) {
+			look_at(p, s, out, n);
+			n = 0;
+			if (s->worker != NIL && s->score <= cold_us(p, s, f))
+				return !f->is_cut;
+		}
+	}
 	/* what waits behind others is told apart by more than its rank: look at more */
 	n += draw(p, f, out + n, s->with_credits ? k * 2 : k, &is_all);
 	look_at(p, s, out, n);

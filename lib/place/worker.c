@@ -42,6 +42,13 @@ static uint8_t rank_for(uint64_t price_1024)
 	return (uint8_t)gr_place__min(r, N_RANKS - 1);
 }
 
+uint32_t gr_place__rank_price(uint64_t ranks)
+{
+	uint32_t r = (uint32_t)__builtin_ctzll(ranks) + RANK_BASE;
+
+	return (8 + r % 8) << (r / 8 - 3);
+}
+
 static uint8_t rank_of(const struct gr_place *p, const struct gr_place__worker *w)
 {
 	const struct gr_place__node *n = &p->nodes[w->node];
@@ -199,7 +206,7 @@ void gr_place__node_load(struct gr_place *p, uint32_t node, int32_t more_mcpu)
 
 void gr_place__late_add(struct gr_place *p, uint32_t worker)
 {
-	gr_place__at(p, p->workers[worker].wait)->wheel_next = p->n_late;
+	gr_place__at(p, p->holds[worker].wait)->wheel_next = p->n_late;
 	p->late[p->n_late++] = worker;
 }
 
@@ -209,7 +216,7 @@ void gr_place__late_del(struct gr_place *p, uint32_t at)
 
 	p->late[at] = last;
 	if (at < p->n_late)
-		gr_place__at(p, p->workers[last].wait)->wheel_next = at;
+		gr_place__at(p, p->holds[last].wait)->wheel_next = at;
 }
 
 /* ---- blocked for a while ---- */
@@ -294,7 +301,7 @@ static void grow_have(struct gr_place *p)
 	if (cap == p->cap_have)
 		return;
 	free(p->have);
-	p->have = gr_xalloc(cap * sizeof(*p->have));
+	p->have = gr_xtable(cap * sizeof(*p->have));
 	p->cap_have = cap;
 }
 
@@ -303,10 +310,17 @@ static void grow_workers(struct gr_place *p)
 {
 	uint32_t cap = p->cap_workers + p->cap_workers / 32 + 16;
 
+	struct gr_place__worker *workers;
+
 	if (p->n_workers < p->cap_workers)
 		return;
-	p->workers = gr_xrealloc(p->workers, cap * sizeof(*p->workers));
-	memset(p->workers + p->cap_workers, 0, (cap - p->cap_workers) * sizeof(*p->workers));
+	workers = gr_xtable(cap * sizeof(*p->workers));
+	if (p->n_workers)
+		memcpy(workers, p->workers, p->n_workers * sizeof(*p->workers));
+	free(p->workers);
+	p->workers = workers;
+	p->holds = gr_xrealloc(p->holds, cap * sizeof(*p->holds));
+	memset(p->holds + p->cap_workers, 0, (cap - p->cap_workers) * sizeof(*p->holds));
 	p->late = gr_xrealloc(p->late, cap * sizeof(*p->late));
 	p->cap_workers = cap;
 }
@@ -389,11 +403,11 @@ int gr_place_worker_up(struct gr_place *p, uint64_t now_ns, const struct gr_plac
 	on = p->cfg.is_node_blind ? own_node(p, i) : spec->node;
 	w = &p->workers[i];
 	*w = (struct gr_place__worker){
-		.flags = W_UP, .id = i | ((w->id >> WORKER_BITS) + 1) % WORKER_GENS << WORKER_BITS, .tag = spec->tag,
+		.flags = W_UP, .id = i | ((w->id >> WORKER_BITS) + 1) % WORKER_GENS << WORKER_BITS,
 		.cap = gr_place__cap(p, &spec->cap), .slots = (uint16_t)spec->slots,
-		.prefetch = (uint8_t)gr_place__min(spec->prefetch, 255), .node = on, .pool = (uint16_t)pool,
-		.first = NIL, .last = NIL, .wait = NIL, .group = G_NONE,
+		.prefetch = (uint8_t)gr_place__min(spec->prefetch, 255), .node = on, .pool = (uint16_t)pool, .group = G_NONE,
 	};
+	p->holds[i] = (struct gr_place__holds){ .tag = spec->tag, .first = NIL, .last = NIL, .wait = NIL };
 	for (uint32_t r = 0; r < GR_PLACE_N_RES; r++)
 		if (r < N_INLINE || p->over)
 			*gr_place__free(p, i, r) = (int32_t)spec->cap.v[r];
@@ -439,8 +453,8 @@ int gr_place_worker_down(struct gr_place *p, uint64_t now_ns, uint32_t worker)
 	LOG(p, OP_DOWN, now_ns, worker);
 	w = &p->workers[i];
 	w->flags &= (uint8_t)~W_UP;               /* nothing that is released makes it gain room */
-	while (w->first != NIL)
-		gr_place__release(p, w->first);
+	while (p->holds[i].first != NIL)
+		gr_place__release(p, p->holds[i].first);
 	gr_place__refresh(p, i);
 	if (w->flags & W_BLOCKED)
 		forget_blocked(p, i);
@@ -619,7 +633,7 @@ int gr_place_worker_info(const struct gr_place *p, uint32_t worker, struct gr_pl
 	*out = (struct gr_place_worker_info){
 		.slots = w->slots, .depth = gr_place__depth(p, w), .n_placed = w->n_placed,
 		.speed_permille = p->nodes[w->node].speed_permille, .contention_permille = gr_place__contention(p, w, 0),
-		.done = w->done, .failed = w->failed, .is_draining = w->flags & W_DRAINING,
+		.done = p->holds[i].done, .failed = p->holds[i].failed, .is_draining = w->flags & W_DRAINING,
 	};
 	for (uint32_t k = 0; k < p->n_blocked && (w->flags & W_QUARANTINED); k++)
 		if (p->blocked[k].worker == i)
