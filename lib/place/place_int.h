@@ -162,6 +162,7 @@ struct gr_place__stand {              /* a tenant in a band, for the classes who
 	uint32_t at;                  /* in the band's heap */
 	uint32_t next;                /* of the tenant, or free */
 	uint64_t key;
+	uint64_t classes;             /* bit by class % 64: it has a line of such a class */
 };
 struct gr_place__band {
 	struct { uint32_t *heap; uint32_t n, cap; } by[GR_PLACE_N_RES];
@@ -277,6 +278,7 @@ struct gr_place {
 	uint32_t n_chunks, cap_chunks, n_placed, free_placed;
 	struct gr_place__parked *parked; uint32_t n_parked, cap_parked;      /* classes that found no room */
 	uint64_t closed[GR_PLACE_MAX_CLASSES / 64];            /* bit by class: it is parked */
+	uint32_t n_open_at[64]; uint64_t open;                 /* lines whose class is not parked, by class % 64; bit: some */
 	uint32_t woken[N_WOKEN], n_woken;                      /* classes unparked for a worker's room, not tried since */
 	uint32_t *stuck, n_stuck, cap_stuck;                   /* queues that found none of their own */
 	uint32_t stuck_turn;

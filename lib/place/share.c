@@ -164,6 +164,16 @@ static void seat_sift(struct gr_place *p, struct gr_place__line *l, uint32_t at,
 	l->key = heap[0].share;
 }
 
+/* @n lines of the class are open now that were not, or the other way round. */
+static void count_open(struct gr_place *p, uint32_t class, int n)
+{
+	uint32_t at = class % 64;
+
+	p->n_open += (uint32_t)n;
+	p->n_open_at[at] += (uint32_t)n;
+	p->open = p->n_open_at[at] ? p->open | 1ull << at : p->open & ~(1ull << at);
+}
+
 static uint32_t line_get(struct gr_place *p, uint32_t stand, uint32_t class)
 {
 	struct gr_place__class *c = &p->classes[class];
@@ -189,7 +199,8 @@ static uint32_t line_get(struct gr_place *p, uint32_t stand, uint32_t class)
 		l->next = p->stands[stand].first_line;
 		p->stands[stand].first_line = i;
 		c->n_lines++;
-		p->n_open += !gr_place__is_parked(p, class);
+		p->stands[stand].classes |= 1ull << class % 64;
+		count_open(p, class, !gr_place__is_parked(p, class));
 	}
 	c->line_hint = i;
 	return i;
@@ -201,10 +212,13 @@ static void line_free(struct gr_place *p, uint32_t line)
 	uint32_t *at;
 
 	p->classes[l->class].n_lines--;
-	p->n_open -= !gr_place__is_parked(p, l->class);
+	count_open(p, l->class, -!gr_place__is_parked(p, l->class));
 	for (at = &p->stands[l->stand].first_line; *at != line; at = &p->lines[*at].next)
 		;
 	*at = l->next;
+	p->stands[l->stand].classes = 0;
+	for (uint32_t i = p->stands[l->stand].first_line; i != NIL; i = p->lines[i].next)
+		p->stands[l->stand].classes |= 1ull << p->lines[i].class % 64;
 	if (p->stands[l->stand].first_line == NIL)
 		stand_free(p, l->stand);
 	l->next = p->free_line;
@@ -284,7 +298,7 @@ void gr_place__park(struct gr_place *p, uint32_t class, uint64_t now_ns, bool is
 	c->parked_at = p->n_parked++;
 	c->none_at = is_exact ? p->changes : 0;
 	p->closed[class / 64] |= 1ull << class % 64;
-	p->n_open -= c->n_lines;
+	count_open(p, class, -(int)c->n_lines);
 	if (!c->parked_ns)
 		c->parked_ns = now_ns + 1;
 }
@@ -299,7 +313,7 @@ void gr_place__unpark(struct gr_place *p, uint32_t class)
 	p->classes[p->parked[c->parked_at].class].parked_at = c->parked_at;
 	c->parked_at = NIL;
 	p->closed[class / 64] &= ~(1ull << class % 64);
-	p->n_open += c->n_lines;
+	count_open(p, class, (int)c->n_lines);
 }
 
 uint32_t gr_place__changed(const struct gr_place *p, const struct gr_place__class *c, uint32_t out[N_CHANGED])
@@ -450,7 +464,7 @@ static void explore(const struct gr_place *p, const uint32_t *heap, uint32_t n, 
 
 	if (at >= n || (best->stand != NIL && !stand_before(p, heap[at], best->stand)))
 		return;
-	line = open_line(p, &p->stands[heap[at]]);
+	line = p->stands[heap[at]].classes & p->open ? open_line(p, &p->stands[heap[at]]) : NIL;
 	if (line != NIL) {
 		*best = (struct turn){ heap[at], line };
 		return;
