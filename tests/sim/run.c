@@ -566,6 +566,9 @@ int sim_run(struct sim *s)
 		if ((e.kind == SIM_EV_NODE && e.b != s->nodes[e.a].stamp) || (e.kind == SIM_EV_WAKE && e.at_ns != s->wake_ns))
 			continue;     /* an earlier one took its place */
 		happen(s, &e);
+		/* what is submitted together is decided about together */
+		if (e.kind == SIM_EV_READY && s->events.n && s->events.heap[0].kind == SIM_EV_READY && s->events.heap[0].at_ns == e.at_ns)
+			continue;
 		if (!s->r.why[0])
 			decide(s);
 		if (s->cfg.is_checked && !s->r.why[0])
