@@ -275,9 +275,8 @@ uint32_t gr_place__commit(struct gr_place *p, const struct gr_place__search *s, 
 	p->tasks_placed += n;
 	c->n_task += n;
 	c->parked_ns = 0;
-	for (uint32_t i = p->n_kept; (w->flags & W_KEPT) && i-- > 0;)
-		if (p->kept[i].worker == s->worker && p->kept[i].class == s->class_id)
-			gr_place__kept_drop(p, i);
+	if (w->flags & W_KEPT)
+		gr_place__kept_came(p, s->worker, s->class_id);
 	if (c->has_policy)
 		tally(p, s->owner, c, s->worker, 1);
 	gr_place__warm(p, s->worker, o, s->t->input_set, s->input_kib);

@@ -83,7 +83,7 @@ struct gr_place__class {
 	uint16_t *pool_at; uint32_t cap_pool_at;              /* by pool: place in `pools` + 1, 0 not there */
 	uint32_t line_hint, n_lines;  /* lines that have queues */
 	uint32_t parked_at;           /* place in p->parked, NIL not parked */
-	uint32_t n_kept;              /* workers that are kept for it: p->kept */
+	uint32_t n_kept;              /* tasks of it that room is kept for: p->kept */
 	uint32_t n_items;             /* queued records of it */
 	uint64_t parked_ns;           /* since when it found no room */
 	uint64_t none_at;             /* state of p->changes when no worker at all had room for it; 0 not known */
@@ -220,7 +220,7 @@ struct gr_place__family {
 };
 struct gr_place__blocked { uint32_t worker; uint64_t until_ns; };
 struct gr_place__leaving { uint32_t worker; bool is_new; uint64_t gone_ns; };  /* will be gone then; new: to be emptied */
-struct gr_place__kept { uint32_t worker, class; uint8_t band; uint64_t since_ns; };   /* what is preempted there is for that class */
+struct gr_place__kept { uint32_t worker, class, n; uint8_t band; uint64_t since_ns; };        /* what is preempted there is for n of that class */
 struct gr_place__parked { uint32_t class; int32_t need4[N_INLINE]; uint64_t pools; };  /* bit: pool % 64 */
 struct gr_place__tally { uint64_t key; uint32_t n; };          /* an owner's tasks on a worker, node or zone */
 struct gr_place__reserve {            /* room kept for what waits longest: EASY's one reservation */
@@ -445,6 +445,7 @@ uint32_t gr_place__preempt(struct gr_place *p, uint64_t now_ns, uint32_t queue, 
 			   struct gr_place_decision *out, uint32_t n, uint32_t max);
 /* Room that was preempted for a class is kept for it until it came; @i in p->kept. */
 void gr_place__kept_drop(struct gr_place *p, uint32_t i);
+void gr_place__kept_came(struct gr_place *p, uint32_t worker, uint32_t class);    /* one that it was kept for */
 void gr_place__kept_check(struct gr_place *p, uint64_t now_ns);
 bool gr_place__kept_from(const struct gr_place *p, uint32_t worker, uint32_t class, uint8_t band);
 uint32_t gr_place__relieve(struct gr_place *p, uint64_t now_ns, struct gr_place_decision *out, uint32_t n, uint32_t max);

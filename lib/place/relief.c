@@ -4,6 +4,8 @@
  * switched on) a victim is taken from a tenant that would, after the swap, still not have less than the asker's, and only
  * once it ran for a while. So no two can stop each other in turn. Of the victims the newest goes: least is lost.
  * Taking back replaces stealing between workers: only what has not begun, by the one place that knows all. */
+#include <string.h>
+
 #include "lib/base/alloc.h"
 #include "lib/base/clock.h"
 #include "lib/place/place_int.h"
@@ -47,11 +49,11 @@ static bool may_stop(const struct gr_place *p, uint64_t now_ns, const struct gr_
 
 /* ---- what is preempted is for whom it was preempted ---- */
 
-static void keep(struct gr_place *p, uint64_t now_ns, uint32_t worker, uint32_t class, uint8_t band)
+static void keep(struct gr_place *p, uint64_t now_ns, uint32_t worker, uint32_t class, uint8_t band, uint32_t n)
 {
 	GR_GROW(p->kept, p->cap_kept, p->n_kept + 1);
-	p->kept[p->n_kept++] = (struct gr_place__kept){ worker, class, band, now_ns };
-	p->classes[class].n_kept++;
+	p->kept[p->n_kept++] = (struct gr_place__kept){ worker, class, n, band, now_ns };
+	p->classes[class].n_kept += n;
 	p->workers[worker].flags |= W_KEPT;
 }
 
@@ -59,10 +61,17 @@ void gr_place__kept_drop(struct gr_place *p, uint32_t i)
 {
 	uint32_t worker = p->kept[i].worker;
 
-	p->classes[p->kept[i].class].n_kept--;
+	p->classes[p->kept[i].class].n_kept -= p->kept[i].n;
 	p->kept[i] = p->kept[--p->n_kept];
 	p->workers[worker].flags &= (uint8_t)~W_KEPT;
 	gr_place__wake(p, worker);
+}
+
+void gr_place__kept_came(struct gr_place *p, uint32_t worker, uint32_t class)
+{
+	for (uint32_t i = p->n_kept; i-- > 0;)
+		if (p->kept[i].worker == worker && p->kept[i].class == class)
+			gr_place__kept_drop(p, i);
 }
 
 bool gr_place__kept_from(const struct gr_place *p, uint32_t worker, uint32_t class, uint8_t band)
@@ -92,6 +101,14 @@ void gr_place__kept_check(struct gr_place *p, uint64_t now_ns)
 	}
 }
 
+/* How many more tasks of the owner may be placed. */
+static uint64_t wanted(const struct gr_place__owner *o)
+{
+	uint64_t may = o->spec.max_placed ? (o->spec.max_placed > o->n_placed ? o->spec.max_placed - o->n_placed : 0) : o->n_queued;
+
+	return may < o->n_queued ? may : o->n_queued;
+}
+
 struct lack { int64_t of[GR_PLACE_N_RES]; int64_t slots; };
 
 static bool is_enough(const struct lack *l)
@@ -100,6 +117,19 @@ static bool is_enough(const struct lack *l)
 		if (l->of[r] > 0)
 			return false;
 	return l->slots <= 0;
+}
+
+/* How many of the class fit where nothing lacks any more for the first: a stop may make room for several. */
+static uint32_t how_many(const struct lack *l, const struct gr_place__class *c, uint64_t most)
+{
+	uint64_t n = most - 1;
+
+	for (int r = 0; r < GR_PLACE_N_RES; r++)
+		if (c->spec.need.v[r] && (uint64_t)-l->of[r] / c->spec.need.v[r] < n)
+			n = (uint64_t)-l->of[r] / c->spec.need.v[r];
+	if ((uint64_t)-l->slots < n)
+		n = (uint64_t)-l->slots;
+	return 1 + (uint32_t)n;
 }
 
 static void give(const struct gr_place *p, struct lack *l, const struct gr_place__placed *v, int sign)
@@ -155,7 +185,34 @@ static uint32_t stop_on(struct gr_place *p, uint64_t now_ns, uint32_t worker, co
 		if (victim[k] != NIL)
 			gr_place__order(p, is_begun || !may_ask(p, GR_PLACE_RETRACT) ? GR_PLACE_PREEMPT : GR_PLACE_RETRACT, victim[k], &out[n++]);
 	}
-	keep(p, now_ns, worker, s->class_id, asker->spec.band);
+	keep(p, now_ns, worker, s->class_id, asker->spec.band, how_many(&l, c, wanted(asker)));
+	return n;
+}
+
+/* The stops of one worker, out[from..from+count). */
+struct stops { uint32_t worker, from, count; };
+
+/* A later stop made room for several, so that an earlier one is not needed: it is taken back, the orders behind it move up. */
+static uint32_t spare(struct gr_place *p, struct gr_place__class *c, uint32_t class, uint64_t n_wanted, struct stops *stops, uint32_t n_stops,
+		      struct gr_place_decision *out, uint32_t n)
+{
+	for (uint32_t i = 0; i < n_stops && c->n_kept > n_wanted; i++) {
+		uint32_t k = p->n_kept - 1;
+
+		while (p->kept[k].worker != stops[i].worker || p->kept[k].class != class)
+			k--;
+		if (c->n_kept - p->kept[k].n < n_wanted)
+			continue;
+		for (uint32_t d = stops[i].from; d < stops[i].from + stops[i].count; d++) {
+			gr_place__at(p, (uint32_t)out[d].placed)->flags &= (uint16_t)~P_LEAVING;
+			p->acts[out[d].act]--;
+		}
+		n -= stops[i].count;
+		memmove(&out[stops[i].from], &out[stops[i].from + stops[i].count], (n - stops[i].from) * sizeof(*out));
+		for (uint32_t later = i + 1; later < n_stops; later++)
+			stops[later].from -= stops[i].count;
+		gr_place__kept_drop(p, k);
+	}
 	return n;
 }
 
@@ -165,6 +222,7 @@ uint32_t gr_place__preempt(struct gr_place *p, uint64_t now_ns, uint32_t queue, 
 	const struct gr_place__queue *q = &p->queues[queue];
 	const struct gr_place__owner *o = &p->owners[q->owner];
 	struct gr_place__class *c = &p->classes[q->class];
+	struct stops stops[MAX_ROUNDS];
 	uint32_t rounds = 0;
 
 	if (!may_ask(p, GR_PLACE_PREEMPT) || p->queued[q->heap[0]].t.is_gang)
@@ -177,15 +235,16 @@ uint32_t gr_place__preempt(struct gr_place *p, uint64_t now_ns, uint32_t queue, 
 			uint32_t before = n;
 
 			next = gr_place__asked(p, i)->victim_next;
-			if (c->n_kept >= o->n_queued || n == max || rounds == MAX_ROUNDS)
-				return n;
+			if (c->n_kept >= wanted(o) || n == max || rounds == MAX_ROUNDS)
+				return spare(p, c, q->class, wanted(o), stops, rounds, out, n);
 			if (!may_stop(p, now_ns, o, c, gr_place__at(p, i)))
 				continue;
 			n = stop_on(p, now_ns, gr_place__at(p, i)->worker, s, out, n, max);
-			rounds += n > before;
+			if (n > before)
+				stops[rounds++] = (struct stops){ gr_place__at(p, i)->worker, before, n - before };
 		}
 	}
-	return n;
+	return spare(p, c, q->class, wanted(o), stops, rounds, out, n);
 }
 
 /* ---- taking back what waits, when somebody else is idle ---- */
