@@ -89,13 +89,20 @@ long gr_conn_write(struct gr_gen *g, struct gr_conn *c, const void *p, size_t n)
 
 static int open_socket(struct gr_pool *p)
 {
-	uint32_t i = p->i_addr++ % p->n_addrs;
-	int fd = socket(p->addrs[i].ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), one = 1, e;
+	struct gr_names *names = gr_shard__names(p->g);
+	uint32_t version = gr_names_version(names), i;
+	int fd, one = 1, e;
 
+	if (p->names != version) {
+		gr_names_get(names, p->i_origin, &p->addrs);
+		p->names = version;
+	}
+	i = p->i_addr++ % p->addrs.n;
+	fd = socket(p->addrs.a[i].ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	if (connect(fd, (struct sockaddr *)&p->addrs[i], p->addr_lens[i]) < 0 && errno != EINPROGRESS) {
+	if (connect(fd, (struct sockaddr *)&p->addrs.a[i], p->addrs.len[i]) < 0 && errno != EINPROGRESS) {
 		e = errno;
 		close(fd);
 		return -e;

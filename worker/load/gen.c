@@ -7,7 +7,6 @@
 #include "worker/load/gen.h"
 
 #include <errno.h>
-#include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -27,27 +26,6 @@
 
 /* ---- preparing ---- */
 
-static int resolve(struct gr_gen *g, struct gr_pool *p)
-{
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG }, *list = NULL, *a;
-	int rc = getaddrinfo(p->origin->host, p->origin->port, &hints, &list);
-
-	if (rc) {                                /* loopback addresses on a machine without any other */
-		hints.ai_flags = 0;
-		rc = getaddrinfo(p->origin->host, p->origin->port, &hints, &list);
-	}
-	if (rc)
-		return gr_err_set(&g->err, GR_EUNREACH, "%s: %s", p->origin->host, gai_strerror(rc));
-	for (a = list; a && p->n_addrs < GR_LEN(p->addrs); a = a->ai_next) {
-		if (a->ai_addrlen > sizeof(p->addrs[0]))
-			continue;
-		memcpy(&p->addrs[p->n_addrs], a->ai_addr, a->ai_addrlen);
-		p->addr_lens[p->n_addrs++] = a->ai_addrlen;
-	}
-	freeaddrinfo(list);
-	return p->n_addrs ? 0 : gr_err_set(&g->err, GR_EUNREACH, "%s: no address", p->origin->host);
-}
-
 static void raise_files(void)
 {
 	struct rlimit rl;
@@ -65,35 +43,24 @@ static uint32_t max_conns(const struct gr_gen *g)
 	return n ? n : 1;
 }
 
-static int make_pools(struct gr_gen *g)
+static void make_pools(struct gr_gen *g)
 {
 	const struct gr_load_plan *p = g->plan;
-	int rc = 0;
 
 	g->n_pools = p->n_origins + p->n_requests;
 	g->pools = gr_xalloc(g->n_pools * sizeof(*g->pools));
-	for (uint32_t i = 0; i < g->n_pools; i++) {       /* all, before any may fail */
-		gr_list_init(&g->pools[i].idle);
-		gr_list_init(&g->pools[i].waiting);
-		gr_list_init(&g->pools[i].shared);
-		g->pools[i].g = g;
-	}
 	for (uint32_t i = 0; i < g->n_pools; i++) {
 		struct gr_pool *pool = &g->pools[i];
 
-		if (i < p->n_origins) {
-			pool->origin = &p->origins[i];
-		} else {
+		gr_list_init(&pool->idle);
+		gr_list_init(&pool->waiting);
+		gr_list_init(&pool->shared);
+		pool->g = g;
+		if (i >= p->n_origins)
 			pool->upgrade = p->by_id[i - p->n_origins];
-			pool->origin = &p->origins[pool->upgrade->origin];
-			if (pool->origin->scheme != GR_LOAD_WS && pool->origin->scheme != GR_LOAD_WSS)
-				continue;
-		}
-		rc = resolve(g, pool);
-		if (rc < 0)
-			return rc;
+		pool->i_origin = i < p->n_origins ? i : pool->upgrade->origin;
+		pool->origin = &p->origins[pool->i_origin];
 	}
-	return 0;
 }
 
 int gr_gen_init(struct gr_gen *g)
@@ -101,7 +68,7 @@ int gr_gen_init(struct gr_gen *g)
 	const struct gr_load_plan *p = g->plan;
 	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = NULL };
 	bool wants_tls = false;
-	int rc;
+	int rc = 0;
 
 	prctl(PR_SET_NAME, "griddle-load");
 	prctl(PR_SET_TIMERSLACK, 1);
@@ -118,10 +85,10 @@ int gr_gen_init(struct gr_gen *g)
 	g->ep = epoll_create1(EPOLL_CLOEXEC);
 	if (g->ep < 0 || epoll_ctl(g->ep, EPOLL_CTL_ADD, g->wake_fd, &ev) < 0)
 		return gr_err_set(&g->err, GR_EIO, "epoll: %s", strerror(errno));
-	rc = make_pools(g);
+	make_pools(g);
 	for (uint32_t i = 0; i < p->n_origins; i++)
 		wants_tls |= p->origins[i].is_tls;
-	if (rc >= 0 && wants_tls)
+	if (wants_tls)
 		rc = gr_tls_init(g);
 	g->fixed = gr_xalloc(p->n_requests * sizeof(*g->fixed));
 	for (uint32_t i = 0; rc >= 0 && i < p->n_requests; i++) {

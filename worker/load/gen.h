@@ -5,6 +5,7 @@
  *   visit.c   a visit's steps, from planned to answered          h1.c      HTTP/1.1      h2.c  HTTP/2
  *   answer.c  checks, captures, cookies                          stream.c  WebSocket and raw TCP
  *   tls.c     OpenSSL                                            count.c   what is counted, and its frames
+ *   names.c   addresses, looked up by a thread beside it
  *
  * A visit is one run through a scenario. Its request is planned (the moment the latency counts from), issued (the thread
  * got to it), sent (bytes left), answered or failed. A visit is in at most one of: the ready list, the think heap, a
@@ -23,6 +24,7 @@
 #include "lib/load/kinds.h"
 #include "lib/load/plan.h"
 #include "lib/stats/hdr.h"
+#include "worker/load/names.h"
 #include "worker/load/shard.h"
 
 #define GR_GEN_RX_BYTES 65536u
@@ -38,9 +40,9 @@ struct gr_pool {                                /* connections to one origin; We
 	struct gr_gen *g;
 	const struct gr_load_origin *origin;
 	const struct gr_load_request *upgrade;
-	struct sockaddr_storage addrs[8];
-	socklen_t addr_lens[8];
-	uint32_t n_addrs, i_addr;
+	uint32_t i_origin;
+	struct gr_addrs addrs;                  /* of version @names, 0 none yet; taken in turn */
+	uint32_t names, i_addr;
 	struct gr_list idle;                    /* the last used first */
 	struct gr_list waiting;                 /* visits, the longest waiting first */
 	struct gr_list shared;                  /* HTTP/2 connections that take more streams */
@@ -214,4 +216,5 @@ void gr_shard__report(struct gr_gen *g, struct gr_buf *frame);
 void gr_shard__ended(struct gr_gen *g);
 /* Commands that came; true when there were any. */
 bool gr_shard__commands(struct gr_gen *g);
+struct gr_names *gr_shard__names(const struct gr_gen *g);
 uint64_t gr_shard__run(const struct gr_gen *g, uint16_t *shard);

@@ -15,6 +15,7 @@
 
 #define MAX_RUNS 8u
 #define TICK_MS 50
+#define NAMES_NS (10 * GR_NS_PER_S)              /* before the coordinator gives up by itself */
 #define MAX_HELD_FRAMES 4096u
 
 struct burn {
@@ -25,7 +26,7 @@ struct burn {
 struct run {
 	struct gr_list link;
 	struct gr_runs *all;
-	uint64_t id, start_ns;
+	uint64_t id, asked_ns, start_ns;
 	uint16_t number;
 	struct gr_load_plan *plan;
 	struct gr_shard *shard;               /* NULL: burns alone */
@@ -195,6 +196,11 @@ static bool look(struct run *r, uint64_t now)
 		run_free(r);
 		return true;
 	}
+	if (st == GR_SHARD_PREPARING && now > r->asked_ns + NAMES_NS && !r->is_stopping) {
+		say(r, "failed", "looking up the names of its hosts takes longer than 10 s");
+		run_free(r);
+		return true;
+	}
 	if (!r->is_stopping)
 		burn(r, now);
 	send_reports(r);
@@ -259,6 +265,7 @@ static int prepare(struct gr_runs *rs, struct gr_slice body)
 	}
 	GR_NEW(r);
 	r->all = rs;
+	r->asked_ns = gr_clock_mono_ns();
 	r->id = strtoull(hex, NULL, 16);
 	r->number = (uint16_t)json_integer_value(json_object_get(o, "shard"));
 	gr_list_init(&r->frames);

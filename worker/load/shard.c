@@ -7,7 +7,10 @@
 #include <unistd.h>
 
 #include "lib/base/alloc.h"
+#include "lib/base/clock.h"
 #include "worker/load/gen.h"
+
+#define REFRESH_NS (30 * GR_NS_PER_S)            /* what most resolvers' and services' answers are good for */
 
 struct report {
 	struct gr_list link;
@@ -16,6 +19,8 @@ struct report {
 struct gr_shard {
 	struct gr_shard_spec spec;
 	pthread_mutex_t lock;
+	struct gr_names *names;
+	bool has_threads;                        /* they begin when the names are known */
 	struct gr_gen *gens;
 	uint32_t n_gens, n_ready, n_ended;
 	enum gr_shard_state state;
@@ -34,6 +39,38 @@ static void *thread_main(void *arg)
 	gr_gen_fini(g);
 	gr_shard__ended(g);
 	return NULL;
+}
+
+static void tell(struct gr_shard *s)
+{
+	if (s->spec.notify)
+		s->spec.notify(s->spec.ctx);
+}
+
+/* From the thread that looks names up. */
+static void on_names(void *ctx, int rc, const struct gr_err *err)
+{
+	struct gr_shard *s = ctx;
+
+	pthread_mutex_lock(&s->lock);
+	if (s->state == GR_SHARD_PREPARING && rc < 0) {
+		s->err = *err;
+		s->state = GR_SHARD_FAILED;
+	}
+	for (uint32_t i = 0; s->state == GR_SHARD_PREPARING && i < s->n_gens; i++) {
+		struct gr_gen *g = &s->gens[i];
+
+		s->has_threads = true;
+		g->has_thread = !pthread_create(&g->thread, NULL, thread_main, g);
+		if (g->has_thread)
+			continue;
+		gr_err_set(&s->err, GR_EIO, "no thread for the load generator");
+		s->state = GR_SHARD_FAILED;
+		for (uint32_t k = 0; k < i; k++)
+			s->gens[k].cmd_stop = true;      /* seen before its first sleep, or woken by gr_shard_free */
+	}
+	pthread_mutex_unlock(&s->lock);
+	tell(s);
 }
 
 int gr_shard_new(const struct gr_shard_spec *spec, struct gr_shard **out, struct gr_err *err)
@@ -57,16 +94,16 @@ int gr_shard_new(const struct gr_shard_spec *spec, struct gr_shard **out, struct
 		/* share INDEX of OF, cut once more by threads: the same arrivals together */
 		g->share = (struct gr_share){ 0, spec->index + spec->of * i, spec->of * s->n_gens };
 		g->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	}
-	for (uint32_t i = 0; i < s->n_gens; i++) {
-		struct gr_gen *g = &s->gens[i];
-
-		rc = g->wake_fd < 0 ? -1 : pthread_create(&g->thread, NULL, thread_main, g);
-		if (rc) {
+		if (g->wake_fd < 0) {
+			s->n_gens = i;
 			gr_shard_free(&s);
-			return gr_err_set(err, GR_EIO, "no thread for the load generator");
+			return gr_err_set(err, GR_EIO, "no descriptor for the load generator");
 		}
-		g->has_thread = true;
+	}
+	rc = gr_names_new(spec->plan, REFRESH_NS, on_names, s, &s->names, err);
+	if (rc < 0) {
+		gr_shard_free(&s);
+		return rc;
 	}
 	*out = s;
 	return 0;
@@ -122,6 +159,8 @@ void gr_shard_stop(struct gr_shard *s)
 	pthread_mutex_lock(&s->lock);
 	for (uint32_t i = 0; i < s->n_gens; i++)
 		s->gens[i].cmd_stop = true;
+	if (!s->has_threads && s->state == GR_SHARD_PREPARING)
+		s->state = GR_SHARD_ENDED;       /* nobody waits for a name */
 	pthread_mutex_unlock(&s->lock);
 	for (uint32_t i = 0; i < s->n_gens; i++)
 		wake(&s->gens[i]);
@@ -152,6 +191,7 @@ void gr_shard_free(struct gr_shard **sp)
 	if (!s)
 		return;
 	gr_shard_stop(s);
+	gr_names_free(&s->names);                /* after this it makes no threads */
 	for (uint32_t i = 0; i < s->n_gens; i++)
 		if (s->gens[i].has_thread)
 			pthread_join(s->gens[i].thread, NULL);
@@ -166,12 +206,6 @@ void gr_shard_free(struct gr_shard **sp)
 }
 
 /* ---- from the threads ---- */
-
-static void tell(struct gr_shard *s)
-{
-	if (s->spec.notify)
-		s->spec.notify(s->spec.ctx);
-}
 
 void gr_shard__ready(struct gr_gen *g, int rc)
 {
@@ -241,6 +275,8 @@ bool gr_shard__commands(struct gr_gen *g)
 	pthread_mutex_unlock(&s->lock);
 	return is_any;
 }
+
+struct gr_names *gr_shard__names(const struct gr_gen *g) { return g->shard->names; }
 
 uint64_t gr_shard__run(const struct gr_gen *g, uint16_t *shard)
 {
