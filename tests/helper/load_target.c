@@ -10,9 +10,12 @@
  *   garbage     no HTTP at all                        trickle     a byte every 20 ms
  *   error       answers 503                           noclose     an answer to each request, then closes after it
  *   echo        raw TCP: sends back what came         once        one answer a connection, closing without saying so
+ *   last        ok; READY-FILE.last has the time of the last request, in seconds since 1970
+ *   spin        ok, SPIN_US (200) after the request was read: a core is spent so that it is neither sooner nor later
  * READY-FILE gets the port. Ends on SIGTERM. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -29,7 +32,8 @@ enum { MAX_FD = 65536 };
 
 static struct conn { char tail[4]; double due; int n; bool is_on; } *conns;
 static const char *mode;
-static int n_requests;
+static int n_requests, last_fd = -1;
+static double spin_s = 200e-6;
 
 static double now_s(void)
 {
@@ -38,6 +42,8 @@ static double now_s(void)
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
+
+static double read_s;             /* when the last input came */
 
 static bool is(const char *m) { return !strcmp(mode, m); }
 
@@ -120,6 +126,18 @@ static void answer(int fd)
 	} else {
 		if (is("stall"))
 			stall();
+		if (is("last")) {
+			struct timespec t;
+			int len;
+
+			clock_gettime(CLOCK_REALTIME, &t);
+			len = snprintf(text, sizeof(text), "%ld.%09ld\n", (long)t.tv_sec, t.tv_nsec);
+			if (pwrite(last_fd, text, (size_t)len, 0) != len)
+				exit(1);
+		}
+		if (is("spin"))
+			for (double until = read_s + spin_s; now_s() < until;)
+				;
 		say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n");
 	}
 }
@@ -130,6 +148,8 @@ static void input(int fd)
 	static char buf[65536];
 	ssize_t n = read(fd, buf, sizeof(buf));
 
+	if (is("spin"))
+		read_s = now_s();
 	if (n <= 0) {
 		if (n == 0 || errno != EAGAIN)
 			shut(fd, false);
@@ -192,6 +212,11 @@ int main(int argc, char **argv)
 	if (!conns || bind(lfd, (struct sockaddr *)&a, n) < 0 || listen(lfd, 65535) < 0 || getsockname(lfd, (struct sockaddr *)&a, &n) < 0)
 		return 1;
 	epoll_ctl(ep, EPOLL_CTL_ADD, lfd, &ev);
+	if (getenv("SPIN_US"))
+		spin_s = atof(getenv("SPIN_US")) / 1e6;
+	snprintf(path, sizeof(path), "%s.last", argv[2]);
+	if (is("last") && (last_fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644)) < 0)
+		return 1;
 	snprintf(path, sizeof(path), "%s.tmp", argv[2]);
 	f = fopen(path, "w");
 	if (!f)
@@ -201,7 +226,7 @@ int main(int argc, char **argv)
 	rename(path, argv[2]);
 	for (;;) {
 		bool has_timers = is("endless") || is("trickle") || is("delay");
-		int got = epoll_wait(ep, list, 256, has_timers ? 1 : -1);
+		int got = epoll_wait(ep, list, 256, is("spin") ? 0 : has_timers ? 1 : -1);
 		double t;
 
 		for (int i = 0; i < got; i++) {
