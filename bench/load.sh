@@ -1,6 +1,8 @@
 #!/bin/bash
 # load.sh - the load generator: cost of a request beside wrk, h2load, hey and ab on the same nginx; accuracy of the schedule;
 # the stall server; what the tool itself adds; the cost of a connection. CPU figures are getrusage's of each program.
+# RT="chrt -f 10" gives generator and target a core each on a busy machine (root; with DURATION=.9, for the kernel takes 5 % of each
+# second back).
 #   DURATION=5 CONNECTIONS=64 bench/load.sh [cost|schedule|stall|delay|connections|hostile]...
 set -u
 TOP=$(cd "$(dirname "$0")/.." && pwd)
@@ -12,10 +14,10 @@ T=$(mktemp -d); PIDS=
 cleanup() { for p in $PIDS; do kill "$p" 2>/dev/null; done; wait 2>/dev/null; rm -rf "$T"; }
 trap cleanup EXIT; trap 'exit 130' INT TERM
 wants() { [ -z "$PARTS" ] || case " $PARTS " in *" $1 "*) true ;; *) false ;; esac; }
-PARTS=$*
+PARTS=$* RT=${RT:-}
 free_port() { python3 -c 'import socket; s=socket.socket(); s.bind(("127.0.0.1",0)); print(s.getsockname()[1])'; }
 get() { python3 -c 'import json,sys; d=json.load(open(sys.argv[1])); print(*[eval(e, {"d": d}) for e in sys.argv[2:]])' "$T/r.json" "$@"; }
-target() { rm -f "$T/port"; "$TARGET" "$1" "$T/port" & TARGET_PID=$!; PIDS="$PIDS $!"; while [ ! -s "$T/port" ]; do sleep .05; done; PORT=$(cat "$T/port"); }
+target() { rm -f "$T/port"; ${RT:-} "$TARGET" "$1" "$T/port" & TARGET_PID=$!; PIDS="$PIDS $!"; while [ ! -s "$T/port" ]; do sleep .05; done; PORT=$(cat "$T/port"); }
 # cost NAME REQUESTS SECONDS-OF-CPU
 cost() { awk -v n="$1" -v r="$2" -v c="$3" -v d="$D" 'BEGIN { printf "%-28s %9.0f req/s %9.0f req/CPU-s %6.2f us/req\n", n, r / d, r / c, c / r * 1e6 }'; }
 cpu_of() { local t=$(awk '/^user|^sys/ { s += $2 } END { print s }' "$T/time"); echo "$t"; }
@@ -47,13 +49,15 @@ EOF2
 	done
 fi
 if wants schedule; then
-	target ok
 	for r in 1000 10000 50000; do
-		printf '{"target":"http://127.0.0.1:%s/","warm":true,"connections":200,"stages":[{"rate":"%s/s","for":"%ss"}]}' $PORT $r $D >"$T/p.json"
-		"$ENGINE" "$T/p.json" >"$T/r.json"
-		echo "schedule $r/s: due, answers, answers a second, send late us p50 p99 max:" $(get 'd["due"]' 'd["requests"]' 'd["rate_per_s"]' 'd["send_late_us"]["p50"]' 'd["send_late_us"]["p99"]' 'd["send_late_us"]["max"]')
+		for spin in false true; do
+			target ok
+			printf '{"target":"http://127.0.0.1:%s/","warm":true,"connections":200,"spin":%s,"stages":[{"rate":"%s/s","for":"%ss"}]}' $PORT $spin $r $D >"$T/p.json"
+			$RT "$ENGINE" "$T/p.json" >"$T/r.json"
+			echo "schedule $r/s, spin $spin: due, answers, answers a second, send late us p50 p99 max:" $(get 'd["due"]' 'd["requests"]' 'd["rate_per_s"]' 'd["send_late_us"]["p50"]' 'd["send_late_us"]["p99"]' 'd["send_late_us"]["max"]')
+			kill $TARGET_PID
+		done
 	done
-	kill $TARGET_PID
 fi
 if wants stall; then
 	target stall
@@ -63,11 +67,13 @@ if wants stall; then
 	kill $TARGET_PID
 fi
 if wants delay; then
-	target ok
-	printf '{"target":"http://127.0.0.1:%s/","connections":1,"stages":[{"rate":"200/s","for":"%ss"}]}' $PORT $D >"$T/p.json"
-	"$ENGINE" "$T/p.json" >"$T/r.json"
-	echo "one connection, 200/s, us p50 p99: latency from the plan, from the sending, send late:" $(get 'd["latency_us"]["p50"]' 'd["latency_us"]["p99"]' 'd["first_byte_us"]["p50"]' 'd["first_byte_us"]["p99"]' 'd["send_late_us"]["p50"]' 'd["send_late_us"]["p99"]')
-	kill $TARGET_PID
+	for spin in false true; do
+		target spin                      # answers 200 us after it read the request, and spends a core on that
+		printf '{"target":"http://127.0.0.1:%s/","warm":true,"connections":4,"spin":%s,"stages":[{"rate":"500/s","for":"%ss"}]}' $PORT $spin $D >"$T/p.json"
+		$RT "$ENGINE" "$T/p.json" >"$T/r.json"
+		echo "server of 200 us, 500/s, spin $spin: added us p50 p90 p99, of that send late p50 p99:" $(get 'round(d["latency_us"]["p50"]-200,1)' 'round(d["latency_us"]["p90"]-200,1)' 'round(d["latency_us"]["p99"]-200,1)' 'd["send_late_us"]["p50"]' 'd["send_late_us"]["p99"]')
+		kill $TARGET_PID
+	done
 fi
 if wants connections; then
 	N=${N_CONNECTIONS:-50000}; ulimit -Hn 120000 2>/dev/null; ulimit -n 120000 2>/dev/null

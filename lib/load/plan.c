@@ -290,6 +290,8 @@ static int plain_members(struct gr_load_plan *p, const json_t *root, struct gr_l
 	if (rc >= 0)
 		rc = gr_load__get_bool(root, "warm", &p->is_warm, at);
 	if (rc >= 0)
+		rc = gr_load__get_bool(root, "spin", &p->is_spinning, at);
+	if (rc >= 0)
 		rc = gr_load__get_int(root, "workers", 0, GR_LOAD_MAX_SHARDS, &workers, at);
 	if (rc >= 0)
 		rc = gr_load__get_int(root, "threads", 1, 64, &threads, at);
@@ -328,7 +330,7 @@ int gr_load_plan_from_json(const json_t *root, struct gr_load_plan **out, struct
 	static const char *const names[] = {
 		"name", "target", "model", "http", "stages", "scenarios", "requests", "cookies", "csv", "thresholds", "burns", "workers",
 		"threads", "connections", "streams", "timeout", "interval", "late", "lease", "on_lost", "verify", "ca", "keepalive",
-		"warm", "seed", "body_limit", "target_node", "$schema", "comment", NULL
+		"warm", "spin", "seed", "body_limit", "target_node", "$schema", "comment", NULL
 	};
 	struct gr_load__at at = { .err = err };
 	struct gr_load_plan *p;

@@ -189,6 +189,7 @@ struct gr_load_plan {
 	uint64_t timeout_ns, interval_ns, late_ns, lease_ns;
 	bool is_lost_fatal;                      /* a lost shard fails the test; else its share goes to the others */
 	bool is_warm;                            /* connections are opened before the start */
+	bool is_spinning;                        /* generator threads do not sleep */
 	char *target_node;                       /* shards keep away from it; NULL: the host of the target */
 	uint64_t seed, body_limit;
 };

@@ -35,6 +35,7 @@
 struct gr_gen;
 struct gr_visit;
 struct gr_h2;
+struct gr_h2_fixed;
 
 struct gr_pool {                                /* connections to one origin; WebSocket: of one request */
 	struct gr_gen *g;
@@ -127,6 +128,7 @@ struct gr_gen {
 	struct gr_visit **heap;
 	uint32_t n_heap, cap_heap;
 	struct gr_buf *fixed;                   /* [request]: the bytes of those without a template */
+	struct gr_h2_fixed **h2_fixed;          /* [request]: likewise the fields, or NULL */
 	SSL_CTX *tls;
 	struct gr_count c;
 	uint8_t *rx;
@@ -194,6 +196,7 @@ bool gr_h2_flush(struct gr_gen *g, struct gr_conn *c);           /* false: broke
 void gr_h2_free(struct gr_gen *g, struct gr_conn *c, enum gr_load_fail why);         /* its visits are lost */
 uint32_t gr_h2_room(const struct gr_conn *c);
 bool gr_h2_is_idle(const struct gr_conn *c);
+void gr_h2_fini(struct gr_gen *g);               /* after all connections */
 
 /* ---- tls.c ---- */
 int gr_tls_init(struct gr_gen *g);

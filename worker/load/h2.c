@@ -1,4 +1,5 @@
 /* h2.c - HTTP/2 by nghttp2: a connection carries as many requests as the plan's "streams" and the peer allow */
+#include <ctype.h>
 #include <nghttp2/nghttp2.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,7 @@ struct gr_h2 {
 	struct gr_conn *c;
 	struct gr_list visits;
 	struct gr_visit *last;                  /* whose fields came last; NULL unknown */
-	uint32_t n_streams;
+	uint32_t n_streams, most;               /* most: what plan and peer allow */
 	bool is_leaving;                        /* GOAWAY came: nothing new on it */
 	struct gr_buf out;                      /* what nghttp2 gave and is not yet written */
 };
@@ -88,6 +89,14 @@ static int on_data(nghttp2_session *s, uint8_t flags, int32_t stream, const uint
 	return 0;
 }
 
+static void look_at_limits(struct gr_h2 *h)
+{
+	uint32_t theirs = nghttp2_session_get_remote_settings(h->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+
+	h->most = h->g->plan->n_streams;
+	h->most = theirs < h->most ? theirs : h->most;
+}
+
 static int on_frame(nghttp2_session *s, const nghttp2_frame *f, void *ctx)
 {
 	struct gr_h2 *h = ctx;
@@ -95,6 +104,8 @@ static int on_frame(nghttp2_session *s, const nghttp2_frame *f, void *ctx)
 
 	if (f->hd.type == NGHTTP2_GOAWAY)
 		h->is_leaving = true;
+	if (f->hd.type == NGHTTP2_SETTINGS)
+		look_at_limits(h);
 	if (f->hd.type == NGHTTP2_HEADERS && f->headers.cat == NGHTTP2_HCAT_RESPONSE) {
 		v = visit_of(s, f->hd.stream_id);
 		if (v)
@@ -127,7 +138,9 @@ bool gr_h2_open(struct gr_gen *g, struct gr_conn *c)
 		{ NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 0 },
 	};
 	nghttp2_session_callbacks *cb;
+	nghttp2_option *opt = NULL;
 	struct gr_h2 *h;
+	int rc;
 
 	if (nghttp2_session_callbacks_new(&cb))
 		return false;
@@ -139,13 +152,20 @@ bool gr_h2_open(struct gr_gen *g, struct gr_conn *c)
 	h->g = g;
 	h->c = c;
 	gr_list_init(&h->visits);
-	if (nghttp2_session_client_new(&h->session, cb, h)) {
-		nghttp2_session_callbacks_del(cb);
+	/* streams that are over are of no use to a client without priorities: not kept */
+	rc = nghttp2_option_new(&opt);
+	if (!rc) {
+		nghttp2_option_set_no_closed_streams(opt, 1);
+		rc = nghttp2_session_client_new2(&h->session, cb, h, opt);
+		nghttp2_option_del(opt);
+	}
+	nghttp2_session_callbacks_del(cb);
+	if (rc) {
 		free(h);
 		return false;
 	}
-	nghttp2_session_callbacks_del(cb);
 	c->h2 = h;
+	look_at_limits(h);
 	nghttp2_submit_settings(h->session, 0, iv, GR_LEN(iv));
 	nghttp2_session_set_local_window_size(h->session, 0, 0, 1 << 28);
 	return gr_h2_flush(g, c);
@@ -154,13 +174,10 @@ bool gr_h2_open(struct gr_gen *g, struct gr_conn *c)
 uint32_t gr_h2_room(const struct gr_conn *c)
 {
 	const struct gr_h2 *h = c->h2;
-	uint32_t most = h->g->plan->n_streams, theirs;
 
-	if (h->is_leaving || !nghttp2_session_check_request_allowed(h->session))
+	if (h->is_leaving || h->n_streams >= h->most || !nghttp2_session_check_request_allowed(h->session))
 		return 0;
-	theirs = nghttp2_session_get_remote_settings(h->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
-	most = theirs < most ? theirs : most;
-	return h->n_streams < most ? most - h->n_streams : 0;
+	return h->most - h->n_streams;
 }
 
 bool gr_h2_is_idle(const struct gr_conn *c) { return !c->h2->n_streams; }
@@ -294,25 +311,80 @@ static size_t fields(struct gr_gen *g, struct gr_visit *v, nghttp2_nv *nv)
 	return n;
 }
 
+/* Fields of a request without templates: packed once, with names in lower case, so that nothing is copied a request. */
+struct gr_h2_fixed {
+	size_t n;
+	struct gr_buf text;
+	nghttp2_nv nv[MAX_NV];
+};
+
+static const struct gr_h2_fixed *fixed(struct gr_gen *g, struct gr_visit *v)
+{
+	struct gr_h2_fixed **at = &g->h2_fixed[v->request->id], *f = *at;
+	struct gr_visit one = { .request = v->request, .pool = v->pool };
+	struct gr_extra *x;
+	size_t n_text = 0, k = 0;
+
+	if (f)
+		return f;
+	one.x = GR_NEW(x);
+	x->ctx.plan = g->plan;
+	GR_NEW(f);
+	f->n = fields(g, &one, f->nv);
+	for (size_t i = 0; i < f->n; i++)
+		n_text += f->nv[i].namelen + f->nv[i].valuelen;
+	gr_buf_reserve(&f->text, n_text + 1);
+	for (size_t i = 0; i < f->n; i++) {
+		nghttp2_nv *nv = &f->nv[i];
+
+		gr_buf_add(&f->text, nv->name, nv->namelen);
+		gr_buf_add(&f->text, nv->value, nv->valuelen);
+		for (nv->name = f->text.p + k; k < f->text.n - nv->valuelen; k++)
+			f->text.p[k] = (uint8_t)tolower(f->text.p[k]);
+		nv->value = f->text.p + k;
+		k = f->text.n;
+		nv->flags = CONSTANT;
+	}
+	gr_visit_fini(&one);
+	return *at = f;
+}
+
+void gr_h2_fini(struct gr_gen *g)
+{
+	for (uint32_t i = 0; g->h2_fixed && i < g->plan->n_requests; i++)
+		if (g->h2_fixed[i]) {
+			gr_buf_fini(&g->h2_fixed[i]->text);
+			free(g->h2_fixed[i]);
+		}
+	free(g->h2_fixed);
+}
+
 bool gr_h2_request(struct gr_gen *g, struct gr_conn *c, struct gr_visit *v)
 {
 	struct gr_h2 *h = c->h2;
 	nghttp2_data_provider body = { .read_callback = read_body };
-	nghttp2_nv nv[MAX_NV];
-	bool is_owned = v->x != NULL;
-	size_t n;
+	bool has_body = v->request->has_body;
 
-	if (!is_owned) {                         /* HTTP/2 has no bytes made ahead: fields are packed for each connection */
+	if (!v->x && has_body) {
 		GR_NEW(v->x);
 		v->x->ctx.vars = v->x->vars;
 		gr_load_ctx_init(&v->x->ctx, g->plan, v->seq);
 	}
-	gr_buf_clear(&v->x->body_out);
-	v->x->n_read = 0;
-	if (v->request->has_body)
+	if (has_body) {
+		gr_buf_clear(&v->x->body_out);
+		v->x->n_read = 0;
 		gr_load_render(&v->request->body, &v->x->ctx, &v->x->body_out);
-	n = fields(g, v, nv);
-	v->stream = nghttp2_submit_request(h->session, NULL, nv, n, v->request->has_body ? &body : NULL, v);
+	}
+	if (v->request->is_static) {
+		const struct gr_h2_fixed *f = fixed(g, v);
+
+		v->stream = nghttp2_submit_request(h->session, NULL, f->nv, f->n, has_body ? &body : NULL, v);
+	} else {
+		nghttp2_nv nv[MAX_NV];
+		size_t n = fields(g, v, nv);
+
+		v->stream = nghttp2_submit_request(h->session, NULL, nv, n, has_body ? &body : NULL, v);
+	}
 	if (v->stream < 0) {
 		h->is_leaving = true;
 		gr_visit_failed(g, v, GR_LOAD_F_H2_PROTOCOL);
