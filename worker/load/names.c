@@ -10,6 +10,7 @@
 
 #include "lib/base/alloc.h"
 #include "lib/base/clock.h"
+#include "lib/net/loop.h"
 
 struct host {
 	char *name, *port;
@@ -102,11 +103,10 @@ static void *names_main(void *arg)
 	if (!n->is_closed)
 		n->done(n->ctx, rc, &err);
 	while (!n->is_closed && rc >= 0 && n->refresh_ns) {
-		struct timespec at;
+		uint64_t at_ns = gr_clock_mono_ns() + n->refresh_ns;
+		struct timespec at = { .tv_sec = (time_t)(at_ns / GR_NS_PER_S), .tv_nsec = (long)(at_ns % GR_NS_PER_S) };
 		int e = 0;
 
-		clock_gettime(CLOCK_MONOTONIC, &at);
-		at.tv_sec += (time_t)(n->refresh_ns / GR_NS_PER_S);
 		while (!n->is_closed && !e)
 			e = pthread_cond_timedwait(&n->wake, &n->lock, &at);
 		if (n->is_closed)
