@@ -22,21 +22,10 @@ static int by_value(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* The last interval is the tail of what was under way: not a whole one. */
-static size_t n_whole(const struct gr_lresult *r)
-{
-	double len = gr_lresult_num(r->run, "len_s");
-	size_t n = r->n_intervals;
-
-	while (n > 1 && r->intervals[n - 1].t_s >= len - 1e-9)
-		n--;
-	return n;
-}
-
 /* out[0..N_Q-1] quantiles in ms, out[N_Q] rate, out[N_Q + 1] share of errors */
 static void draw(const struct gr_lresult *r, struct gr_rng *rng, struct gr_hdr *h, double *out)
 {
-	size_t n = n_whole(r);
+	size_t n = gr_lresult_n_whole(r);
 	uint64_t errors = 0, all = 0;
 	double s = 0;
 
@@ -84,7 +73,7 @@ size_t gr_lcompare(const struct gr_lresult *a, const struct gr_lresult *b, struc
 		c->low = diffs[i][N_ROUNDS / 40];
 		c->high = diffs[i][N_ROUNDS - 1 - N_ROUNDS / 40];
 		/* a few intervals say nothing of how intervals differ */
-		c->is_real = (c->low > 0 || c->high < 0) && n_whole(a) >= 5 && n_whole(b) >= 5;
+		c->is_real = (c->low > 0 || c->high < 0) && gr_lresult_n_whole(a) >= 5 && gr_lresult_n_whole(b) >= 5;
 	}
 	free(diffs);
 	gr_hdr_fini(&h);

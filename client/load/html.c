@@ -208,7 +208,7 @@ static void over_time(FILE *out, const struct gr_lresult *const *runs, size_t n,
 	finish(out);
 }
 
-static void heat(FILE *out, const struct gr_lresult *r, const struct axis *x, const struct axis *y)
+static void heat(FILE *out, const struct gr_lresult *r, size_t colour, const struct axis *x, const struct axis *y)
 {
 	enum { ROWS = 44 };
 	size_t cols = r->n_intervals < 200 ? r->n_intervals : 200;
@@ -233,8 +233,8 @@ static void heat(FILE *out, const struct gr_lresult *r, const struct axis *x, co
 			double cell = (H - BOTTOM - TOP) / ROWS;
 
 			if (cells[c][row] > 0)
-				fprintf(out, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.2f\" height=\"%.2f\" fill=\"var(--c0)\" opacity=\"%.2f\"/>", a,
-					H - BOTTOM - cell * (row + 1), b - a + .3, cell + .3, .12 + .88 * log1p(cells[c][row]) / log1p(most));
+				fprintf(out, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.2f\" height=\"%.2f\" fill=\"%s\" opacity=\"%.2f\"/>", a,
+					H - BOTTOM - cell * (row + 1), b - a + .3, cell + .3, colours[colour % GR_LEN(colours)], .12 + .88 * log1p(cells[c][row]) / log1p(most));
 		}
 	finish(out);
 	free(cells);
@@ -260,7 +260,7 @@ static void rates(FILE *out, const struct gr_lresult *const *runs, size_t n, con
 	struct axis y = { 0, 1, false };
 
 	for (size_t i = 0; i < n; i++)
-		for (size_t j = 0; j < runs[i]->n_intervals; j++) {
+		for (size_t j = 0; j < gr_lresult_n_whole(runs[i]); j++) {
 			double a = value_of(&runs[i]->intervals[j], what), b = what ? 0 : value_of(&runs[i]->intervals[j], 2);
 
 			y.hi = a > y.hi ? a : b > y.hi ? b : y.hi;
@@ -270,12 +270,12 @@ static void rates(FILE *out, const struct gr_lresult *const *runs, size_t n, con
 	x_times(out, x);
 	for (size_t i = 0; i < n; i++)
 		for (int k = what ? 1 : 0; k < 3; k += 2) {
-			size_t step = runs[i]->n_intervals / MAX_POINTS + 1;
+			size_t step = gr_lresult_n_whole(runs[i]) / MAX_POINTS + 1;
 
 			if (what && k == 3)
 				break;
 			begin_line(out, i, k == 2 ? "opacity=.5 stroke-dasharray=\"2 3\"" : "stroke-width=2");
-			for (size_t j = 0; j < runs[i]->n_intervals; j += step)
+			for (size_t j = 0; j < gr_lresult_n_whole(runs[i]); j += step)
 				fprintf(out, "%.1f,%.1f ", px(x, runs[i]->intervals[j].t_s + runs[i]->intervals[j].len_s / 2),
 					py(&y, value_of(&runs[i]->intervals[j], k)));
 			fprintf(out, "\"/>");
@@ -290,7 +290,10 @@ static void times_cells(FILE *out, const struct gr_hdr *h)
 	static const double qs[] = { .5, .9, .99, .999, 1 };
 
 	for (size_t i = 0; i < GR_LEN(qs); i++)
-		fprintf(out, "<td>%.4g", ms(gr_hdr_quantile(h, qs[i])));
+		if (h->total)
+			fprintf(out, "<td>%.4g", ms(gr_hdr_quantile(h, qs[i])));
+		else
+			fprintf(out, "<td>-");
 }
 
 static void request_row(FILE *out, const char *name, const struct gr_hdr *h, double s, uint64_t errors)
@@ -400,22 +403,22 @@ void gr_lshow_html(const struct gr_lresult *const *runs, size_t n_runs, FILE *ou
 		"--c3:#f285b8;--c4:#b39bf7;--c5:#a3b1c2;--good:#4cc79a;--bad:#ff8a80}}\n"
 		"body{background:var(--bg);color:var(--fg);font:15px/1.45 system-ui,sans-serif;max-width:920px;margin:2em auto;padding:0 1em}\n"
 		"h1{font-size:1.5em}h2{font-size:1.2em;margin:1.6em 0 .3em}p{margin:.3em 0}.dim{color:var(--dim)}\n"
-		"table{border-collapse:collapse;margin:.8em 0;font-variant-numeric:tabular-nums}th{text-align:left;font-weight:500}tr:first-child th+th{text-align:right}\n"
+		"table{border-collapse:collapse;margin:.8em 0;display:block;overflow-x:auto;font-variant-numeric:tabular-nums}th{text-align:left;font-weight:500}tr:first-child th+th{text-align:right}\n"
 		"td{text-align:right}td.l{text-align:left}td,th{padding:.15em .9em .15em 0;border-bottom:1px solid var(--line)}\n"
 		".v{font-size:.8em;padding:.1em .6em;border-radius:1em;border:1px solid}.good{color:var(--good)}.bad{color:var(--bad)}\n"
-		"figure{margin:1.2em 0}figcaption{font-weight:500}svg{width:100%%;height:auto;display:block}\n"
+		"figure{margin:1.2em 0;overflow-x:auto}figcaption{font-weight:500;position:sticky;left:0}svg{width:100%%;min-width:560px;height:auto;display:block}\n"
 		"svg text{fill:var(--dim);font:11px system-ui,sans-serif}svg .g{stroke:var(--line)}\n"
 		".legend span{margin-right:1.2em}.legend i{display:inline-block;width:1em;height:.3em;margin-right:.4em;vertical-align:middle}\n"
 		"</style></head><body><h1>Load test%s</h1>\n", n_runs > 1 ? "s compared" : "");
+	if (n_runs == 2)                         /* what was asked first, the runs one by one below it */
+		compare_section(out, runs[0], runs[1]);
 	for (size_t i = 0; i < n_runs; i++)
 		run_section(out, runs[i]);
-	if (n_runs == 2)
-		compare_section(out, runs[0], runs[1]);
 	legend(out, runs, n_runs);
 	by_percentile(out, runs, n_runs, &y);
 	over_time(out, runs, n_runs, &x, &y);
 	for (size_t i = 0; i < n_runs; i++)
-		heat(out, runs[i], &x, &y);
+		heat(out, runs[i], i, &x, &y);
 	rates(out, runs, n_runs, &x, 0);
 	rates(out, runs, n_runs, &x, 1);
 	fprintf(out, "<p class=dim>Latency counts from the moment the plan said a request should leave. griddle " GR_VERSION "</p></body></html>\n");

@@ -16,6 +16,16 @@ const char *gr_lresult_str(const json_t *o, const char *key)
 
 double gr_lresult_num(const json_t *o, const char *key) { return json_number_value(json_object_get(o, key)); }
 
+size_t gr_lresult_n_whole(const struct gr_lresult *r)
+{
+	double len = gr_lresult_num(r->run, "len_s");
+	size_t n = r->n_intervals;
+
+	while (n > 1 && r->intervals[n - 1].t_s >= len - 1e-9)
+		n--;
+	return n;
+}
+
 double gr_lresult_elapsed(const struct gr_lresult *r)
 {
 	const struct gr_linterval *last = r->n_intervals ? &r->intervals[r->n_intervals - 1] : NULL;

@@ -37,6 +37,8 @@ void gr_lresult_feed(struct gr_lresult *r, const char *text, size_t n);
 const char *gr_lresult_str(const json_t *o, const char *key);    /* "" when absent */
 double gr_lresult_num(const json_t *o, const char *key);
 double gr_lresult_elapsed(const struct gr_lresult *r);
+/* Intervals of the plan's own time: after them only what was still under way is answered. At least 1 if there are any. */
+size_t gr_lresult_n_whole(const struct gr_lresult *r);
 const char *gr_lresult_verdict(const struct gr_lresult *r);      /* "running" without an end */
 
 /* ---- showing ---- */

@@ -41,16 +41,14 @@ void gr_lshow_line(const struct gr_lresult *r, char *out, size_t n)
 
 static void row(struct gr_table *t, const char *name, const struct gr_hdr *h, double s, uint64_t errors)
 {
-	char a[6][24];
+	static const double qs[] = { .5, .9, .99, .999, 1 };
+	char a[24];
 
 	gr_table_cell(t, "%s", name);
 	gr_table_cell(t, "%" PRIu64, h->total);
 	gr_table_cell(t, "%.1f", per(h->total, s));
-	gr_table_cell(t, "%s", fmt_ms(q_ms(h, .5), a[0]));
-	gr_table_cell(t, "%s", fmt_ms(q_ms(h, .9), a[1]));
-	gr_table_cell(t, "%s", fmt_ms(q_ms(h, .99), a[2]));
-	gr_table_cell(t, "%s", fmt_ms(q_ms(h, .999), a[3]));
-	gr_table_cell(t, "%s", fmt_ms(ms(h->max), a[4]));
+	for (size_t i = 0; i < GR_LEN(qs); i++)
+		gr_table_cell(t, "%s", !h->total ? "-" : fmt_ms(qs[i] < 1 ? q_ms(h, qs[i]) : ms(h->max), a));
 	gr_table_cell(t, "%" PRIu64, errors);
 }
 

@@ -16,19 +16,25 @@ function el(tag, text, cls) {
   if (cls) e.className = cls;
   return e;
 }
+// A round number at or above v, so that the half of it is one too: 2, 4, 6, 8, 10 times a power of ten.
+function ceilNice(v) {
+  const p = 10 ** Math.floor(Math.log10(v));
+  for (const m of [1, 2, 4, 6, 8]) if (m * p >= v * 0.999) return m * p;
+  return 10 * p;
+}
 const short = (v) => (v >= 1e6 ? `${+(v / 1e6).toPrecision(3)}M` : v >= 1e4 ? `${+(v / 1e3).toPrecision(3)}k` : `${+v.toPrecision(3)}`);
 
 // lines: [{ ys, colour, width }] over the same xs; log: the axis counts tens.
 function chart(title, xs, len, lines, log) {
   const all = lines.flatMap((l) => l.ys).filter((v) => v > 0);
   let hi = Math.max(...all, log ? 1 : 1e-9), lo = log ? Math.min(...all, hi) : 0;
-  if (log) { hi = 10 ** Math.ceil(Math.log10(hi) + 1e-9); lo = 10 ** Math.floor(Math.log10(lo)); if (lo >= hi) lo = hi / 10; }
+  if (log) { hi = 10 ** Math.ceil(Math.log10(hi) + 1e-9); lo = 10 ** Math.floor(Math.log10(lo)); if (lo >= hi) lo = hi / 10; } else { hi = Math.max(2, ceilNice(hi)); }
   const x = (t) => LEFT + (t / len) * (W - LEFT - 8);
   const y = (v) => {
     const t = log ? (Math.log10(Math.max(v, lo)) - Math.log10(lo)) / (Math.log10(hi) - Math.log10(lo)) : v / hi;
     return H - BOTTOM - t * (H - BOTTOM - TOP);
   };
-  const g = svg('svg', { viewBox: `0 0 ${W} ${H}`, role: 'img', 'aria-label': title, style: 'width:100%;height:auto' });
+  const g = svg('svg', { viewBox: `0 0 ${W} ${H}`, role: 'img', 'aria-label': title, style: 'width:100%;min-width:34rem;height:auto;overflow:visible' });
   const marks = [];
   if (log) for (let v = lo; v <= hi * 1.01; v *= 10) marks.push(v);
   else marks.push(0, hi / 2, hi);
@@ -42,18 +48,24 @@ function chart(title, xs, len, lines, log) {
     g.append(svg('polyline', { points, fill: 'none', stroke: l.colour, 'stroke-width': l.width }));
   }
   const box = document.createElement('div');
-  box.append(el('h3', title), g);
+  const scroll = document.createElement('div');
+  scroll.style = 'overflow-x:auto;overflow-y:hidden';
+  scroll.append(g);
+  const head = el('h3', title);
+  head.style = 'font-size:.95rem;font-weight:600;margin-top:.6rem';
+  box.append(head, scroll);
   return box;
 }
 
 function draw(r) {
-  const box = document.createElement('section'), p = r.points, xs = p.map((v) => v.t_s + r.interval_s / 2), last = p[p.length - 1];
+  // what came after the plan's end were only answers to what was under way
+  const box = document.createElement('section'), p = r.points.filter((v, i) => !i || v.t_s < r.len_s - 1e-9), xs = p.map((v) => v.t_s + r.interval_s / 2), last = p[p.length - 1];
   box.className = 'card';
   box.append(el('h2', `${r.name}: ${r.target}`));
-  box.append(el('p', `${r.state}${r.verdict === 'none' ? '' : `, ${r.verdict}`}, ${r.elapsed_s.toFixed(0)} of ${r.len_s.toFixed(0)} s, ${r.workers} workers, test ${r.run}`, 'where'));
+  box.append(el('p', `${r.state}${r.verdict === 'none' ? '' : `, ${r.verdict}`}, ${r.elapsed_s.toFixed(0)} of ${r.len_s.toFixed(0)} s, ${r.workers} workers, test ${r.run}`, 'note'));
   if (last) {
     box.append(el('p', `${short(last.rate_per_s)}/s, p50 ${short(last.p50_ms)} ms, p99 ${short(last.p99_ms)} ms, max ${short(last.max_ms)} ms, ${last.in_flight} in flight, ` +
-      `${r.errors} errors${Object.entries(r.errors_by_kind).map(([k, n]) => ` ${k} ${n}`).join(',')}`));
+      `${r.errors} errors${r.errors ? ` (${Object.entries(r.errors_by_kind).map(([k, n]) => `${k} ${n}`).join(', ')})` : ''}`));
     box.append(chart('Answers a second', xs, r.len_s, [{ ys: p.map((v) => v.due_per_s), colour: 'var(--wait)', width: 1 }, { ys: p.map((v) => v.rate_per_s), colour: 'var(--run)', width: 2 }]));
     box.append(chart('Latency, ms: p50, p99, max', xs, r.len_s, [{ ys: p.map((v) => v.p50_ms), colour: 'var(--done)', width: 1.5 },
       { ys: p.map((v) => v.p99_ms), colour: 'var(--run)', width: 2 }, { ys: p.map((v) => v.max_ms), colour: 'var(--wait)', width: 1 }], true));
