@@ -204,6 +204,11 @@ bool gr_h2_flush(struct gr_gen *g, struct gr_conn *c)
 		n = gr_conn_write(g, c, h->out.p, h->out.n);
 		if (n == -1)
 			return true;
+		if (n < 0 && !c->ssl) {
+			/* why it closed, and answers before that, may be there to read; the end is, too */
+			h->out.n = 0;
+			return true;
+		}
 		if (n < 0) {
 			gr_conn_broke(g, c, GR_LOAD_F_RESET);
 			return false;
