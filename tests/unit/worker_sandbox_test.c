@@ -62,6 +62,10 @@ static const char probe_source[] =
 	"	else if (!strcmp(w, \"leave\")) { if (!fork()) { printf(\"%d\", (int)getpid()); fflush(stdout); for (;;) pause(); } usleep(1); return 0; }\n"
 	"	printf(\"%s\", r < 0 ? strerrorname_np(errno) : \"done\"); return 0; }\n";
 
+/* Made once for all tests: the probe, and the copies that the chroot tier links its files from (a worker keeps them, too,
+ * from one session to the next; the first test of the tier makes them). */
+static char shared_dir[64];
+
 struct fix {
 	enum gr_tier tier;
 	char dir[64], root[128], secret[128];
@@ -122,24 +126,36 @@ static int open_session(struct fix *f, bool has_userns)
 		.root_path = f->tier == GR_TIER_LANDLOCK ? f->root : NULL,
 	};
 
-	snprintf(probe, sizeof(probe), "%s/probe", f->dir);
+	snprintf(probe, sizeof(probe), "%s/probe", shared_dir);
 	memcpy(shown, shown_fixed, sizeof(shown_fixed));
 	shown[GR_LEN(shown_fixed)] = probe;
 	return gr_sandbox_open(f->spawner, &spec, NULL);
 }
 
-static void build_probe(struct fix *f)
+static int build_shared(void **state)
 {
 	char src[128], exe[128];
 	const char *argv[] = { "gcc", "-static", "-O1", "-w", "-o", exe, src, NULL };
 	struct gr_buf out = { 0 };
 
-	snprintf(src, sizeof(src), "%s/probe.c", f->dir);
-	snprintf(exe, sizeof(exe), "%s/probe", f->dir);
+	strcpy(shared_dir, "/tmp/sandbox-test-XXXXXX");
+	assert_non_null(mkdtemp(shared_dir));
+	assert_int_equal(chmod(shared_dir, 0755), 0);
+	snprintf(src, sizeof(src), "%s/copies", shared_dir);
+	assert_int_equal(mkdir(src, 0700), 0);
+	snprintf(src, sizeof(src), "%s/probe.c", shared_dir);
+	snprintf(exe, sizeof(exe), "%s/probe", shared_dir);
 	assert_int_equal(gr_file_replace(src, probe_source, strlen(probe_source), 0644, false, NULL), 0);
 	if (gr_proc_capture(argv, NULL, NULL, 1 << 20, NULL, &out, NULL) != 0)
 		fail_msg("probe: %s", gr_buf_str(&out));
 	gr_buf_fini(&out);
+	return 0;
+}
+
+static int remove_shared(void **state)
+{
+	gr_rm_rf(shared_dir);
+	return 0;
 }
 
 static int setup_tier(void **state, enum gr_tier tier, bool has_userns)
@@ -157,11 +173,9 @@ static int setup_tier(void **state, enum gr_tier tier, bool has_userns)
 	strcpy(f->dir, "/tmp/sandbox-test-XXXXXX");
 	assert_non_null(mkdtemp(f->dir));
 	assert_int_equal(chmod(f->dir, 0755), 0);
-	build_probe(f);
 	snprintf(f->root, sizeof(f->root), "%s/root", f->dir);
 	make_dir(f, "");
-	snprintf(path, sizeof(path), "%s/copies", f->dir);
-	assert_int_equal(mkdir(path, 0700), 0);
+	snprintf(path, sizeof(path), "%s/copies", shared_dir);
 	f->cachefd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	f->rootfd = open(f->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	snprintf(f->secret, sizeof(f->secret), "%s/secret", f->dir);
@@ -258,7 +272,7 @@ static struct run probe(struct fix *f, const char *what, const char *arg, const 
 	const char *argv[] = { exe, what, arg, arg2 };
 	struct run r;
 
-	snprintf(exe, sizeof(exe), "%s/probe", f->dir);
+	snprintf(exe, sizeof(exe), "%s/probe", shared_dir);
 	r = run_argv(f, argv, arg2 ? 4 : arg ? 3 : 2);
 	if (r.ev.code)
 		fail_msg("%s", r.ev.text);
@@ -364,7 +378,7 @@ static void cannot_execute_what_a_client_ships(void **state)
 	struct gr_buf b = { 0 };
 
 	TIER(f);
-	snprintf(exe, sizeof(exe), "%s/probe", f->dir);
+	snprintf(exe, sizeof(exe), "%s/probe", shared_dir);
 	snprintf(to, sizeof(to), "%s/home/u/src/tool", f->root);
 	assert_int_equal(gr_file_read(exe, 1 << 24, &b, NULL), 0);
 	assert_int_equal(gr_file_replace(to, b.p, b.n, 0755, false, NULL), 0);
@@ -430,7 +444,7 @@ static bool group_ends(struct fix *f, const char *what, bool do_kill)
 	int fds[2];
 	ssize_t n;
 
-	snprintf(exe, sizeof(exe), "%s/probe", f->dir);
+	snprintf(exe, sizeof(exe), "%s/probe", shared_dir);
 	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
 	t.out_fd = t.err_fd = fds[1];
 	assert_int_equal(gr_sandbox_spawn(f->session, &t), 0);
@@ -471,7 +485,7 @@ static void closing_the_session_ends_its_tasks(void **state)
 	int fds[2];
 
 	TIER(f);
-	snprintf(exe, sizeof(exe), "%s/probe", f->dir);
+	snprintf(exe, sizeof(exe), "%s/probe", shared_dir);
 	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
 	t.out_fd = t.err_fd = fds[1];
 	assert_int_equal(gr_sandbox_spawn(f->session, &t), 0);
@@ -491,7 +505,7 @@ static void many_arguments_travel_in_a_memfd(void **state)
 	struct run r;
 
 	TIER(f);
-	snprintf(exe, sizeof(exe), "%s/probe", f->dir);
+	snprintf(exe, sizeof(exe), "%s/probe", shared_dir);
 	argv = gr_xalloc(8000 * sizeof(*argv));
 	for (int i = 0; i < 8000; i++)
 		argv[i] = "a-word-of-some-length";
@@ -556,5 +570,5 @@ int main(void)
 		IN_ALL(compiles_to_the_same_bytes_as_outside),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, build_shared, remove_shared);
 }
