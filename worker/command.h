@@ -131,6 +131,8 @@ struct gr_commands {
 
 /* ---- run_command.c ---- */
 int gr_commands_new(struct gr_worker *w, struct gr_commands **out, struct gr_err *err) GR_MUST_CHECK;
+/* Runs the loop until no thread has a command in hand; before gr_commands_free, and before all else that the loop's callbacks use. */
+void gr_commands_settle(struct gr_commands *c);
 void gr_commands_free(struct gr_commands **c);
 void gr_commands_pump(struct gr_commands *c);
 void gr_commands_tick(struct gr_commands *c);

@@ -185,6 +185,7 @@ static void count_slots(struct gr_worker *w)
 /* From any state of start or end: memory and handles. */
 static void fini(struct gr_worker *w)
 {
+	gr_commands_settle(w->commands);
 	for (int st = 0; st < GR_N_TASK_STATES; st++)
 		GR_LIST_EACH_SAFE(t, &w->lists[st], struct gr_wtask, link) {
 			if (t->s) {

@@ -738,6 +738,15 @@ int gr_commands_new(struct gr_worker *w, struct gr_commands **out, struct gr_err
 	return 0;
 }
 
+void gr_commands_settle(struct gr_commands *c)
+{
+	static const enum gr_command_state in_thread[] = { GR_CS_STAGE, GR_CS_TAKING };
+
+	for (size_t i = 0; c && i < GR_LEN(in_thread); i++)
+		while (c->n[in_thread[i]])
+			uv_run(gr_loop_uv(c->w->loop), UV_RUN_ONCE);
+}
+
 void gr_commands_free(struct gr_commands **cp)
 {
 	struct gr_commands *c = *cp;

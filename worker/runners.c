@@ -18,7 +18,8 @@
 
 #define PROBE_MS 20000
 #define MAX_RUNNERS 256u
-#define MAX_FAILURES 5u
+#define MAX_FAILURES 5u                /* in a row; from then on one is tried now and then, and commands are handed back at once */
+#define RETRY_NS (3 * GR_NS_PER_S)
 #define IDLE_NS (60 * GR_NS_PER_S)
 #define MAX_SHOWN 64u
 
@@ -30,6 +31,7 @@ struct gr_runners {
 	bool has_userns;
 	struct gr_list all;
 	uint32_t n, n_made, n_failures;
+	uint64_t failed_ns;
 	char why[256];                 /* the last failure */
 	char *shown_text;
 	const char *shown[MAX_SHOWN];
@@ -126,13 +128,19 @@ void gr_runners_drop(struct gr_runner **rp)
 	free(r);
 }
 
+static void failed(struct gr_runners *p, const char *why)
+{
+	p->n_failures++;
+	p->failed_ns = gr_loop_now_ns(p->w->loop);
+	snprintf(p->why, sizeof(p->why), "%.200s", why);
+}
+
 static void gone(struct gr_runner *r, const char *why)
 {
 	struct gr_runners *p = r->pool;
 
 	if (r->state == GR_RN_OPENING) {
-		p->n_failures++;
-		snprintf(p->why, sizeof(p->why), "%s", why);
+		failed(p, why);
 		gr_warn("runners", "%s", why);
 	}
 	if (r->state == GR_RN_BUSY && p->ops->on_gone(p->ctx, r, why)) {
@@ -362,14 +370,13 @@ int gr_runners_take(struct gr_runners *p, uint64_t job, bool has_net, struct gr_
 	if (!r)
 		r = find(p, 0, has_net, GR_RN_IDLE);
 	if (!r) {
-		if (p->n_failures >= MAX_FAILURES)
+		if (p->n_failures >= MAX_FAILURES && gr_loop_now_ns(p->w->loop) - p->failed_ns < RETRY_NS)
 			return gr_err_set(err, GR_ESANDBOX, "the sandbox failed %u times in a row: %s", p->n_failures, p->why);
 		if (find(p, job, has_net, GR_RN_OPENING) || find(p, 0, has_net, GR_RN_OPENING))
 			return 0;
 		err->text[0] = 0;
 		if (!open_more(p, job, has_net, err) && err->text[0]) {
-			p->n_failures++;
-			snprintf(p->why, sizeof(p->why), "%.200s", err->text);
+			failed(p, err->text);
 			return err->code;
 		}
 		return 0;

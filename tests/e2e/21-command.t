@@ -223,6 +223,30 @@ check "as drained" says '"flags":8' "$(ended 1)"
 check "what had not begun too, at once" says '"flags":12' "$(ended 3)"
 check "nothing of it is left" none_left "sleep 54321"
 
+# ---- a sandbox that cannot be made for a while
+worker
+unserve; sh_stage 'echo up'; JOB=21 spec; run
+check "a command before the trouble" says '"outcome":"done"' "$(ended)"
+mv "$T/w/runs" "$T/w/runs.away"; : > "$T/w/runs"
+JOB=22 spec; run; JOB=23 spec; run --times 8     # what is in stock is taken, then there is none
+check "commands are handed back with the reason" grep -q 'failed 5 times in a row: runs/' "$T/out.json"
+rm "$T/w/runs"; mv "$T/w/runs.away" "$T/w/runs"
+well_again() { run; says '"outcome":"done"' "$(ended)"; }
+check "and run again when it can be made" wait_for 60 well_again
+unserve; kill -TERM $W; wait $W
+
+# ---- ended at once, while a thread hashes what a command made
+worker
+sh_stage 'truncate -s 250M a b c d' '"outputs":[{"path":"a"},{"path":"b"},{"path":"c"},{"path":"d"}]'; spec
+"$COMMANDER" --listen "tcp://127.0.0.1:$PORT" --attempt 1007 "$T/spec.json" > "$T/ended.json" 2>&1 & c=$!; CL_PIDS="$CL_PIDS $c"
+wait_for 60 sh -c "[ \"\$(ls '$T/w/outs')\" ] || grep -q '\"ended\"' '$T/ended.json'"   # the first is taken, three are to come
+n=$(grep -c draining "$T/w.log"); kill -TERM $W
+wait_for 20 sh -c "[ \$(grep -c draining '$T/w.log') -gt $n ]"      # two signals at once may be one
+kill -TERM $W 2>/dev/null; wait $W; rc=$?
+check "a worker that is ended meanwhile ends well ($rc)" [ $rc = 0 ]
+kill $c 2>/dev/null; wait $c 2>/dev/null
+check "no sanitizer complains" sh -c "! grep -E 'Sanitizer|runtime error|handles still open' '$T/w.log'"
+
 # ---- a full disk
 if [ "$(id -u)" = 0 ] && mkdir -p "$T/small-disk" && mount -t tmpfs -o size=12m none "$T/small-disk" 2>/dev/null; then
 	T_MOUNT=$T/small-disk
