@@ -6,8 +6,8 @@ build_start
 check "the build is on its way" wait_objects 20
 kill -STOP "$w1_PID"
 n=$(n_objects)
-check "the build goes on without it" wait_for 60 has_objects $((n + 20))
+check "the build goes on without it" wait_for 120 has_objects $((n + 20))
 kill -CONT "$w1_PID"
 build_finish "one worker stopped and woken"
-check "the woken worker is back" wait_for 20 metric_is 'griddle_workers' 2
+check "the woken worker is back" wait_for 60 metric_is 'griddle_workers' 2
 done_testing

@@ -17,5 +17,5 @@ fault_tree; cl_agent --no-cache
 build_start
 build_finish "after the damage"
 remote=$(units remote)
-check "the second build was remote, too (remote: ${remote:-?})" [ "${remote:-0}" -ge 60 ]
+check "the second build was remote, too (remote: ${remote:-?})" [ "${remote:-0}" -ge 40 ]
 done_testing

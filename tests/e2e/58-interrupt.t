@@ -9,9 +9,9 @@ check "the build is on its way" wait_objects 20
 kill -INT -- -"$BUILD_PID" 2>/dev/null || kill -INT "$BUILD_PID"
 wait "$BUILD_PID"; rc=$?
 check "griddle make ends with exit code 8 (got $rc)" [ $rc -eq 8 ]
-check "no task is left anywhere" wait_for 15 metric_is 'griddle_tasks_running' 0
+check "no task is left anywhere" wait_for 60 metric_is 'griddle_tasks_running' 0
 no_compiler() { ! grep -lsz "$T" /proc/[0-9]*/cmdline 2>/dev/null | while read -r f; do tr '\0' ' ' < "$f" 2>/dev/null; echo; done | grep -E 'cc1|/as |gcc |make '; }
-check "no compiler and no make is left" wait_for 15 no_compiler
+check "no compiler and no make is left" wait_for 60 no_compiler
 check "no temporary file is left in the tree" [ -z "$(find "$T/o" -name '*tmp-*' -o -name '*.griddle*')" ]
 build_start
 build_finish "built again after the interrupt"
