@@ -55,7 +55,7 @@ check "less than what is required is refused with a reason" says "no sandbox as 
 check "and the exit code of local trouble" [ $rc = 36 ]
 
 # ---- what a hostile or mistaken client gets
-cl_worker w1 --toolchains /usr/bin/gcc --grace 20s
+cl_worker w1 --toolchains /usr/bin/gcc --grace 200s
 TC=$(toolchain w1)
 r=$(one --output "$S/bad.o" --show -- gcc -c -o bad.o bad.c)
 check "an error in the source is a result" says "done exit=1" "$r"
