@@ -22,22 +22,25 @@ Q := $(if $(V),,@)
 
 PKGS := libzmq libuv jansson zlib libcrypto libssl libnghttp2 libmicrohttpd libseccomp sqlite3
 PKGS_CLIENT := ncursesw
+PKGS_COORD := libcurl
 PKGS_TEST := cmocka
 # These call make again once scripts/deps.sh has put everything there, or need nothing.
 NEEDS_PKG := $(filter-out help clean distclean deps demo demo-load check unit e2e asan tsan fuzz bench bench-peers uninstall,$(or $(MAKECMDGOALS),all))
 ifneq ($(NEEDS_PKG),)
-MISSING := $(shell for p in $(PKGS) $(PKGS_CLIENT); do pkg-config --exists $$p 2>/dev/null || echo $$p; done)
+MISSING := $(shell for p in $(PKGS) $(PKGS_CLIENT) $(PKGS_COORD); do pkg-config --exists $$p 2>/dev/null || echo $$p; done)
 ifneq ($(strip $(MISSING)),)
 $(error missing development packages: $(strip $(MISSING)); `make deps` installs them on Debian)
 endif
-PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) $(PKGS_CLIENT))
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) $(PKGS_CLIENT) $(PKGS_COORD))
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS)) -lm
 CLIENT_LIBS := $(shell pkg-config --libs $(PKGS_CLIENT))
+COORD_LIBS := $(shell pkg-config --libs $(PKGS_COORD))
 TEST_LIBS  := $(shell pkg-config --libs $(PKGS_TEST) 2>/dev/null)
 else
 PKG_CFLAGS :=
 PKG_LIBS :=
 CLIENT_LIBS :=
+COORD_LIBS :=
 TEST_LIBS :=
 endif
 
@@ -95,6 +98,7 @@ $(B)/obj/%.o: %.c $(STAMP)
 	$(Q)$(CC) $(GR_CFLAGS) $(TEST_CFLAGS) -MMD -MP -c -o $@ $<
 # Tables of argv in tests are lists of literals.
 TEST_CFLAGS :=
+UNIT_LIBS :=
 $(B)/obj/tests/%.o: TEST_CFLAGS := -Wno-write-strings
 
 define archive_rule
@@ -110,7 +114,7 @@ $(B)/bin/$(1): $$(call obj,$$(SRC_$(2))) $$(ARCHIVES) $$(LISTS)
 	$$(if $$(V),,@echo '  LINK    $$@')
 	$$(Q)$$(CC) -o $$@ $$(filter %.o,$$^) $$(ARCHIVES) $$(GR_LDFLAGS) $$(PKG_LIBS) $(3)
 endef
-$(eval $(call program_rule,griddle-coordinator,coordinator,))
+$(eval $(call program_rule,griddle-coordinator,coordinator,$(COORD_LIBS)))
 $(eval $(call program_rule,griddle-worker,worker,))
 $(eval $(call program_rule,griddle,client,$(CLIENT_LIBS)))
 
@@ -127,13 +131,13 @@ $(B)/bin/griddle-cc: $(CC_OBJ)
 
 $(B)/unit/%: $(B)/obj/tests/unit/%.o $(ARCHIVES)
 	@mkdir -p $(@D)
-	$(Q)$(CC) -o $@ $(filter %.o,$^) $(ARCHIVES) $(GR_LDFLAGS) $(PKG_LIBS) $(TEST_LIBS)
+	$(Q)$(CC) -o $@ $(filter %.o,$^) $(ARCHIVES) $(GR_LDFLAGS) $(PKG_LIBS) $(TEST_LIBS) $(UNIT_LIBS)
 $(B)/helper/%: $(B)/obj/tests/helper/%.o $(ARCHIVES)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -o $@ $< $(ARCHIVES) $(GR_LDFLAGS) $(PKG_LIBS)
 $(B)/bench/%: $(B)/obj/bench/%.o $(ARCHIVES)
 	@mkdir -p $(@D)
-	$(Q)$(CC) -o $@ $(filter %.o,$^) $(ARCHIVES) $(GR_LDFLAGS) $(PKG_LIBS) -lm
+	$(Q)$(CC) -o $@ $(filter %.o,$^) $(ARCHIVES) $(GR_LDFLAGS) $(PKG_LIBS) $(UNIT_LIBS) -lm
 # The simulated cluster: programs of its own, and what benchmarks are made with.
 SIM_MAIN := tests/sim/main.c tests/sim/drf.c
 SIM_BIN  := $(B)/sim/sim $(B)/sim/drf $(B)/sim/csim
@@ -145,9 +149,10 @@ $(B)/sim/drf: $(B)/obj/tests/sim/drf.o
 CSIM_OBJ := $(call obj,$(filter-out tests/csim/main.c,$(SRC_CSIM)) $(filter-out coordinator/main.c,$(SRC_coordinator)))
 $(B)/sim/csim: $(B)/obj/tests/csim/main.o $(CSIM_OBJ)
 $(B)/bench/coordinator: $(B)/obj/tests/csim/world.o $(call obj,$(filter-out coordinator/main.c,$(SRC_coordinator)))
+$(B)/sim/csim $(B)/bench/coordinator: UNIT_LIBS := $(COORD_LIBS)
 $(SIM_BIN): $(ARCHIVES)
 	@mkdir -p $(@D)
-	$(Q)$(CC) -o $@ $(filter %.o,$^) $(ARCHIVES) $(GR_LDFLAGS) $(PKG_LIBS) -lm
+	$(Q)$(CC) -o $@ $(filter %.o,$^) $(ARCHIVES) $(GR_LDFLAGS) $(PKG_LIBS) $(UNIT_LIBS) -lm
 
 include tests/rules.mk
 -include tests/fuzz.mk

@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "coordinator/kube/kube.h"
 #include "lib/base/alloc.h"
+#include "lib/base/buf.h"
 #include "lib/base/log.h"
 
 static const char *const levels[] = { "error", "warn", "info", "debug", NULL };
@@ -62,8 +64,43 @@ static const struct gr_conf_key keys[] = {
 	{ "work-target", GR_CONF_MS, "ms", "60s", 1000, 86400000, NULL,
 	  "/metrics tells as griddle_workers_desired how many workers would do what is queued and running within so long.",
 	  AT(work_target_ms), NULL },
+	{ "kube-pods", GR_CONF_STR, "SELECTOR", NULL, 0, 0, NULL,
+	  "Watch the pods of this namespace that a label selector names (the workers'): deletion, eviction and preemption drain them ahead.",
+	  AT(kube_pods), NULL },
+	{ "kube-nodes", GR_CONF_BOOL, "", "false", 0, 0, NULL,
+	  "Watch the cluster's nodes: cordons, spot notices, zones and machine types.", AT(kube_nodes), NULL },
+	{ "kube-scale", GR_CONF_STR, "NAME=MIN..MAX,...", NULL, 0, 0, NULL,
+	  "Scale these Deployments of workers with the work, the first named first; pods of busy workers get a deletion cost before a scale-in "
+	  "where --kube-pods names them.", AT(kube_scale), NULL },
+	{ "kube-scale-down", GR_CONF_MS, "ms", "5m", 1000, 86400000, NULL,
+	  "How long fewer workers must have been enough before some go.", AT(kube_scale_down_ms), NULL },
+	{ "kube-api", GR_CONF_STR, "URL", NULL, 0, 0, NULL,
+	  "The cluster's API server, https://HOST:PORT; default: as KUBERNETES_SERVICE_HOST and _PORT say.", AT(kube_api), NULL },
+	{ "kube-account", GR_CONF_STR, "DIR", "/var/run/secrets/kubernetes.io/serviceaccount", 0, 0, NULL,
+	  "Folder with ca.crt, token and namespace; read again when the token is another.", AT(kube_account), NULL },
+	{ "kube-namespace", GR_CONF_STR, "NAME", NULL, 0, 0, NULL, "The namespace; default: as that folder says.", AT(kube_namespace), NULL },
+	{ "kube-timeout", GR_CONF_MS, "ms", "30s", 100, 600000, NULL, "How long an answer of the API server may take; watches are longer.",
+	  AT(kube_timeout_ms), NULL },
 	{ "log-level", GR_CONF_ENUM, "", "info", 0, 0, levels, "The finest lines that are logged.", AT(log_level), NULL },
 };
+
+/* Where pods find the API server. An IPv6 address is put into brackets. */
+static void find_kube(struct gr_coord_config *cfg, char *const *environ_)
+{
+	const char *host = NULL, *port = "443";
+	struct gr_buf b = { 0 };
+
+	for (; *environ_; environ_++) {
+		if (!strncmp(*environ_, "KUBERNETES_SERVICE_HOST=", 24))
+			host = *environ_ + 24;
+		else if (!strncmp(*environ_, "KUBERNETES_SERVICE_PORT=", 24))
+			port = *environ_ + 24;
+	}
+	if (cfg->kube_api || !host || !*host)
+		return;
+	gr_buf_printf(&b, strchr(host, ':') ? "https://[%s]:%s" : "https://%s:%s", host, port);
+	cfg->kube_api = gr_buf_take(&b, NULL);
+}
 
 static void print_help(FILE *out)
 {
@@ -106,6 +143,12 @@ int gr_coord_config_load(struct gr_coord_config *cfg, int argc, char **argv, cha
 				(long long)cfg->heartbeat_ms);
 	else if (!!cfg->keys != !!cfg->allow)
 		rc = gr_err_set(err, GR_ECONFIG, "keys and allow belong together: %s is missing", cfg->keys ? "allow" : "keys");
+	else if (cfg->kube_api && strncmp(cfg->kube_api, "https://", 8))
+		rc = gr_err_set(err, GR_ECONFIG, "kube-api: bad value \"%.100s\": wants https://HOST:PORT", cfg->kube_api);
+	else if (cfg->kube_scale)
+		rc = gr_kube_check_scale(cfg->kube_scale, err);
+	if (rc >= 0)
+		find_kube(cfg, environ_);
 out:
 	if (rc >= 0 && is_check) {
 		puts("ok");

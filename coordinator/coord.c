@@ -5,6 +5,7 @@
 #include "coordinator/coord.h"
 #include "coordinator/http/events.h"
 #include "coordinator/http/recent.h"
+#include "coordinator/kube/kube.h"
 #include "lib/base/alloc.h"
 #include "lib/base/file.h"
 #include "lib/base/log.h"
@@ -95,6 +96,8 @@ int gr_coord_open(struct gr_coord *c, struct gr_loop *loop, struct gr_err *err)
 		rc = open_server(c, err);
 	if (rc >= 0 && strcmp(c->cfg.http, "off"))
 		rc = gr_http_open(c, err);
+	if (rc >= 0)
+		gr_kube_open(c);
 	return rc;
 }
 
@@ -106,6 +109,7 @@ void gr_coord_close(struct gr_coord *c)
 
 	c->is_ending = true;
 	gr_http_close(c);
+	gr_kube_close(c);
 	gr_timer_stop(&c->cluster_timer);
 	gr_load_fini(c);
 	gr_server_close(&c->server);

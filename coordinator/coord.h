@@ -22,6 +22,7 @@ struct gr_recent;
 struct gr_batch;
 struct gr_bworker;
 struct gr_load;
+struct gr_kube;
 
 struct gr_cnode;
 
@@ -49,6 +50,7 @@ struct gr_coord {
 	struct gr_events *events;          /* NULL without http; so is recent */
 	struct gr_recent *recent;
 	struct gr_load *load;
+	struct gr_kube *kube;              /* NULL: off */
 	struct gr_timer *kick, *wake;      /* dispatch: now; when a quarantine or a wait ends */
 	bool is_kicked, is_recheck_due, is_cluster_dirty, is_ending;
 	struct gr_timer *cluster_timer, *second_timer, *resend_timer;
@@ -78,6 +80,11 @@ struct gr_worker {
 	uint64_t mem_bytes, since_ms;
 	uint32_t place;                    /* id in coord->place */
 	bool is_draining, has_stress;      /* stress-ng, for burns of load tests */
+	bool is_drain_told;                /* by itself, which nothing takes back */
+	bool is_cordoned, is_pod_gone;     /* as the cluster says (coordinator/kube); so are those that follow */
+	uint64_t kube_gone_ns;             /* drains for it, and is gone by then; 0 not */
+	char kube_why[224], machine[64];   /* machine: its node's instance type */
+	json_t *hello;                     /* until the nodes are known */
 	struct gr_toolchain *toolchains;
 	uint32_t n_toolchains;
 	char pod[64], pod_uid[40], ns[64], qos[16];
@@ -102,6 +109,8 @@ struct gr_client {
 	uint64_t since_ms;
 };
 extern const struct gr_server_ops gr_peers_ops;
+/* Its zone or its node's type became known: placed anew by its @hello, unless something is placed on it. */
+void gr_peers_replace(struct gr_coord *c, struct gr_worker *w, const json_t *hello);
 /* Takes the frame. Counts. Return: 0; GR_EBUSY, GR_EGONE as gr_server_send. */
 int gr_peers_send(struct gr_coord *c, struct gr_peer *peer, struct gr_buf *frame);
 /* The same, but an error leaves the frame the caller's. */

@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 #include "coordinator/coord.h"
+#include "coordinator/kube/kube.h"
 #include "lib/base/alloc.h"
 #include "lib/base/clock.h"
 
@@ -91,19 +92,26 @@ uint32_t gr_metrics_desired(uint64_t work_ms, uint64_t n_waiting, uint64_t n_tas
 	return n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
 }
 
-static void desired(const struct gr_coord *c, const struct gr_place_stats *st, struct gr_buf *b)
+uint32_t gr_metrics_workers_desired(const struct gr_coord *c)
 {
-	uint64_t work_ms = gr_place_work_ms(c->place), n_waiting = 0;
+	uint64_t n_waiting = 0;
+	struct gr_place_stats st;
 	struct gr_session *s;
 	size_t i = 0;
 
+	gr_place_stats(c->place, gr_coord_now(c), &st);
 	while ((s = gr_map_each(&c->sessions, &i)))
 		n_waiting += s->job.n[GR_TASK_NEW];
+	return gr_metrics_desired(gr_place_work_ms(c->place), n_waiting, st.n_queued + st.n_placed + n_waiting, st.slots, st.n_workers - st.n_draining,
+				  (uint64_t)c->cfg.work_target_ms);
+}
+
+static void desired(const struct gr_coord *c, struct gr_buf *b)
+{
 	head(b, "work_seconds", "gauge", "Expected CPU time of all that is queued and running.");
-	gr_buf_printf(b, "griddle_work_seconds %.3f\n", (double)work_ms / 1000);
+	gr_buf_printf(b, "griddle_work_seconds %.3f\n", (double)gr_place_work_ms(c->place) / 1000);
 	one(b, "workers_desired", "gauge", "Workers that would do what is queued and running within --work-target; 0 when there is nothing.",
-	    gr_metrics_desired(work_ms, n_waiting, st->n_queued + st->n_placed + n_waiting, st->slots, st->n_workers - st->n_draining,
-			       (uint64_t)c->cfg.work_target_ms));
+	    gr_metrics_workers_desired(c));
 }
 
 static void peers(const struct gr_coord *c, struct gr_buf *b)
@@ -121,7 +129,7 @@ static void peers(const struct gr_coord *c, struct gr_buf *b)
 	one(b, "workers", "gauge", "Connected workers.", st.n_workers);
 	one(b, "workers_draining", "gauge", "Connected workers that take nothing new.", st.n_draining);
 	one(b, "workers_quarantined", "gauge", "Connected workers left alone for a while, because they failed fast.", st.n_quarantined);
-	desired(c, &st, b);
+	desired(c, b);
 	one(b, "slots", "gauge", "Tasks that the workers can run at once.", st.slots);
 	one(b, "slots_free", "gauge", "Slots that no task is placed on.", st.free_slots);
 	one(b, "clients", "gauge", "Connected clients.", c->n_clients);
@@ -182,4 +190,5 @@ void gr_metrics_print(const struct gr_coord *c, struct gr_buf *b)
 	bytes(c, b);
 	gr_signals_metrics(c, b);
 	gr_load_metrics(c, b);
+	gr_kube_metrics(c, b);
 }

@@ -26,4 +26,5 @@ struct gr_coord;
 /* Workers wanted so that @work_ms, and @n_waiting tasks without an estimate, are done within @target_ms (not 0): at least 1
  * when there is a task, at most one slot a task, by the slots a worker has now. */
 uint32_t gr_metrics_desired(uint64_t work_ms, uint64_t n_waiting, uint64_t n_tasks, uint32_t slots, uint32_t n_workers, uint64_t target_ms);
+uint32_t gr_metrics_workers_desired(const struct gr_coord *c);       /* of all that is queued and running now, by --work-target */
 void gr_metrics_print(const struct gr_coord *c, struct gr_buf *out);

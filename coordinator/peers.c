@@ -8,6 +8,7 @@
 #include "coordinator/batch.h"
 #include "coordinator/coord.h"
 #include "coordinator/http/events.h"
+#include "coordinator/kube/kube.h"
 #include "lib/base/alloc.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
@@ -105,6 +106,27 @@ static int get_toolchains(struct gr_worker *w, const json_t *list, struct gr_err
 	return 0;
 }
 
+/* What jobs may ask for by the names Kubernetes has for it. The zone's label is its id too. */
+static void add_labels(struct gr_coord *c, const struct gr_worker *w, struct gr_place_worker *spec, uint32_t *labels)
+{
+	const struct { const char *key, *value; } more[] = {
+		{ "topology.kubernetes.io/zone", w->zone }, { "node.kubernetes.io/instance-type", w->machine },
+	};
+
+	for (size_t i = 0; i < GR_LEN(more); i++) {
+		int id = more[i].value[0] ? gr_place_label(c->place, more[i].key, more[i].value) : 0;
+		bool is_there = false;
+
+		for (uint32_t k = 0; k < spec->n_labels; k++)
+			is_there |= labels[k] == (uint32_t)id;
+		if (id > 0 && !is_there && spec->n_labels < GR_PLACE_MAX_WORKER_LABELS)
+			labels[spec->n_labels++] = (uint32_t)id;
+		if (id > 0 && !i)
+			spec->zone = (uint32_t)id;
+	}
+	spec->labels = labels;
+}
+
 static int worker_place(struct gr_coord *c, struct gr_worker *w, const json_t *hello, struct gr_err *err)
 {
 	uint32_t envs[GR_PLACE_MAX_WORKER_ENVS], labels[GR_PLACE_MAX_WORKER_LABELS];
@@ -130,8 +152,10 @@ static int worker_place(struct gr_coord *c, struct gr_worker *w, const json_t *h
 		spec.cap.v[GR_COORD_RES_ROOT] = strcmp(w->tier, "landlock") ? MAX_SLOTS + MAX_PREFETCH : 0;
 		spec.cap.v[GR_COORD_RES_LOAD] = 1;
 		rc = gr_batch_hello_offer(c, w, hello, &spec, labels, envs, err);
-		if (rc >= 0)
+		if (rc >= 0) {
+			add_labels(c, w, &spec, labels);
 			rc = gr_place_worker_up(c->place, gr_coord_now(c), &spec);
+		}
 	}
 	for (uint32_t i = 0; i < spec.n_envs; i++)
 		gr_place_env_hold(c->place, envs[i], false);
@@ -220,6 +244,7 @@ static int hello_worker(struct gr_coord *c, struct gr_peer *peer, const struct g
 		w->node_cpu_mcpu = (uint32_t)node_cpu;
 		w->signals[GR_SIGNAL_CPU_QUOTA_MCPU] = (uint64_t)quota;
 		supersede(c, w);
+		gr_kube_worker_facts(c, w);
 		rc = worker_place(c, w, h->json, err);
 	}
 	if (rc < 0) {
@@ -237,13 +262,30 @@ static int hello_worker(struct gr_coord *c, struct gr_peer *peer, const struct g
 	take_seats(c, w, json_object_get(h->json, "sessions"));
 	w->has_stress = json_is_true(json_object_get(h->json, "stress_ng"));
 	if (json_is_true(json_object_get(h->json, "draining"))) {
-		w->is_draining = true;
+		w->is_draining = w->is_drain_told = true;
 		gr_place_worker_drain(c->place, gr_coord_now(c), w->place, true, 0);
 	}
 	gr_batch_worker_up(c, w, h->json);
+	gr_kube_worker_up(c, w, h->json);
 	gr_dispatch_recheck(c, false);
 	gr_cluster_touch(c);
 	return 0;
+}
+
+void gr_peers_replace(struct gr_coord *c, struct gr_worker *w, const json_t *hello)
+{
+	struct gr_place_worker_info info;
+	struct gr_err err = { 0 };
+
+	gr_kube_worker_facts(c, w);
+	if ((!w->zone[0] && !w->machine[0]) || gr_place_worker_info(c->place, w->place, &info) < 0 || info.n_placed || w->is_draining)
+		return;
+	gr_place_worker_down(c->place, gr_coord_now(c), w->place);
+	if (worker_place(c, w, hello, &err) < 0) {
+		gr_server_drop(c->server, w->peer, err.code, err.text);
+		return;
+	}
+	gr_dispatch_recheck(c, false);
 }
 
 static void hello_client(struct gr_coord *c, struct gr_peer *peer)
@@ -287,15 +329,19 @@ static int on_hello(void *ctx, struct gr_peer *peer, const struct gr_hello *hell
 static int worker_drain(struct gr_coord *c, struct gr_worker *w, struct gr_slice body)
 {
 	uint32_t grace_ms;
+	uint64_t gone_ns;
 	int rc = gr_drain_decode(body, &grace_ms);
 
 	if (rc < 0)
 		return rc;
-	if (w->is_draining)
+	if (w->is_drain_told)
 		return 0;
 	gr_info("peers", "worker %s is draining, %u ms left to it", w->name, grace_ms);
-	w->is_draining = true;
-	gr_place_worker_drain(c->place, gr_coord_now(c), w->place, true, gr_coord_now(c) + grace_ms * GR_NS_PER_MS);
+	w->is_draining = w->is_drain_told = true;
+	gone_ns = gr_coord_now(c) + grace_ms * GR_NS_PER_MS;
+	if (w->kube_gone_ns && w->kube_gone_ns < gone_ns)
+		gone_ns = w->kube_gone_ns;
+	gr_place_worker_drain(c->place, gr_coord_now(c), w->place, true, gone_ns);
 	c->worker_gone_ns = gr_coord_now(c);
 	gr_dispatch_recheck(c, true);
 	gr_cluster_touch(c);
@@ -467,6 +513,7 @@ static void worker_gone(struct gr_coord *c, struct gr_worker *w, const char *why
 	gr_batch_worker_gone(c, w);
 	gr_dispatch_worker_gone(c, w);
 	gr_load_worker_gone(c, w);
+	gr_kube_worker_gone(w);
 	worker_free(w);
 	gr_dispatch_recheck(c, true);
 	gr_cluster_touch(c);

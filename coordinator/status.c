@@ -5,6 +5,7 @@
 #include "coordinator/batch.h"
 #include "coordinator/coord.h"
 #include "coordinator/http/recent.h"
+#include "coordinator/kube/kube.h"
 #include "lib/base/alloc.h"
 #include "lib/base/clock.h"
 
@@ -97,6 +98,8 @@ json_t *gr_status_json(const struct gr_coord *c)
 	json_object_set_new(o, "cache", cache);
 	set(o, "blob_bytes_in", c->m.blob_bytes_in);
 	set(o, "blob_bytes_out", c->m.blob_bytes_out);
+	if (c->kube)
+		json_object_set_new(o, "kube", gr_kube_json(c));
 	return o;
 }
 
@@ -141,8 +144,12 @@ json_t *gr_nodes_json(const struct gr_coord *c)
 		json_object_set_new(o, "qos", json_string(w->qos));
 		json_object_set_new(o, "tier", json_string(w->tier));
 		json_object_set_new(o, "version", json_string(w->version));
-		json_object_set_new(o, "state", json_string(info.is_draining ? "draining" :
+		json_object_set_new(o, "state", json_string(info.is_draining ? "draining" : w->is_cordoned ? "cordoned" :
 							    info.quarantined_until_ns ? "quarantined" : "up"));
+		if (gr_kube_worker_why(w))
+			json_object_set_new(o, "why", json_string(gr_kube_worker_why(w)));
+		if (w->machine[0])
+			json_object_set_new(o, "machine", json_string(w->machine));
 		set(o, "slots", w->slots);
 		set(o, "running", info.n_placed < w->slots ? info.n_placed : w->slots);
 		set(o, "queued", info.n_placed > w->slots ? info.n_placed - w->slots : 0);

@@ -97,6 +97,8 @@ $(B)/unit/client_test: $(call obj,client/cluster.c client/paths.c client/cmd/mak
 $(B)/unit/coord_test: $(call obj,$(filter-out coordinator/main.c,$(SRC_coordinator)))
 $(B)/unit/client_job_test: $(call obj,$(addprefix client/job/,inputs.c jobfile.c jobfile_io.c jobfile_place.c jobfile_task.c jobfile_units.c shell.c map_values.c) client/view/top.c client/view/top_sim.c client/view/table.c)
 $(B)/unit/http_test: $(call obj,$(filter-out coordinator/main.c,$(SRC_coordinator)))
+$(B)/unit/coord_test $(B)/unit/http_test: UNIT_LIBS := $(COORD_LIBS)
+$(B)/unit/kube_facts_test: $(call obj,coordinator/kube/facts.c)
 $(B)/unit/worker_sandbox_test: $(call obj,$(wildcard worker/sandbox/*.c))
 $(B)/unit/worker_runner_test: $(call obj,$(wildcard worker/sandbox/*.c))
 $(B)/unit/worker_memory_test: $(call obj,worker/sandbox/memory.c)
