@@ -157,9 +157,44 @@ readinessProbe:
 {{- toYaml (dict "pools" $pools) -}}
 {{- end -}}
 
+{{/* "NAME=MIN..MAX,..." of the pools that the coordinator scales; empty without. */}}
+{{- define "griddle.scaled" -}}
+{{- $list := list -}}
+{{- range (include "griddle.pools" . | fromYaml).pools -}}
+{{- if eq .autoscaling.mode "builtin" -}}
+{{- $list = append $list (printf "%s=%d..%d" (include "griddle.poolName" (dict "root" $ "pool" .)) (int .autoscaling.minReplicas) (int .autoscaling.maxReplicas)) -}}
+{{- end -}}
+{{- end -}}
+{{- join "," $list -}}
+{{- end -}}
+
+{{- define "griddle.poolName" -}}
+{{- printf "%s-worker-%s" (include "griddle.fullname" .root) .pool.name | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* Whether the coordinator uses the cluster's API at all; empty: no. */}}
+{{- define "griddle.usesApi" -}}
+{{- if or .Values.kube.pods .Values.kube.nodes (include "griddle.scaled" .) }}yes{{ end -}}
+{{- end -}}
+
 {{- define "griddle.coordinatorConfig" -}}
 {{- $c := dict "listen" "tcp://*:7420" "http" "*:7421" "http-anywhere" true "state" "/var/lib/griddle/coordinator" "keys" "/etc/griddle/keys/coordinator.key" "allow" "/etc/griddle/keys/allow" -}}
 {{- $_ := set $c "work-target" .Values.workTarget -}}
+{{- $scaled := include "griddle.scaled" . -}}
+{{- if or .Values.kube.pods $scaled -}}
+{{- $_ := set $c "kube-pods" (printf "app.kubernetes.io/name=%s,app.kubernetes.io/instance=%s,app.kubernetes.io/component=worker" (include "griddle.name" .) .Release.Name) -}}
+{{- end -}}
+{{- if .Values.kube.nodes -}}
+{{- $_ := set $c "kube-nodes" true -}}
+{{- end -}}
+{{- if $scaled -}}
+{{- $down := 1 -}}
+{{- range (include "griddle.pools" . | fromYaml).pools -}}
+{{- if eq .autoscaling.mode "builtin" -}}{{- $down = max $down (int .autoscaling.scaleDownSeconds) -}}{{- end -}}
+{{- end -}}
+{{- $_ := set $c "kube-scale" $scaled -}}
+{{- $_ := set $c "kube-scale-down" (printf "%ds" $down) -}}
+{{- end -}}
 {{- toPrettyJson (mergeOverwrite $c (deepCopy .Values.coordinator.config)) -}}
 {{- end -}}
 

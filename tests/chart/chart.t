@@ -71,6 +71,37 @@ check "the longest release name fits" quiet $PY "$TOP/tests/chart/check.py" "$T/
 a=$(render | grep checksum | sort -u | wc -l); check "coordinator and worker have each their checksum" [ "$a" = 2 ]
 check "a changed setting rolls its pods alone" [ "$(render --set workerDefaults.config.prefetch=7 | grep checksum | cat - <(render | grep checksum) | sort | uniq -c | awk '$1 == 1' | wc -l)" = 2 ]
 
+# ---- the cluster's API: rights, token and a way there exactly where something uses them ----
+cat >"$T/rights.py" <<'PY'
+import sys, yaml
+d = [x for x in yaml.safe_load_all(sys.stdin) if x]
+rules = ["%s:%s%s:%s" % (x["kind"], ",".join(r["resources"]), "=" + ",".join(r["resourceNames"]) if "resourceNames" in r else "", ",".join(r["verbs"]))
+         for x in d if x["kind"] in ("Role", "ClusterRole") for r in x["rules"]]
+sts = [x for x in d if x["kind"] == "StatefulSet"][0]["spec"]["template"]["spec"]
+token = any("projected" in v for v in sts["volumes"]) and any(m["name"] == "account" for m in sts["containers"][0]["volumeMounts"])
+egress = [x for x in d if x["kind"] == "NetworkPolicy" and x["metadata"]["name"].endswith("coordinator")][0]["spec"]["egress"]
+conf = [x["data"]["config.json"] for x in d if x["kind"] == "ConfigMap" and x["metadata"]["name"].endswith("-coordinator")][0]
+import json
+print(" ".join(rules) or "none", "token" if token else "-", "egress" if egress else "-", " ".join(sorted(k[5:] for k in json.loads(conf) if k.startswith("kube-"))))
+PY
+rights() { _w=$1; shift; render "$@" | $PY "$T/rights.py" >"$T/out"; [ "$(cat "$T/out")" = "$_w" ] || { diag <"$T/out"; return 1; }; }
+B='workerPools[0].name=a,workerPools[0].autoscaling.mode=builtin'
+check "by default there are no rights, no token, no way out" rights 'none - - '
+check "pods: to see pods" rights 'Role:pods:list,watch token egress pods' --set kube.pods=true
+check "nodes: to see nodes" rights 'ClusterRole:nodes:list,watch token egress nodes' --set kube.nodes=true
+check "both" rights 'ClusterRole:nodes:list,watch Role:pods:list,watch token egress nodes pods' --set kube.pods=true,kube.nodes=true
+check "builtin: to scale its own pools and to mark pods" \
+	rights 'Role:pods:list,watch,patch Role:deployments/scale=r-griddle-worker-a:get,patch token egress pods scale scale-down' --set "$B"
+check "a pool that something else scales is not among them" rights \
+	'Role:pods:list,watch,patch Role:deployments/scale=r-griddle-worker-a:get,patch token egress pods scale scale-down' --set "$B,workerPools[1].name=b,workerPools[1].autoscaling.mode=hpa"
+render --set "$B,workerPools[0].autoscaling.minReplicas=2,workerPools[0].autoscaling.maxReplicas=9,workerPools[0].autoscaling.scaleDownSeconds=60" >"$T/builtin.yaml"
+check "builtin: its bounds are told" grep -q '"kube-scale": "r-griddle-worker-a=2..9"' "$T/builtin.yaml"
+check "and its window" grep -q '"kube-scale-down": "60s"' "$T/builtin.yaml"
+check "the pool's replicas are left to it" [ "$(grep -c '^  replicas:' "$T/builtin.yaml")" = 1 ]
+check "a worker knows its pod" grep -q 'GRIDDLE_POD_UID' "$T/builtin.yaml"
+check "a DaemonSet has no builtin scaler either" says 'is a DaemonSet' render --set 'workerPools[0].name=a,workerPools[0].kind=DaemonSet,workerPools[0].autoscaling.mode=builtin'
+check "a typo in kube is said" says "values don't meet the specifications" render --set kube.pod=true
+
 # ---- what the dashboard and the rules ask for is what a coordinator tells ----
 cl_coordinator
 curl -s "http://$HTTP/metrics" >"$T/metrics"

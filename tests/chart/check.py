@@ -85,6 +85,11 @@ for d in docs:
     if d["kind"] in ("Role", "ClusterRole"):
         for rule in d["rules"]:
             if "*" in rule["verbs"] + rule["resources"] + rule["apiGroups"]: say(d, "a rule with *")
-    if d["kind"] == "ClusterRole": say(d, "a ClusterRole")
+    if d["kind"] == "ClusterRole" and d["rules"] != [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["list", "watch"]}]:
+        say(d, "a ClusterRole for more than looking at nodes")
+    if d["kind"] in ("RoleBinding", "ClusterRoleBinding"):
+        if (d["roleRef"]["kind"], d["roleRef"]["name"]) not in {(x["kind"], x["metadata"]["name"]) for x in docs}: say(d, "binds no role")
+        for s in d["subjects"]:
+            if ("ServiceAccount", s["name"]) not in {(x["kind"], x["metadata"]["name"]) for x in docs}: say(d, "binds nobody")
 print("\n".join(bad))
 sys.exit(bool(bad))
