@@ -30,6 +30,8 @@ struct upload {
 struct wait {                             /* an ENDED that waits for files */
 	struct gr_list link;
 	struct gr_bworker *bw;            /* borrowed: forgotten with it */
+	uint64_t job, task;
+	uint32_t attempt;
 	struct gr_buf frame;
 	struct gr_digest *wanted;
 	uint32_t n_wanted, n_left;
@@ -94,10 +96,11 @@ static void arrived(struct gr_batch *b, const struct gr_digest *d)
 	}
 }
 
-static void cannot(struct gr_batch *b, const struct gr_digest *d, const char *why)
+/* Of @peer alone: another that has the same file is asked for it, too, and may well send it. */
+static void cannot(struct gr_batch *b, const void *peer, const struct gr_digest *d, const char *why)
 {
 	GR_LIST_EACH_SAFE(x, &b->waits, struct wait, link)
-		for (uint32_t i = 0; i < x->n_wanted; i++)
+		for (uint32_t i = 0; x->bw->w && x->bw->w->peer == peer && i < x->n_wanted; i++)
 			if (gr_digest_eq(&x->wanted[i], d)) {
 				struct gr_buf frame = x->frame;
 				struct gr_bworker *bw = x->bw;
@@ -105,7 +108,7 @@ static void cannot(struct gr_batch *b, const struct gr_digest *d, const char *wh
 				x->frame = (struct gr_buf){ 0 };
 				wait_free(x);
 				gr_run_ended_without(b, bw, &frame, why);
-				cannot(b, d, why);
+				cannot(b, peer, d, why);
 				return;
 			}
 }
@@ -161,7 +164,7 @@ static int take_piece(struct gr_batch *b, const void *peer, const char *name, st
 out:
 	if (rc < 0) {
 		gr_warn("batch", "a file of %s cannot be kept: %s", name, gr_err_text(rc));
-		cannot(b, &m.digest, rc == GR_ENOSPACE ? "the coordinator has no room for its files" : "its files came damaged");
+		cannot(b, peer, &m.digest, rc == GR_ENOSPACE ? "the coordinator has no room for its files" : "its files came damaged");
 		return rc == GR_ECORRUPT ? rc : 0;
 	}
 	arrived(b, &m.digest);
@@ -183,13 +186,12 @@ int gr_batch_worker_missing(struct gr_coord *c, struct gr_worker *w, struct gr_s
 	struct gr_digests_msg m;
 	int rc = gr_digests_decode(body, &m);
 
-	(void)w;
 	if (rc < 0)
 		return rc;
 	for (uint32_t i = 0; i < m.n; i++) {
 		struct gr_digest d = gr_digests_at(&m, i);
 
-		cannot(c->batch, &d, "its worker no longer has its files");
+		cannot(c->batch, w->peer, &d, "its worker no longer has its files");
 	}
 	return 0;
 }
@@ -224,6 +226,9 @@ void gr_bblobs_await(struct gr_batch *b, struct gr_bworker *bw, struct gr_buf *f
 	GR_NEW(x);
 	gr_list_init(&x->link);
 	x->bw = bw;
+	x->job = m->job;
+	x->task = m->task;
+	x->attempt = m->attempt;
 	want(b, x, &m->out);
 	want(b, x, &m->err);
 	while (rc >= 0 && gr_placed_next(&it, &f, true)) {
@@ -248,7 +253,10 @@ void gr_bblobs_await(struct gr_batch *b, struct gr_bworker *bw, struct gr_buf *f
 			gr_run_ended(b, bw, &whole);
 		return;
 	}
-	/* sent again after a reconnect: the newer one stands */
+	/* sent again: the newer one stands */
+	GR_LIST_EACH_SAFE(old, &b->waits, struct wait, link)
+		if (old->bw == bw && old->job == x->job && old->task == x->task && old->attempt == x->attempt)
+			wait_free(old);
 	gr_list_push(&b->waits, &x->link);
 	for (uint32_t i = 0; i < x->n_wanted; i += GR_WIRE_MAX_DIGESTS) {
 		struct gr_buf fetch = { 0 };

@@ -291,12 +291,18 @@ void gr_watch_out(struct gr_batch *b, const struct gr_out_msg *m)
 int gr_batch_out(struct gr_coord *c, struct gr_worker *w, struct gr_slice body)
 {
 	struct gr_out_msg m;
+	struct gr_btask *t;
+	struct gr_blive *l;
+	struct gr_bj *j;
 	int rc = gr_out_decode(body, &m);
 
-	(void)w;
 	if (rc < 0)
 		return rc;
-	gr_watch_out(c->batch, &m);
+	j = gr_bj_find(c->batch, m.job);
+	t = j && j->spec && m.task < j->n_tasks ? gr_bjob_find(&j->b, (uint32_t)m.task) : NULL;
+	l = t ? gr_btask_live(t, m.attempt) : NULL;
+	if (l && l->peer == w)                    /* nobody speaks for another's attempt */
+		gr_watch_out(c->batch, &m);
 	return 0;
 }
 
@@ -387,6 +393,10 @@ static void read_op(struct gr_batch *b, struct gr_peer *peer, const json_t *req)
 	if (!j || !j->is_committed || !may_see(b, peer, j) || gr_bj_load(j, &err) < 0 || task < 0 || task >= (int64_t)j->n_tasks) {
 		refuse(b, peer, req, GR_ENOENT, "there is no such task");
 		return;
+	}
+	if (num(req, "out", 0) < 0 || num(req, "err", 0) < 0 || num(req, "ordinal", 0) < 0 || num(req, "ordinal", 0) > UINT32_MAX) {
+		refuse(b, peer, req, GR_EINVAL, "\"out\", \"err\" and \"ordinal\" are whole numbers from 0");
+		return;                           /* a worker would take such an offset for our mistake, and hang up */
 	}
 	w = watcher_new(b, peer, req);
 	if (!w)

@@ -56,6 +56,20 @@ peer onto-link           '^RESULT (refused|retry|done)' -
 check "an output onto a link does not follow it" [ ! -e /etc/hostile.o ]
 works "an honest task runs after paths that lead elsewhere"
 
+# ---- beside a running command of another
+"$BIN/griddle" run --coordinator "$ENDPOINT" -- sh -c 'echo true; sleep 600' >"$T/run.out" 2>"$T/run.err" & R=$!; CL_PIDS="$CL_PIDS $R"
+if wait_for 30 grep -q true "$T/run.out"; then
+	up=$(grep -c 'connected to' "$T/w1.log")
+	peer foreign-output '^SILENCE' -
+	check "nobody tells another's output" [ "$(cat "$T/run.out")" = true ]
+	peer far-offset '^CTL EINVAL' -
+	check "and no worker hung up" [ "$(grep -c 'connected to' "$T/w1.log")" = "$up" ]
+else
+	echo "# no commands here: $(tail -n 1 "$T/run.err")"
+fi
+kill -INT $R; wait $R
+works "an honest task runs beside it"
+
 rm -rf "$T/none"
 kill -TERM "$w1_PID"; wait "$w1_PID" 2>/dev/null
 kill -TERM "$COORD_PID"; wait "$COORD_PID"; rc=$?

@@ -18,6 +18,7 @@
 
 #include "lib/base/alloc.h"
 #include "lib/wire/msg.h"
+#include "lib/wire/msg_job.h"
 
 #define SESSION (0x00c0ffee00000000ull + (uint64_t)getpid())
 #define WAIT_MS 3000
@@ -157,6 +158,10 @@ static int turn(void (*on_fetch)(struct gr_slice body))
 		break;
 	case GR_MSG_RESULT:
 		handle_result(body);
+		is_over = true;
+		break;
+	case GR_MSG_CTL_REP:
+		print_json("CTL", body);
 		is_over = true;
 		break;
 	case GR_MSG_SESSION_CLOSE:
@@ -426,6 +431,33 @@ static int short_frame(void)
 	return answers(NULL);
 }
 
+/* An offset of a running command's output that only a signed number can have. */
+static int far_offset(void)
+{
+	struct gr_buf b = { 0 };
+	json_t *j = json_pack("{s:i, s:s, s:i, s:i, s:b, s:i, s:i}", "id", 1, "op", "logs.read", "job", 1, "task", 0, "follow", 1, "out", -1, "err", 0);
+
+	greet("client");
+	gr_json_encode(&b, GR_MSG_CTL_REQ, j);
+	json_decref(j);
+	send_buf(&b);
+	return answers(NULL);
+}
+
+/* A worker that tells what another's command is supposed to print. */
+static int foreign_output(void)
+{
+	greet("worker");
+	for (uint32_t attempt = 1; attempt < 5; attempt++) {
+		const struct gr_out_msg m = { 1, 0, attempt, GR_STREAM_OUT, 0, 0, gr_slice_str("forged\n") };
+		struct gr_buf b = { 0 };
+
+		gr_out_encode(&b, &m);
+		send_buf(&b);
+	}
+	return answers(NULL);
+}
+
 /* A heartbeat of a megabyte: whole and well-formed as a frame, far over what its type may have. */
 static int oversized(void)
 {
@@ -573,6 +605,7 @@ static const struct {
 } modes[] = {
 	{ "garbage", garbage }, { "garbage-after-hello", garbage_after_hello }, { "empty", empty }, { "tcp", tcp },
 	{ "truncated", truncated }, { "short-frame", short_frame }, { "oversized", oversized }, { "two-parts", two_parts },
+	{ "far-offset", far_offset }, { "foreign-output", foreign_output },
 	{ "version", wrong_version }, { "header-version", wrong_header_version }, { "role", wrong_role },
 	{ "worker-as-client", worker_as_client }, { "unknown-role", unknown_role }, { "hello-twice", hello_twice },
 	{ "no-hello", no_hello }, { "plain", plain }, { "honest", honest }, { "climb", climb }, { "relative", relative },
