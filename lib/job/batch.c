@@ -462,7 +462,8 @@ bool gr_bjob_adopt(struct gr_bjob *j, uint32_t task, uint32_t number, uint64_t w
 	if (gr_btask_n_live(t) && !st->replicas)
 		return false;                     /* another attempt runs already: that one */
 	was = state_of(j, task);
-	l->is_lost = false;
+	t->n_tries -= l->is_charged;
+	l->is_charged = l->is_lost = false;
 	l->peer = peer;
 	l->placed = placed;
 	heap_drop(t);
@@ -676,6 +677,8 @@ struct gr_bended gr_bjob_end(struct gr_bjob *j, uint32_t task, uint32_t number, 
 		return out;
 	}
 	t->n_tries += causes[e->cause].counts;
+	if (e->cause == GR_BC_LOST)
+		l->is_charged = true;
 	if (may_retry(st, t, e)) {
 		if (!st->replicas && gr_btask_n_live(t)) {
 			out.verdict = GR_BV_WAIT;

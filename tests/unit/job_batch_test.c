@@ -267,6 +267,23 @@ static void a_cancel_ends_what_only_waits_for_another_copy(void **st)
 	world_free(w);
 }
 
+/* A connection that breaks again and again is no worker that is lost again and again. */
+static void a_loss_is_no_try_when_the_worker_comes_back_with_it(void **st)
+{
+	struct world *w = world_new("{\"stages\":[{\"argv\":[\"x\"],\"retry\":{\"max\":1}}]}");
+	uint32_t a = begin(w, 0, 1);
+	struct gr_blive *l;
+
+	for (int i = 0; i < 5; i++) {
+		assert_int_equal(end(w, 0, a, 1, GR_BC_LOST, 0, 0), GR_BV_AGAIN);
+		assert_true(gr_bjob_adopt(&w->j, 0, a, 1, w, 0, &l));
+	}
+	assert_int_equal(end(w, 0, a, 1, GR_BC_LOST, 0, 0), GR_BV_AGAIN);
+	a = begin(w, 0, 2);
+	assert_int_equal(end(w, 0, a, 2, GR_BC_LOST, 0, 0), GR_BV_FAILED);
+	world_free(w);
+}
+
 static void trust_grows_with_valid_results_and_falls_at_once(void **st)
 {
 	struct gr_trust t;
@@ -363,6 +380,7 @@ int main(void)
 		cmocka_unit_test(a_result_is_fenced_by_attempt_and_worker),
 		cmocka_unit_test(a_lost_copy_does_not_make_ready_what_another_copy_runs),
 		cmocka_unit_test(a_cancel_ends_what_only_waits_for_another_copy),
+		cmocka_unit_test(a_loss_is_no_try_when_the_worker_comes_back_with_it),
 		cmocka_unit_test(copies_must_agree_and_a_third_decides),
 		cmocka_unit_test(trust_grows_with_valid_results_and_falls_at_once),
 		cmocka_unit_test(whatever_happens_each_task_has_one_outcome),
