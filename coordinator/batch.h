@@ -57,6 +57,9 @@ int gr_batch_worker_missing(struct gr_coord *c, struct gr_worker *w, struct gr_s
 int gr_batch_need(struct gr_coord *c, struct gr_peer *peer, struct gr_slice body);
 int gr_batch_client_blob(struct gr_coord *c, struct gr_client *cl, struct gr_slice body);
 
+/* Takes a small frame that must not be forgotten: one that the worker's full queue refuses is sent by a tick, in order. */
+void gr_batch_send(struct gr_coord *c, struct gr_worker *w, struct gr_buf *frame);
+
 /* ---- dispatch ---- */
 static inline bool gr_batch_is_tag(uint64_t tag) { return tag & 1; }
 /* A decision about one of our tasks. Return: false when its worker's queue was full. */

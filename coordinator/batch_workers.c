@@ -64,6 +64,14 @@ static void send_or_owe(struct gr_batch *b, struct gr_bworker *bw, struct gr_buf
 	gr_buf_fini(f);
 }
 
+void gr_batch_send(struct gr_coord *c, struct gr_worker *w, struct gr_buf *frame)
+{
+	if (w->batch)
+		send_or_owe(c->batch, w->batch, frame);
+	else
+		gr_peers_send(c, w->peer, frame);      /* it is going */
+}
+
 static size_t first_frame(struct gr_slice frames)
 {
 	struct gr_rd r = gr_rd_init(frames);

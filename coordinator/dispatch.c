@@ -23,12 +23,12 @@
 
 /* ---- telling workers ---- */
 
-static void send_ref(struct gr_coord *c, struct gr_peer *peer, enum gr_msg_type type, const struct gr_task *t, uint32_t attempt)
+static void send_ref(struct gr_coord *c, struct gr_worker *w, enum gr_msg_type type, const struct gr_task *t, uint32_t attempt)
 {
 	struct gr_buf b = { 0 };
 
 	gr_taskref_encode(&b, type, t->job->id, t->id, attempt);
-	gr_peers_send(c, peer, &b);
+	gr_batch_send(c, w, &b);
 }
 
 static void count_end(struct gr_coord *c, const struct gr_ctask *t, const struct gr_attempt *a, enum gr_cause cause, int exit_code)
@@ -51,7 +51,7 @@ static void cancel_live(struct gr_ctask *t)
 		if (a->state != GR_ATTEMPT_LIVE)
 			continue;
 		gr_place_end(c->place, gr_coord_now(c), a->placed, &stopped);
-		send_ref(c, w->peer, GR_MSG_CANCEL, &t->t, a->number);
+		send_ref(c, w, GR_MSG_CANCEL, &t->t, a->number);
 		a->state = GR_ATTEMPT_OVER;
 		a->cause = GR_CAUSE_CANCELLED;
 		a->peer = NULL;
@@ -401,7 +401,7 @@ static void take_back(struct gr_coord *c, struct gr_ctask *t, struct gr_worker *
 		if (a->state != GR_ATTEMPT_LIVE || a->placed != d->placed)
 			continue;
 		gr_place_end(c->place, gr_coord_now(c), d->placed, &stopped);
-		send_ref(c, w->peer, GR_MSG_CANCEL, &t->t, a->number);
+		send_ref(c, w, GR_MSG_CANCEL, &t->t, a->number);
 		c->m.attempts_ended[cause]++;
 		if (gr_task_end(&t->t, a->number, w->identity, cause, gr_coord_now(c)) == GR_VERDICT_AGAIN)
 			gr_dispatch_offer(t);
@@ -632,7 +632,7 @@ int gr_dispatch_result(struct gr_coord *c, struct gr_worker *w, struct gr_slice 
 		rc = take_result(c, w, m, body);
 	if (rc >= 0) {
 		gr_taskref_encode(&b, GR_MSG_RESULT_ACK, m->session, m->task, m->attempt);
-		gr_peers_send(c, w->peer, &b);
+		gr_batch_send(c, w, &b);
 	}
 	free(m);
 	return rc;
