@@ -41,6 +41,30 @@ static void check_task(struct cs *s, const struct gr_bj *j, const struct gr_btas
 		cs_fail(s, "job %llu task %llu is running and nobody has it", (ull)j->id, (ull)t->task);
 }
 
+static void check_sessions(struct cs *s, uint64_t *n_placed, uint64_t *n_queued)
+{
+	struct gr_session *x;
+	size_t i = 0;
+
+	while ((x = gr_map_each(&s->c->sessions, &i)))
+		for (int state = GR_TASK_NEW; state <= GR_TASK_ENDED; state++)
+			GR_LIST_EACH(t, &x->job.lists[state], struct gr_ctask, t.link) {
+				uint32_t n = 0;
+
+				for (uint32_t k = 0; k < t->t.n_attempts; k++) {
+					const struct gr_attempt *a = &t->t.attempts[k];
+
+					n += a->state == GR_ATTEMPT_LIVE;
+					if (a->state == GR_ATTEMPT_LIVE && (!a->peer || ((const struct gr_worker *)a->peer)->identity != a->worker))
+						cs_fail(s, "session task %llu attempt %u is with nobody", (ull)t->t.id, a->number);
+				}
+				*n_placed += n;
+				*n_queued += t->queued >= 0;
+				if (n > 2 || (n && state != GR_TASK_RUNNING) || (!n && state == GR_TASK_RUNNING))
+					cs_fail(s, "session task %llu is %s with %u attempts", (ull)t->t.id, gr_task_state_name((enum gr_task_state)state), n);
+			}
+}
+
 static void tell_ranges(struct cs *s)
 {
 	struct gr_bj *j;
@@ -77,6 +101,7 @@ void cs_check_now(struct cs *s)
 		GR_LIST_EACH(r, &j->ranges, struct gr_jrange, link)
 			n_queued += r->queued >= 0 ? r->n_left : 0;
 	}
+	check_sessions(s, &n_placed, &n_queued);
 	gr_place_stats(s->c->place, s->now_ns, &ps);
 	if (ps.n_placed != n_placed)
 		cs_fail(s, "placement has placed %llu tasks, %llu attempts are with workers", (ull)ps.n_placed, (ull)n_placed);
@@ -99,7 +124,7 @@ static sqlite3_stmt *query(struct cs *s, sqlite3 *db, const char *sql)
 	return st;
 }
 
-static const struct cs_truth *truth(struct cs *s, uint64_t job, uint64_t task, uint64_t attempt)
+const struct cs_truth *cs_truth_of(struct cs *s, uint64_t job, uint64_t task, uint64_t attempt)
 {
 	struct { uint64_t job, task, attempt; } key = { job, task, attempt };
 
@@ -116,7 +141,7 @@ static void check_outcomes(struct cs *s, sqlite3 *db)
 		uint64_t job = (uint64_t)sqlite3_column_int64(st, 0), task = (uint64_t)sqlite3_column_int64(st, 1);
 		int state = sqlite3_column_int(st, 2), cause = sqlite3_column_int(st, 5);
 		const char *worker = (const char *)sqlite3_column_text(st, 4);
-		const struct cs_truth *t = truth(s, job, task, (uint64_t)sqlite3_column_int64(st, 3));
+		const struct cs_truth *t = cs_truth_of(s, job, task, (uint64_t)sqlite3_column_int64(st, 3));
 
 		if (state == GR_B_DONE && (!worker || cause != GR_BC_DONE))
 			cs_fail(s, "job %llu task %llu is done by attempt %lld, which %s", (ull)job, (ull)task, (long long)sqlite3_column_int64(st, 3),
@@ -138,7 +163,7 @@ static void check_tries(struct cs *s, sqlite3 *db)
 	while (st && sqlite3_step(st) == SQLITE_ROW) {
 		uint64_t job = (uint64_t)sqlite3_column_int64(st, 0), task = (uint64_t)sqlite3_column_int64(st, 1);
 		int cause = sqlite3_column_int(st, 3);
-		const struct cs_truth *t = truth(s, job, task, (uint64_t)sqlite3_column_int64(st, 2));
+		const struct cs_truth *t = cs_truth_of(s, job, task, (uint64_t)sqlite3_column_int64(st, 2));
 		bool is_known = t && (cause == GR_BC_EXIT ? t->outcome == GR_OUTCOME_DONE && t->exit_code : cause == GR_BC_OOM && t->outcome == GR_OUTCOME_OOM);
 
 		if (!is_known && cause != GR_BC_DISAGREED && cause != GR_BC_LOST)
@@ -187,7 +212,7 @@ static void check_rest(struct cs *s)
 
 	gr_place_stats(s->c->place, s->now_ns, &ps);
 	gr_store_stats(b->store, &ss);
-	if (ps.n_placed || ps.n_queued || ps.free_slots != ps.slots || ps.n_owners)
+	if (ps.n_placed || ps.n_queued || ps.free_slots != ps.slots || ps.n_owners != s->c->sessions.n)
 		cs_fail(s, "all is over, and placement has %llu tasks placed, %llu queued, %u of %u slots free, %u owners", (ull)ps.n_placed,
 			(ull)ps.n_queued, ps.free_slots, ps.slots, ps.n_owners);
 	if (ps.n_workers != s->p.n_workers)

@@ -67,6 +67,7 @@ void cs_client_add(struct cs_node *n, json_t *spec)
 
 void cs_client_up(struct cs_node *n)
 {
+	cs_session_up(n);
 	/* those that were not answered are asked for at once */
 	for (uint32_t i = 0; i < n->n_jobs; i++)
 		if (n->jobs[i]->state == CS_J_NEW && n->jobs[i]->is_asking)
@@ -162,8 +163,10 @@ void cs_client_message(struct cs_node *n, int type, struct gr_slice body)
 	int64_t id;
 	json_t *rep;
 
-	if (type != GR_MSG_CTL_REP)
+	if (type != GR_MSG_CTL_REP) {
+		cs_session_message(n, type, body);
 		return;
+	}
 	if (gr_json_decode(body, &rep, &err) < 0) {
 		cs_fail(n->s, "an answer cannot be read: %s", err.text);
 		return;
@@ -191,4 +194,5 @@ void cs_client_free(struct cs_node *n)
 		free(n->jobs[i]);
 	}
 	free(n->jobs);
+	cs_session_free(n);
 }

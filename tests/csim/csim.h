@@ -45,8 +45,9 @@ struct cs_truth {
 struct cs_conn;
 struct cs_node;
 struct cs_job;
+struct cs_session;
 struct cs_profile {                       /* what a seed draws */
-	uint32_t n_workers, n_hosts, n_clients, n_jobs, slots_max, n_tasks_max;
+	uint32_t n_workers, n_hosts, n_clients, n_jobs, slots_max, n_tasks_max, n_compiles;
 	uint64_t chaos_ns;                /* no faults after that */
 	uint32_t heartbeat_ms, dead_ms, queue_max;
 	uint64_t delay_ns, commit_ns;     /* typical: of a message, of a commit */
@@ -57,7 +58,7 @@ struct cs_profile {                       /* what a seed draws */
 };
 struct cs_stats {
 	uint64_t events, frames, lost_frames, conns, cuts, stalls, worker_crashes, drains, coord_crashes, coord_ends, clock_jumps, runs, results_again,
-		cancels, pauses, retries, resubmits, commits, tasks, jobs, looks;
+		cancels, pauses, retries, resubmits, commits, tasks, jobs, compiles, compiles_here, looks;
 };
 struct cs {
 	uint64_t seed, now_ns, seq, hash;
@@ -125,6 +126,7 @@ struct cs_run {                           /* a command as a worker has it */
 	uint64_t job, task;
 	uint32_t attempt, stage, ordinal, index, n_slots;
 	enum { CS_QUEUED, CS_RUNNING, CS_HELD } state;
+	bool is_compile;                  /* job: the session */
 	bool is_sent, is_cancelled, is_yielding, is_handed_back, is_said_begun;
 	struct cs_event *ends, *begun;
 	struct gr_buf frame;              /* ENDED, when held */
@@ -148,11 +150,12 @@ struct cs_node {
 	/* a worker */
 	uint32_t slots, prefetch, used;
 	bool is_liar;                     /* its results differ */
-	struct gr_list runs, specs;
+	struct gr_list runs, specs, trees;
 	struct cs_event *drained;
 	/* a client */
 	struct cs_job **jobs;
 	uint32_t n_jobs;
+	struct cs_session *session;       /* NULL: it compiles nothing */
 };
 struct cs_node *cs_node_new(struct cs *s, bool is_worker);
 void cs_node_start(struct cs_node *n);
@@ -191,6 +194,21 @@ void cs_client_free(struct cs_node *n);
 void cs_client_add(struct cs_node *n, json_t *spec);
 /* The next question about one of its jobs: cancel, pause, resume, retry. */
 void cs_client_meddle(struct cs_node *n);
+
+/* ---- compiles (compile.c): a client's session, a worker's trees of sessions ---- */
+void cs_session_add(struct cs_node *n, uint32_t n_tasks);
+void cs_session_up(struct cs_node *n);
+bool cs_session_is_over(const struct cs_node *n);
+void cs_session_message(struct cs_node *n, int type, struct gr_slice body);
+void cs_session_free(struct cs_node *n);
+void cs_trees_hello(struct cs_node *n, json_t *hello);
+void cs_trees_open(struct cs_node *n, struct gr_slice body);
+void cs_trees_log(struct cs_node *n, struct gr_slice body);
+void cs_trees_close(struct cs_node *n, uint64_t session);
+bool cs_trees_have(struct cs_node *n, uint64_t session, uint32_t n_records);
+void cs_trees_free(struct cs_node *n);
+void cs_tool(struct gr_digest *d);        /* the one toolchain there is */
+const struct cs_truth *cs_truth_of(struct cs *s, uint64_t job, uint64_t task, uint64_t attempt);
 
 /* ---- the coordinator (coord.c) ---- */
 int cs_coord_start(struct cs *s);

@@ -74,6 +74,7 @@ struct cs_node *cs_node_new(struct cs *s, bool is_worker)
 	n->is_worker = is_worker;
 	gr_list_init(&n->runs);
 	gr_list_init(&n->specs);
+	gr_list_init(&n->trees);
 	s->nodes[s->n_nodes++] = n;
 	return n;
 }

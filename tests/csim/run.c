@@ -35,7 +35,7 @@ static void do_stall(struct cs *s)
 {
 	struct cs_node *n = any(s, cs_chance(s, 900));
 
-	if (!n->is_alive)
+	if (!n->is_alive || n->stopped_ns > s->now_ns)    /* stopped anew, its events would come in another order */
 		return;
 	s->st.stalls++;
 	n->stopped_ns = s->now_ns + cs_around(s, s->p.dead_ms * GR_NS_PER_MS / 2);
@@ -72,7 +72,7 @@ static void do_crash_coord(struct cs *s)
 
 static void do_stop_coord(struct cs *s)
 {
-	if (!s->c)
+	if (!s->c || s->coord_stopped_ns > s->now_ns)
 		return;
 	s->coord_stopped_ns = s->now_ns + cs_around(s, s->p.dead_ms * GR_NS_PER_MS / 2);
 	cs_say(s, "coordinator: stopped for %llu ms", (unsigned long long)((s->coord_stopped_ns - s->now_ns) / GR_NS_PER_MS));
@@ -127,6 +127,7 @@ void cs_profile_small(struct cs *s)
 	p->n_jobs = 1 + (uint32_t)cs_below(s, 6);
 	p->slots_max = 1 + (uint32_t)cs_below(s, 8);
 	p->n_tasks_max = 4u << cs_below(s, 6);
+	p->n_compiles = cs_chance(s, 500) ? 0 : 1 + (uint32_t)cs_below(s, 100);
 	p->chaos_ns = (5 + cs_below(s, 40)) * GR_NS_PER_S;
 	p->heartbeat_ms = 500;
 	p->dead_ms = 2000;
@@ -155,6 +156,7 @@ void cs_profile_large(struct cs *s)
 	p->n_jobs = 8;
 	p->slots_max = 8;
 	p->n_tasks_max = 4000;
+	p->n_compiles = 1000;
 	p->chaos_ns = 12 * GR_NS_PER_S;
 	p->heartbeat_ms = 4000;
 	p->dead_ms = 12000;
@@ -224,6 +226,9 @@ static void build(struct cs *s)
 		snprintf(n->name, sizeof(n->name), "c%u", i);
 		cs_node_start(n);
 	}
+	for (uint32_t i = 0; i < s->p.n_clients; i++)
+		if (s->p.n_compiles)
+			cs_session_add(s->nodes[s->p.n_workers + i], 1 + (uint32_t)cs_below(s, s->p.n_compiles));
 	for (uint32_t i = 0; i < s->p.n_jobs; i++)
 		cs_client_add(any(s, false), cs_draw_job(s, &n_tasks));
 }
@@ -233,7 +238,7 @@ static bool is_idle(const struct cs *s)
 	if (s->n_jobs_open || !s->c || s->c->n_workers != s->p.n_workers)
 		return false;
 	for (uint32_t i = 0; i < s->n_nodes; i++)
-		if (!gr_list_is_empty(&s->nodes[i]->runs) || !s->nodes[i]->is_up || s->nodes[i]->is_draining)
+		if (!cs_session_is_over(s->nodes[i]) || !gr_list_is_empty(&s->nodes[i]->runs) || !s->nodes[i]->is_up || s->nodes[i]->is_draining)
 			return false;
 	return true;
 }

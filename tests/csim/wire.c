@@ -206,7 +206,9 @@ void gr_server_drop(struct gr_server *sv, struct gr_peer *p, int code, const cha
 
 static void drop_bad(struct gr_server *sv, struct gr_peer *p, int code, const char *why)
 {
-	cs_fail(sv->s, "%s is dropped for what it sent: %s: %s", p->name, gr_err_name(code), why);
+	/* one whose queue of a few frames is full when it is to be answered is dropped on purpose */
+	if (code != GR_ELIMIT || sv->s->p.queue_max > 64)
+		cs_fail(sv->s, "%s is dropped for what it sent: %s: %s", p->name, gr_err_name(code), why);
 	gr_server_drop(sv, p, code, why);
 }
 

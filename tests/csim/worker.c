@@ -77,11 +77,12 @@ static void take_spec(struct cs_node *n, struct gr_slice body)
 
 static int64_t arg(const struct cs_run *r, size_t i)
 {
-	const struct cs_spec *x = spec_of(r->n, r->job);
-	const json_t *st = json_array_get(json_object_get(x->json, "stages"), r->stage);
+	static const int64_t compile[] = { 0, 150, 50, 10, 7, 1 };
+	const struct cs_spec *x = r->is_compile ? NULL : spec_of(r->n, r->job);
+	const json_t *st = x ? json_array_get(json_object_get(x->json, "stages"), r->stage) : NULL;
 	const char *text = json_string_value(json_array_get(json_object_get(st, "argv"), i));
 
-	return text ? strtoll(text, NULL, 10) : 0;
+	return r->is_compile ? compile[i] : text ? strtoll(text, NULL, 10) : 0;
 }
 
 static uint32_t slots_of(const struct cs_run *r)
@@ -118,6 +119,24 @@ static void send_held(struct cs_run *r)
 	r->is_sent = cs_node_send(r->n, &copy) >= 0;
 }
 
+static void encode_result(struct cs_run *r, const struct gr_ended_msg *e)
+{
+	struct gr_result_msg *m;
+
+	GR_NEW(m);
+	m->session = e->job;
+	m->task = e->task;
+	m->attempt = e->attempt;
+	m->outcome = e->outcome;
+	m->exit_code = e->exit_code;
+	m->term_signal = e->outcome == GR_OUTCOME_DONE ? 0 : e->term_signal;
+	m->cpu_us = e->cpu_us;
+	m->wall_us = e->wall_us;
+	m->reason = e->reason;
+	gr_result_encode(&r->frame, m);
+	free(m);
+}
+
 static void hold(struct cs_run *r, enum gr_outcome outcome, int exit_code, int term_signal, uint32_t flags, const char *why)
 {
 	struct cs_node *n = r->n;
@@ -138,7 +157,10 @@ static void hold(struct cs_run *r, enum gr_outcome outcome, int exit_code, int t
 	forget(&r->ends);
 	forget(&r->begun);
 	r->state = CS_HELD;
-	gr_ended_encode(&r->frame, &m);
+	if (r->is_compile)
+		encode_result(r, &m);
+	else
+		gr_ended_encode(&r->frame, &m);
 	know(n, r, &m);
 	spec_unuse(n, r->job);
 	send_held(r);
@@ -183,7 +205,7 @@ static void say_begun(void *ctx)
 	struct gr_buf b = { 0 };
 
 	r->begun = NULL;
-	if (r->state != CS_RUNNING || r->is_said_begun)
+	if (r->state != CS_RUNNING || r->is_said_begun || r->is_compile)
 		return;
 	gr_taskref_encode(&b, GR_MSG_STARTED, r->job, r->task, r->attempt);
 	r->is_said_begun = cs_node_send(r->n, &b) >= 0;
@@ -288,6 +310,60 @@ static void take_command(struct cs_node *n, struct gr_slice body)
 		pump(n);
 }
 
+/* A task of a session. */
+static void take_task(struct cs_node *n, struct gr_slice body)
+{
+	struct gr_task_msg *m;
+	struct cs_run *r;
+
+	GR_NEW(m);
+	if (gr_task_decode(body, m) < 0) {
+		cs_fail(n->s, "a TASK cannot be read");
+		free(m);
+		return;
+	}
+	r = find(n, m->session, m->task, m->attempt);
+	if (r) {                          /* of a coordinator that is no more: the answer is the same */
+		if (n->s->n_lives < 2)
+			cs_fail(n->s, "%s gets attempt %u of session task %llu twice", n->name, m->attempt, (unsigned long long)m->task);
+		if (r->state == CS_HELD)
+			send_held(r);
+		free(m);
+		return;
+	}
+	if (!cs_trees_have(n, m->session, m->n_records))
+		cs_fail(n->s, "%s gets session task %llu before its records", n->name, (unsigned long long)m->task);
+	GR_NEW(r);
+	r->n = n;
+	r->is_compile = true;
+	r->job = m->session;
+	r->task = m->task;
+	r->attempt = r->ordinal = m->attempt;
+	r->n_slots = 1;
+	gr_list_init(&r->link);
+	gr_list_push(&n->runs, &r->link);
+	if (n->is_draining)
+		hold(r, GR_OUTCOME_RETRY, 0, 0, 0, "draining");
+	else
+		pump(n);
+	free(m);
+}
+
+static void take_cancel(struct cs_node *n, struct gr_slice body)
+{
+	uint64_t session, task;
+	uint32_t attempt;
+
+	if (gr_taskref_decode(body, &session, &task, &attempt) < 0) {
+		cs_fail(n->s, "a CANCEL cannot be read");
+		return;
+	}
+	GR_LIST_EACH_SAFE(r, &n->runs, struct cs_run, link)
+		if (r->is_compile && r->state != CS_HELD && r->job == session && (!task || r->task == task) && (!attempt || r->attempt == attempt))
+			hold(r, GR_OUTCOME_CANCELLED, 0, 0, 0, "cancelled");
+	pump(n);
+}
+
 static void stop_one(struct cs_run *r, uint8_t how)
 {
 	struct cs *s = r->n->s;
@@ -348,6 +424,7 @@ static void leave_when_drained(struct cs_node *n)
 	json_decref(j);
 	cs_node_send(n, &frame);
 	forget(&n->drained);
+	cs_trees_free(n);
 	cs_node_die(n);
 	while (!gr_list_is_empty(&n->specs))
 		spec_free(GR_CONTAINER(n->specs.next, struct cs_spec, link));
@@ -397,11 +474,12 @@ void cs_worker_crash(struct cs_node *n, bool with_disk)
 	n->s->st.worker_crashes++;
 	cs_say(n->s, "%s dies%s", n->name, with_disk ? ", and its disk" : "");
 	GR_LIST_EACH_SAFE(r, &n->runs, struct cs_run, link)
-		if (r->state != CS_HELD || with_disk)
+		if (r->state != CS_HELD || with_disk || r->is_compile)
 			run_free(r);
 	while (!gr_list_is_empty(&n->specs))
 		spec_free(GR_CONTAINER(n->specs.next, struct cs_spec, link));
 	forget(&n->drained);
+	cs_trees_free(n);
 	cs_node_die(n);
 	n->used = 0;
 	cs_in(n->s, cs_around(n->s, 2 * GR_NS_PER_S), CS_WORLD, come_back, n);
@@ -414,10 +492,11 @@ void cs_worker_hello(struct cs_node *n, json_t *o)
 	json_t *list = json_array();
 
 	GR_LIST_EACH(r, &n->runs, struct cs_run, link)
-		if (r->state != CS_HELD)
+		if (r->state != CS_HELD && !r->is_compile)
 			json_array_append_new(list, json_pack("[I, I, I, i]", (json_int_t)r->job, (json_int_t)r->task, (json_int_t)r->attempt,
 							      r->state == CS_RUNNING));
 	json_object_set_new(o, "attempts", list);
+	cs_trees_hello(n, o);
 	json_object_set_new(o, "slots", json_integer(n->slots));
 	json_object_set_new(o, "prefetch", json_integer(n->prefetch));
 	json_object_set_new(o, "tier", json_string("namespace"));
@@ -464,7 +543,15 @@ void cs_worker_message(struct cs_node *n, int type, struct gr_slice body)
 	struct cs_run *r;
 	struct cs_spec *x;
 
-	if (type == GR_MSG_COMMAND) {
+	if (type == GR_MSG_TASK) {
+		take_task(n, body);
+	} else if (type == GR_MSG_CANCEL) {
+		take_cancel(n, body);
+	} else if (type == GR_MSG_SESSION_OPEN) {
+		cs_trees_open(n, body);
+	} else if (type == GR_MSG_LOG) {
+		cs_trees_log(n, body);
+	} else if (type == GR_MSG_COMMAND) {
 		take_command(n, body);
 	} else if (type == GR_MSG_SPEC) {
 		take_spec(n, body);
@@ -476,7 +563,7 @@ void cs_worker_message(struct cs_node *n, int type, struct gr_slice body)
 			return;
 		}
 		r = find(n, job, task, attempt);
-		if (r && r->state != CS_HELD)
+		if (r && r->state != CS_HELD && !r->is_compile)       /* of an earlier life's attempt of the same number */
 			cs_fail(n->s, "%s: attempt %llu/%llu/%u runs, and is acknowledged", n->name, (unsigned long long)job, (unsigned long long)task, attempt);
 		if (r && r->state == CS_HELD)
 			run_free(r);
@@ -489,7 +576,9 @@ void cs_worker_message(struct cs_node *n, int type, struct gr_slice body)
 			return;
 		}
 		x = spec_of(n, job);
-		if (x) {
+		if (job >= GR_BATCH_FIRST_SESSION)
+			cs_trees_close(n, job);
+		else if (x) {
 			x->is_closed = true;
 			spec_unuse(n, job);
 		}
@@ -502,4 +591,5 @@ void cs_worker_free(struct cs_node *n)
 		run_free(GR_CONTAINER(n->runs.next, struct cs_run, link));
 	while (!gr_list_is_empty(&n->specs))
 		spec_free(GR_CONTAINER(n->specs.next, struct cs_spec, link));
+	cs_trees_free(n);
 }
