@@ -8,12 +8,21 @@
 #include "lib/place/place_int.h"
 
 #define MIN_DUE_NS (500 * GR_NS_PER_MS)
+#define UNKNOWN_NS (2 * GR_NS_PER_S)      /* until it is asked again whether its family is known */
+
+/* Three of a family are enough to say what is late. */
+static bool is_known(const struct gr_place *p, const struct gr_place__placed *pl)
+{
+	const struct gr_place__family *f = gr_place__family(p, pl->family);
+
+	return f->hash == pl->family && f->n >= 3;
+}
 
 static uint64_t due_ns(const struct gr_place *p, const struct gr_place__placed *pl)
 {
 	const struct gr_place__family *f = gr_place__family(p, pl->family);
 	const struct gr_place__worker *w = &p->workers[pl->worker];
-	uint64_t us = pl->work_us + f->dev_us * 5ull / 2, ns;
+	uint64_t us = (pl->flags & P_UNKNOWN ? f->work_us : pl->work_us) + f->dev_us * 5ull / 2, ns;
 
 	us = us * gr_place__contention(p, w, 0) / p->nodes[w->node].speed_permille * 3 / 2;
 	ns = us * GR_NS_PER_US;
@@ -43,12 +52,17 @@ static void insert(struct gr_place *p, uint32_t placed, uint64_t at_ns)
 
 void gr_place__wheel_add(struct gr_place *p, uint32_t placed)
 {
-	const struct gr_place__placed *pl = gr_place__at(p, placed);
-	const struct gr_place__family *f = gr_place__family(p, pl->family);
+	struct gr_place__placed *pl = gr_place__at(p, placed);
 
-	if (!(p->cfg.acts >> GR_PLACE_COPY & 1) || !pl->family || f->hash != pl->family || f->n < 3 || (pl->flags & (P_COPY | P_ALONE)))
+	if (!(p->cfg.acts >> GR_PLACE_COPY & 1) || !pl->family || (pl->flags & (P_COPY | P_ALONE)))
 		return;
-	insert(p, placed, due_ns(p, pl));
+	if (is_known(p, pl)) {
+		insert(p, placed, due_ns(p, pl));
+		return;
+	}
+	/* those that begin first of all may be late too, as the others will tell */
+	pl->flags |= P_UNKNOWN;
+	insert(p, placed, p->now_ns + UNKNOWN_NS);
 }
 
 void gr_place__wheel_del(struct gr_place *p, uint32_t placed)
@@ -112,7 +126,7 @@ void gr_place__wheel_turn(struct gr_place *p, uint64_t now_ns)
 			uint64_t at;
 
 			gr_place__wheel_del(p, i);
-			at = due_ns(p, pl);
+			at = is_known(p, pl) ? due_ns(p, pl) : now_ns + UNKNOWN_NS;
 			if (at >> WHEEL_SHIFT > p->wheel_tick)
 				insert(p, i, at);
 			else

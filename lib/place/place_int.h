@@ -190,7 +190,8 @@ struct gr_place__owner {
 	uint32_t fail_permille;       /* of its attempts, lately */
 	struct gr_place__warm warm;
 };
-enum { P_USED = 1, P_RUNNING = 2, P_LEAVING = 4, P_COPY = 8, P_VICTIM = 16, P_WHEEL = 32, P_DUE = 64, P_ALONE = 128 };   /* alone: no copies of it */
+/* alone: no copies of it; unknown: it began before its family was known */
+enum { P_USED = 1, P_RUNNING = 2, P_LEAVING = 4, P_COPY = 8, P_VICTIM = 16, P_WHEEL = 32, P_DUE = 64, P_ALONE = 128, P_UNKNOWN = 256 };
 struct gr_place__placed {             /* one line of memory */
 	uint32_t gen;
 	uint16_t flags, slot;
