@@ -17,6 +17,7 @@
 #include "lib/base/log.h"
 
 #define TICK_MS 100
+#define KEEP_TICKS 10u
 #define IDLE_NS (60 * GR_NS_PER_S)
 
 /* ---- jobs ---- */
@@ -83,6 +84,7 @@ void gr_bj_pin(struct gr_bj *j, const struct gr_digest *d, uint64_t size)
 		j->pins = gr_xrealloc(j->pins, j->cap_pins * sizeof(*j->pins));
 	}
 	j->pins[j->n_pins++] = (struct gr_spec_blob){ *d, size };
+	j->pin_bytes += size;
 	gr_cas_pin(j->batch->cas, d);
 }
 
@@ -235,6 +237,30 @@ static void look_at(struct gr_batch *b, struct gr_bj *j, uint64_t now_ns, int64_
 	}
 }
 
+/* Over together for more than is kept: those that ended first go. */
+static void keep_bytes(struct gr_batch *b)
+{
+	uint64_t bytes = 0, most = (uint64_t)b->c->cfg.keep_bytes;
+	struct gr_bj *j, *oldest = NULL;
+	struct gr_store_tx *tx;
+	size_t i = 0;
+
+	while (most && (j = gr_map_each(&b->jobs, &i))) {
+		if (j->state == GR_J_OPEN || j->is_ending)
+			continue;
+		bytes += j->pin_bytes;
+		if (j->pin_bytes && (!oldest || j->ended_ms < oldest->ended_ms || (j->ended_ms == oldest->ended_ms && j->id < oldest->id)))
+			oldest = j;
+	}
+	if (bytes <= most || !oldest)
+		return;
+	gr_info("batch", "job %" PRIu64 " (%s) is removed: files of jobs that are over take %" PRIu64 " MiB, --keep-bytes allows %" PRIu64 " MiB", oldest->id,
+		oldest->name, bytes >> 20, most >> 20);
+	tx = gr_store_tx_new(b->store);
+	gr_bj_remove(oldest, tx);
+	gr_store_commit(&tx, false, NULL, NULL);
+}
+
 static void on_tick(void *ctx)
 {
 	struct gr_batch *b = ctx;
@@ -254,6 +280,8 @@ static void on_tick(void *ctx)
 	for (i = 0; i < n; i++)
 		look_at(b, all[i], now_ns, now_ms);
 	free(all);
+	if (++b->n_looks % KEEP_TICKS == 0)
+		keep_bytes(b);
 }
 
 /* ---- open and close ---- */
@@ -282,6 +310,7 @@ int gr_batch_open(struct gr_coord *c, struct gr_err *err)
 	b->log_fd = -1;
 	b->jobs.seed = gr_rng_u64(gr_loop_rng(c->loop));
 	b->ranges.seed = gr_rng_u64(gr_loop_rng(c->loop));
+	b->uses.seed = gr_rng_u64(gr_loop_rng(c->loop));
 	b->tenants.seed = gr_rng_u64(gr_loop_rng(c->loop));
 	gr_trust_init(&b->trust, gr_rng_u64(gr_loop_rng(c->loop)));
 	gr_list_init(&b->watchers);
@@ -337,6 +366,7 @@ void gr_batch_close(struct gr_coord *c)
 	gr_map_fini(&b->jobs);
 	gr_map_fini(&b->ranges);
 	gr_batch_free_tenants(b);
+	gr_batch_free_uses(b);
 	gr_trust_fini(&b->trust);
 	gr_cas_close(&b->cas);
 	gr_buf_fini(&b->scratch);

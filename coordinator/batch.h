@@ -38,6 +38,15 @@ void gr_batch_control(struct gr_coord *c, struct gr_peer *peer, const char *op, 
 /* Output of an attempt as it is stored: appends at most @max bytes from @offset. Return: 0; GR_ENOENT. @total: its whole size. */
 int gr_batch_log_read(struct gr_coord *c, uint64_t job, uint32_t task, uint32_t ordinal, int stream, uint64_t offset, size_t max, struct gr_buf *out,
 		      uint64_t *total);
+/* An upload of a file that no job names yet: begin, pieces in order, end (GR_ECORRUPT: not that digest) or abort. GR_ELIMIT:
+ * more than fits; GR_ENOSPACE, GR_EIO. */
+struct gr_cas_put;
+int gr_batch_put_begin(struct gr_coord *c, const struct gr_digest *d, uint64_t bytes, struct gr_cas_put **out) GR_MUST_CHECK;
+int gr_batch_put_add(struct gr_cas_put *p, struct gr_slice piece) GR_MUST_CHECK;
+int gr_batch_put_end(struct gr_coord *c, struct gr_cas_put **p) GR_MUST_CHECK;
+void gr_batch_put_abort(struct gr_cas_put **p);          /* NULL is fine */
+/* Output @n of a task, counted as its "outputs" are listed: a descriptor that is the caller's. GR_ENOENT: none, or no file. */
+int gr_batch_open_output(struct gr_coord *c, uint64_t job, uint32_t task, uint32_t n, uint64_t *size) GR_MUST_CHECK;
 /* A file that job @job names, read-only; GR_ENOENT. */
 int gr_batch_open_blob(struct gr_coord *c, const struct gr_digest *d, uint64_t *size) GR_MUST_CHECK;
 
@@ -72,4 +81,6 @@ struct gr_batch_stats {
 	struct gr_store_stats store;
 	uint64_t blobs, blob_bytes;
 };
+/* Appends the families of jobs and tenants to a Prometheus page. */
+void gr_batch_metrics(const struct gr_coord *c, struct gr_buf *out);
 void gr_batch_stats(const struct gr_coord *c, struct gr_batch_stats *out);

@@ -400,6 +400,64 @@ int gr_batch_open_blob(struct gr_coord *c, const struct gr_digest *d, uint64_t *
 	return gr_cas_open_blob(c->batch->cas, d, size);
 }
 
+int gr_batch_put_begin(struct gr_coord *c, const struct gr_digest *d, uint64_t bytes, struct gr_cas_put **out)
+{
+	struct gr_cas_stats st;
+
+	gr_cas_stats(c->batch->cas, &st);
+	if (bytes > st.cap_bytes)
+		return GR_ELIMIT;
+	return gr_cas_put_begin(c->batch->cas, d, bytes, out);
+}
+
+int gr_batch_put_add(struct gr_cas_put *p, struct gr_slice piece) { return gr_cas_put_add(p, piece); }
+
+int gr_batch_put_end(struct gr_coord *c, struct gr_cas_put **p)
+{
+	(void)c;
+	return gr_cas_put_commit(p);
+}
+
+void gr_batch_put_abort(struct gr_cas_put **p)
+{
+	if (*p)
+		gr_cas_put_abort(p);
+}
+
+struct nth {
+	uint32_t left;
+	bool is_found;
+	struct gr_digest digest;
+};
+
+static int nth_output(void *ctx, const struct gr_store_output_row *r)
+{
+	struct nth *x = ctx;
+
+	if (r->index == GR_WIRE_CHECKPOINT || x->is_found || x->left-- > 0)
+		return 0;
+	if (r->kind == GR_PLACED_FILE && r->digest.n == GR_DIGEST_BYTES) {
+		memcpy(x->digest.b, r->digest.p, GR_DIGEST_BYTES);
+		x->is_found = true;
+	} else {
+		x->left = UINT32_MAX;
+	}
+	return 0;
+}
+
+int gr_batch_open_output(struct gr_coord *c, uint64_t job, uint32_t task, uint32_t n, uint64_t *size)
+{
+	struct nth x = { .left = n };
+	int rc;
+
+	if (!gr_bj_find(c->batch, job))
+		return GR_ENOENT;
+	rc = gr_store_each_output(c->batch->store, (int64_t)job, task, (int64_t)task + 1, 0, nth_output, &x);
+	if (rc < 0 || !x.is_found)
+		return GR_ENOENT;
+	return gr_cas_open_blob(c->batch->cas, &x.digest, size);
+}
+
 /* Adds what a spec names and is not here to @list. Return: true when something is missing. */
 bool gr_bblobs_missing(struct gr_batch *b, const struct gr_spec *spec, json_t *list, struct gr_err *err)
 {

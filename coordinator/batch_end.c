@@ -141,9 +141,20 @@ static void store_usage(struct gr_bj *j, struct gr_store_tx *tx, const struct gr
 	b->in_bytes += m->in_bytes;
 	b->out_bytes += out_bytes;
 	b->wasted_us += is_wasted ? m->cpu_us : 0;
+	gr_batch_used(b, j->tenant, &(struct gr_tenant_use){
+		.cpu_us = m->cpu_us, .wasted_us = is_wasted ? m->cpu_us : 0, .attempts = was_sent, .done = v->verdict == GR_BV_DONE,
+		.retries = was_sent && (v->verdict == GR_BV_AGAIN || v->verdict == GR_BV_LATER), .failed = v->verdict == GR_BV_FAILED });
 	gr_store_add(tx, GR_SQL_USAGE, (int64_t)j->id, j->tenant, (int64_t)m->cpu_us, (int64_t)mem, (int64_t)m->in_bytes, (int64_t)out_bytes, (int64_t)was_sent,
 		     (int64_t)(was_sent && (v->verdict == GR_BV_AGAIN || v->verdict == GR_BV_LATER)), (int64_t)(is_wasted ? m->cpu_us : 0),
 		     (int64_t)(v->verdict == GR_BV_DONE), (int64_t)(v->verdict == GR_BV_FAILED));
+}
+
+/* The task was over before: another copy was first, or it was cancelled. What this one cost is kept, its result is not. */
+static void store_late(struct gr_bj *j, struct gr_store_tx *tx, const struct gr_ended_msg *m)
+{
+	gr_store_add(tx, GR_SQL_END_LATE, (int64_t)j->id, (int64_t)m->task, (int64_t)m->attempt, (int64_t)gr_clock_real_ms(),
+		     (int64_t)GR_BC_SUPERFLUOUS, (int64_t)m->cpu_us, (int64_t)m->wall_us, (int64_t)m->max_rss_bytes);
+	gr_store_add(tx, GR_SQL_USAGE_LATE, (int64_t)j->id, j->tenant, (int64_t)m->cpu_us);
 }
 
 static void release(struct gr_coord *c, const struct gr_blive *l, enum gr_bcause cause, const struct gr_ended_msg *m)
@@ -266,6 +277,8 @@ static void ended(struct gr_batch *b, struct gr_bworker *bw, const struct gr_end
 		p->attempt = m->attempt;
 		p->bw = bw;
 		bw->n_refs++;
+		if (j)
+			store_late(j, tx, m);
 		gr_pend_commit(p, tx, false);
 	}
 }

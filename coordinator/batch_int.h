@@ -43,6 +43,7 @@ struct gr_bj {                            /* a job */
 	struct gr_buf spec_frame;
 	struct gr_spec_blob *pins;
 	uint32_t n_pins, cap_pins;
+	uint64_t pin_bytes;               /* sum of their sizes: what it keeps on disk, unless others share it */
 	bool is_dirty;                    /* progress to be told */
 	uint64_t used_ns;                 /* of a loaded one that is over */
 };
@@ -50,12 +51,17 @@ struct gr_bworker {                       /* a worker as we know it; outlives it
 	struct gr_worker *w;              /* NULL: gone */
 	uint32_t n_refs;
 	uint64_t node;                    /* hash of the node's name */
+	json_t *labels;                   /* as its HELLO has them, or NULL */
 	struct gr_map specs;              /* jobs it was told of: key -> itself */
 	struct gr_map ends;               /* ENDED that wait for files: struct gr_bend_wait */
 	struct gr_list owing;             /* gr_batch.owing */
 	struct gr_buf owed;               /* frames that its full queue did not take, one behind the other */
 	uint64_t hello_ns;
 	bool is_settling;                 /* what it did not list may still come as ENDED */
+};
+struct gr_tenant_use {                    /* since this process began */
+	char name[64];
+	uint64_t cpu_us, wasted_us, attempts, retries, done, failed;
 };
 struct gr_batch {
 	struct gr_coord *c;
@@ -66,6 +72,7 @@ struct gr_batch {
 	struct gr_list owing;             /* workers that are to be sent what they are owed */
 	uint32_t commands_env;            /* environment of workers that run commands */
 	struct gr_trust trust;
+	struct gr_map uses;               /* tenant -> struct gr_tenant_use */
 	struct gr_map tenants;            /* name -> struct gr_tenant_row */
 	struct gr_timer *tick;
 	struct gr_list pends;             /* all that wait for a commit */
@@ -78,7 +85,7 @@ struct gr_batch {
 	uint64_t event_id, settle_until_ns;
 	int log_fd;                       /* history, -1 */
 	struct gr_list asked;             /* questions of the wire that are not answered: batch_ops.c */
-	uint32_t n_ticks;
+	uint32_t n_ticks, n_looks;
 	bool is_closing;
 };
 struct gr_pend {                          /* what waits for a commit */
@@ -142,8 +149,8 @@ void gr_run_offer(struct gr_bj *j, uint32_t first, uint32_t count, struct gr_bta
 void gr_run_drop_ranges(struct gr_bj *j);
 void gr_run_took(struct gr_batch *b, uint64_t tag);        /* a decision came of the range: one less is queued */
 void gr_run_tick(struct gr_batch *b);
-/* The request class of a stage's task in placement; GR_ELIMIT. */
-int gr_run_class(struct gr_bj *j, const struct gr_stage *st, uint64_t mem_bytes);
+/* The request class of a stage's task in placement; @task: its record or NULL. GR_ELIMIT. */
+int gr_run_class(struct gr_bj *j, const struct gr_stage *st, const struct gr_btask *task);
 uint64_t gr_run_mem(const struct gr_stage *st, const struct gr_btask *t);      /* asked for, more after each OOM */
 const char *gr_run_pending(struct gr_bj *j, uint32_t task, struct gr_buf *text);
 
@@ -203,6 +210,10 @@ void gr_history(struct gr_batch *b, const char *what, uint64_t job, int64_t task
 
 /* ---- batch_ops.c ---- */
 void gr_ops_close(struct gr_batch *b);
+
+/* ---- batch_metrics.c ---- */
+void gr_batch_used(struct gr_batch *b, const char *tenant, const struct gr_tenant_use *more);
+void gr_batch_free_uses(struct gr_batch *b);
 
 /* ---- batch_show.c ---- */
 json_t *gr_show_summary(struct gr_bj *j);

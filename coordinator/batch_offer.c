@@ -15,8 +15,9 @@
 /* ---- offering ---- */
 
 /* The request class of a stage's task; GR_ELIMIT. */
-int gr_run_class(struct gr_bj *j, const struct gr_stage *st, uint64_t mem_bytes)
+int gr_run_class(struct gr_bj *j, const struct gr_stage *st, const struct gr_btask *task)
 {
+	uint64_t mem_bytes = gr_run_mem(st, task);
 	struct gr_place *p = j->batch->c->place;
 	struct gr_place_class k;
 	const json_t *v;
@@ -53,6 +54,8 @@ int gr_run_class(struct gr_bj *j, const struct gr_stage *st, uint64_t mem_bytes)
 		if (rc < 0)
 			return rc;
 	}
+	if (task && task->same && st->n_terms < GR_PLACE_MAX_TERMS)
+		k.term[st->n_terms] = (struct gr_place_term){ .op = GR_PLACE_IN, .n = 1, .label = { task->same } };
 	json_array_foreach(st->prefer, i, v) {
 		const char *value = json_string_value(json_object_get(v, "value"));
 		const json_t *permille = json_object_get(v, "permille");
@@ -115,7 +118,7 @@ static void offer_run(struct gr_bj *j, const struct gr_stage *st, uint32_t first
 {
 	struct gr_batch *b = j->batch;
 	struct gr_jrange *r;
-	int class = gr_run_class(j, st, gr_run_mem(st, t));
+	int class = gr_run_class(j, st, t);
 
 	GR_NEW(r);
 	do
@@ -284,7 +287,7 @@ const char *gr_run_pending(struct gr_bj *j, uint32_t task, struct gr_buf *text)
 			      t->due_ns > now ? (double)(t->due_ns - now) / GR_NS_PER_S : 0.0);
 		return gr_buf_str(text);
 	}
-	if (s != GR_B_READY)
+	if (s != GR_B_READY && !(t && t->n_queued && !gr_btask_n_live(t)))
 		return NULL;
 	if (gr_store_trouble(j->batch->store))
 		return "the coordinator cannot write its store now";

@@ -14,8 +14,26 @@ static json_t *counts_json(const struct gr_bj *j)
 	return o;
 }
 
+/* Why nothing of an open job runs: what is in the way of its first task that has not begun. */
+static const char *why_pending(struct gr_bj *j)
+{
+	const uint32_t *n = j->b.states.count;
+	uint32_t first;
+
+	if (!j->spec || j->state != GR_J_OPEN || n[GR_B_RUNNING] || j->b.is_cancelled)
+		return NULL;
+	if (j->is_paused)
+		return "it is paused";
+	if (!gr_states_run(&j->b.states, 0, j->n_tasks, 1u << GR_B_READY, &first, NULL) &&
+	    !gr_states_run(&j->b.states, 0, j->n_tasks, 1u << GR_B_BACKOFF, &first, NULL))
+		return NULL;
+	return gr_run_pending(j, first, &j->batch->scratch);
+}
+
 json_t *gr_show_summary(struct gr_bj *j)
 {
+	const char *pending = why_pending(j);
+
 	json_t *o = json_pack("{s:I, s:s, s:s, s:s, s:I, s:o, s:I, s:I, s:I, s:i}", "job", (json_int_t)j->id, "name", j->name, "tenant", j->tenant,
 			      "state", gr_bj_state_name(j), "n_tasks", (json_int_t)j->n_tasks, "counts", counts_json(j), "submitted_ms",
 			      (json_int_t)j->submitted_ms, "started_ms", (json_int_t)j->started_ms, "ended_ms", (json_int_t)j->ended_ms, "priority",
@@ -23,6 +41,8 @@ json_t *gr_show_summary(struct gr_bj *j)
 
 	if (j->reason)
 		json_object_set_new(o, "reason", json_string(j->reason));
+	if (pending)
+		json_object_set_new(o, "pending", json_string(pending));
 	if (j->owner && *j->owner)
 		json_object_set_new(o, "owner", json_string(j->owner));
 	return o;

@@ -56,35 +56,33 @@ static void show_begin(const struct gr_bj *j, const struct gr_stage *st, uint32_
 	gr_recent_begin(j->batch->c->recent, gr_clock_real_ms(), &a);
 }
 
-/* Return: false when the worker takes nothing now. */
-static bool start(struct gr_bj *j, uint32_t task, struct gr_worker *w, uint64_t placed)
+/* All copies of a task go to workers that share this label's value with the first's. */
+static uint32_t same_of(struct gr_bj *j, const struct gr_stage *st, const struct gr_bworker *bw)
+{
+	const char *value = json_string_value(json_object_get(bw->labels, st->same));
+	int rc = gr_place_label(j->batch->c->place, st->same, value ? value : "");
+
+	return rc > 0 ? (uint32_t)rc : 0;
+}
+
+/* The attempt begins at @bw, which knows the job. Return: 0; what the queue to the worker said, and then the attempt is
+ * no more and its room is given back. */
+static int begin(struct gr_bj *j, struct gr_bworker *bw, const struct gr_stage *st, uint32_t task, uint64_t placed)
 {
 	struct gr_batch *b = j->batch;
-	struct gr_bworker *bw = gr_bworker_of(b, w);
-	const struct gr_stage *st = &j->spec->stages[gr_spec_stage_of(j->spec, task)];
-	struct gr_btask *t = gr_bjob_find(&j->b, task);
-	enum gr_bstate state = (enum gr_bstate)gr_states_get(&j->b.states, task);
+	struct gr_worker *w = bw->w;
 	uint64_t now = gr_coord_now(b->c);
+	struct gr_btask *t;
 	struct gr_blive *l;
 	int rc;
 
-	if (state != GR_B_READY && !(t && t->n_queued)) {
-		gr_run_give_back(b->c, placed);          /* adopted, cancelled or done meanwhile */
-		return true;
-	}
-	if (st->replicas && !may_go_to(t, bw->node)) {
-		gr_run_give_back(b->c, placed);
-		gr_run_offer(j, task, 1, t);
-		return true;
-	}
-	rc = gr_run_send_spec(j, bw);
-	if (rc < 0)
-		goto busy;
+	if (st->same && !(t = gr_bjob_record(&j->b, task))->same)
+		t->same = same_of(j, st, bw);
 	l = gr_bjob_begin(&j->b, task, w->identity, bw->node, st->replicas ? gr_run_toolchain(st) : 0, w, placed, now);
 	if (!l) {
 		gr_run_give_back(b->c, placed);
 		gr_warn("batch", "job %" PRIu64 " task %u: too many attempts", j->id, task);
-		return true;
+		return 0;
 	}
 	t = gr_bjob_find(&j->b, task);
 	rc = gr_run_send_command(j, bw, st, t, l);
@@ -96,7 +94,7 @@ static bool start(struct gr_bj *j, uint32_t task, struct gr_worker *w, uint64_t 
 		if (rc == GR_EBUSY || rc == GR_EGONE)
 			gr_place_worker_pause(b->c->place, now, w->place, now + PAUSE_NS);
 		gr_bjob_end(&j->b, task, number, w->identity, &e, now);
-		return rc != GR_EBUSY;
+		return rc;
 	}
 	b->attempts++;
 	j->is_dirty = true;
@@ -104,12 +102,51 @@ static bool start(struct gr_bj *j, uint32_t task, struct gr_worker *w, uint64_t 
 	gr_history(b, "begin", j->id, task, l->number, w->name);
 	show_begin(j, st, task, l, w);
 	gr_watch_began(j, task, l);
-	return true;
-busy:
-	gr_run_give_back(b->c, placed);
-	gr_place_worker_pause(b->c->place, now, w->place, now + PAUSE_NS);
-	gr_run_offer(j, task, 1, t);
-	return false;
+	return 0;
+}
+
+/* Return: false when the worker takes nothing now. */
+static bool start(struct gr_bj *j, uint32_t task, struct gr_worker *w, uint64_t placed)
+{
+	struct gr_batch *b = j->batch;
+	struct gr_bworker *bw = gr_bworker_of(b, w);
+	const struct gr_stage *st = &j->spec->stages[gr_spec_stage_of(j->spec, task)];
+	struct gr_btask *t = gr_bjob_find(&j->b, task);
+	enum gr_bstate state = (enum gr_bstate)gr_states_get(&j->b.states, task);
+	uint64_t now = gr_coord_now(b->c);
+
+	if (state != GR_B_READY && !(t && t->n_queued)) {
+		gr_run_give_back(b->c, placed);          /* adopted, cancelled or done meanwhile */
+		return true;
+	}
+	if (st->replicas && !may_go_to(t, bw->node)) {
+		gr_run_give_back(b->c, placed);
+		gr_run_offer(j, task, 1, t);
+		return true;
+	}
+	if (gr_run_send_spec(j, bw) < 0) {
+		gr_run_give_back(b->c, placed);
+		gr_place_worker_pause(b->c->place, now, w->place, now + PAUSE_NS);
+		gr_run_offer(j, task, 1, t);
+		return false;
+	}
+	return begin(j, bw, st, task, placed) != GR_EBUSY;
+}
+
+/* A second try of one that takes much longer than its like. What was refused is tried again by placement, later. */
+static void start_copy(struct gr_bj *j, uint32_t task, struct gr_worker *w, uint64_t placed)
+{
+	const struct gr_stage *st = &j->spec->stages[gr_spec_stage_of(j->spec, task)];
+	struct gr_btask *t = gr_bjob_find(&j->b, task);
+	struct gr_bworker *bw = gr_bworker_of(j->batch, w);
+
+	if (!st->is_rerunnable || !t || gr_btask_n_live(t) != 1 || t->n_queued || j->b.is_cancelled || j->b.is_stopping || !may_go_to(t, bw->node) ||
+	    gr_run_send_spec(j, bw) < 0) {
+		gr_run_give_back(j->batch->c, placed);
+		return;
+	}
+	if (begin(j, bw, st, task, placed) >= 0)
+		gr_info("batch", "job %" PRIu64 " task %u takes long: tried on %s besides", j->id, task, w->name);
 }
 
 static void stop_for_placement(struct gr_bj *j, uint32_t task, uint64_t placed, enum gr_place_act act)
@@ -143,8 +180,10 @@ bool gr_batch_act(struct gr_coord *c, const struct gr_place_decision *d)
 		return start(j, d->nth, (struct gr_worker *)(uintptr_t)d->worker_tag, d->placed);
 	}
 	if (d->act == GR_PLACE_COPY) {
-		/* the engine has copies of its own; a second try of a slow task is begun like a task that is ready */
-		gr_run_give_back(c, d->placed);
+		if (j && j->spec && j->state == GR_J_OPEN)
+			start_copy(j, d->nth, (struct gr_worker *)(uintptr_t)d->worker_tag, d->placed);
+		else
+			gr_run_give_back(c, d->placed);
 		return true;
 	}
 	if (j && j->spec)

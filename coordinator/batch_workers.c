@@ -44,6 +44,7 @@ void gr_bworker_unref(struct gr_bworker **bwp)
 		return;
 	while ((key = gr_map_each(&bw->specs, &i)))
 		free(key);
+	json_decref(bw->labels);
 	gr_map_fini(&bw->specs);
 	gr_map_fini(&bw->ends);
 	gr_list_del(&bw->owing);
@@ -161,7 +162,7 @@ static void adopt(struct gr_batch *b, struct gr_worker *w, uint64_t job, uint64_
 	if (j && j->spec && j->state == GR_J_OPEN && task < j->n_tasks && !j->b.is_cancelled && !j->b.is_stopping &&
 	    gr_bjob_adopt(&j->b, (uint32_t)task, attempt, w->identity, w, GR_UNPLACED, &l)) {
 		const struct gr_stage *st = &j->spec->stages[gr_spec_stage_of(j->spec, (uint32_t)task)];
-		int class = gr_run_class(j, st, gr_run_mem(st, gr_bjob_find(&j->b, (uint32_t)task)));
+		int class = gr_run_class(j, st, gr_bjob_find(&j->b, (uint32_t)task));
 		uint64_t placed;
 
 		/* without room there by placement's reckoning it runs all the same */
@@ -190,6 +191,8 @@ void gr_batch_worker_up(struct gr_coord *c, struct gr_worker *w, const json_t *h
 	bw = gr_bworker_of(c->batch, w);
 	bw->hello_ns = gr_coord_now(c);
 	bw->is_settling = true;
+	json_decref(bw->labels);
+	bw->labels = json_incref(json_object_get(hello, "labels"));
 	if (json_array_size(list) > 65536)
 		return;
 	json_array_foreach(list, i, v)

@@ -47,6 +47,8 @@ static const struct gr_conf_key keys[] = {
 	  "Most unconfirmed results kept for one client; one that lets more pile up is dropped.", AT(result_bytes), NULL },
 	{ "keep-jobs", GR_CONF_MS, "ms", "168h", 1000, 31536000000, NULL,
 	  "How long a job is kept after its end, with its output and files, unless it says itself.", AT(keep_jobs_ms), NULL },
+	{ "keep-bytes", GR_CONF_BYTES, "bytes", "32G", 0, 1ll << 50, NULL,
+	  "Most that files of jobs that are over may take together; those that ended first are removed. 0: no limit.", AT(keep_bytes), NULL },
 	{ "job-bytes", GR_CONF_BYTES, "bytes", "64G", 64ll << 20, 1ll << 50, NULL,
 	  "Most that files of jobs may take on disk before those that no job names any more go.", AT(job_bytes), NULL },
 	{ "history", GR_CONF_STR, "FILE", NULL, 0, 0, NULL,

@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include <sys/resource.h>
 
+#include "coordinator/batch.h"
 #include "coordinator/coord.h"
 #include "coordinator/kube/kube.h"
 #include "lib/base/alloc.h"
@@ -191,4 +192,5 @@ void gr_metrics_print(const struct gr_coord *c, struct gr_buf *b)
 	gr_signals_metrics(c, b);
 	gr_load_metrics(c, b);
 	gr_kube_metrics(c, b);
+	gr_batch_metrics(c, b);
 }

@@ -182,6 +182,7 @@ static int m_quorum(struct gr_jf *j, const json_t *v, json_t *out, const struct 
 {
 	static const struct gr_jf_member table[] = {
 		{ "replicas", gr_jf_int, NULL, 1, 8 }, { "min", gr_jf_int, NULL, 1, 8 }, { "trust", gr_jf_bool, NULL, 0, 0 }, { "compare", pass, NULL, 0, 0 },
+		{ "same", gr_jf_text, NULL, 0, 0 },
 	};
 
 	return below(j, v, out, m, table, GR_LEN(table));
@@ -344,7 +345,8 @@ const struct gr_jf_member gr_jf_task_members[] = {
 	{ "outputs", m_outputs, NULL, 0, 0 }, { "resources", m_resources, NULL, 0, 0 }, { "constraints", m_constraints, NULL, 0, 0 },
 	{ "prefer", pass, NULL, 0, 0 }, { "spread", m_spread, NULL, 0, 0 }, { "timeout", gr_jf_ms, "timeout_ms", 0, 0 },
 	{ "time_left", gr_jf_ms, "left_ms", 0, 0 }, { "retry", m_retry, NULL, 0, 0 }, { "checkpoint", m_checkpoint, NULL, 0, 0 },
-	{ "gang", gr_jf_bool, NULL, 0, 0 }, { "quorum", m_quorum, NULL, 0, 0 }, { "network", gr_jf_bool, NULL, 0, 0 },
+	{ "gang", gr_jf_bool, NULL, 0, 0 }, { "rerunnable", gr_jf_bool, NULL, 0, 0 },
+	 { "quorum", m_quorum, NULL, 0, 0 }, { "network", gr_jf_bool, NULL, 0, 0 },
 	{ "mem_limit", m_bytes, "mem_limit_bytes", 0, 0 }, { "output_cap", m_bytes, "output_cap_bytes", 0, 0 }, { "secrets", pass, NULL, 0, 0 },
 };
 

@@ -185,7 +185,7 @@ static const char *age(const json_t *j, uint64_t now_ms, char out[24])
 
 void gr_jobs_table(const json_t *jobs, uint64_t now_real_ms, FILE *out)
 {
-	static const char *const heads[] = { ">JOB", "NAME", "STATE", ">TASKS", ">DONE", ">FAILED", ">RUNNING", ">WAITING", ">TIME", "TENANT", NULL };
+	static const char *const heads[] = { ">JOB", "NAME", "STATE", ">TASKS", ">DONE", ">FAILED", ">RUNNING", ">WAITING", ">TIME", "TENANT", "WHY", NULL };
 	struct gr_table *t = gr_table_new(heads);
 	char time[24];
 	size_t i;
@@ -204,6 +204,7 @@ void gr_jobs_table(const json_t *jobs, uint64_t now_real_ms, FILE *out)
 		gr_table_cell(t, "%" JSON_INTEGER_FORMAT, num(c, "blocked") + num(c, "ready") + num(c, "backoff"));
 		gr_table_cell(t, "%s", age(j, now_real_ms, time));
 		gr_table_cell(t, "%s", str(j, "tenant"));
+		gr_table_cell(t, "%s", json_object_get(j, "pending") ? str(j, "pending") : str(j, "reason"));
 	}
 	gr_table_print(t, out);
 	gr_table_free(&t);

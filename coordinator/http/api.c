@@ -16,7 +16,7 @@ void gr_api_problem(struct gr_reply *r, unsigned status, const char *fmt, ...)
 {
 	static const struct { unsigned status; const char *title; } titles[] = {
 		{ 400, "Bad Request" }, { 401, "Unauthorized" }, { 403, "Forbidden" }, { 404, "Not Found" }, { 405, "Method Not Allowed" },
-		{ 409, "Conflict" }, { 413, "Content Too Large" }, { 422, "Unprocessable Content" }, { 500, "Internal Server Error" },
+		{ 409, "Conflict" }, { 411, "Length Required" }, { 413, "Content Too Large" }, { 422, "Unprocessable Content" }, { 500, "Internal Server Error" },
 		{ 503, "Service Unavailable" }, { 507, "Insufficient Storage" },
 	};
 	const char *title = "Error";
@@ -154,34 +154,37 @@ struct gr_route {
 	const char *method, *pattern;
 	int role;
 	void (*fn)(struct gr_coord *c, struct gr_request *rq, struct gr_reply *r);
+	gr_route_begin *begin;                      /* NULL: the body is JSON */
 };
 static const struct gr_route routes[] = {
-	{ "GET", "/livez", 0, get_livez },
-	{ "GET", "/readyz", 0, get_readyz },
-	{ "GET", "/version", 0, get_version },
-	{ "GET", "/metrics", 0, get_metrics },
-	{ "GET", "/", 0, get_file },
-	{ "GET", "/web/{file}", 0, get_file },
-	{ "GET", "/load", 0, get_file },
-	{ "GET", "/api/v1/openapi.json", 0, get_file },
-	{ "GET", "/api/v1/status", GR_HTTP_VIEWER, get_status },
-	{ "GET", "/api/v1/nodes", GR_HTTP_VIEWER, get_nodes },
-	{ "GET", "/api/v1/load", GR_HTTP_VIEWER, get_load },
-	{ "GET", "/api/v1/history", GR_HTTP_VIEWER, get_history },
-	{ "GET", "/api/v1/timeline", GR_HTTP_VIEWER, get_timeline },
-	{ "GET", "/api/v1/events", GR_HTTP_VIEWER, get_events },
-	{ "GET", "/api/v1/jobs", GR_HTTP_VIEWER, gr_api_jobs_ls },
-	{ "POST", "/api/v1/jobs", GR_HTTP_CLIENT, gr_api_jobs_submit },
-	{ "GET", "/api/v1/jobs/{job}", GR_HTTP_VIEWER, gr_api_jobs_show },
-	{ "DELETE", "/api/v1/jobs/{job}", GR_HTTP_CLIENT, gr_api_jobs_rm },
-	{ "POST", "/api/v1/jobs/{job}/cancel", GR_HTTP_CLIENT, gr_api_jobs_cancel },
-	{ "POST", "/api/v1/jobs/{job}/pause", GR_HTTP_CLIENT, gr_api_jobs_pause },
-	{ "POST", "/api/v1/jobs/{job}/resume", GR_HTTP_CLIENT, gr_api_jobs_resume },
-	{ "POST", "/api/v1/jobs/{job}/retry", GR_HTTP_CLIENT, gr_api_jobs_retry },
-	{ "GET", "/api/v1/jobs/{job}/tasks", GR_HTTP_VIEWER, gr_api_jobs_tasks },
-	{ "GET", "/api/v1/jobs/{job}/tasks/{task}", GR_HTTP_VIEWER, gr_api_jobs_task },
-	{ "GET", "/api/v1/jobs/{job}/tasks/{task}/logs/{stream}", GR_HTTP_VIEWER, gr_api_jobs_log },
-	{ "GET", "/api/v1/usage", GR_HTTP_VIEWER, gr_api_jobs_usage },
+	{ "GET", "/livez", 0, get_livez, NULL },
+	{ "GET", "/readyz", 0, get_readyz, NULL },
+	{ "GET", "/version", 0, get_version, NULL },
+	{ "GET", "/metrics", 0, get_metrics, NULL },
+	{ "GET", "/", 0, get_file, NULL },
+	{ "GET", "/web/{file}", 0, get_file, NULL },
+	{ "GET", "/load", 0, get_file, NULL },
+	{ "GET", "/api/v1/openapi.json", 0, get_file, NULL },
+	{ "GET", "/api/v1/status", GR_HTTP_VIEWER, get_status, NULL },
+	{ "GET", "/api/v1/nodes", GR_HTTP_VIEWER, get_nodes, NULL },
+	{ "GET", "/api/v1/load", GR_HTTP_VIEWER, get_load, NULL },
+	{ "GET", "/api/v1/history", GR_HTTP_VIEWER, get_history, NULL },
+	{ "GET", "/api/v1/timeline", GR_HTTP_VIEWER, get_timeline, NULL },
+	{ "GET", "/api/v1/events", GR_HTTP_VIEWER, get_events, NULL },
+	{ "GET", "/api/v1/jobs", GR_HTTP_VIEWER, gr_api_jobs_ls, NULL },
+	{ "POST", "/api/v1/jobs", GR_HTTP_CLIENT, gr_api_jobs_submit, NULL },
+	{ "GET", "/api/v1/jobs/{job}", GR_HTTP_VIEWER, gr_api_jobs_show, NULL },
+	{ "DELETE", "/api/v1/jobs/{job}", GR_HTTP_CLIENT, gr_api_jobs_rm, NULL },
+	{ "POST", "/api/v1/jobs/{job}/cancel", GR_HTTP_CLIENT, gr_api_jobs_cancel, NULL },
+	{ "POST", "/api/v1/jobs/{job}/pause", GR_HTTP_CLIENT, gr_api_jobs_pause, NULL },
+	{ "POST", "/api/v1/jobs/{job}/resume", GR_HTTP_CLIENT, gr_api_jobs_resume, NULL },
+	{ "POST", "/api/v1/jobs/{job}/retry", GR_HTTP_CLIENT, gr_api_jobs_retry, NULL },
+	{ "GET", "/api/v1/jobs/{job}/tasks", GR_HTTP_VIEWER, gr_api_jobs_tasks, NULL },
+	{ "GET", "/api/v1/jobs/{job}/tasks/{task}", GR_HTTP_VIEWER, gr_api_jobs_task, NULL },
+	{ "GET", "/api/v1/jobs/{job}/tasks/{task}/logs/{stream}", GR_HTTP_VIEWER, gr_api_jobs_log, NULL },
+	{ "GET", "/api/v1/jobs/{job}/tasks/{task}/outputs/{n}", GR_HTTP_VIEWER, gr_api_jobs_output, NULL },
+	{ "PUT", "/api/v1/blobs/{digest}", GR_HTTP_CLIENT, gr_api_blobs_put, gr_api_blobs_begin },
+	{ "GET", "/api/v1/usage", GR_HTTP_VIEWER, gr_api_jobs_usage, NULL },
 };
 
 /* Fills @rq's params; what stands at {..} is copied to @scratch. */
@@ -232,6 +235,11 @@ const struct gr_route *gr_api_route(struct gr_request *rq, char *scratch, struct
 int gr_route_role(const struct gr_route *route)
 {
 	return route->role;
+}
+
+gr_route_begin *gr_route_begins(const struct gr_route *route)
+{
+	return route->begin;
 }
 
 void gr_api_answer(struct gr_coord *c, const struct gr_route *route, struct gr_request *rq, struct gr_reply *r)

@@ -73,7 +73,7 @@ static void call(struct gr_coord *c, struct gr_request *rq, const char *op, json
 }
 
 /* A whole number from the path or the query; false with the 400 or 404. */
-static bool number(const char *text, uint64_t max, uint64_t *out, struct gr_reply *r, const char *what)
+bool gr_api_number(const char *text, uint64_t max, uint64_t *out, struct gr_reply *r, const char *what)
 {
 	char *end;
 	unsigned long long v = text ? strtoull(text, &end, 10) : 0;
@@ -86,7 +86,7 @@ static bool number(const char *text, uint64_t max, uint64_t *out, struct gr_repl
 	return true;
 }
 
-static bool job_of(struct gr_request *rq, struct gr_reply *r, uint64_t *job) { return number(rq->param[0], UINT32_MAX, job, r, "job"); }
+static bool job_of(struct gr_request *rq, struct gr_reply *r, uint64_t *job) { return gr_api_number(rq->param[0], UINT32_MAX, job, r, "job"); }
 
 /* ---- looking ---- */
 
@@ -104,7 +104,7 @@ static bool add_page(struct gr_request *rq, struct gr_reply *r, json_t *req)
 	uint64_t n;
 
 	if (limit) {
-		if (!number(limit, 1000, &n, r, "limit") || !n) {
+		if (!gr_api_number(limit, 1000, &n, r, "limit") || !n) {
 			if (r->status == 200)
 				gr_api_problem(r, 400, "limit: 1 to 1000");
 			return false;
@@ -112,7 +112,7 @@ static bool add_page(struct gr_request *rq, struct gr_reply *r, json_t *req)
 		json_object_set_new(req, "limit", json_integer((json_int_t)n));
 	}
 	if (cursor) {
-		if (!number(cursor, UINT32_MAX, &n, r, "cursor"))
+		if (!gr_api_number(cursor, UINT32_MAX, &n, r, "cursor"))
 			return false;
 		json_object_set_new(req, "after", json_integer((json_int_t)n));
 	}
@@ -161,7 +161,7 @@ void gr_api_jobs_task(struct gr_coord *c, struct gr_request *rq, struct gr_reply
 {
 	uint64_t job, task;
 
-	if (job_of(rq, r, &job) && number(rq->param[1], UINT32_MAX, &task, r, "task"))
+	if (job_of(rq, r, &job) && gr_api_number(rq->param[1], UINT32_MAX, &task, r, "task"))
 		call(c, rq, "task.show", json_pack("{s:I, s:I}", "job", (json_int_t)job, "task", (json_int_t)task), 200, NULL);
 }
 
@@ -173,8 +173,8 @@ void gr_api_jobs_log(struct gr_coord *c, struct gr_request *rq, struct gr_reply 
 	uint64_t job, task, at = 0, ordinal = 0, total = 0;
 	int rc;
 
-	if (!job_of(rq, r, &job) || !number(rq->param[1], UINT32_MAX, &task, r, "task") ||
-	    (offset && !number(offset, UINT64_MAX >> 1, &at, r, "offset")) || (attempt && !number(attempt, UINT32_MAX, &ordinal, r, "attempt")))
+	if (!job_of(rq, r, &job) || !gr_api_number(rq->param[1], UINT32_MAX, &task, r, "task") ||
+	    (offset && !gr_api_number(offset, UINT64_MAX >> 1, &at, r, "offset")) || (attempt && !gr_api_number(attempt, UINT32_MAX, &ordinal, r, "attempt")))
 		return;
 	if (!stream) {
 		gr_api_problem(r, 404, "there are stdout and stderr");
@@ -228,7 +228,7 @@ void gr_api_jobs_usage(struct gr_coord *c, struct gr_request *rq, struct gr_repl
 	uint64_t n;
 
 	if (job) {
-		if (!number(job, UINT32_MAX, &n, r, "job")) {
+		if (!gr_api_number(job, UINT32_MAX, &n, r, "job")) {
 			json_decref(req);
 			return;
 		}

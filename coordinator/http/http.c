@@ -3,9 +3,11 @@
  * a body is taken in. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <microhttpd.h>
 
+#include "coordinator/batch.h"
 #include "coordinator/coord.h"
 #include "coordinator/http/http.h"
 #include "coordinator/http/recent.h"
@@ -67,6 +69,12 @@ static enum MHD_Result queue(struct gr_http *h, struct MHD_Connection *conn, str
 		if (!resp)
 			gr_api_problem(r, 503, "too many listen already");
 	}
+	if (!resp && r->has_file) {
+		resp = MHD_create_response_from_fd64(r->n_file, r->file);
+		r->has_file = !resp;           /* the response closes it */
+		if (!resp)
+			return MHD_NO;
+	}
 	if (!resp && r->still.p)
 		resp = MHD_create_response_from_buffer(r->still.n, (void *)(uintptr_t)r->still.p, MHD_RESPMEM_PERSISTENT);
 	if (!resp) {
@@ -124,6 +132,9 @@ static const struct gr_route *judge(struct gr_http *h, struct MHD_Connection *co
 	route = gr_api_route(&q->rq, q->scratch, &q->r);
 	if (!route || !gr_auth_check(&h->access, &f, gr_route_role(route), &q->rq, &q->r))
 		return NULL;
+	q->rq.length = length ? (int64_t)(strtoull(length, NULL, 10) & INT64_MAX) : q->is_body_due ? -1 : 0;
+	if (gr_route_begins(route))
+		return gr_route_begins(route)(h->c, &q->rq, &q->r) ? route : NULL;
 	if (length && strtoull(length, NULL, 10) > GR_HTTP_MAX_BODY_BYTES) {
 		gr_api_problem(&q->r, 413, "the body is over %u MiB", GR_HTTP_MAX_BODY_BYTES >> 20);
 		return NULL;
@@ -137,7 +148,6 @@ static bool read_body(struct request *q)
 {
 	json_error_t je;
 
-	q->rq.raw = gr_buf_slice(&q->body);
 	if (!q->body.n)
 		return true;
 	q->rq.body = json_loadb((const char *)q->body.p, q->body.n, JSON_REJECT_DUPLICATES, &je);
@@ -172,6 +182,12 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *conn, const 
 		return queue(h, conn, q);       /* the body is not read: the connection ends behind the answer */
 	}
 	if (*n_upload) {
+		if (q->rq.put) {
+			if (q->rq.put_rc >= 0)
+				q->rq.put_rc = gr_batch_put_add(q->rq.put, gr_slice(upload, *n_upload));
+			*n_upload = 0;
+			return MHD_YES;
+		}
 		if (!q->route || q->body.n + *n_upload > GR_HTTP_MAX_BODY_BYTES)
 			return MHD_NO;
 		gr_buf_add(&q->body, upload, *n_upload);
@@ -203,6 +219,9 @@ static void on_done(void *ctx, struct MHD_Connection *conn, void **state, enum M
 		q->later->q = NULL;
 	gr_list_del(&q->link);
 	json_decref(q->rq.body);
+	gr_batch_put_abort(&q->rq.put);
+	if (q->r.has_file)
+		close(q->r.file);
 	gr_buf_fini(&q->body);
 	gr_buf_fini(&q->r.body);
 	free(q->scratch);

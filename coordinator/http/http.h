@@ -24,7 +24,9 @@ struct gr_request {
 	char who[64];                               /* the token's name, or "loopback" */
 	int roles;                                  /* enum gr_http_role; 0: unknown */
 	json_t *body;                               /* of POST and PUT; an object, or NULL when there was none */
-	struct gr_slice raw;                        /* the body's bytes, where the route takes other than JSON */
+	int64_t length;                             /* of the body as announced; -1: not */
+	struct gr_cas_put *put;                     /* where the body of an upload goes */
+	int put_rc;                                 /* what went wrong with it, or 0 */
 	uint64_t last_event_id;
 	void *http;                                 /* http.c's */
 };
@@ -33,6 +35,9 @@ struct gr_reply {
 	const char *type;                           /* content type; constant */
 	struct gr_buf body;
 	struct gr_slice still;                      /* instead of body: bytes that stay for ever */
+	bool has_file;                              /* instead of body: @n_file bytes of @file, which is closed */
+	int file;
+	uint64_t n_file;
 	bool is_page;                               /* gets the page's Content-Security-Policy */
 	bool is_stream;                             /* events follow; stream.c */
 	char location[128];                         /* of a 201 */
@@ -43,6 +48,9 @@ struct gr_route;
 const struct gr_route *gr_api_route(struct gr_request *rq, char *scratch, struct gr_reply *r);
 /* The role the row wants; 0: anybody. */
 int gr_route_role(const struct gr_route *route);
+/* For a row whose body is no JSON but goes to disk as it comes: asked before it comes; false with the reply. NULL: JSON. */
+typedef bool gr_route_begin(struct gr_coord *c, struct gr_request *rq, struct gr_reply *r);
+gr_route_begin *gr_route_begins(const struct gr_route *route);
 /* Answers: always a reply. */
 void gr_api_answer(struct gr_coord *c, const struct gr_route *route, struct gr_request *rq, struct gr_reply *r);
 void gr_api_problem(struct gr_reply *r, unsigned status, const char *fmt, ...) GR_PRINTF(3, 4);

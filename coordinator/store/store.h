@@ -36,6 +36,11 @@ struct gr_store_tx;
 	X(END, "iiiiiiiiiiiitiiibbbbi", "UPDATE attempts SET end_ms=?4,cause=?5,exit_code=?6,term_signal=?7,cpu_us=?8,wall_us=?9,max_rss=?10," \
 	  "wait_us=?11,in_bytes=?12,reason=?13,flags=?14,out_size=?15,err_size=?16,out_data=?17,err_data=?18,out_digest=?19,err_digest=?20," \
 	  "counts=?21 WHERE job=?1 AND task=?2 AND attempt=?3") \
+	X(END_LATE, "iiiiiiii", "UPDATE attempts SET end_ms=?4,cause=?5,cpu_us=?6,wall_us=?7,max_rss=?8 " \
+	  "WHERE job=?1 AND task=?2 AND attempt=?3 AND end_ms IS NULL") \
+	/* behind END_LATE: accounts for it when that found the attempt without an end */ \
+	X(USAGE_LATE, "iti", "INSERT INTO usage SELECT ?1,?2,?3,0,0,0,1,0,?3,0,0 WHERE changes()>0 ON CONFLICT(job) DO UPDATE SET " \
+	  "cpu_us=cpu_us+?3,attempts=attempts+1,wasted_us=wasted_us+?3") \
 	X(OUTCOME, "iiii", "INSERT OR REPLACE INTO outcomes VALUES(?1,?2,?3,?4)") \
 	X(OUTCOME_RM, "iii", "DELETE FROM outcomes WHERE job=?1 AND task>=?2 AND task<?3 AND state<>4") \
 	X(OUTPUT, "iiiiiitiibt", "INSERT OR REPLACE INTO outputs VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)") \

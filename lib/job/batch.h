@@ -75,6 +75,7 @@ struct gr_btask {
 	struct gr_blive *lives;           /* at most GR_BATCH_MAX_LIVES */
 	struct gr_bresult *results;
 	bool has_checkpoint;              /* files of its last attempt are to be carried along */
+	uint32_t same;                    /* the caller's: what workers of further copies must share, 0 nothing */
 	void *queued;                     /* the caller's */
 };
 struct gr_bjob_ops {

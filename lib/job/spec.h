@@ -58,10 +58,12 @@ struct gr_stage {
 	const json_t *exit_codes, *never_codes;   /* NULL: all, none */
 	uint64_t backoff_ms, backoff_max_ms;
 	bool has_checkpoint, is_gang;
+	bool is_rerunnable;               /* may run twice at once: a slow one gets a second try elsewhere */
 	int checkpoint_code;
 	const char *checkpoint_dir;
 	uint32_t replicas, quorum;        /* 0: no quorum */
 	bool is_adaptive;
+	const char *same;                 /* label whose value all copies' workers share; NULL any */
 	const json_t *compare;            /* paths; NULL all outputs and stdout */
 	const json_t *secrets;            /* names, or NULL */
 };

@@ -290,7 +290,7 @@ static void read_retry(struct gr_rd *r, struct gr_stage *st)
 
 static void read_special(struct gr_rd *r, struct gr_stage *st)
 {
-	static const char *const known[] = { "exit_code", "dir", NULL }, *const known_quorum[] = { "replicas", "min", "trust", "compare", NULL };
+	static const char *const known[] = { "exit_code", "dir", NULL }, *const known_quorum[] = { "replicas", "min", "trust", "compare", "same", NULL };
 	const json_t *o = json_object_get(st->json, "checkpoint"), *q = json_object_get(st->json, "quorum"), *v;
 	size_t was = gr_rd_in(r, "checkpoint"), i;
 
@@ -310,15 +310,21 @@ static void read_special(struct gr_rd *r, struct gr_stage *st)
 		st->is_adaptive = gr_rd_flag(r, q, "trust");
 		gr_rd_texts(r, q, "compare", 64, 4095);
 		st->compare = json_object_get(q, "compare");
+		st->same = gr_rd_text(r, q, "same", NULL, 127);
+		if (st->same && st->n_terms == GR_SPEC_MAX_TERMS)
+			gr_rd_bad(r, GR_ELIMIT, "\"same\" takes the place of a constraint: %u others are possible", GR_SPEC_MAX_TERMS - 1);
 		if (st->quorum > st->replicas)
 			gr_rd_bad(r, GR_EINVAL, "\"min\" is more than \"replicas\"");
 		if (st->has_checkpoint)
 			gr_rd_bad(r, GR_EINVAL, "a task with a checkpoint cannot be compared with its copies");
 	}
 	gr_rd_out(r, was);
+	st->is_rerunnable = gr_rd_flag(r, st->json, "rerunnable");
 	st->is_gang = gr_rd_flag(r, st->json, "gang");
 	if (st->is_gang && st->count > GR_SPEC_MAX_GANG)
 		gr_rd_bad(r, GR_ELIMIT, "a gang of %u tasks; %u are possible", st->count, GR_SPEC_MAX_GANG);
+	if (st->is_rerunnable && (st->has_checkpoint || st->is_gang || st->replicas))
+		gr_rd_bad(r, GR_EINVAL, "\"rerunnable\" does not go with a checkpoint, a gang or a quorum");
 	if (st->is_gang && st->replicas)
 		gr_rd_bad(r, GR_EINVAL, "a gang has no copies: leave \"quorum\" out");
 	gr_rd_texts(r, st->json, "secrets", 32, 63);
@@ -332,7 +338,7 @@ static void read_special(struct gr_rd *r, struct gr_stage *st)
 void gr_spec__read_stage(struct gr_rd *r, struct gr_spec *s, uint32_t i)
 {
 	static const char *const known[] = { "name", "after", "array", "argv", "env", "cwd", "stdin", "inputs", "outputs", "resources", "constraints",
-		"prefer", "spread", "timeout_ms", "left_ms", "retry", "checkpoint", "gang", "quorum", "network", "mem_limit_bytes", "output_cap_bytes",
+		"prefer", "spread", "timeout_ms", "left_ms", "retry", "checkpoint", "gang", "rerunnable", "quorum", "network", "mem_limit_bytes", "output_cap_bytes",
 		"secrets", NULL };
 	struct gr_stage *st = &s->stages[i];
 

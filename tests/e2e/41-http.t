@@ -60,7 +60,7 @@ for line in open(sys.argv[1]):
         table[m[2]] = m[3]
         last = m[2]
         continue
-    m = re.match(r'([a-z_]+)(\{[a-z_]+="[^"\\\n]*"\})? (\S+)$', line)
+    m = re.match(r'([a-z_]+)(\{[a-z_]+="[^"\\\n]*"(?:,[a-z_]+="[^"\\\n]*")*\})? (\S+)$', line)
     assert m, "no sample: " + line
     base = re.sub(r"_(bucket|sum|count)$", "", m[1]) if types.get(last) == "histogram" else m[1]
     assert base == last, "outside its family: " + line
