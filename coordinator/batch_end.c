@@ -116,16 +116,29 @@ static struct gr_slice digest_slice(struct gr_bj *j, const struct gr_item *i, bo
 	return gr_slice(i->digest.b, sizeof(i->digest.b));
 }
 
-static void store_end(struct gr_bj *j, struct gr_store_tx *tx, const struct gr_ended_msg *m, enum gr_bcause cause, bool counts)
+/* @was: the attempt. Of a short one the row of its beginning is not written yet (batch_begun.c): then this is all of it. */
+static void store_end(struct gr_bj *j, struct gr_store_tx *tx, const struct gr_ended_msg *m, const struct gr_blive *was, enum gr_bcause cause,
+		      bool counts)
 {
+	const struct gr_worker *w = was->peer;
 	bool is_kept = j->spec->keep_logs == GR_KEEP_ALL || (j->spec->keep_logs == GR_KEEP_FAILED && cause != GR_BC_DONE);
 	char *reason = m->reason.n ? gr_xstrndup((const char *)m->reason.p, m->reason.n < 2000 ? m->reason.n : 2000) : NULL;
+	struct gr_slice out = is_kept && m->out.has_data ? m->out.data : gr_slice(NULL, 0), out_digest = digest_slice(j, &m->out, is_kept);
+	struct gr_slice err = is_kept && m->err.has_data ? m->err.data : gr_slice(NULL, 0), err_digest = digest_slice(j, &m->err, is_kept);
+	int64_t now_ms = (int64_t)gr_clock_real_ms();
 
-	gr_store_add(tx, GR_SQL_END, (int64_t)j->id, (int64_t)m->task, (int64_t)m->attempt, (int64_t)gr_clock_real_ms(), (int64_t)cause,
-		     (int64_t)m->exit_code, (int64_t)m->term_signal, (int64_t)m->cpu_us, (int64_t)m->wall_us, (int64_t)m->max_rss_bytes, (int64_t)m->wait_us,
-		     (int64_t)m->in_bytes, reason, (int64_t)m->flags, (int64_t)m->out.size, (int64_t)m->err.size,
-		     is_kept && m->out.has_data ? m->out.data : gr_slice(NULL, 0), is_kept && m->err.has_data ? m->err.data : gr_slice(NULL, 0),
-		     digest_slice(j, &m->out, is_kept), digest_slice(j, &m->err, is_kept), (int64_t)counts);
+	if (was->is_stored)
+		gr_store_add(tx, GR_SQL_END, (int64_t)j->id, (int64_t)m->task, (int64_t)m->attempt, now_ms, (int64_t)cause, (int64_t)m->exit_code,
+			     (int64_t)m->term_signal, (int64_t)m->cpu_us, (int64_t)m->wall_us, (int64_t)m->max_rss_bytes, (int64_t)m->wait_us,
+			     (int64_t)m->in_bytes, reason, (int64_t)m->flags, (int64_t)m->out.size, (int64_t)m->err.size, out, err, out_digest,
+			     err_digest, (int64_t)counts);
+	else
+		gr_store_add(tx, GR_SQL_ATTEMPT, (int64_t)j->id, (int64_t)m->task, (int64_t)m->attempt, (int64_t)was->ordinal, w ? w->name : "",
+			     w ? w->node : "", (int64_t)was->worker, (int64_t)was->node,
+			     now_ms - (int64_t)((gr_coord_now(j->batch->c) - was->start_ns) / GR_NS_PER_MS), now_ms, (int64_t)cause, (int64_t)counts,
+			     (int64_t)m->exit_code, (int64_t)m->term_signal, (int64_t)m->cpu_us, (int64_t)m->wall_us, (int64_t)m->max_rss_bytes,
+			     (int64_t)m->wait_us, (int64_t)m->in_bytes, reason, (int64_t)m->flags, (int64_t)m->out.size, (int64_t)m->err.size, out,
+			     err, out_digest, err_digest);
 	free(reason);
 }
 
@@ -191,6 +204,7 @@ void gr_run_end(struct gr_bj *j, struct gr_bworker *bw, uint64_t worker, const s
 	struct gr_bend e = { .cause = cause, .exit_code = m->exit_code, .toolchain = st->replicas ? gr_run_toolchain(st) : 0 };
 	struct gr_store_tx *tx = gr_store_tx_new(b->store);
 	struct gr_pend *p = gr_pend_new(b);
+	struct gr_blive *l;
 	struct gr_bended v;
 	uint64_t out_bytes = 0;
 	bool counts;
@@ -224,7 +238,10 @@ void gr_run_end(struct gr_bj *j, struct gr_bworker *bw, uint64_t worker, const s
 	counts = t ? t->n_tries > tries : v.verdict == GR_BV_FAILED;
 	if (cause == GR_BC_DONE || cause == GR_BC_CHECKPOINT)
 		out_bytes = store_outputs(j, tx, m);
-	store_end(j, tx, m, cause, counts);
+	store_end(j, tx, m, &v.was, cause, counts);
+	l = t ? gr_btask_live(t, m->attempt) : NULL;
+	if (l)
+		l->is_stored = true;      /* it was lost, and may come back */
 	store_usage(j, tx, m, &v, cause, out_bytes);
 	if (st->replicas && v.verdict == GR_BV_DONE) {
 		const struct gr_bresult own = { e.digest, worker, 0, m->attempt };

@@ -84,6 +84,9 @@ struct gr_batch {
 	struct gr_timer *pump;
 	uint64_t event_id, settle_until_ns;
 	int log_fd;                       /* history, -1 */
+	struct gr_bbegun *begun;          /* attempts that began and are not in the store yet, oldest first: batch_begun.c */
+	uint32_t n_begun, cap_begun;
+	struct gr_timer *begun_timer;
 	struct gr_list asked;             /* questions of the wire that are not answered: batch_ops.c */
 	uint32_t n_ticks, n_looks;
 	bool is_closing;
@@ -141,6 +144,11 @@ struct gr_pend *gr_pend_new(struct gr_batch *b);
 void gr_pend_commit(struct gr_pend *p, struct gr_store_tx *tx, bool may_fail);
 void gr_pends_close(struct gr_batch *b);                  /* those whose commit nobody hears of any more */
 void gr_pend_event(struct gr_pend *p, const char *type, json_t *data);
+
+/* ---- batch_begun.c ---- */
+void gr_begun_init(struct gr_batch *b);
+void gr_begun_close(struct gr_batch *b);
+void gr_begun_add(struct gr_bj *j, uint32_t task, uint32_t number);
 
 /* ---- batch_offer.c ---- */
 extern const struct gr_bjob_ops gr_batch_job_ops;

@@ -38,6 +38,7 @@ static int restore_attempt(void *ctx, const struct gr_store_attempt_row *r)
 {
 	struct restore *x = ctx;
 	struct gr_bj *j = x->j;
+	struct gr_blive *l;
 	struct gr_btask *t;
 	uint8_t state;
 
@@ -55,8 +56,10 @@ static int restore_attempt(void *ctx, const struct gr_store_attempt_row *r)
 			t->mem_permille += t->mem_permille / 2;
 		if (r->cause == GR_BC_CHECKPOINT)
 			t->has_checkpoint = true;
-	} else if (r->attempt > 0 && gr_bjob_restore_live(&j->b, (uint32_t)r->task, (uint32_t)r->attempt, r->worker_id, r->node_id, x->due_ns)) {
-		gr_btask_live(t, (uint32_t)r->attempt)->ordinal = (uint32_t)r->ordinal;
+	} else if (r->attempt > 0 &&
+		   (l = gr_bjob_restore_live(&j->b, (uint32_t)r->task, (uint32_t)r->attempt, r->worker_id, r->node_id, x->due_ns))) {
+		l->is_stored = true;
+		l->ordinal = (uint32_t)r->ordinal;
 		x->n_lost++;
 	}
 	return 0;

@@ -31,17 +31,16 @@ static bool may_go_to(const struct gr_btask *t, uint64_t node)
 	return true;
 }
 
-static void store_begin(struct gr_bj *j, const struct gr_worker *w, uint32_t task, const struct gr_blive *l, int64_t now_ms)
+static void store_begin(struct gr_bj *j, uint32_t task, const struct gr_blive *l)
 {
-	struct gr_store_tx *tx = gr_store_tx_new(j->batch->store);
-
 	if (!j->started_ms) {
-		j->started_ms = now_ms;
+		struct gr_store_tx *tx = gr_store_tx_new(j->batch->store);
+
+		j->started_ms = (int64_t)gr_clock_real_ms();
 		gr_bj_save_state(j, tx);
+		gr_store_commit(&tx, false, NULL, NULL);
 	}
-	gr_store_add(tx, GR_SQL_BEGIN, (int64_t)j->id, (int64_t)task, (int64_t)l->number, (int64_t)l->ordinal, w->name, w->node, (int64_t)w->identity,
-		     (int64_t)l->node, now_ms);
-	gr_store_commit(&tx, false, NULL, NULL);
+	gr_begun_add(j, task, l->number);
 }
 
 /* For the page's timeline. */
@@ -98,7 +97,7 @@ static int begin(struct gr_bj *j, struct gr_bworker *bw, const struct gr_stage *
 	}
 	b->attempts++;
 	j->is_dirty = true;
-	store_begin(j, w, task, l, (int64_t)gr_clock_real_ms());
+	store_begin(j, task, l);
 	gr_history(b, "begin", j->id, task, l->number, w->name);
 	show_begin(j, st, task, l, w);
 	gr_watch_began(j, task, l);

@@ -1,9 +1,11 @@
 /* store.c - the writer's thread and what the loop gives it; see store.h
  *
  * A transaction is one buffer: statement numbers and parameters, copied in when they are added, so that the thread never
- * looks at anything of the loop's. The list that waits is taken whole; its transactions share one BEGIN ... COMMIT. A
- * timer for the group was tried and not kept: what arrives while one commit is on its way is the next group, so the wait
- * is never longer than a commit, and an idle store answers at once.
+ * looks at anything of the loop's. The list that waits is taken whole; its transactions share one BEGIN ... COMMIT.
+ *
+ * What is committed in one turn of the loop is handed over together, at once when the store was idle, else PACE_MS after
+ * the last time: a commit costs as much CPU as dozens of rows, and where it takes half a millisecond a job of short
+ * commands made one for each. Rows whose doing nobody waits for (no @done) wait LAZY_MS for company.
  */
 #include "coordinator/store/store_int.h"
 
@@ -23,6 +25,8 @@
 #include "lib/net/aside.h"
 
 #define MAX_GROUP 20000u                  /* rows in one commit */
+#define PACE_MS 4u                        /* between two groups */
+#define LAZY_MS 5u
 #define MAX_SUMS 16u                      /* jobs in one commit whose usage is added up first */
 #define AGAIN_MS 500u                     /* after a commit that failed */
 
@@ -54,7 +58,10 @@ struct gr_store {
 	struct gr_loop *loop;
 	sqlite3 *reader;
 	struct gr_list queries;
-	struct gr_timer *second;
+	struct gr_list fresh;             /* committed, and not handed over */
+	struct gr_timer *hand_over;
+	uint64_t handed_ns;               /* the last time */
+	uint64_t due_ns;                  /* of the timer, 0 not running */
 	char trouble[512];                /* the loop's copy */
 	/* the writer's own */
 	sqlite3 *db;
@@ -136,20 +143,53 @@ void gr_store_add(struct gr_store_tx *tx, enum gr_store_sql sql, ...)
 	tx->n_rows++;
 }
 
+static void hand_over(struct gr_store *s)
+{
+	struct gr_list *l;
+
+	if (gr_list_is_empty(&s->fresh))
+		return;
+	pthread_mutex_lock(&s->lock);
+	while ((l = gr_list_pop(&s->fresh))) {
+		gr_list_push(&s->waiting, l);
+		s->stats.waiting++;
+	}
+	pthread_mutex_unlock(&s->lock);
+	gr_aside_wake(s->aside);
+}
+
+static void on_hand_over(void *ctx)
+{
+	struct gr_store *s = ctx;
+
+	s->due_ns = 0;
+	s->handed_ns = gr_loop_now_ns(s->loop);
+	hand_over(s);
+}
+
+static void wake_at(struct gr_store *s, uint64_t at_ns, uint64_t now_ns)
+{
+	if (s->due_ns && s->due_ns <= at_ns)
+		return;
+	s->due_ns = at_ns > now_ns ? at_ns : now_ns;
+	gr_timer_set(s->hand_over, (s->due_ns - now_ns + GR_NS_PER_MS - 1) / GR_NS_PER_MS);
+}
+
 void gr_store_commit(struct gr_store_tx **txp, bool may_fail, gr_store_done *done, void *ctx)
 {
 	struct gr_store_tx *tx = *txp;
 	struct gr_store *s = tx->store;
+	uint64_t now = gr_loop_now_ns(s->loop);
 
 	*txp = NULL;
 	tx->may_fail = may_fail;
 	tx->done = done;
 	tx->ctx = ctx;
-	pthread_mutex_lock(&s->lock);
-	gr_list_push(&s->waiting, &tx->link);
-	s->stats.waiting++;
-	pthread_mutex_unlock(&s->lock);
-	gr_aside_wake(s->aside);
+	gr_list_push(&s->fresh, &tx->link);
+	if (!done)
+		wake_at(s, now + LAZY_MS * GR_NS_PER_MS, now);
+	else
+		wake_at(s, s->handed_ns && now < s->handed_ns + PACE_MS * GR_NS_PER_MS ? s->handed_ns + PACE_MS * GR_NS_PER_MS : now, now);
 }
 
 static void tx_free(struct gr_store_tx *tx)
@@ -396,6 +436,8 @@ void gr_store_stats(const struct gr_store *s, struct gr_store_stats *out)
 	pthread_mutex_lock(&m->lock);
 	*out = m->stats;
 	pthread_mutex_unlock(&m->lock);
+	GR_LIST_EACH(tx, &s->fresh, struct gr_store_tx, link)
+		out->waiting++;
 	out->file_bytes = stat(s->path, &sb) == 0 ? (uint64_t)sb.st_size : 0;
 	snprintf(wal, sizeof(wal), "%s-wal", s->path);
 	out->wal_bytes = stat(wal, &sb) == 0 ? (uint64_t)sb.st_size : 0;
@@ -495,6 +537,7 @@ int gr_store_open(struct gr_loop *loop, const char *dir, const struct gr_store_o
 	s->ops = ops;
 	s->ctx = ctx;
 	pthread_mutex_init(&s->lock, NULL);
+	gr_list_init(&s->fresh);
 	gr_list_init(&s->waiting);
 	gr_list_init(&s->over);
 	gr_list_init(&s->queries);
@@ -510,6 +553,7 @@ int gr_store_open(struct gr_loop *loop, const char *dir, const struct gr_store_o
 		rc = gr_store__open_db(s->path, true, &s->reader, err);
 	if (rc < 0)
 		goto out_free;
+	s->hand_over = gr_timer_new(loop, on_hand_over, s);
 	s->aside = gr_aside_new(loop, AGAIN_MS, write_one, on_written, s);
 	if (!s->aside) {
 		rc = gr_err_set(err, GR_EIO, "the store's thread cannot be started");
@@ -518,6 +562,7 @@ int gr_store_open(struct gr_loop *loop, const char *dir, const struct gr_store_o
 	*out = s;
 	return 0;
 out_free:
+	gr_timer_stop(&s->hand_over);
 	store_free(s);
 	return gr_err_wrap(err, "store");
 }
@@ -530,6 +575,8 @@ void gr_store_close(struct gr_store **sp)
 	if (!s)
 		return;
 	*sp = NULL;
+	gr_timer_stop(&s->hand_over);
+	hand_over(s);
 	gr_aside_close(&s->aside);
 	while ((l = gr_list_pop(&s->over)) || (l = gr_list_pop(&s->waiting)))
 		tx_free(GR_CONTAINER(l, struct gr_store_tx, link));

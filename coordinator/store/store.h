@@ -41,6 +41,9 @@ struct gr_store_tx;
 	/* behind END_LATE: accounts for it when that found the attempt without an end */ \
 	X(USAGE_LATE, "iti", "INSERT INTO usage SELECT ?1,?2,?3,0,0,0,1,0,?3,0,0 WHERE changes()>0 ON CONFLICT(job) DO UPDATE SET " \
 	  "cpu_us=cpu_us+?3,attempts=attempts+1,wasted_us=wasted_us+?3") \
+	X(ATTEMPT, "iiiittiiiiiiiiiiiiitiiibbbb", "INSERT OR REPLACE INTO attempts(job,task,attempt,ordinal,worker,node,worker_id,node_id,start_ms," \
+	  "end_ms,cause,counts,exit_code,term_signal,cpu_us,wall_us,max_rss,wait_us,in_bytes,reason,flags,out_size,err_size,out_data,err_data," \
+	  "out_digest,err_digest) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26,?27)") \
 	X(OUTCOME, "iiii", "INSERT OR REPLACE INTO outcomes VALUES(?1,?2,?3,?4)") \
 	X(OUTCOME_RM, "iii", "DELETE FROM outcomes WHERE job=?1 AND task>=?2 AND task<?3 AND state<>4") \
 	X(OUTPUT, "iiiiiitiibt", "INSERT OR REPLACE INTO outputs VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)") \

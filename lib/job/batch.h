@@ -49,6 +49,7 @@ struct gr_blive {                         /* an attempt that may still bring a r
 	bool is_lost;                     /* its worker is not there; not placed */
 	bool is_started, is_alone;        /* alone: trusted without copies */
 	bool is_charged;                  /* its loss counted as a try: not when its worker comes back with it */
+	bool is_stored;                   /* the caller's: there is a row of it */
 	uint8_t stopping;                 /* what it was told, 0 nothing; enum gr_stop_how */
 	enum gr_bcause stop_cause;        /* what its end will be put down to then */
 	uint64_t worker, node;            /* identities */

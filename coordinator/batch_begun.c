@@ -1,0 +1,82 @@
+/* batch_begun.c - the rows of attempts that have begun, a few milliseconds late
+ *
+ * A short command has ended before anybody could ask of its beginning: then beginning and end are one row, written once. What
+ * lasts longer gets its row after LATE_MS, all of that time in one transaction. Nothing waits for these rows: a COMMAND has left
+ * before its row is on disk in any case, and a coordinator that dies in between takes such an attempt for a stranger's when its
+ * worker comes back with it, stops it and runs the task anew; its number is not used again (floor).
+ */
+#include "coordinator/batch_int.h"
+
+#include <stdlib.h>
+
+#include "lib/base/alloc.h"
+#include "lib/base/clock.h"
+
+#define LATE_MS 5u
+#define MAX_BEGUN 4096u
+
+struct gr_bbegun {
+	uint64_t job;
+	uint32_t task, number;
+};
+
+static void add_row(struct gr_bj *j, struct gr_store_tx *tx, uint32_t task, const struct gr_blive *l)
+{
+	const struct gr_worker *w = l->peer;
+	uint64_t ago_ms = (gr_coord_now(j->batch->c) - l->start_ns) / GR_NS_PER_MS;
+
+	gr_store_add(tx, GR_SQL_BEGIN, (int64_t)j->id, (int64_t)task, (int64_t)l->number, (int64_t)l->ordinal, w ? w->name : "", w ? w->node : "",
+		     (int64_t)l->worker, (int64_t)l->node, (int64_t)(gr_clock_real_ms() - ago_ms));
+}
+
+static void store_them(struct gr_batch *b)
+{
+	struct gr_store_tx *tx = NULL;
+
+	if (!b->n_begun)
+		return;
+	for (uint32_t i = 0; i < b->n_begun; i++) {
+		const struct gr_bbegun *x = &b->begun[i];
+		struct gr_bj *j = gr_bj_find(b, x->job);
+		struct gr_btask *t = j && j->spec ? gr_bjob_find(&j->b, x->task) : NULL;
+		struct gr_blive *l = t ? gr_btask_live(t, x->number) : NULL;
+
+		if (!l || l->is_stored)
+			continue;
+		if (!tx)
+			tx = gr_store_tx_new(b->store);
+		l->is_stored = true;
+		add_row(j, tx, x->task, l);
+	}
+	b->n_begun = 0;
+	gr_timer_clear(b->begun_timer);
+	if (tx)
+		gr_store_commit(&tx, false, NULL, NULL);
+}
+
+static void on_late(void *ctx) { store_them(ctx); }
+
+void gr_begun_add(struct gr_bj *j, uint32_t task, uint32_t number)
+{
+	struct gr_batch *b = j->batch;
+
+	if (b->n_begun == MAX_BEGUN)
+		store_them(b);
+	if (!b->n_begun)
+		gr_timer_set(b->begun_timer, LATE_MS);
+	if (b->n_begun == b->cap_begun) {
+		b->cap_begun = b->cap_begun ? 2 * b->cap_begun : 64;
+		b->begun = gr_xrealloc(b->begun, b->cap_begun * sizeof(*b->begun));
+	}
+	b->begun[b->n_begun++] = (struct gr_bbegun){ j->id, task, number };
+}
+
+void gr_begun_init(struct gr_batch *b) { b->begun_timer = gr_timer_new(b->c->loop, on_late, b); }
+
+void gr_begun_close(struct gr_batch *b)
+{
+	store_them(b);
+	gr_timer_stop(&b->begun_timer);
+	free(b->begun);
+	b->begun = NULL;
+}
