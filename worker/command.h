@@ -144,6 +144,7 @@ uint32_t gr_commands_n_waiting(const struct gr_commands *c);
 uint64_t gr_commands_waiting_since(const struct gr_commands *c);
 void gr_commands_hello(struct gr_commands *c, json_t *hello);
 void gr_commands_up(struct gr_commands *c);                     /* connected anew */
+void gr_commands_before_send(struct gr_commands *c);            /* frames leave now */
 int gr_commands_spec(struct gr_commands *c, struct gr_slice body);
 int gr_commands_receive(struct gr_commands *c, struct gr_slice body);
 int gr_commands_stop(struct gr_commands *c, struct gr_slice body);
@@ -198,7 +199,9 @@ struct gr_journal;
 int gr_journal_open(const char *path, void (*fn)(void *ctx, struct gr_slice frame), void *ctx, struct gr_journal **out,
 		    struct gr_err *err) GR_MUST_CHECK;
 void gr_journal_close(struct gr_journal **j);
-int gr_journal_add(struct gr_journal *j, struct gr_slice frame) GR_MUST_CHECK;
+/* Noted in memory: gr_journal_write before anybody else is told of it. GR_EIO, GR_ENOSPACE: it is not. */
+int gr_journal_add(struct gr_journal *j, uint64_t job, uint64_t task, uint32_t attempt, struct gr_slice frame) GR_MUST_CHECK;
+void gr_journal_write(struct gr_journal *j);                    /* what is noted, in one call */
 bool gr_journal_is_long(const struct gr_journal *j);            /* time to begin it anew: gr_journal_renew, then what is open */
 int gr_journal_renew(struct gr_journal *j) GR_MUST_CHECK;
 void gr_journal_ack(struct gr_journal *j, uint64_t job, uint64_t task, uint32_t attempt);

@@ -2,7 +2,7 @@
  * command_end.c - what came of a command: told, and kept until the coordinator has committed it
  *
  * Small outputs and logs travel in the ENDED; larger ones stay in the cache, pinned, until they were fetched and all of it
- * is acknowledged. The frame is noted in the journal before it is sent, so that it outlives this process.
+ * is acknowledged. The frame is in the journal before it leaves, so that it outlives this process.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -74,12 +74,20 @@ static bool send_one(struct gr_wcommand *t)
 {
 	struct gr_buf copy = { 0 };
 
-	if (!gr_link_is_up(t->c->w->link))
-		return false;
-	gr_buf_add(&copy, t->frame.p, t->frame.n);
-	t->is_sent = gr_link_send(t->c->w->link, &copy) >= 0;
-	gr_buf_fini(&copy);
+	t->is_sent = false;
+	if (gr_link_is_up(t->c->w->link)) {
+		gr_buf_add(&copy, t->frame.p, t->frame.n);
+		t->is_sent = gr_link_send(t->c->w->link, &copy) >= 0;
+		gr_buf_fini(&copy);
+	}
+	if (!t->is_sent)
+		gr_journal_write(t->c->journal);       /* no frame leaves that would do it */
 	return t->is_sent;
+}
+
+static bool note(struct gr_wcommand *t)
+{
+	return gr_journal_add(t->c->journal, t->key.job, t->key.task, (uint32_t)t->key.attempt, gr_buf_slice(&t->frame)) == 0;
 }
 
 static void renew_journal(struct gr_commands *c)
@@ -87,7 +95,7 @@ static void renew_journal(struct gr_commands *c)
 	if (gr_journal_renew(c->journal) < 0)
 		return;
 	GR_LIST_EACH(t, &c->lists[GR_CS_HELD], struct gr_wcommand, link)
-		t->is_saved = gr_journal_add(c->journal, gr_buf_slice(&t->frame)) == 0;
+		t->is_saved = note(t);
 }
 
 /* What only a command that has not ended needs. */
@@ -137,7 +145,7 @@ void gr_command_finish(struct gr_wcommand *t)
 	strip(t);
 	gr_buf_fini(&t->frame);
 	t->frame = frame;
-	t->is_saved = gr_journal_add(c->journal, gr_buf_slice(&frame)) == 0;
+	t->is_saved = note(t);
 	c->n_done++;
 	if (t->end_outcome != GR_OUTCOME_DONE)
 		gr_debug("command", "%" PRIu64 "/%" PRIu64 ": %s: %s", t->key.job, t->key.task, gr_outcome_name(t->end_outcome), t->why);

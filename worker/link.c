@@ -353,10 +353,19 @@ static void fill_ping(void *ctx, struct gr_ping *p)
 		gr_report_add(&w->report, now_ns, GR_SIGNAL_DISK_FREE_BYTES, (uint64_t)fs.f_bavail * fs.f_frsize, p);
 }
 
+static void before_send(void *ctx)
+{
+	struct gr_worker *w = ctx;
+
+	if (w->commands)                       /* else they were closed before the link, and wrote it */
+		gr_commands_before_send(w->commands);
+}
+
 int gr_worker_connect(struct gr_worker *w, struct gr_err *err)
 {
 	static const struct gr_link_ops ops = {
 		.make_hello = make_hello, .on_up = on_up, .on_down = on_down, .on_msg = on_msg, .fill_ping = fill_ping,
+		.before_send = before_send,
 	};
 	struct gr_link_config cfg = {
 		.endpoint = w->cfg->coordinator, .keys = w->start.has_keys ? &w->start.keys : NULL, .server_key = w->cfg->server_key,

@@ -673,6 +673,8 @@ void gr_commands_up(struct gr_commands *c)
 	gr_command_send_all(c, true);
 }
 
+void gr_commands_before_send(struct gr_commands *c) { gr_journal_write(c->journal); }
+
 /* ---- the whole ---- */
 
 static int open_folder(const char *name, struct gr_err *err)
