@@ -1,0 +1,169 @@
+/* store_test.c - what the store makes of many transactions: one commit, in order, nothing of it lost */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "coordinator/store/store.h"
+#include "lib/base/alloc.h"
+#include "lib/base/remove.h"
+
+#define N_JOBS 40          /* more than are added up at once */
+#define N_ENDS 25
+
+struct world {
+	struct gr_loop *loop;
+	struct gr_store *store;
+	char dir[64];
+	int n_done, n_wanted, last;
+	bool is_disordered;
+};
+static struct world *world;
+
+struct done { int nth; };
+
+static void on_done(void *ctx, int rc)
+{
+	struct done *d = ctx;
+
+	assert_int_equal(rc, 0);
+	world->is_disordered = world->is_disordered || d->nth < world->last;
+	world->last = d->nth;
+	free(d);
+	if (++world->n_done == world->n_wanted)
+		gr_loop_stop(world->loop);
+}
+
+static void on_late(void *ctx) { fail_msg("not committed in time"); }
+static void on_damage(void *ctx, const char *text) { fail_msg("%s", text); }
+static const struct gr_store_ops ops = { .on_damage = on_damage };
+
+static void open_it(struct world *w)
+{
+	struct gr_err err = { 0 };
+
+	world = w;
+	if (!w->loop) {
+		snprintf(w->dir, sizeof(w->dir), "/tmp/griddle-store-test-XXXXXX");
+		assert_non_null(mkdtemp(w->dir));
+		w->loop = gr_loop_new(1);
+	}
+	if (gr_store_open(w->loop, w->dir, &ops, w, &w->store, &err) < 0)
+		fail_msg("%s", err.text);
+}
+
+static void close_it(struct world *w)
+{
+	gr_store_close(&w->store);
+	gr_loop_free(&w->loop);
+	assert_int_equal(gr_remove_at(-100, w->dir), 0);      /* AT_FDCWD */
+}
+
+static void usage(struct gr_store_tx *tx, int64_t job, const char *tenant, int64_t by)
+{
+	gr_store_add(tx, GR_SQL_USAGE, job, tenant, by, 2 * by, 3 * by, 4 * by, (int64_t)1, (int64_t)0, 5 * by, (int64_t)1, (int64_t)0);
+}
+
+static void commit(struct world *w, struct gr_store_tx *tx)
+{
+	struct done *d;
+
+	GR_NEW(d);
+	d->nth = w->n_wanted++;
+	gr_store_commit(&tx, false, on_done, d);
+}
+
+static void run(struct world *w)
+{
+	struct gr_timer *late = gr_timer_start(w->loop, 60000, 0, on_late, w);
+
+	gr_loop_run(w->loop);
+	gr_timer_stop(&late);
+	assert_int_equal(w->n_done, w->n_wanted);
+	assert_false(w->is_disordered);
+}
+
+static int64_t number(const json_t *o, const char *key) { return json_integer_value(json_object_get(o, key)); }
+
+static void usage_is_added_up_and_nothing_of_it_is_lost(void **state)
+{
+	struct world w = { 0 };
+	struct gr_store_stats s;
+	json_t *rows, *o;
+	size_t i;
+
+	open_it(&w);
+	for (int k = 0; k < N_ENDS; k++)
+		for (int64_t j = 1; j <= N_JOBS; j++) {
+			struct gr_store_tx *tx = gr_store_tx_new(w.store);
+
+			usage(tx, j, j % 2 ? "odd" : "even", j + k);
+			commit(&w, tx);
+		}
+	run(&w);
+	gr_store_stats(w.store, &s);
+	assert_int_equal(s.transactions, N_ENDS * N_JOBS);
+	assert_int_equal(s.waiting, 0);
+	assert_int_equal(s.commits, 1);
+	rows = gr_store_usage(w.store, NULL, 0);
+	assert_int_equal(json_array_size(rows), N_JOBS);
+	json_array_foreach(rows, i, o) {
+		int64_t j = number(o, "job"), sum = N_ENDS * j + N_ENDS * (N_ENDS - 1) / 2;
+
+		assert_string_equal(json_string_value(json_object_get(o, "tenant")), j % 2 ? "odd" : "even");
+		assert_int_equal(number(o, "in_bytes"), 3 * sum);
+		assert_int_equal(number(o, "out_bytes"), 4 * sum);
+		assert_int_equal(number(o, "attempts"), N_ENDS);
+		assert_int_equal(number(o, "tasks_done"), N_ENDS);
+	}
+	json_decref(rows);
+	close_it(&w);
+}
+
+static int count(void *ctx, int64_t task, int64_t state, int64_t attempt)
+{
+	++*(int *)ctx;
+	return 0;
+}
+
+static void what_nobody_waits_for_keeps_its_place_and_outlives_a_close(void **state)
+{
+	struct world w = { 0 };
+	struct gr_store_tx *tx;
+	int n = 0;
+
+	open_it(&w);
+	/* a quiet one, what undoes it, another quiet one; and the store is closed before the loop has run */
+	tx = gr_store_tx_new(w.store);
+	gr_store_add(tx, GR_SQL_OUTCOME, (int64_t)1, (int64_t)0, (int64_t)5, (int64_t)1);
+	gr_store_commit(&tx, false, NULL, NULL);
+	tx = gr_store_tx_new(w.store);
+	gr_store_add(tx, GR_SQL_OUTCOME_RM, (int64_t)1, (int64_t)0, (int64_t)1);
+	commit(&w, tx);
+	tx = gr_store_tx_new(w.store);
+	gr_store_add(tx, GR_SQL_OUTCOME, (int64_t)1, (int64_t)7, (int64_t)4, (int64_t)1);
+	gr_store_commit(&tx, false, NULL, NULL);
+	run(&w);
+	tx = gr_store_tx_new(w.store);
+	gr_store_add(tx, GR_SQL_OUTCOME, (int64_t)1, (int64_t)8, (int64_t)4, (int64_t)1);
+	gr_store_commit(&tx, false, NULL, NULL);
+	gr_store_close(&w.store);
+	open_it(&w);
+	assert_int_equal(gr_store_each_outcome(w.store, 1, count, &n), 0);
+	assert_int_equal(n, 2);
+	close_it(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(usage_is_added_up_and_nothing_of_it_is_lost),
+		cmocka_unit_test(what_nobody_waits_for_keeps_its_place_and_outlives_a_close),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
