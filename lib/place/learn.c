@@ -132,14 +132,14 @@ static void learn_memory(struct gr_place *p, const struct gr_place__placed *pl, 
 /* When something ends, what waits behind it follows: the mean time between ends says how much must be under way. */
 static void learn_pace(struct gr_place__worker *w, struct gr_place__holds *h, uint64_t now_ns)
 {
-	uint32_t now_us = (uint32_t)(now_ns / GR_NS_PER_US), gap = (now_us - h->last_us) / 64;
+	uint32_t now_us = (uint32_t)(now_ns / GR_NS_PER_US), gap = (now_us - h->last_us) / 8;
 
 	if (!h->done) {
 		h->last_us = now_us;
 		return;
 	}
 	gap = gap > UINT16_MAX ? UINT16_MAX : gap ? gap : 1;
-	w->gap_64us = w->gap_64us ? (uint16_t)((w->gap_64us * 7u + gap + 4) / 8) : (uint16_t)gap;
+	w->gap_8us = w->gap_8us ? (uint16_t)((w->gap_8us * 7u + gap + 4) / 8) : (uint16_t)gap;
 	h->last_us = now_us;
 }
 

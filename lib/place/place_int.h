@@ -105,7 +105,7 @@ struct gr_place__worker {             /* what a search looks at: one line of mem
 	uint16_t rtt_16us;            /* round trip */
 	uint16_t quota_10mcpu;        /* 0 none */
 	uint16_t slow_permille;       /* lost to throttling, pressure: beyond 1000 */
-	uint16_t gap_64us;            /* mean time between two ends, 0 unknown */
+	uint16_t gap_8us;             /* mean time between two ends, 0 unknown; half a second and longer are the same */
 	uint32_t pos;                 /* in its bucket */
 	uint32_t cap;
 	uint32_t node_next;

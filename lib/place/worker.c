@@ -89,8 +89,8 @@ uint32_t gr_place__credits(const struct gr_place *p, const struct gr_place__work
 	uint32_t most = gr_place__min(w->prefetch, p->cfg.max_credits), n = CREDITS_UNKNOWN;
 
 	/* one, and what ends there during a round trip */
-	if (w->gap_64us)
-		n = 1 + (w->rtt_16us + 4u * w->gap_64us - 1) / (4u * w->gap_64us);
+	if (w->gap_8us)
+		n = 1 + (2u * w->rtt_16us + w->gap_8us - 1) / w->gap_8us;
 	return gr_place__min(most, n);
 }
 
