@@ -120,7 +120,8 @@ struct gr_commands {
 	uint32_t slots_used, n_serial;
 	uint64_t mem_used, held_bytes;
 	uint8_t slot_used[GR_SANDBOX_SLOTS];
-	struct gr_timer *begun_timer;
+	struct gr_timer *begun_timer, *tell_timer;
+	uint32_t n_untold;                     /* ended ones that wait for company */
 	struct gr_journal *journal;
 	struct gr_sends *sends;
 	int stagefd, outfd, logfd;             /* folders of the state */
@@ -183,6 +184,7 @@ void gr_command_log_fini(struct gr_wcommand *t);
 /* ---- command_end.c ---- */
 void gr_command_finish(struct gr_wcommand *t);                  /* -> HELD: encodes, keeps, sends */
 void gr_command_send_all(struct gr_commands *c, bool again);
+void gr_command_on_tell(void *commands);                        /* ends that waited for company are sent */
 void gr_command_pin(struct gr_wcommand *t, const struct gr_digest *d);   /* until it is committed */
 void gr_command_restore(struct gr_commands *c, struct gr_slice frame);   /* from the journal */
 

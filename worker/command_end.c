@@ -15,6 +15,10 @@
 #include "lib/base/log.h"
 #include "worker/command.h"
 
+#define TELL_MS 2u                             /* lib/place counts with it */
+#define TELL_MAX_MS 50u                        /* what was here longer is told at once */
+#define MAX_UNTOLD 32u
+
 void gr_command_pin(struct gr_wcommand *t, const struct gr_digest *d)
 {
 	gr_cas_pin(t->c->w->cas, d);
@@ -124,6 +128,33 @@ static void strip(struct gr_wcommand *t)
 	t->stage = NULL;
 }
 
+void gr_command_on_tell(void *ctx)
+{
+	struct gr_commands *c = ctx;
+
+	c->n_untold = 0;
+	gr_command_send_all(c, false);
+}
+
+/* While others wait here to run, the end of a short one can wait a moment for the next: a message each is what the network's
+ * threads of both ends would do. As soon as nobody waits the coordinator is to send more. */
+static void tell(struct gr_wcommand *t)
+{
+	struct gr_commands *c = t->c;
+
+	if (c->n[GR_CS_READY] > 1 && c->n_untold < MAX_UNTOLD && t->ended_ns - t->received_ns < TELL_MAX_MS * GR_NS_PER_MS) {
+		if (!c->n_untold++)
+			gr_timer_set(c->tell_timer, TELL_MS);
+		return;
+	}
+	if (c->n_untold) {
+		gr_timer_clear(c->tell_timer);
+		gr_command_on_tell(c);
+	} else {
+		send_one(t);
+	}
+}
+
 void gr_command_finish(struct gr_wcommand *t)
 {
 	struct gr_commands *c = t->c;
@@ -149,7 +180,7 @@ void gr_command_finish(struct gr_wcommand *t)
 	c->n_done++;
 	if (t->end_outcome != GR_OUTCOME_DONE)
 		gr_debug("command", "%" PRIu64 "/%" PRIu64 ": %s: %s", t->key.job, t->key.task, gr_outcome_name(t->end_outcome), t->why);
-	send_one(t);
+	tell(t);
 	if (gr_journal_is_long(c->journal))
 		renew_journal(c);
 }

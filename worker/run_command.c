@@ -708,6 +708,7 @@ int gr_commands_new(struct gr_worker *w, struct gr_commands **out, struct gr_err
 	for (int i = 0; i < GR_N_COMMAND_STATES; i++)
 		gr_list_init(&c->lists[i]);
 	c->by_key.seed = gr_rng_u64(gr_loop_rng(w->loop));
+	c->tell_timer = gr_timer_new(w->loop, gr_command_on_tell, c);
 	c->sends = gr_sends_new(w);
 	snprintf(c->start_id, sizeof(c->start_id), "%016" PRIx64, gr_rng_u64(gr_loop_rng(w->loop)));
 	*out = c;
@@ -756,6 +757,7 @@ void gr_commands_free(struct gr_commands **cp)
 	if (!c)
 		return;
 	gr_timer_stop(&c->begun_timer);
+	gr_timer_stop(&c->tell_timer);
 	gr_runners_free(&c->runners);
 	for (int st = 0; st < GR_N_COMMAND_STATES; st++)
 		GR_LIST_EACH_SAFE(t, &c->lists[st], struct gr_wcommand, link)

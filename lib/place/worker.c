@@ -14,6 +14,7 @@
 #include "lib/place/place_int.h"
 
 #define MAX_SLOTS 4096u
+#define TOLD_16US 125u                /* a worker tells of short commands together, up to 2 ms late */
 #define CREDITS_UNKNOWN 2u            /* before the first round trips were measured */
 #define RANK_BASE 53u                 /* log8 of 1024 / 10: ten times as fast as the typical worker */
 
@@ -88,9 +89,9 @@ uint32_t gr_place__credits(const struct gr_place *p, const struct gr_place__work
 {
 	uint32_t most = gr_place__min(w->prefetch, p->cfg.max_credits), n = CREDITS_UNKNOWN;
 
-	/* one, and what ends there during a round trip */
+	/* one, and what ends there during a round trip and before it is told */
 	if (w->gap_8us)
-		n = 1 + (2u * w->rtt_16us + w->gap_8us - 1) / w->gap_8us;
+		n = 1 + (2u * (w->rtt_16us + TOLD_16US) + w->gap_8us - 1) / w->gap_8us;
 	return gr_place__min(most, n);
 }
 
