@@ -1,6 +1,6 @@
 #!/bin/sh
 # bench/command - CPU of a worker per batch command that costs nothing itself, beside a bare posix_spawn loop in the same
-# run. The worker is driven by tests/helper/commander over loopback TCP: what the coordinator costs is bench/dispatch.sh's.
+# run. The worker is driven by tests/helper/commander over loopback TCP: what all of it costs is bench/dispatch.sh's.
 # usage: bench/command.sh [TASKS [SLOTS]]      (root: CPU is counted by a cgroup)
 . "$(dirname "$0")/lib.sh"
 TASKS=${1:-4000} SLOTS=${2:-1}

@@ -14,6 +14,7 @@ set +u
 ip link set lo up || exit 36
 ip addr add 10.99.0.1/24 dev lo
 ulimit -n 20000
+. "$TOP/bench/peers/slurm.sh"
 HERE=$TOP/bench/peers PLACE=${BIN:-$TOP/build/release/bin}/../bench/peers_place
 RUN=$(mktemp -d "${TMPDIR:-/tmp}/griddle-peers.XXXXXX")
 TASKS=${TASKS:-20000}
@@ -83,46 +84,9 @@ dask() {
 
 slurm() {
 	has slurmctld && has slurmd && has munged || { skip Slurm "not installed (slurmctld slurmd slurm-client munge)"; return; }
-	local n=$((TASKS / 10)) d=$RUN/slurm i
-	mkdir -p "$d/state" "$d/munge"; chmod 755 "$RUN" "$d" "$d/munge"
-	dd if=/dev/urandom of="$d/munge/key" bs=1 count=1024 2>/dev/null; chmod 600 "$d/munge/key"
-	cat >"$d/slurm.conf" <<-END
-		ClusterName=bench
-		SlurmctldHost=localhost(10.99.0.1)
-		SlurmctldPort=16817
-		SlurmUser=root
-		AuthType=auth/munge
-		AuthInfo=socket=$d/munge/sock
-		StateSaveLocation=$d/state
-		SlurmdSpoolDir=$d/spool-%n
-		SlurmctldPidFile=$d/ctld.pid
-		SlurmdPidFile=$d/slurmd-%n.pid
-		SlurmctldLogFile=$d/ctld.log
-		SlurmdLogFile=$d/slurmd-%n.log
-		SlurmdParameters=config_overrides
-		ProctrackType=proctrack/pgid
-		TaskPlugin=task/none
-		SelectType=select/cons_tres
-		SelectTypeParameters=CR_CPU
-		SchedulerParameters=defer_batch,batch_sched_delay=1,sched_min_interval=200000,default_queue_depth=2000
-		MpiDefault=none
-		ReturnToService=2
-		AccountingStorageType=accounting_storage/none
-		JobCompType=jobcomp/none
-		JobAcctGatherType=jobacct_gather/none
-		MaxArraySize=100001
-		MaxJobCount=200000
-		NodeName=n[1-8] NodeHostname=localhost NodeAddr=10.99.0.1 Port=[20001-20008] CPUs=64 State=UNKNOWN
-		PartitionName=p Nodes=ALL Default=YES MaxTime=INFINITE State=UP
-	END
-	export SLURM_CONF=$d/slurm.conf
+	local n=$((TASKS / 10)) d=$RUN/slurm
 	cg_new slurm
-	spawn_in slurm munged -F -f -S "$d/munge/sock" --key-file="$d/munge/key" --pid-file="$d/munge/pid" --seed-file="$d/munge/seed" --log-file="$d/munge/log"
-	sleep 1
-	spawn_in slurm slurmctld -D -c -f "$d/slurm.conf"
-	sleep 2
-	for i in 1 2 3 4 5 6 7 8; do mkdir -p "$d/spool-n$i"; spawn_in slurm slurmd -D -f "$d/slurm.conf" -N "n$i"; done
-	for _ in $(seq 60); do sinfo -h -t idle -o %D 2>/dev/null | grep -qx 8 && break; sleep 0.5; done
+	slurm_up "$d" slurm
 	printf '#!/bin/sh\n:\n' >"$d/job.sh"
 	c0=$(cg_ms slurm) t0=$(now_ms)
 	if cg_run slurm timeout 300 sbatch -W -Q --array=1-$n -o /dev/null -e /dev/null "$d/job.sh" >"$RUN/log" 2>&1; then

@@ -1,12 +1,14 @@
 /**
- * gearman - tasks that do nothing, through gearmand: a worker that answers at once, and a client that keeps a window full
+ * gearman - tasks through gearmand: a worker that answers at once or runs /bin/true, and a client that keeps a window full
  *   gcc -O2 -o gearman gearman.c -lgearman
- *   gearman PORT worker | gearman PORT client TASKS WINDOW
+ *   gearman PORT worker | gearman PORT exec | gearman PORT client TASKS WINDOW
  */
 #include <libgearman/gearman.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 
 static gearman_return_t noop(gearman_job_st *job, void *ctx)
 {
@@ -15,12 +17,23 @@ static gearman_return_t noop(gearman_job_st *job, void *ctx)
 	return GEARMAN_SUCCESS;
 }
 
-static int worker(in_port_t port)
+static gearman_return_t execute(gearman_job_st *job, void *ctx)
+{
+	static char program[] = "/bin/true", *args[] = { program, NULL }, path[] = "PATH=/usr/bin:/bin", *env[] = { path, NULL };
+	int status;
+	pid_t pid;
+
+	if (posix_spawn(&pid, program, NULL, NULL, args, env) != 0 || waitpid(pid, &status, 0) < 0 || status)
+		return GEARMAN_WORK_FAIL;
+	return noop(job, ctx);
+}
+
+static int worker(in_port_t port, gearman_worker_fn *fn)
 {
 	gearman_worker_st *w = gearman_worker_create(NULL);
 
 	if (!w || gearman_failed(gearman_worker_add_server(w, "127.0.0.1", port)) ||
-	    gearman_failed(gearman_worker_define_function(w, "noop", 4, gearman_function_create(noop), 0, NULL)))
+	    gearman_failed(gearman_worker_define_function(w, "noop", 4, gearman_function_create(fn), 0, NULL)))
 		return 1;
 	while (gearman_success(gearman_worker_work(w)))
 		;
@@ -32,10 +45,10 @@ int main(int argc, char **argv)
 	gearman_client_st *c;
 	long n, window;
 
-	if (argc == 3 && !strcmp(argv[2], "worker"))
-		return worker((in_port_t)atoi(argv[1]));
+	if (argc == 3)
+		return worker((in_port_t)atoi(argv[1]), !strcmp(argv[2], "exec") ? execute : noop);
 	if (argc != 5) {
-		fprintf(stderr, "usage: gearman PORT worker | gearman PORT client TASKS WINDOW\n");
+		fprintf(stderr, "usage: gearman PORT worker | gearman PORT exec | gearman PORT client TASKS WINDOW\n");
 		return 2;
 	}
 	n = atol(argv[3]);

@@ -1,7 +1,7 @@
 /**
- * dispatch - what a task costs the coordinator: one client, some workers that answer at once, all in this process
+ * relay - what a task costs the coordinator: one client, some workers that answer at once, all in this process
  *
- * usage: dispatch ENDPOINT TASKS WORKERS INPUTS      prints "tasks seconds" when every result came
+ * usage: relay ENDPOINT TASKS WORKERS INPUTS      prints "tasks seconds" when every result came
  * The tasks look like a kernel unit's: 100 argv words, INPUTS input files, three outputs. Blobs are not asked for.
  */
 #include <stdio.h>
@@ -31,14 +31,14 @@ struct bench {
 static void ignore_down(void *ctx, int code, const char *why)
 {
 	(void)ctx;
-	fprintf(stderr, "dispatch: %d %s\n", code, why);
+	fprintf(stderr, "relay: %d %s\n", code, why);
 	exit(1);
 }
 
 static void send_frame(struct gr_link *l, struct gr_buf *b)
 {
 	if (gr_link_send(l, b) < 0) {
-		fprintf(stderr, "dispatch: a queue is full\n");
+		fprintf(stderr, "relay: a queue is full\n");
 		exit(1);
 	}
 }
@@ -134,7 +134,7 @@ static int client_msg(void *ctx, int type, struct gr_slice body)
 		return 0;
 	GR_NEW(m);
 	if (gr_result_decode(body, m) < 0 || m->outcome != GR_OUTCOME_DONE) {
-		fprintf(stderr, "dispatch: %s: %.*s\n", gr_outcome_name(m->outcome), (int)m->reason.n, (const char *)m->reason.p);
+		fprintf(stderr, "relay: %s: %.*s\n", gr_outcome_name(m->outcome), (int)m->reason.n, (const char *)m->reason.p);
 		exit(1);
 	}
 	gr_taskref_encode(&f, GR_MSG_RESULT_ACK, m->session, m->task, m->attempt);
@@ -156,7 +156,7 @@ static void client_start(struct bench *b)
 	struct gr_err err = { 0 };
 
 	if (gr_link_new(b->loop, &cfg, &ops, b, &b->client, &err) < 0) {
-		fprintf(stderr, "dispatch: %s\n", err.text);
+		fprintf(stderr, "relay: %s\n", err.text);
 		exit(1);
 	}
 }
@@ -217,7 +217,7 @@ int main(int argc, char **argv)
 	struct who *who;
 
 	if (argc != 5) {
-		fprintf(stderr, "usage: dispatch ENDPOINT TASKS WORKERS INPUTS\n");
+		fprintf(stderr, "usage: relay ENDPOINT TASKS WORKERS INPUTS\n");
 		return 2;
 	}
 	cfg.endpoint = endpoint = argv[1];
@@ -234,7 +234,7 @@ int main(int argc, char **argv)
 		who[i].b = &b;
 		snprintf(who[i].name, sizeof(who[i].name), "bench-%u", i);
 		if (gr_link_new(b.loop, &cfg, &ops, &who[i], &who[i].link, &err) < 0) {
-			fprintf(stderr, "dispatch: %s\n", err.text);
+			fprintf(stderr, "relay: %s\n", err.text);
 			return 1;
 		}
 	}
