@@ -1,0 +1,112 @@
+/* load_compare_test.c - two runs compared: equal servers are seldom said to differ, different ones are */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "client/load/result.h"
+#include "lib/base/alloc.h"
+#include "lib/base/rng.h"
+
+static double uniform(struct gr_rng *r) { return ((double)(gr_rng_u64(r) >> 11) + .5) / (double)(1ull << 53); }
+static double normal(struct gr_rng *r) { return sqrt(-2 * log(uniform(r))) * cos(6.283185307179586 * uniform(r)); }
+
+/* @n seconds of @per answers, latencies log-normal around @ms. Each second is faster or slower as a whole, and half of that
+ * carries over into the next one. */
+static void fill(struct gr_lresult *r, struct gr_rng *g, size_t n, int per, double ms)
+{
+	double mood = .3 * normal(g);
+
+	memset(r, 0, sizeof(*r));
+	r->run = json_pack("{s:f}", "len_s", (double)n);
+	r->intervals = gr_xalloc(n * sizeof(*r->intervals));
+	r->n_intervals = n;
+	for (size_t i = 0; i < n; i++) {
+		struct gr_linterval *v = &r->intervals[i];
+
+		v->t_s = (double)i;
+		v->len_s = 1;
+		mood = .5 * mood + .26 * normal(g);
+		for (int k = 0; k < per; k++)
+			gr_hdr_add(&v->latency, (uint64_t)(ms * 1e6 * exp(mood + .5 * normal(g))));
+		v->fails[0] = gr_rng_below(g, 3);
+	}
+}
+
+static void empty(struct gr_lresult *r)
+{
+	for (size_t i = 0; i < r->n_intervals; i++)
+		gr_hdr_fini(&r->intervals[i].latency);
+	free(r->intervals);
+	json_decref(r->run);
+}
+
+enum { P50, P90, P99, P99_9, RATE, ERRORS, N };
+
+static void compare(struct gr_rng *g, size_t n, int per, double ms, struct gr_lcompare out[N])
+{
+	struct gr_lresult a, b;
+
+	fill(&a, g, n, per, 1);
+	fill(&b, g, n, per, ms);
+	assert_int_equal(gr_lcompare(&a, &b, out, N), N);
+	empty(&a);
+	empty(&b);
+}
+
+static void equal_servers_are_seldom_said_to_differ(void **state)
+{
+	enum { PAIRS = 60 };
+	struct gr_rng g = { 4 };
+	int n_real[N] = { 0 };
+
+	(void)state;
+	for (int p = 0; p < PAIRS; p++) {
+		struct gr_lcompare c[N];
+
+		compare(&g, 12, 40, 1, c);
+		for (int i = 0; i < N; i++)
+			n_real[i] += c[i].is_real;
+	}
+	for (int i = 0; i < N; i++)
+		assert_in_range(n_real[i], 0, PAIRS / 8);
+}
+
+static void a_server_twice_as_slow_is_seen(void **state)
+{
+	struct gr_rng g = { 5 };
+	struct gr_lcompare c[N];
+
+	(void)state;
+	compare(&g, 30, 200, 2, c);
+	assert_true(c[P50].is_real && c[P50].low > .5 && c[P50].high < 2);
+	assert_true(c[P90].is_real && c[P99].is_real);
+	assert_false(c[RATE].is_real);
+	assert_false(c[P99_9].is_real);          /* six answers lie beyond it */
+}
+
+static void few_intervals_say_nothing(void **state)
+{
+	struct gr_rng g = { 6 };
+	struct gr_lcompare c[N];
+
+	(void)state;
+	compare(&g, 6, 200, 9, c);
+	for (int i = 0; i < N; i++)
+		assert_false(c[i].is_real);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(equal_servers_are_seldom_said_to_differ),
+		cmocka_unit_test(a_server_twice_as_slow_is_seen),
+		cmocka_unit_test(few_intervals_say_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
