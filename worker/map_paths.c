@@ -24,7 +24,7 @@ static const char *const joined[] = {
 	"--include=", "--imacros=", "-iwithprefix", "-iprefix", "-imultilib",
 };
 static const char *const declined[] = {
-	"-ffile-prefix-map", "-fdebug-prefix-map", "-fmacro-prefix-map", "-fprofile", "-fplugin", "-specs", "--specs", "-B",
+	"-ffile-prefix-map", "-fdebug-prefix-map", "-fprofile", "-fplugin", "-specs", "--specs", "-B",
 	"-wrapper", "-fdump", "-save-temps", "-dumpdir", "-dumpbase", "-fdebug-compilation-dir", "-ivfsoverlay", "-working-directory",
 	"-flto", "-fauxbase", "-gsplit-dwarf", "--coverage", "-coverage", "-ftest-coverage", "-fcoverage", "-ftime-trace", "-fmodule",
 };
@@ -130,16 +130,20 @@ static bool is_cxx(const char *const *argv, uint32_t n_argv)
 	return false;
 }
 
+/* gcc applies the last map given that fits, and one alone: a map of the command's behind ours, its path below the root, sees
+ * the name it means. Every kernel compile has one. The debug information does not tell of them. */
+#define MACRO_MAP "-fmacro-prefix-map="
+
 int gr_map_command(const char *root, enum gr_cc_family family, const char *const *argv, uint32_t n_argv,
 		   const char *const *env, uint32_t n_env, struct gr_mapped *out, struct gr_err *err)
 {
 	bool is_plain = false;
 
-	(void)family;
 	memset(out, 0, sizeof(*out));
 	if (is_cxx(argv, n_argv))
 		return gr_err_set(err, GR_EUNSUP, "the landlock tier cannot map C++'s own headers");
 	add(&out->argv, &out->n_argv, gr_xstrdup(argv[0]));
+	add(&out->argv, &out->n_argv, join2("-ffile-prefix-map=", 18, root, "="));
 	for (uint32_t i = 1; i < n_argv; i++) {
 		const char *w = argv[i];
 
@@ -153,6 +157,12 @@ int gr_map_command(const char *root, enum gr_cc_family family, const char *const
 				return gr_err_set(err, GR_EUNSUP, "the landlock tier cannot map %.64s", w);
 		if (w[0] == '@')
 			return gr_err_set(err, GR_EUNSUP, "the landlock tier cannot map %.64s", w);
+		if (!strncmp(w, MACRO_MAP, strlen(MACRO_MAP))) {
+			if (family != GR_CC_GCC)
+				return gr_err_set(err, GR_EUNSUP, "the landlock tier cannot map %.64s", w);
+			add(&out->argv, &out->n_argv, w[strlen(MACRO_MAP)] == '/' ? join2(MACRO_MAP, strlen(MACRO_MAP), root, w + strlen(MACRO_MAP)) : gr_xstrdup(w));
+			continue;
+		}
 		if (!strncmp(w, "--sysroot", 9) || !strncmp(w, "-isysroot", 9))
 			out->has_sysroot = true;
 		is_plain = !strcmp(w, "-MT") || !strcmp(w, "-MQ") || !strcmp(w, "-D") || !strcmp(w, "-U");
@@ -160,7 +170,6 @@ int gr_map_command(const char *root, enum gr_cc_family family, const char *const
 	}
 	if (!out->has_sysroot)
 		add(&out->argv, &out->n_argv, join2("--sysroot=", 10, root, ""));
-	add(&out->argv, &out->n_argv, join2("-ffile-prefix-map=", 18, root, "="));
 	for (uint32_t i = 0; i < n_env; i++) {
 		if (!strncmp(env[i], "DEPENDENCIES_OUTPUT=", 20) || !strncmp(env[i], "SUNPRO_DEPENDENCIES=", 20))
 			return gr_err_set(err, GR_EUNSUP, "the landlock tier cannot map %.32s", env[i]);
