@@ -7,6 +7,7 @@ KILLS     ?=
 CONFIG    ?=
 SEED      ?=
 FIRST     ?=
+SOURCE_DATE_EPOCH ?=
 AGAIN = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 
 SUITE_UNIT := $(UNIT_BIN)
@@ -151,6 +152,22 @@ uninstall:  ## remove what install put there
 	rm -rf "$(DOCDIR)"
 	-rmdir "$(MASQDIR)" "$(DESTDIR)$(PREFIX)/lib/griddle" 2>/dev/null
 
+# Owner, order and times are fixed, so that the same programs give the same tarball.
+DIST = build/griddle-$(VERSION)-linux-$(shell dpkg --print-architecture 2>/dev/null || uname -m).tar.gz
+.PHONY: dist
+dist: programs  ## a tarball of an installation below /usr with the systemd units, for packaging/ansible
+	rm -rf build/dist && $(MAKE) -s --no-print-directory install DESTDIR=build/dist PREFIX=/usr
+	install -d build/dist/usr/lib/systemd/system build/dist/usr/share/griddle
+	install -m 644 packaging/systemd/*.service build/dist/usr/lib/systemd/system
+	scripts/runtime-packages.sh $(PROGRAMS) > build/dist/usr/share/griddle/packages
+	tar -C build/dist --sort=name --owner=0 --group=0 --numeric-owner --mode=u+w,go-w --mtime=@$(or $(SOURCE_DATE_EPOCH),0) -cf - . | gzip -n > $(DIST).new && mv $(DIST).new $(DIST)
+	@echo $(DIST)
+.PHONY: ansible-check
+ansible-check:  ## the Ansible playbook against two hosts in chroots, reached by ssh on loopback (ansible-core, debootstrap, root; 3 minutes)
+	@scripts/deps.sh build test
+	@+$(AGAIN) dist
+	$(PROVE) tests/ansible/hosts.t
+
 .PHONY: image-check
 image-check:  ## build the Dockerfile's images from a Debian root made here, and run them (podman, debootstrap, root; 3 minutes)
 	@scripts/image-check.sh
@@ -162,7 +179,7 @@ kernel-matrix:  ## byte identity of defconfig objects with and without DWARF 5, 
 	@BIN='$(CURDIR)/$(B)/bin' scripts/kernel-matrix.sh
 
 .PHONY: kube-e2e
-kube-e2e:  ## the chart on a real Kubernetes control plane, built once as Go modules (10 to 60 minutes)
+kube-e2e:  ## the chart on a real Kubernetes control plane and on a real node, built once as Go modules (10 to 60 minutes)
 	@scripts/deps.sh build test
 	@+$(AGAIN) programs
-	$(PROVE) tests/kube/kube-e2e.t
+	$(PROVE) tests/kube/kube-e2e.t tests/kube/node-e2e.t
