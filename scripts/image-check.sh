@@ -1,19 +1,15 @@
 #!/bin/bash
 # image-check.sh - build the images of the Dockerfile from a Debian root made here, and run them as a restricted pod would
 #
-# No registry: the base image the Dockerfile names is a debootstrap of the same release, imported under that name (kept; IMAGE_BASE=anew makes
-# it anew). Then every target is built by podman; each runs as uid 65532 with a read-only root and no capability. A coordinator and a worker
-# container form a cluster on loopback, and a client container compiles on that worker, byte for byte as it does itself.
+# scripts/image-build.sh makes them without a registry. Each runs as uid 65532 with a read-only root and no capability. A coordinator and a worker
+# container form a cluster on loopback, and a client container compiles on that worker, byte for byte as it does itself. AGAIN=1 builds all
+# once more without a cache, and compares digests.
 # Needs root, podman and debootstrap, and Debian's mirror; without them it says so and ends with 0.
 set -u
 cd "$(dirname "$0")/.." || exit 36
 skip() { echo "image-check: SKIP $*"; exit 0; }
 die() { echo "image-check: $*" >&2; exit 1; }
 ok() { echo "ok - $*"; }
-for tool in podman debootstrap; do command -v $tool >/dev/null || skip "$tool is not installed (apt-get install podman debootstrap)"; done
-[ "$(id -u)" = 0 ] || skip "debootstrap needs root"
-BASE=$(sed -n 's/^FROM \([^ ]*\) AS build$/\1/p' Dockerfile)
-case $BASE in debian:12*) SUITE=bookworm ;; *) die "the Dockerfile's base is $BASE, not a Debian 12" ;; esac
 T=$(mktemp -d "${TMPDIR:-/tmp}/griddle-image.XXXXXX") || exit 36
 NAME=griddle-check-$$
 finish() {
@@ -24,16 +20,30 @@ finish() {
 }
 trap 'finish $?' EXIT; trap 'finish 130' INT TERM
 
-if [ -n "${IMAGE_BASE:-}" ] || ! podman image exists "$BASE"; then
-	debootstrap --variant=minbase $SUITE "$T/root" "${MIRROR:-http://deb.debian.org/debian}" >"$T/log" 2>&1 || { tail -n 3 "$T/log"; skip "debootstrap failed (no mirror?)"; }
-	tar -C "$T/root" -cf - . | podman import -q - "$BASE" >/dev/null || die "podman cannot import the root"
-	rm -rf "$T/root"
+said=$(scripts/image-build.sh); rc=$?
+[ $rc != 77 ] || skip "$said"
+[ $rc = 0 ] || die "$said"
+digests() { for i in coordinator worker worker-slim client; do podman image inspect -f "$i {{.Digest}}" griddle-$i; done; }
+if [ -n "${AGAIN:-}" ]; then
+	digests >"$T/first"
+	said=$(scripts/image-build.sh --no-cache) || die "$said"
+	digests | diff "$T/first" - || die "built twice, the digests differ"
+	ok "built twice, the digests are equal"
 fi
-for target in coordinator worker client; do
-	podman build --pull=never --network=host --isolation=chroot --target $target -t griddle-$target . >"$T/log" 2>&1 ||
-		{ tail -n 30 "$T/log"; die "target $target does not build"; }
+for target in coordinator worker worker-slim client; do
 	[ "$(podman image inspect -f '{{.Config.User}}' griddle-$target)" = 65532:65532 ] || die "$target does not run as 65532"
 	ok "target $target builds, and runs as uid 65532"
+	sbom=$(podman image inspect -f '{{index .Config.Labels "dev.griddle.sbom"}}' griddle-$target)
+	inside() { podman run --rm --network=none --ulimit nofile=4096:4096 --ulimit nproc=4096:4096 --entrypoint "$1" griddle-$target "${@:2}"; }
+	inside cat "$sbom" >"$T/sbom" || die "$target has no $sbom"
+	inside dpkg-query -W -f '${Package} ${Version}\n' >"$T/packages"
+	python3 - "$T/sbom" "$T/packages" <<'PY' || die "$target: its list of parts is not what is installed"
+import json, sys
+d = json.load(open(sys.argv[1]))
+assert d["spdxVersion"] == "SPDX-2.3" and len({p["SPDXID"] for p in d["packages"]}) == len(d["packages"])
+assert {"%s %s" % (p["name"], p["versionInfo"]) for p in d["packages"][1:]} == set(open(sys.argv[2]).read().splitlines())
+PY
+	ok "its SPDX document lists its $(wc -l <"$T/packages") packages"
 done
 
 # As a restricted pod: no capability, no new privileges, a read-only root; what is written goes to one volume.
