@@ -1,12 +1,12 @@
 #!/bin/bash
-# build.sh - a Kubernetes control plane and node, built as Go modules, kept outside the clone under its version
+# build.sh [PROGRAM...] - a Kubernetes control plane and node, built as Go modules, kept outside the clone under its version
 #
 # `go install` refuses k8s.io/kubernetes, whose go.mod replaces every staging module by a folder of its own. A module of
 # ours that requires it and replaces each staging module by its published version builds all programs, and etcd with them.
 # Prints the folder with the programs on stdout, everything else on stderr. Needs Go 1.26 and the Go module proxy.
 # Once built (20 to 60 minutes, 1.5 GB of build cache that may go) nothing is fetched or built again.
 set -eu
-K8S=${K8S_VERSION:-1.36.3}
+K8S=${K8S_VERSION:-1.36.3} CONTAINERD=2.2.9 COREDNS=1.14.6
 [ $# -gt 0 ] || set -- etcd kube-apiserver kube-controller-manager kube-scheduler kubectl
 CACHE=${GRIDDLE_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/griddle-tests}
 OUT=$CACHE/kubernetes-$K8S
@@ -35,9 +35,39 @@ if [ ! -f go.mod ]; then
 	printf '//go:build tools\n\npackage tools\n\nimport (\n\t_ "k8s.io/kubernetes/cmd/kube-apiserver/app"\n)\n' > tools.go
 fi
 # One package's link wants 1-2 GB; two at once is what two cores can feed.
+# containerd and CoreDNS are modules of their own, with dependencies of their own. Debian's containerd is too old for this kubelet
+# (no RuntimeConfig call), and CoreDNS is not in Debian; of its plugins only those that a test needs are built in.
+other() {                       # other PROGRAM VERSION: builds one of them to $OUT/PROGRAM.new
+	mkdir -p "$OUT/src-$1"; cd "$OUT/src-$1"
+	case $1 in
+	coredns)
+		[ -f go.mod ] || printf 'module griddle.test/coredns\n\ngo 1.26\n' > go.mod
+		cat > main.go <<-'GO'
+		package main
+
+		import (
+			"github.com/coredns/coredns/core/dnsserver"
+			"github.com/coredns/coredns/coremain"
+			_ "github.com/coredns/coredns/plugin/errors"
+			_ "github.com/coredns/coredns/plugin/kubernetes"
+			_ "github.com/coredns/coredns/plugin/ready"
+		)
+
+		func init() { dnsserver.Directives = []string{"errors", "ready", "kubernetes"} }
+
+		func main() { coremain.Run() }
+		GO
+		go get "github.com/coredns/coredns@v$2" && nice -n "${NICE:-10}" go build -trimpath -ldflags "-s -w" -o "$OUT/$1.new" . ;;
+	*)
+		printf 'module griddle.test/containerd\n\ngo 1.26\n\nrequire github.com/containerd/containerd/v2 v%s\n' "$2" > go.mod
+		nice -n "${NICE:-10}" go build -trimpath -tags "no_btrfs no_devmapper no_zfs" -ldflags "-s -w" -o "$OUT/$1.new" "github.com/containerd/containerd/v2/cmd/$1" ;;
+	esac
+}
 flags="-s -w -X k8s.io/component-base/version.gitVersion=v$K8S -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=$(echo "$K8S" | cut -d. -f2)"
 for p in $missing; do
 	case $p in
+	containerd | containerd-shim-runc-v2 | ctr) (other "$p" "$CONTAINERD") >&2; mv "$OUT/$p.new" "$OUT/$p"; continue ;;
+	coredns) (other "$p" "$COREDNS") >&2; mv "$OUT/$p.new" "$OUT/$p"; continue ;;
 	etcd) pkg=./etcd ;;
 	*) pkg=k8s.io/kubernetes/cmd/$p ;;
 	esac
