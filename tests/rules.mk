@@ -48,6 +48,9 @@ demo-load:  ## a web analytics service from npm under load from two workers, and
 	@scripts/deps.sh build; command -v npm >/dev/null || scripts/deps.sh demo-load
 	@+$(AGAIN) programs
 	@BIN='$(CURDIR)/$(B)/bin' examples/analytics/run.sh '$(CURDIR)/build/analytics.html'
+.PHONY: kube-signals
+kube-signals: programs  ## cordon, deletion, an API server away and the scaler, on a real control plane (as kube-e2e builds it)
+	$(PROVE) tests/kube/10-signals.t
 torture-batch: programs  ## kill coordinator and workers at KILLS (1000) random moments of a long job, and prove its history
 	KILLS='$(KILLS)' ROUNDS=$(or $(KILLS),1000) TASKS=$(or $(KILLS),1000)00 BIN='$(CURDIR)/$(B)/bin' tests/e2e/80-batch-kill.t
 bench:  ## the benchmarks, as a table

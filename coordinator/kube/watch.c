@@ -30,6 +30,7 @@ struct gr_kwatch {
 	bool is_synced, is_told_up, is_too_old, has_lines;
 	bool is_unread;                    /* the last watch was not understood: a list alone does not say that it works */
 	uint32_t n_broken;                 /* watches in a row that began and broke */
+	uint32_t n_unreached;              /* requests in a row that got no answer */
 	uint64_t since_ns;                 /* when the watch began */
 	struct gr_kreq *req;
 	struct gr_timer *timer;
@@ -90,6 +91,11 @@ static void failed(struct gr_kwatch *w, const struct gr_kanswer *a)
 {
 	bool is_ours = is_denied(a->status) || a->rc == GR_ELIMIT || a->rc == GR_EPROTO;
 
+	/* once may be a connection that the server closed just as it was used again */
+	if (a->rc == GR_EUNREACH && !a->status && !w->n_unreached++) {
+		back_off(w);
+		return;
+	}
 	fails(w, a->why, is_ours);
 	if (is_denied(a->status))
 		again_in(w, DENIED_MS);
@@ -131,6 +137,7 @@ static void take_page(struct gr_kwatch *w, const json_t *page)
 		return;
 	}
 	w->is_synced = true;
+	w->n_unreached = 0;
 	w->ops->on_listed(w->ctx);
 	keep_rv(w, page);
 	works(w);
@@ -277,6 +284,7 @@ static void on_watch_end(void *ctx, const struct gr_kanswer *a)
 
 static void on_head(void *ctx)
 {
+	((struct gr_kwatch *)ctx)->n_unreached = 0;
 	works(ctx);
 }
 
