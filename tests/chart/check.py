@@ -42,6 +42,8 @@ def pod(d, spec, where):
             if "hostPort" in port: say(d, "host port")
         for m in c.get("volumeMounts", []):
             if m["name"] not in names: say(d, "mounts %s, which is no volume" % m["name"])
+        env = [e["name"] for e in c.get("env", [])]
+        if len(env) != len(set(env)): say(d, "a variable of the environment twice")
         for e in c.get("env", []):
             ref = e.get("valueFrom", {}).get("secretKeyRef")
             if ref and ref["key"] != "server.pub": say(d, "a secret in the environment: " + e["name"])
