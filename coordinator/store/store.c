@@ -14,6 +14,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -505,6 +506,37 @@ static int look_at(sqlite3 *db, const char *path, struct gr_err *err)
 	return rc;
 }
 
+/* SQLite takes a file of one byte for an empty one, and reads what is missing of the last page as zeros, which may be
+ * rows. Behind a log a short page is as it should be: a checkpoint was under way, and the log has it whole. */
+static int look_at_size(const char *path, struct gr_err *err)
+{
+	uint8_t head[18] = { 0 };
+	char wal[sizeof(((struct gr_store *)0)->path) + 8];
+	struct stat st, st_wal;
+	uint32_t page_bytes;
+	int fd;
+
+	snprintf(wal, sizeof(wal), "%s-wal", path);
+	if (stat(path, &st) < 0 || !st.st_size)
+		return 0;
+	if (st.st_size >= 512) {
+		if (stat(wal, &st_wal) >= 0 && st_wal.st_size)
+			return 0;
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0 || pread(fd, head, sizeof(head), 0) != sizeof(head))
+			head[16] = head[17] = 0;
+		if (fd >= 0)
+			close(fd);
+		page_bytes = (uint32_t)head[16] << 8 | head[17];
+		page_bytes = page_bytes == 1 ? 65536 : page_bytes;     /* the format's way to say it in 16 bits */
+		if (!page_bytes || st.st_size % page_bytes == 0)
+			return 0;
+	}
+	return gr_err_set(err, GR_ECORRUPT, "%s is damaged: it was cut at byte %lld. Nothing was changed. `griddle-coordinator --state DIR --recover` "
+			  "saves what can be read into a new file and keeps this one beside it; or put a backup in its place", path,
+			  (long long)st.st_size);
+}
+
 static int prepare_all(struct gr_store *s, struct gr_err *err)
 {
 	for (int i = 0; i < GR_N_SQL; i++)
@@ -542,7 +574,9 @@ int gr_store_open(struct gr_loop *loop, const char *dir, const struct gr_store_o
 	gr_list_init(&s->over);
 	gr_list_init(&s->queries);
 	snprintf(s->path, sizeof(s->path), "%s/jobs.db", dir);
-	rc = gr_store__open_db(s->path, false, &s->db, err);
+	rc = look_at_size(s->path, err);
+	if (rc >= 0)
+		rc = gr_store__open_db(s->path, false, &s->db, err);
 	if (rc >= 0)
 		rc = look_at(s->db, s->path, err);
 	if (rc >= 0)

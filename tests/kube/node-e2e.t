@@ -74,6 +74,7 @@ mkdir "$T/first"; echo 'int first(int a) { return a + 1; }' >"$T/first/a.c"; pri
 OUT=$KUBE_RUN/outside
 mkdir -p "$OUT$KERNEL_CACHE" "$OUT$T"; mount --bind "$KERNEL_CACHE" "$OUT$KERNEL_CACHE"; mount --bind "$T" "$OUT$T"; mount -t proc proc "$OUT/proc"; mount --rbind /dev "$OUT/dev"
 outside() { chroot "$OUT" /usr/bin/env "$@"; }
+agent_end() { outside griddle agent --stop >/dev/null 2>&1; wait_for 30 test ! -S "$T/rt/agent.sock"; }           # it serves one coordinator
 outside sh -c "cd '$T/first' && gcc -O2 -c -o plain.o a.c"
 number() { sed -n 's/^  "'"$1"'": *\([0-9a-z]*\).*/\1/p' "$2" | head -n 1; }
 first() { rm -f "$T/first/a.o"; outside griddle make --remote always --no-cache --summary-json "$T/first.json" -C "$T/first" >"$T/out" 2>&1; [ "$(number remote "$T/first.json")" = 1 ]; }
@@ -141,12 +142,12 @@ k -n build port-forward svc/r-griddle 17420:7420 >"$T/forward" 2>&1 & BG_PIDS="$
 wait_for 30 grep -q Forwarding "$T/forward"
 cp -a "$KPREP" "$T/k"
 from=$(ms)
-outside griddle agent --stop >/dev/null 2>&1         # it serves the other port
+agent_end
 outside GRIDDLE_COORDINATOR=tcp://127.0.0.1:17420 griddle make --remote always --no-cache --summary-json "$T/out.json" -s -j 6 -C "$KSRC" O="$T/k" $KTARGETS >"$T/log" 2>&1 || tail -n 20 "$T/log" | diag
 took=$(($(ms) - from)); kernel_hashes "$T/k" >"$T/out.sha"
 check "so does one outside, through a port-forward ($took ms, $(number remote "$T/out.json") compiled remotely)" cmp -s "$KPLAIN" "$T/out.sha"
 check "remotely as well" [ "$(number remote "$T/out.json")" -gt 50 ]
-kill $BG_PIDS; BG_PIDS=; outside griddle agent --stop >/dev/null 2>&1; rm -rf "$T/k"; k -n dev delete pod client --grace-period=0 --force >/dev/null 2>&1
+kill $BG_PIDS; BG_PIDS=; agent_end; rm -rf "$T/k"; k -n dev delete pod client --grace-period=0 --force >/dev/null 2>&1
 
 # ---- 1,000 tasks, a worker pod deleted every 5 s, the coordinator's once ----
 tasks() { seq "$2" | timeout 900 "$G" map -q --name "$1" -- sh -c 'sleep 0.2; echo out{}' >"$T/$1.out" 2>"$T/$1.err"; }
@@ -209,7 +210,7 @@ k -n odd create secret generic odd-griddle-worker-keys --from-file=worker.key --
 "$HELM" upgrade odd "$TOP/chart" -n odd -f "$T/small.yaml" -f "$T/no-volume.yaml" --set workerDefaults.image.repository=griddle-worker-slim >/dev/null
 GRIDDLE_COORDINATOR=tcp://$KP_ADDRESS:$(k -n odd get svc odd-griddle -o jsonpath='{.spec.ports[0].nodePort}'); GRIDDLE_SERVER_KEY=$(cat server.pub)
 check "with the right one, and an image without compilers, it joins" quiet "$G" status --wait 120s
-outside griddle agent --stop >/dev/null 2>&1; first
+agent_end; first
 check "a compile stays here, and says why" grep -q 'no worker has toolchain gcc' "$T/first.json"
 grep -m 1 'no worker has' "$T/first.json" | diag
 "$HELM" uninstall odd -n odd >/dev/null
