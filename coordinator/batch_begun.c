@@ -54,6 +54,18 @@ static void store_them(struct gr_batch *b)
 		gr_store_commit(&tx, false, NULL, NULL);
 }
 
+void gr_begun_now(struct gr_bj *j, uint32_t task, struct gr_blive *l)
+{
+	struct gr_store_tx *tx;
+
+	if (l->is_stored)
+		return;
+	tx = gr_store_tx_new(j->batch->store);
+	l->is_stored = true;
+	add_row(j, tx, task, l);
+	gr_store_commit(&tx, false, NULL, NULL);
+}
+
 static void on_late(void *ctx) { store_them(ctx); }
 
 void gr_begun_add(struct gr_bj *j, uint32_t task, uint32_t number)

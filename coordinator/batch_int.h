@@ -149,6 +149,7 @@ void gr_pend_event(struct gr_pend *p, const char *type, json_t *data);
 void gr_begun_init(struct gr_batch *b);
 void gr_begun_close(struct gr_batch *b);
 void gr_begun_add(struct gr_bj *j, uint32_t task, uint32_t number);
+void gr_begun_now(struct gr_bj *j, uint32_t task, struct gr_blive *l);        /* it may not live to see its row otherwise */
 
 /* ---- batch_offer.c ---- */
 extern const struct gr_bjob_ops gr_batch_job_ops;

@@ -250,6 +250,7 @@ static void on_stop(void *ctx, struct gr_btask *t, struct gr_blive *l, enum gr_b
 		gr_run_give_back(j->batch->c, l->placed);
 		l->placed = GR_UNPLACED;
 	}
+	gr_begun_now(j, (uint32_t)t->task, l);
 	if (!l->peer || l->stopping == GR_STOP_CANCEL)
 		return;
 	l->stopping = GR_STOP_CANCEL;
