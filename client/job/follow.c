@@ -85,9 +85,31 @@ int gr_follow_logs(struct gr_talk *b, uint64_t job, uint64_t task, uint64_t ordi
 
 /* ---- outputs ---- */
 
+/* A link that one task left must not lead what another left out of the folder. Of @full, whose first @n_dir bytes are the folder, the
+ * first part that is a symbolic link and has something below it, or is wanted as a folder; NULL none. It is cut there then. */
+static const char *link_above(char *full, size_t n_dir, bool is_dir)
+{
+	struct stat st;
+
+	for (char *p = full + n_dir + 1; *p; p++) {
+		bool is_link;
+
+		if (*p != '/' && (p[1] || !is_dir))
+			continue;
+		if (*p == '/')
+			*p = 0;
+		is_link = lstat(full, &st) == 0 && S_ISLNK(st.st_mode);
+		if (is_link)
+			return full;
+		if (!*p)
+			*p = '/';
+	}
+	return NULL;
+}
+
 static int fetch_one(struct gr_talk *b, uint64_t job, const json_t *o, const char *dir, struct gr_err *err)
 {
-	const char *path = json_string_value(json_object_get(o, "path")), *kind = gr_jstr(o, "kind");
+	const char *path = json_string_value(json_object_get(o, "path")), *kind = gr_jstr(o, "kind"), *link;
 	struct gr_buf full = { 0 }, tmp = { 0 };
 	char *parent, *slash;
 	struct gr_digest d;
@@ -96,6 +118,13 @@ static int fetch_one(struct gr_talk *b, uint64_t job, const json_t *o, const cha
 	if (!path || !*path || path[0] == '/' || !strcmp(path, "..") || !strncmp(path, "../", 3) || strstr(path, "/../"))
 		return gr_err_set(err, GR_EPATH, "output \"%.100s\" would leave the folder", path ? path : "");
 	gr_buf_printf(&full, "%s/%s", dir, path);
+	link = link_above((char *)gr_buf_str(&full), strlen(dir), !strcmp(kind, "dir"));
+	if (link) {
+		rc = gr_err_set(err, GR_EPATH, "output \"%.100s\" lies below \"%.200s\", which is a symbolic link: remove it, or fetch to another folder",
+				path, link);
+		gr_buf_fini(&full);
+		return rc;
+	}
 	parent = gr_xstrdup(gr_buf_str(&full));
 	slash = strrchr(parent, '/');
 	*slash = 0;

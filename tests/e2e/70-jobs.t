@@ -99,4 +99,16 @@ check "the Mandelbrot movie is made: compiled, rendered, put together" [ $rc = 0
 check "and fetched" "$G" job fetch "$job" --to "$T/movie" -q
 check "it is a movie" sh -c 'test -s "$0/movie/movie.mp4" || test -s "$0/movie/movie.ppm"' "$T/movie"
 check "and each frame in its place" [ "$(ls "$T"/movie/frame/*/frame.ppm | wc -l)" = 6 ]
+
+# what one task left as a link does not lead another's file out of the folder
+mkdir -p "$T/elsewhere" "$T/got"
+job=$("$G" submit --wait -q - <<'J'
+{"name": "below", "command": "mkdir out && echo no >out/file", "outputs": ["out"]}
+J
+)
+"$G" job fetch "$job" --to "$T/got" -q
+check "an output is fetched" [ "$(cat "$T/got/out/file")" = no ]
+rm -rf "$T/got/out"; ln -s "$T/elsewhere" "$T/got/out"
+check "and not through a link" sh -c '! "$0" job fetch "$1" --to "$2" -q 2>"$2.err" && grep -q "is a symbolic link" "$2.err"' "$G" "$job" "$T/got"
+check "nothing was written there" [ -z "$(ls "$T/elsewhere")" ]
 done_testing
