@@ -167,6 +167,7 @@ out:
 		cannot(b, peer, &m.digest, rc == GR_ENOSPACE ? "the coordinator has no room for its files" : "its files came damaged");
 		return rc == GR_ECORRUPT ? rc : 0;
 	}
+	gr_store_files_written(b->store);
 	arrived(b, &m.digest);
 	return 0;
 }
@@ -239,6 +240,7 @@ void gr_bblobs_await(struct gr_batch *b, struct gr_bworker *bw, struct gr_buf *f
 			continue;
 		gr_sha256_of(f.item.data.p, f.item.data.n, &d);
 		rc = gr_cas_put(b->cas, &d, f.item.data.n ? f.item.data.p : (const uint8_t *)"", f.item.data.n);
+		gr_store_files_written(b->store);
 	}
 	x->frame = *frame;
 	*frame = (struct gr_buf){ 0 };
@@ -414,7 +416,7 @@ int gr_batch_put_add(struct gr_cas_put *p, struct gr_slice piece) { return gr_ca
 
 int gr_batch_put_end(struct gr_coord *c, struct gr_cas_put **p)
 {
-	(void)c;
+	gr_store_files_written(c->batch->store);
 	return gr_cas_put_commit(p);
 }
 

@@ -63,6 +63,7 @@ struct gr_store {
 	struct gr_timer *hand_over;
 	uint64_t handed_ns;               /* the last time */
 	uint64_t due_ns;                  /* of the timer, 0 not running */
+	bool has_files;                   /* written since then */
 	char trouble[512];                /* the loop's copy */
 	/* the writer's own */
 	sqlite3 *db;
@@ -71,10 +72,11 @@ struct gr_store {
 	uint32_t n_sums;
 	struct gr_aside *aside;
 	bool has_old_secrets;
+	int dirfd;                        /* of the file system that must be written before a commit */
 	/* shared, under lock */
 	pthread_mutex_t lock;
 	struct gr_list waiting, over;
-	bool is_damaged;
+	bool is_damaged, must_sync;
 	char problem[512];
 	struct gr_store_stats stats;
 };
@@ -151,6 +153,8 @@ static void hand_over(struct gr_store *s)
 	if (gr_list_is_empty(&s->fresh))
 		return;
 	pthread_mutex_lock(&s->lock);
+	s->must_sync |= s->has_files;
+	s->has_files = false;
 	while ((l = gr_list_pop(&s->fresh))) {
 		gr_list_push(&s->waiting, l);
 		s->stats.waiting++;
@@ -355,25 +359,35 @@ static int write_one(void *ctx)
 	struct gr_list *l;
 	struct gr_err err;
 	uint64_t rows = 0;
+	bool must_sync = false;
 	int rc;
 
 	gr_list_init(&group);
 	pthread_mutex_lock(&s->lock);
 	if (!s->is_damaged)
 		take_group(s, &group);
+	if (!gr_list_is_empty(&group)) {
+		must_sync = s->must_sync;
+		s->must_sync = false;
+	}
 	pthread_mutex_unlock(&s->lock);
 	if (gr_list_is_empty(&group))
 		return 0;
-	rc = write_group(s, &group, &rows);
-	if (rc >= 0 && s->has_old_secrets)
-		forget_secrets(s);
-	if (rc < 0) {
+	/* the files that rows name are on disk before the rows are */
+	if (must_sync && syncfs(s->dirfd) < 0) {
+		rc = gr_err_set(&err, GR_EIO, "%s: the files beside it cannot be written: %s; nothing is acknowledged until they can be", s->path, strerror(errno));
+	} else if (write_group(s, &group, &rows) < 0) {
 		rc = gr_store__fail(s->db, s->path, "cannot be written", &err);
 		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+	} else {
+		rc = 0;
+		if (s->has_old_secrets)
+			forget_secrets(s);
 	}
 	pthread_mutex_lock(&s->lock);
 	if (rc < 0) {
 		s->stats.failures++;
+		s->must_sync |= must_sync;
 		snprintf(s->problem, sizeof(s->problem), "%.500s", err.text);
 		s->is_damaged = s->is_damaged || rc == GR_ECORRUPT;
 		give_back(s, &group, rc);
@@ -381,6 +395,7 @@ static int write_one(void *ctx)
 	} else {
 		s->problem[0] = 0;
 		s->stats.commits++;
+		s->stats.file_syncs += must_sync;
 		s->stats.rows += rows;
 		while ((l = gr_list_pop(&group))) {
 			s->stats.transactions++;
@@ -422,6 +437,8 @@ static void on_written(void *ctx)
 	if (is_damaged)
 		s->ops->on_damage(s->ctx, s->trouble);
 }
+
+void gr_store_files_written(struct gr_store *s) { s->has_files = true; }
 
 const char *gr_store_trouble(const struct gr_store *s)
 {
@@ -556,6 +573,8 @@ static void store_free(struct gr_store *s)
 	sqlite3_close(s->reader);
 	sqlite3_close(s->db);
 	pthread_mutex_destroy(&s->lock);
+	if (s->dirfd >= 0)
+		close(s->dirfd);
 	free(s);
 }
 
@@ -574,7 +593,8 @@ int gr_store_open(struct gr_loop *loop, const char *dir, const struct gr_store_o
 	gr_list_init(&s->over);
 	gr_list_init(&s->queries);
 	snprintf(s->path, sizeof(s->path), "%s/jobs.db", dir);
-	rc = look_at_size(s->path, err);
+	s->dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	rc = s->dirfd < 0 ? gr_err_set(err, gr_err_errno(errno), "%s: %s", dir, strerror(errno)) : look_at_size(s->path, err);
 	if (rc >= 0)
 		rc = gr_store__open_db(s->path, false, &s->db, err);
 	if (rc >= 0)

@@ -65,7 +65,7 @@ struct gr_store_ops {
 	void (*on_damage)(void *ctx, const char *text);
 };
 struct gr_store_stats {
-	uint64_t commits, transactions, rows, failures, waiting, commit_us, file_bytes, wal_bytes;
+	uint64_t commits, transactions, rows, failures, waiting, commit_us, file_bytes, wal_bytes, file_syncs;
 };
 /**
  * gr_store_open - the database @dir/jobs.db, made or brought up to this program's schema
@@ -84,6 +84,9 @@ void gr_store_drop(struct gr_store_tx **tx);
 /* The rows of it together, behind everything handed over before. @done on the loop once they are on disk; with an error only
  * when @may_fail. */
 void gr_store_commit(struct gr_store_tx **tx, bool may_fail, gr_store_done *done, void *ctx);
+/* Files beside the database, in its folder's file system, were written: they are on disk (one syncfs) before a transaction that is
+ * committed from now on is told to be. */
+void gr_store_files_written(struct gr_store *s);
 /* NULL: all is well; else why nothing can be written now. */
 const char *gr_store_trouble(const struct gr_store *s);
 void gr_store_stats(const struct gr_store *s, struct gr_store_stats *out);

@@ -158,10 +158,32 @@ static void what_nobody_waits_for_keeps_its_place_and_outlives_a_close(void **st
 	close_it(&w);
 }
 
+static void files_are_on_disk_before_the_next_commit_and_once_for_many(void **state)
+{
+	struct world w = { 0 };
+	struct gr_store_stats s;
+	struct gr_store_tx *tx;
+
+	open_it(&w);
+	for (int k = 0; k < 4; k++) {
+		for (int i = 0; k % 2 && i < 10; i++)
+			gr_store_files_written(w.store);
+		tx = gr_store_tx_new(w.store);
+		gr_store_add(tx, GR_SQL_OUTCOME, (int64_t)1, (int64_t)k, (int64_t)4, (int64_t)1);
+		commit(&w, tx);
+		run(&w);
+		gr_store_stats(w.store, &s);
+		assert_int_equal(s.commits, k + 1);
+		assert_int_equal(s.file_syncs, (k + 1) / 2);
+	}
+	close_it(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(usage_is_added_up_and_nothing_of_it_is_lost),
+		cmocka_unit_test(files_are_on_disk_before_the_next_commit_and_once_for_many),
 		cmocka_unit_test(what_nobody_waits_for_keeps_its_place_and_outlives_a_close),
 	};
 
