@@ -29,7 +29,7 @@ static void add_row(struct gr_bj *j, struct gr_store_tx *tx, uint32_t task, cons
 		     (int64_t)l->worker, (int64_t)l->node, (int64_t)(gr_clock_real_ms() - ago_ms));
 }
 
-static void store_them(struct gr_batch *b)
+void gr_begun_flush(struct gr_batch *b)
 {
 	struct gr_store_tx *tx = NULL;
 
@@ -66,14 +66,14 @@ void gr_begun_now(struct gr_bj *j, uint32_t task, struct gr_blive *l)
 	gr_store_commit(&tx, false, NULL, NULL);
 }
 
-static void on_late(void *ctx) { store_them(ctx); }
+static void on_late(void *ctx) { gr_begun_flush(ctx); }
 
 void gr_begun_add(struct gr_bj *j, uint32_t task, uint32_t number)
 {
 	struct gr_batch *b = j->batch;
 
 	if (b->n_begun == MAX_BEGUN)
-		store_them(b);
+		gr_begun_flush(b);
 	if (!b->n_begun)
 		gr_timer_set(b->begun_timer, LATE_MS);
 	if (b->n_begun == b->cap_begun) {
@@ -87,7 +87,7 @@ void gr_begun_init(struct gr_batch *b) { b->begun_timer = gr_timer_new(b->c->loo
 
 void gr_begun_close(struct gr_batch *b)
 {
-	store_them(b);
+	gr_begun_flush(b);
 	gr_timer_stop(&b->begun_timer);
 	free(b->begun);
 	b->begun = NULL;

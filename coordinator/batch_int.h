@@ -147,6 +147,7 @@ void gr_pend_event(struct gr_pend *p, const char *type, json_t *data);
 
 /* ---- batch_begun.c ---- */
 void gr_begun_init(struct gr_batch *b);
+void gr_begun_flush(struct gr_batch *b);         /* now, while the workers they began on are known */
 void gr_begun_close(struct gr_batch *b);
 void gr_begun_add(struct gr_bj *j, uint32_t task, uint32_t number);
 void gr_begun_now(struct gr_bj *j, uint32_t task, struct gr_blive *l);        /* it may not live to see its row otherwise */

@@ -251,7 +251,9 @@ void gr_batch_worker_gone(struct gr_coord *c, struct gr_worker *w)
 
 	if (!c->batch)
 		return;
-	if (!c->is_ending)
+	if (c->is_ending)
+		gr_begun_flush(c->batch);
+	else
 		each_attempt(c->batch, w, GR_BC_LOST);
 	if (bw) {
 		gr_bblobs_forget(c->batch, bw);
