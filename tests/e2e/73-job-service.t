@@ -3,7 +3,7 @@
 # workers alone, the reason of pending in lists, files over HTTP, metrics, CPU of pipelines, files kept by size
 . "$(dirname "$0")/cluster.sh"
 G=$BIN/griddle
-cl_coordinator --keep-bytes 3M
+cl_coordinator --keep-bytes 8M
 cl_worker w1 --node n1 --labels cpu=a
 cl_worker w2 --node n2 --labels cpu=b
 cl_worker w3 --node n3 --labels cpu=a --command-show /usr,/bin,/lib,/lib64
@@ -56,6 +56,9 @@ check "and of tenants" grep -q '^griddle_tenant_tasks_done_total{tenant="webshop
 if command -v promtool >/dev/null; then check "promtool finds nothing" sh -c 'promtool check metrics <"$0" >"$0.lint" 2>&1' "$T/metrics"; fi
 
 # over --keep-bytes together: what ended first goes
+more=$(submit <<<'{"name": "more", "command": "head -c 6000000 /dev/zero >out.bin", "outputs": ["out.bin"]}')
+over "$more"
 check "jobs that are over go when their files are too many, the first first" wait_for 30 sh -c '! "$0" job show "$1" >/dev/null 2>&1' "$G" "$web"
+check "the one that ended last stays" sh -c '"$0" job show "$1" | grep -q "^state *done"' "$G" "$more"
 check "one without files stays" sh -c '"$0" job show "$1" | grep -q "^state *done"' "$G" "$same"
 done_testing
