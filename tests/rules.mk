@@ -52,7 +52,7 @@ demo-load:  ## a web analytics service from npm under load from two workers, and
 kube-signals: programs  ## cordon, deletion, an API server away and the scaler, on a real control plane (as kube-e2e builds it)
 	$(PROVE) tests/kube/10-signals.t
 torture-batch: programs  ## kill coordinator and workers at KILLS (1000) random moments of a long job, and prove its history
-	KILLS='$(KILLS)' ROUNDS=$(or $(KILLS),1000) TASKS=$(or $(KILLS),1000)00 BIN='$(CURDIR)/$(B)/bin' tests/e2e/80-batch-kill.t
+	ROUNDS=$(or $(KILLS),1000) TASKS=$(or $(KILLS),1000)00 BIN='$(CURDIR)/$(B)/bin' tests/e2e/80-batch-kill.t
 bench:  ## the benchmarks, as a table
 	@scripts/deps.sh build demo bench
 	@+$(AGAIN) bench-built
@@ -100,7 +100,6 @@ $(B)/obj/coordinator/web/files.o: $(filter-out %.c %.h,$(wildcard coordinator/we
 $(B)/unit/client_test: $(call obj,client/cluster.c client/paths.c client/cmd/make_args.c client/cmd/calls.c client/cc/note.c client/view/summary.c client/view/table.c)
 $(B)/unit/coord_test: $(call obj,$(filter-out coordinator/main.c,$(SRC_coordinator)))
 $(B)/unit/store_test $(B)/unit/store_damage_test $(B)/unit/store_full_test: $(call obj,$(wildcard coordinator/store/*.c))
-
 $(B)/unit/client_job_test: $(call obj,$(addprefix client/job/,inputs.c jobfile.c jobfile_io.c jobfile_place.c jobfile_task.c jobfile_units.c shell.c map_values.c) client/view/top.c client/view/top_sim.c client/view/table.c)
 $(B)/unit/http_test: $(call obj,$(filter-out coordinator/main.c,$(SRC_coordinator)))
 $(B)/unit/coord_test $(B)/unit/http_test: UNIT_LIBS := $(COORD_LIBS)

@@ -19,6 +19,13 @@ bool gr_place__may_more(const struct gr_place *p, const struct gr_place__owner *
 	return !o->is_paused && (!o->spec.max_placed || o->n_placed < o->spec.max_placed);
 }
 
+uint64_t gr_place__wanted(const struct gr_place__owner *o)
+{
+	uint64_t may = !o->spec.max_placed ? UINT64_MAX : o->spec.max_placed > o->n_placed ? o->spec.max_placed - o->n_placed : 0;
+
+	return may < o->n_queued ? may : o->n_queued;
+}
+
 void gr_place__owner_hold(struct gr_place *p, uint32_t owner)
 {
 	struct gr_place__owner *o = &p->owners[owner];

@@ -52,7 +52,7 @@ struct gr_place *gr_place_new(const struct gr_place_config *cfg)
 	if (!c->bandwidth_kib_per_ms)
 		c->bandwidth_kib_per_ms = 100;
 	p->rng.s = c->seed;
-	p->us_per_kib_1024 = 1000u * 1024 / c->bandwidth_kib_per_ms;
+	p->us_per_kib_1024 = p->least_us_per_kib_1024 = 1000u * 1024 / c->bandwidth_kib_per_ms;
 	p->changes = 1;
 	p->wake_ns = p->retry_ns = UINT64_MAX;
 	p->free_queue = p->free_queued = p->free_placed = p->free_worker = p->free_owner = NIL;
@@ -223,7 +223,7 @@ static uint32_t place_gang(struct gr_place *p, uint32_t queue, uint64_t now_ns, 
 	struct gr_place__search s;
 	uint32_t count = item->t.count, n;
 	bool may = gr_place__quota_allows(p, &p->tenants[o->spec.tenant], &p->classes[q->class], count) &&
-		   (!o->spec.max_placed || o->n_placed + count <= o->spec.max_placed);
+		   count <= gr_place__wanted(o);
 	uint64_t tag = item->t.tag;
 	uint32_t first = item->t.first;
 
@@ -289,8 +289,8 @@ static uint32_t fill(struct gr_place *p, uint32_t queue, struct gr_place__search
 
 	part = gr_place__min(part, (uint32_t)((uint64_t)left * part / room) + 1);
 	part = gr_place__min(gr_place__min(part, max - n), left - 1);
-	if (o->spec.max_placed)
-		part = gr_place__min(part, o->spec.max_placed > o->n_placed ? (uint32_t)(o->spec.max_placed - o->n_placed) : 0);
+	if (part > gr_place__wanted(o))
+		part = (uint32_t)gr_place__wanted(o);
 	if (part && is_alone(p, queue)) {
 		gr_place__commit(p, s, s->t->tag, s->t->first + p->queued[item].nth, part, GR_PLACE_RUN, &out[n]);
 		advance(p, queue, part);
@@ -331,7 +331,7 @@ static bool stops_rather(struct gr_place *p, uint32_t queue, uint64_t now_ns, co
 
 	now.with_credits = false;
 	*n = gr_place__preempt(p, now_ns, queue, &now, out, *n, max);
-	if (*n == n_before && (!s->class->n_kept || s->class->n_kept < p->owners[s->owner].n_queued))
+	if (*n == n_before && (!s->class->n_kept || s->class->n_kept < gr_place__wanted(&p->owners[s->owner])))
 		return false;
 	no_room(p, queue, now_ns, false);
 	return true;

@@ -290,7 +290,7 @@ struct gr_place {
 	struct gr_place_vec total_lo; uint64_t total[GR_PLACE_N_RES];  /* of workers that are up */
 	uint64_t inverse[GR_PLACE_N_RES];                      /* SHARE_ONE / total */
 	bool is_total_new;
-	uint32_t us_per_kib_1024;
+	uint32_t us_per_kib_1024, least_us_per_kib_1024;       /* of a zone that says nothing; of the quickest */
 	uint32_t *bandwidth, cap_bandwidth;                    /* by zone */
 	uint64_t slots_up;
 	struct gr_place__family *families;
@@ -363,6 +363,7 @@ uint32_t gr_place__owner(const struct gr_place *p, uint32_t id);       /* its in
 void gr_place__charge(struct gr_place *p, uint32_t owner, const struct gr_place__class *c, int n);
 void gr_place__tenant_rekey(struct gr_place *p, uint32_t tenant);     /* its use or weight changed */
 void gr_place__totals(struct gr_place *p);             /* shares anew after the cluster changed */
+uint64_t gr_place__wanted(const struct gr_place__owner *o);           /* of its queued tasks, how many may be placed */
 bool gr_place__may_more(const struct gr_place *p, const struct gr_place__owner *o);
 bool gr_place__quota_allows(const struct gr_place *p, const struct gr_place__tenant *t, const struct gr_place__class *c, uint32_t n);
 /* The one mover of queues. */

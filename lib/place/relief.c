@@ -101,14 +101,6 @@ void gr_place__kept_check(struct gr_place *p, uint64_t now_ns)
 	}
 }
 
-/* How many more tasks of the owner may be placed. */
-static uint64_t wanted(const struct gr_place__owner *o)
-{
-	uint64_t may = o->spec.max_placed ? (o->spec.max_placed > o->n_placed ? o->spec.max_placed - o->n_placed : 0) : o->n_queued;
-
-	return may < o->n_queued ? may : o->n_queued;
-}
-
 struct lack { int64_t of[GR_PLACE_N_RES]; int64_t slots; };
 
 static bool is_enough(const struct lack *l)
@@ -185,7 +177,7 @@ static uint32_t stop_on(struct gr_place *p, uint64_t now_ns, uint32_t worker, co
 		if (victim[k] != NIL)
 			gr_place__order(p, is_begun || !may_ask(p, GR_PLACE_RETRACT) ? GR_PLACE_PREEMPT : GR_PLACE_RETRACT, victim[k], &out[n++]);
 	}
-	keep(p, now_ns, worker, s->class_id, asker->spec.band, how_many(&l, c, wanted(asker)));
+	keep(p, now_ns, worker, s->class_id, asker->spec.band, how_many(&l, c, gr_place__wanted(asker)));
 	return n;
 }
 
@@ -235,8 +227,8 @@ uint32_t gr_place__preempt(struct gr_place *p, uint64_t now_ns, uint32_t queue, 
 			uint32_t before = n;
 
 			next = gr_place__asked(p, i)->victim_next;
-			if (c->n_kept >= wanted(o) || n == max || rounds == MAX_ROUNDS)
-				return spare(p, c, q->class, wanted(o), stops, rounds, out, n);
+			if (c->n_kept >= gr_place__wanted(o) || n == max || rounds == MAX_ROUNDS)
+				return spare(p, c, q->class, gr_place__wanted(o), stops, rounds, out, n);
 			if (!may_stop(p, now_ns, o, c, gr_place__at(p, i)))
 				continue;
 			n = stop_on(p, now_ns, gr_place__at(p, i)->worker, s, out, n, max);
@@ -244,7 +236,7 @@ uint32_t gr_place__preempt(struct gr_place *p, uint64_t now_ns, uint32_t queue, 
 				stops[rounds++] = (struct stops){ gr_place__at(p, i)->worker, before, n - before };
 		}
 	}
-	return spare(p, c, q->class, wanted(o), stops, rounds, out, n);
+	return spare(p, c, q->class, gr_place__wanted(o), stops, rounds, out, n);
 }
 
 /* ---- taking back what waits, when somebody else is idle ---- */

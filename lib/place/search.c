@@ -14,9 +14,7 @@
 #define MAX_CANDIDATES 128u
 #define MAX_POOLS_LOOKED 16u
 #define SCAN_MAX 64u
-#define DRAW_RUN 4u
 #define WARM_LOOKED 6u               /* holders of the files that may take it */
-#define WARM_AHEAD 8u
 #define WARM_TRIED 16u               /* holders asked whether they may */
 #define EXPLORE_EVERY 64u
 #define EXPLORE_SAMPLE 4u
@@ -380,8 +378,6 @@ static uint32_t warm_ones(struct gr_place *p, const struct gr_place__search *s, 
 	if (!warm->n)
 		return 0;
 	at = warm->n > WARM_LOOKED ? gr_rng_below(&p->rng, warm->n) : 0;
-	for (uint32_t i = 0, k = at; i < warm->n && i < WARM_AHEAD; i++, k = k + 1 < warm->n ? k + 1 : 0)
-		__builtin_prefetch(&p->workers[warm->w[k] & WORKER_MASK]);
 	for (uint32_t i = 0; i < warm->n && i < WARM_TRIED && n < WARM_LOOKED; i++, at = at + 1 < warm->n ? at + 1 : 0) {
 		uint32_t w = gr_place__worker(p, warm->w[at]);
 
@@ -462,14 +458,12 @@ static uint32_t draw(struct gr_place *p, const struct field *f, uint32_t *out, u
 			continue;
 		}
 		*is_all = false;
-		/* a few neighbours from each of some random places: a line of memory holds sixteen */
 		while (got < want) {
-			uint32_t at = gr_rng_below(&p->rng, n), i = 0, k;
+			uint32_t at = gr_rng_below(&p->rng, n), i = 0;
 
 			while (at >= b[i]->n)
 				at -= b[i++]->n;
-			for (k = 0; k < DRAW_RUN && got < want && at < b[i]->n; k++)
-				out[got++] = b[i]->w[at++];
+			out[got++] = b[i]->w[at];
 		}
 	}
 	return got;
@@ -540,10 +534,11 @@ static bool explore(struct gr_place *p, struct gr_place__search *s, const struct
 	return s->worker != NIL;
 }
 
-/* What it would take, at the least, where none of its files are: the cheapest rank's price and all of the transfer. */
+/* What it would take, at the least, where none of its files are: the cheapest rank's price and all of the transfer
+ * to the quickest zone. */
 static uint64_t cold_us(const struct gr_place *p, const struct gr_place__search *s, const struct field *f)
 {
-	return ((uint64_t)s->work_us * gr_place__rank_price(f->all) >> 10) + ((uint64_t)s->input_kib * p->us_per_kib_1024 >> 10);
+	return ((uint64_t)s->work_us * gr_place__rank_price(f->all) >> 10) + ((uint64_t)s->input_kib * p->least_us_per_kib_1024 >> 10);
 }
 
 /* One pass over the field. Return: false when not all that may fit were looked at. */

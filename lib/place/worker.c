@@ -620,6 +620,10 @@ int gr_place_zone_bandwidth(struct gr_place *p, uint32_t zone, uint32_t kib_per_
 	LOG(p, OP_ZONE, zone, kib_per_ms);
 	GR_GROW(p->bandwidth, p->cap_bandwidth, zone + 1);
 	p->bandwidth[zone] = kib_per_ms;
+	p->least_us_per_kib_1024 = p->us_per_kib_1024;
+	for (uint32_t i = 0; i < p->cap_bandwidth; i++)
+		if (p->bandwidth[i])
+			p->least_us_per_kib_1024 = gr_place__min(p->least_us_per_kib_1024, 1000u * 1024 / p->bandwidth[i]);
 	return 0;
 }
 

@@ -302,6 +302,31 @@ static void a_worker_that_has_the_files_is_preferred(void **state)
 	}
 }
 
+/* The one that holds the files is slow by now; the link to the other is quick: it is asked too. */
+static void files_are_fetched_where_the_link_is_quick(void **state)
+{
+	struct world *w = *state;
+	struct gr_place_task t = { .tag = 1, .owner = w->owner, .class = class(w, 0, 0), .count = 1, .work_ms = 1000,
+				   .input_bytes = 400 << 20 };
+	struct gr_place_worker spec = { .slots = 4, .cap.v = { [GR_PLACE_CPU_MCPU] = 4000, [GR_PLACE_MEM_MIB] = 4096 } };
+
+	gr_place_owner_bytes(w->p, w->owner, 400 << 20);
+	for (uint32_t zone = 0; zone < 2; zone++) {
+		spec.tag = spec.zone = zone;
+		spec.node_cpu_mcpu = zone ? 8000 : 2000;
+		spec.node = (uint32_t)gr_place_node(w->p, zone ? "quick" : "full");
+		assert_true(gr_place_worker_up(w->p, w->now, &spec) >= 0);
+		for (int i = 0; !zone && i < 2; i++) {
+			put(w, &t);
+			assert_int_equal(next(w, 1), 1);
+		}
+	}
+	assert_int_equal(gr_place_zone_bandwidth(w->p, 1, 100000), 0);
+	put(w, &t);
+	assert_int_equal(next(w, 1), 1);
+	assert_int_equal(w->d[0].worker_tag, 1);
+}
+
 static void owners_share_by_weight(void **state)
 {
 	struct world *w = *state;
@@ -694,6 +719,7 @@ int main(void)
 		T(workers_of_one_node_share_its_cores),
 		T(a_faster_worker_is_learned_and_preferred),
 		T(a_worker_that_has_the_files_is_preferred),
+		T(files_are_fetched_where_the_link_is_quick),
 		T(owners_share_by_weight),
 		T(priority_bands_are_strict),
 		T(what_fits_nowhere_holds_up_nobody),
