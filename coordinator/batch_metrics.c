@@ -14,7 +14,7 @@ void gr_batch_used(struct gr_batch *b, const char *tenant, const struct gr_tenan
 {
 	struct gr_tenant_use *u = gr_map_get(&b->uses, tenant, strlen(tenant));
 
-	if (!u && b->uses.n >= GR_METRIC_ROWS)
+	if (!u && b->uses.n + 1 >= GR_METRIC_ROWS)
 		u = gr_map_get(&b->uses, "other", 5);
 	if (!u) {
 		GR_NEW(u);
@@ -37,11 +37,6 @@ void gr_batch_free_uses(struct gr_batch *b)
 	while ((u = gr_map_each(&b->uses, &i)))
 		free(u);
 	gr_map_fini(&b->uses);
-}
-
-static void head(struct gr_buf *out, const char *name, const char *type, const char *help)
-{
-	gr_buf_printf(out, "# HELP griddle_%s %s\n# TYPE griddle_%s %s\n", name, help, name, type);
 }
 
 static int by_id(const void *a, const void *b)
@@ -80,7 +75,7 @@ static void jobs(struct gr_batch *b, struct gr_buf *out)
 	for (size_t f = 0; f < GR_LEN(families); f++) {
 		uint64_t others = 0;
 
-		head(out, families[f].name, "gauge", families[f].help);
+		gr_metrics_head(out, families[f].name, "gauge", families[f].help);
 		for (uint32_t k = 0; k < n; k++)
 			if (k < GR_METRIC_ROWS)
 				gr_buf_printf(out, "griddle_%s{job=\"%" PRIu64 "\",tenant=\"%s\"} %" PRIu64 "\n", families[f].name, open[k]->id, open[k]->tenant,
@@ -107,7 +102,7 @@ static void tenants(struct gr_batch *b, struct gr_buf *out)
 	for (size_t f = 0; b->uses.n && f < GR_LEN(families); f++) {
 		size_t i = 0;
 
-		head(out, families[f].name, "counter", families[f].help);
+		gr_metrics_head(out, families[f].name, "counter", families[f].help);
 		while ((u = gr_map_each(&b->uses, &i))) {
 			uint64_t v;
 
@@ -128,23 +123,17 @@ void gr_batch_metrics(const struct gr_coord *c, struct gr_buf *out)
 	if (!b)
 		return;
 	gr_batch_stats(c, &st);
-	head(out, "jobs", "gauge", "Jobs that are known, by whether they are over.");
+	gr_metrics_head(out, "jobs", "gauge", "Jobs that are known, by whether they are over.");
 	gr_buf_printf(out, "griddle_jobs{state=\"open\"} %" PRIu64 "\ngriddle_jobs{state=\"over\"} %" PRIu64 "\n", st.n_open, st.n_jobs - st.n_open);
-	head(out, "jobs_submitted_total", "counter", "Jobs that were taken.");
-	gr_buf_printf(out, "griddle_jobs_submitted_total %" PRIu64 "\n", st.submitted);
-	head(out, "job_attempts_total", "counter", "Attempts of jobs' tasks that ended, by cause.");
+	gr_metrics_one(out, "jobs_submitted_total", "counter", "Jobs that were taken.", st.submitted);
+	gr_metrics_head(out, "job_attempts_total", "counter", "Attempts of jobs' tasks that ended, by cause.");
 	for (int k = GR_BC_DONE; k < GR_BC_N; k++)
 		gr_buf_printf(out, "griddle_job_attempts_total{cause=\"%s\"} %" PRIu64 "\n", gr_bcause_name((enum gr_bcause)k), st.causes[k]);
-	head(out, "job_results_fenced_total", "counter", "Results of jobs' attempts that were no longer wanted.");
-	gr_buf_printf(out, "griddle_job_results_fenced_total %" PRIu64 "\n", st.fenced);
-	head(out, "job_files_bytes", "gauge", "Size of the files that jobs keep.");
-	gr_buf_printf(out, "griddle_job_files_bytes %" PRIu64 "\n", st.blob_bytes);
-	head(out, "store_bytes", "gauge", "Size of the store of jobs, its log included.");
-	gr_buf_printf(out, "griddle_store_bytes %" PRIu64 "\n", st.store.file_bytes + st.store.wal_bytes);
-	head(out, "store_commits_total", "counter", "Commits to the store of jobs.");
-	gr_buf_printf(out, "griddle_store_commits_total %" PRIu64 "\n", st.store.commits);
-	head(out, "store_failures_total", "counter", "Commits that could not be made and were tried again.");
-	gr_buf_printf(out, "griddle_store_failures_total %" PRIu64 "\n", st.store.failures);
+	gr_metrics_one(out, "job_results_fenced_total", "counter", "Results of jobs' attempts that were no longer wanted.", st.fenced);
+	gr_metrics_one(out, "job_files_bytes", "gauge", "Size of the files that jobs keep.", st.blob_bytes);
+	gr_metrics_one(out, "store_bytes", "gauge", "Size of the store of jobs, its log included.", st.store.file_bytes + st.store.wal_bytes);
+	gr_metrics_one(out, "store_commits_total", "counter", "Commits to the store of jobs.", st.store.commits);
+	gr_metrics_one(out, "store_failures_total", "counter", "Commits that could not be made and were tried again.", st.store.failures);
 	jobs(b, out);
 	tenants(b, out);
 }

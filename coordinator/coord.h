@@ -81,6 +81,7 @@ struct gr_worker {
 	uint32_t place;                    /* id in coord->place */
 	bool is_draining, has_stress;      /* stress-ng, for burns of load tests */
 	bool is_drain_told;                /* by itself, which nothing takes back */
+	uint64_t told_gone_ns;             /* when it will be gone then */
 	bool is_cordoned, is_pod_gone;     /* as the cluster says (coordinator/kube); so are those that follow */
 	uint64_t kube_gone_ns;             /* drains for it, and is gone by then; 0 not */
 	char kube_why[224], machine[64];   /* machine: its node's instance type */

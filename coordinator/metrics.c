@@ -22,14 +22,14 @@ void gr_metrics_init(struct gr_metrics *m)
 	gr_buckets_init(&m->wait_s, wait_bounds, GR_LEN(wait_bounds));
 }
 
-static void head(struct gr_buf *b, const char *name, const char *type, const char *help)
+void gr_metrics_head(struct gr_buf *b, const char *name, const char *type, const char *help)
 {
 	gr_buf_printf(b, "# HELP griddle_%s %s\n# TYPE griddle_%s %s\n", name, help, name, type);
 }
 
-static void one(struct gr_buf *b, const char *name, const char *type, const char *help, uint64_t v)
+void gr_metrics_one(struct gr_buf *b, const char *name, const char *type, const char *help, uint64_t v)
 {
-	head(b, name, type, help);
+	gr_metrics_head(b, name, type, help);
 	gr_buf_printf(b, "griddle_%s %" PRIu64 "\n", name, v);
 }
 
@@ -42,7 +42,7 @@ static void histogram(struct gr_buf *b, const char *name, const char *help, cons
 {
 	uint64_t n = 0;
 
-	head(b, name, "histogram", help);
+	gr_metrics_head(b, name, "histogram", help);
 	for (uint32_t i = 0; i < h->n_bounds; i++) {
 		n += h->counts[i];
 		gr_buf_printf(b, "griddle_%s_bucket{le=\"%g\"} %" PRIu64 "\n", name, h->bounds[i], n);
@@ -61,19 +61,19 @@ static void tasks(const struct gr_coord *c, struct gr_buf *b)
 	while ((s = gr_map_each(&c->sessions, &i)))
 		for (int k = 0; k < GR_TASK_GONE; k++)
 			n[k] += s->job.n[k];
-	one(b, "tasks_waiting", "gauge", "Tasks that no connected worker could run.", n[GR_TASK_NEW]);
-	one(b, "tasks_queued", "gauge", "Tasks waiting for placement.", n[GR_TASK_QUEUED]);
-	one(b, "tasks_running", "gauge", "Tasks that are with a worker.", n[GR_TASK_RUNNING]);
-	one(b, "tasks_unconfirmed", "gauge", "Tasks whose result the client has not confirmed.", n[GR_TASK_ENDED]);
-	one(b, "tasks_accepted_total", "counter", "Tasks taken in.", m->tasks_accepted);
-	head(b, "tasks_total", "counter", "Tasks that ended, by outcome.");
+	gr_metrics_one(b, "tasks_waiting", "gauge", "Tasks that no connected worker could run.", n[GR_TASK_NEW]);
+	gr_metrics_one(b, "tasks_queued", "gauge", "Tasks waiting for placement.", n[GR_TASK_QUEUED]);
+	gr_metrics_one(b, "tasks_running", "gauge", "Tasks that are with a worker.", n[GR_TASK_RUNNING]);
+	gr_metrics_one(b, "tasks_unconfirmed", "gauge", "Tasks whose result the client has not confirmed.", n[GR_TASK_ENDED]);
+	gr_metrics_one(b, "tasks_accepted_total", "counter", "Tasks taken in.", m->tasks_accepted);
+	gr_metrics_head(b, "tasks_total", "counter", "Tasks that ended, by outcome.");
 	for (int k = GR_OUTCOME_DONE; k < GR_N_OUTCOMES; k++)
 		row(b, "tasks_total", "outcome", gr_outcome_name(k), m->outcomes[k]);
-	one(b, "attempts_total", "counter", "Attempts sent to workers.", m->attempts);
-	head(b, "attempts_ended_total", "counter", "Attempts that ended, by cause.");
+	gr_metrics_one(b, "attempts_total", "counter", "Attempts sent to workers.", m->attempts);
+	gr_metrics_head(b, "attempts_ended_total", "counter", "Attempts that ended, by cause.");
 	for (int k = GR_CAUSE_NONE + 1; k < GR_CAUSE_N; k++)
 		row(b, "attempts_ended_total", "cause", gr_cause_name(k), m->attempts_ended[k]);
-	one(b, "results_fenced_total", "counter", "Results of attempts that were no longer wanted.", m->results_fenced);
+	gr_metrics_one(b, "results_fenced_total", "counter", "Results of attempts that were no longer wanted.", m->results_fenced);
 	histogram(b, "task_duration_seconds", "From a task's arrival to its outcome.", &m->task_s);
 	histogram(b, "task_wait_seconds", "From a task's queueing to its sending.", &m->wait_s);
 	histogram(b, "placement_decision_seconds", "Time of one placement decision, averaged over its batch.", &m->decide_s);
@@ -109,9 +109,9 @@ uint32_t gr_metrics_workers_desired(const struct gr_coord *c)
 
 static void desired(const struct gr_coord *c, struct gr_buf *b)
 {
-	head(b, "work_seconds", "gauge", "Expected CPU time of all that is queued and running.");
+	gr_metrics_head(b, "work_seconds", "gauge", "Expected CPU time of all that is queued and running.");
 	gr_buf_printf(b, "griddle_work_seconds %.3f\n", (double)gr_place_work_ms(c->place) / 1000);
-	one(b, "workers_desired", "gauge", "Workers that would do what is queued and running within --work-target; 0 when there is nothing.",
+	gr_metrics_one(b, "workers_desired", "gauge", "Workers that would do what is queued and running within --work-target; 0 when there is nothing.",
 	    gr_metrics_workers_desired(c));
 }
 
@@ -127,26 +127,26 @@ static void peers(const struct gr_coord *c, struct gr_buf *b)
 	gr_place_stats(c->place, gr_coord_now(c), &st);
 	while ((s = gr_map_each(&c->sessions, &i)))
 		n_live += s->client != NULL;
-	one(b, "workers", "gauge", "Connected workers.", st.n_workers);
-	one(b, "workers_draining", "gauge", "Connected workers that take nothing new.", st.n_draining);
-	one(b, "workers_quarantined", "gauge", "Connected workers left alone for a while, because they failed fast.", st.n_quarantined);
+	gr_metrics_one(b, "workers", "gauge", "Connected workers.", st.n_workers);
+	gr_metrics_one(b, "workers_draining", "gauge", "Connected workers that take nothing new.", st.n_draining);
+	gr_metrics_one(b, "workers_quarantined", "gauge", "Connected workers left alone for a while, because they failed fast.", st.n_quarantined);
 	desired(c, b);
-	one(b, "slots", "gauge", "Tasks that the workers can run at once.", st.slots);
-	one(b, "slots_free", "gauge", "Slots that no task is placed on.", st.free_slots);
-	one(b, "clients", "gauge", "Connected clients.", c->n_clients);
-	head(b, "sessions", "gauge", "Sessions, by whether their client is connected.");
+	gr_metrics_one(b, "slots", "gauge", "Tasks that the workers can run at once.", st.slots);
+	gr_metrics_one(b, "slots_free", "gauge", "Slots that no task is placed on.", st.free_slots);
+	gr_metrics_one(b, "clients", "gauge", "Connected clients.", c->n_clients);
+	gr_metrics_head(b, "sessions", "gauge", "Sessions, by whether their client is connected.");
 	row(b, "sessions", "state", "open", n_live);
 	row(b, "sessions", "state", "lingering", c->sessions.n - n_live);
-	one(b, "sessions_opened_total", "counter", "Sessions begun.", m->sessions_opened);
-	one(b, "sessions_resumed_total", "counter", "Sessions taken up again by a client that came back.", m->sessions_resumed);
-	one(b, "sessions_reset_total", "counter", "Sessions closed because their log was contradicted.", m->sessions_reset);
-	one(b, "log_records_total", "counter", "Records taken into session logs.", m->log_records);
-	head(b, "peers_accepted_total", "counter", "Connections accepted, by role.");
+	gr_metrics_one(b, "sessions_opened_total", "counter", "Sessions begun.", m->sessions_opened);
+	gr_metrics_one(b, "sessions_resumed_total", "counter", "Sessions taken up again by a client that came back.", m->sessions_resumed);
+	gr_metrics_one(b, "sessions_reset_total", "counter", "Sessions closed because their log was contradicted.", m->sessions_reset);
+	gr_metrics_one(b, "log_records_total", "counter", "Records taken into session logs.", m->log_records);
+	gr_metrics_head(b, "peers_accepted_total", "counter", "Connections accepted, by role.");
 	for (int k = 0; k < 3; k++)
 		row(b, "peers_accepted_total", "role", roles[k], m->peers_accepted[k]);
-	one(b, "peers_gone_total", "counter", "Connections that ended, for whatever reason.", m->peers_gone);
-	one(b, "peers_dropped_total", "counter", "Peers dropped for what they sent.", m->peers_dropped);
-	one(b, "sends_refused_total", "counter", "Messages a peer's full queue did not take.", m->sends_refused);
+	gr_metrics_one(b, "peers_gone_total", "counter", "Connections that ended, for whatever reason.", m->peers_gone);
+	gr_metrics_one(b, "peers_dropped_total", "counter", "Peers dropped for what they sent.", m->peers_dropped);
+	gr_metrics_one(b, "sends_refused_total", "counter", "Messages a peer's full queue did not take.", m->sends_refused);
 }
 
 static void bytes(const struct gr_coord *c, struct gr_buf *b)
@@ -155,36 +155,36 @@ static void bytes(const struct gr_coord *c, struct gr_buf *b)
 	struct gr_cas_stats cas = { 0 };
 
 	gr_cas_stats(c->cas, &cas);
-	head(b, "received_bytes_total", "counter", "Bytes of messages received, by the sender's role.");
+	gr_metrics_head(b, "received_bytes_total", "counter", "Bytes of messages received, by the sender's role.");
 	row(b, "received_bytes_total", "role", "client", m->bytes_in[0]);
 	row(b, "received_bytes_total", "role", "worker", m->bytes_in[1]);
-	head(b, "sent_bytes_total", "counter", "Bytes of messages sent, by the receiver's role.");
+	gr_metrics_head(b, "sent_bytes_total", "counter", "Bytes of messages sent, by the receiver's role.");
 	row(b, "sent_bytes_total", "role", "client", m->bytes_out[0]);
 	row(b, "sent_bytes_total", "role", "worker", m->bytes_out[1]);
-	one(b, "blobs_received_total", "counter", "Files taken into the cache.", m->blobs_in);
-	one(b, "blobs_sent_total", "counter", "Files sent to workers.", m->blobs_out);
-	one(b, "blobs_missing_total", "counter", "Files a worker needed that nobody could give.", m->blobs_missing);
-	one(b, "blobs_corrupt_total", "counter", "Files received that did not have their digest.", m->blobs_corrupt);
-	one(b, "blob_received_bytes_total", "counter", "Bytes of files received, decoded.", m->blob_bytes_in);
-	one(b, "blob_sent_bytes_total", "counter", "Bytes of files sent.", m->blob_bytes_out);
-	one(b, "cache_bytes", "gauge", "Size of the blob cache.", cas.bytes);
-	one(b, "cache_blobs", "gauge", "Files in the blob cache.", cas.n_blobs);
-	one(b, "cache_evicted_total", "counter", "Files put out of the blob cache for room.", cas.evicted);
+	gr_metrics_one(b, "blobs_received_total", "counter", "Files taken into the cache.", m->blobs_in);
+	gr_metrics_one(b, "blobs_sent_total", "counter", "Files sent to workers.", m->blobs_out);
+	gr_metrics_one(b, "blobs_missing_total", "counter", "Files a worker needed that nobody could give.", m->blobs_missing);
+	gr_metrics_one(b, "blobs_corrupt_total", "counter", "Files received that did not have their digest.", m->blobs_corrupt);
+	gr_metrics_one(b, "blob_received_bytes_total", "counter", "Bytes of files received, decoded.", m->blob_bytes_in);
+	gr_metrics_one(b, "blob_sent_bytes_total", "counter", "Bytes of files sent.", m->blob_bytes_out);
+	gr_metrics_one(b, "cache_bytes", "gauge", "Size of the blob cache.", cas.bytes);
+	gr_metrics_one(b, "cache_blobs", "gauge", "Files in the blob cache.", cas.n_blobs);
+	gr_metrics_one(b, "cache_evicted_total", "counter", "Files put out of the blob cache for room.", cas.evicted);
 }
 
 void gr_metrics_print(const struct gr_coord *c, struct gr_buf *b)
 {
 	struct rusage ru;
 
-	head(b, "build_info", "gauge", "The program's version, as a label.");
+	gr_metrics_head(b, "build_info", "gauge", "The program's version, as a label.");
 	gr_buf_printf(b, "griddle_build_info{version=\"%s\"} 1\n", GR_VERSION);
-	head(b, "uptime_seconds", "gauge", "Time since the start.");
+	gr_metrics_head(b, "uptime_seconds", "gauge", "Time since the start.");
 	gr_buf_printf(b, "griddle_uptime_seconds %.3f\n", (double)(gr_coord_now(c) - c->start_ns) / GR_NS_PER_S);
 	if (getrusage(RUSAGE_SELF, &ru) == 0) {
-		head(b, "cpu_seconds_total", "counter", "CPU time the coordinator used.");
+		gr_metrics_head(b, "cpu_seconds_total", "counter", "CPU time the coordinator used.");
 		gr_buf_printf(b, "griddle_cpu_seconds_total %.6f\n",
 			      (double)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) + (double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) / 1e6);
-		one(b, "max_resident_bytes", "gauge", "Most memory the coordinator had in use.", (uint64_t)ru.ru_maxrss << 10);
+		gr_metrics_one(b, "max_resident_bytes", "gauge", "Most memory the coordinator had in use.", (uint64_t)ru.ru_maxrss << 10);
 	}
 	peers(c, b);
 	tasks(c, b);

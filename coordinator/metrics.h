@@ -22,9 +22,12 @@ struct gr_metrics {
 void gr_metrics_init(struct gr_metrics *m);
 
 struct gr_coord;
-/* Appends the whole page. */
+/* One family of it: HELP and TYPE, then the caller's samples; or with its only one. Names without "griddle_". */
+void gr_metrics_head(struct gr_buf *b, const char *name, const char *type, const char *help);
+void gr_metrics_one(struct gr_buf *b, const char *name, const char *type, const char *help, uint64_t v);
 /* Workers wanted so that @work_ms, and @n_waiting tasks without an estimate, are done within @target_ms (not 0): at least 1
  * when there is a task, at most one slot a task, by the slots a worker has now. */
 uint32_t gr_metrics_desired(uint64_t work_ms, uint64_t n_waiting, uint64_t n_tasks, uint32_t slots, uint32_t n_workers, uint64_t target_ms);
 uint32_t gr_metrics_workers_desired(const struct gr_coord *c);       /* of all that is queued and running now, by --work-target */
+/* Appends the whole page. */
 void gr_metrics_print(const struct gr_coord *c, struct gr_buf *out);

@@ -338,7 +338,7 @@ static int worker_drain(struct gr_coord *c, struct gr_worker *w, struct gr_slice
 		return 0;
 	gr_info("peers", "worker %s is draining, %u ms left to it", w->name, grace_ms);
 	w->is_draining = w->is_drain_told = true;
-	gone_ns = gr_coord_now(c) + grace_ms * GR_NS_PER_MS;
+	gone_ns = w->told_gone_ns = gr_coord_now(c) + grace_ms * GR_NS_PER_MS;
 	if (w->kube_gone_ns && w->kube_gone_ns < gone_ns)
 		gone_ns = w->kube_gone_ns;
 	gr_place_worker_drain(c->place, gr_coord_now(c), w->place, true, gone_ns);

@@ -187,7 +187,7 @@ void gr_signals_metrics(const struct gr_coord *c, struct gr_buf *b)
 	if (!c->n_workers)
 		return;
 	for (size_t i = 0; i < GR_LEN(gauges); i++) {
-		gr_buf_printf(b, "# HELP griddle_%s %s\n# TYPE griddle_%s gauge\n", gauges[i].name, gauges[i].help, gauges[i].name);
+		gr_metrics_head(b, gauges[i].name, "gauge", gauges[i].help);
 		GR_LIST_EACH(w, &c->workers, struct gr_worker, link)
 			gr_buf_printf(b, "griddle_%s{worker=\"%s\",node=\"%s\"} %.12g\n", gauges[i].name, w->name, w->node_label,
 				      (double)w->signals[gauges[i].key] * gauges[i].scale);

@@ -29,7 +29,7 @@ struct gr_kapi {
 	struct gr_buf token;               /* "Authorization: Bearer ..." */
 	struct stat token_stat;            /* of the file it was read from */
 	struct gr_list reqs, ended;        /* struct gr_kreq.link; ended: to be told */
-	uv_timer_t *timer, *due;
+	struct gr_timer *timer, *due;
 	int64_t skew_s;
 	struct gr_kapi_stats stats;
 };
@@ -205,18 +205,18 @@ static void on_poll(uv_poll_t *p, int status, int events)
 	take_ended(a);
 }
 
-static void on_timer(uv_timer_t *t)
+static void on_timer(void *ctx)
 {
-	struct gr_kapi *a = t->data;
+	struct gr_kapi *a = ctx;
 	int n;
 
 	curl_multi_socket_action(a->multi, CURL_SOCKET_TIMEOUT, 0, &n);
 	take_ended(a);
 }
 
-static void on_due(uv_timer_t *t)
+static void on_due(void *ctx)
 {
-	tell_ended(t->data);
+	tell_ended(ctx);
 }
 
 static void on_closed(uv_handle_t *h)
@@ -258,11 +258,11 @@ static int timer_cb(CURLM *multi, long ms, void *ctx)
 
 	(void)multi;
 	if (ms < 0) {
-		uv_timer_stop(a->timer);
+		gr_timer_clear(a->timer);
 		return 0;
 	}
-	uv_update_time(gr_loop_uv(a->loop));
-	uv_timer_start(a->timer, on_timer, (uint64_t)ms, 0);
+	uv_update_time(gr_loop_uv(a->loop));     /* it counts from now */
+	gr_timer_set(a->timer, (uint64_t)ms);
 	return 0;
 }
 
@@ -417,18 +417,8 @@ struct gr_kreq *gr_kapi_send(struct gr_kapi *a, const struct gr_kcall *call)
 	r->rc = rc;
 	snprintf(r->error, sizeof(r->error), "%s", err.text);
 	gr_list_push(&a->ended, &r->link);
-	uv_timer_start(a->due, on_due, 0, 0);
+	gr_timer_set(a->due, 0);
 	return r;
-}
-
-static uv_timer_t *timer_new(struct gr_kapi *a)
-{
-	uv_timer_t *t;
-
-	GR_NEW(t);
-	uv_timer_init(gr_loop_uv(a->loop), t);
-	t->data = a;
-	return t;
 }
 
 struct gr_kapi *gr_kapi_new(struct gr_loop *loop, const char *url, const char *account)
@@ -442,6 +432,7 @@ struct gr_kapi *gr_kapi_new(struct gr_loop *loop, const char *url, const char *a
 	a->loop = loop;
 	a->multi = curl_multi_init();
 	if (!a->multi) {
+		curl_global_cleanup();
 		free(a);
 		return NULL;
 	}
@@ -452,20 +443,13 @@ struct gr_kapi *gr_kapi_new(struct gr_loop *loop, const char *url, const char *a
 	a->ca = gr_buf_take(&path, NULL);
 	gr_buf_printf(&path, "%s/token", account);
 	a->token_path = gr_buf_take(&path, NULL);
-	a->timer = timer_new(a);
-	a->due = timer_new(a);
+	a->timer = gr_timer_new(loop, on_timer, a);
+	a->due = gr_timer_new(loop, on_due, a);
 	curl_multi_setopt(a->multi, CURLMOPT_SOCKETFUNCTION, socket_cb);
 	curl_multi_setopt(a->multi, CURLMOPT_SOCKETDATA, a);
 	curl_multi_setopt(a->multi, CURLMOPT_TIMERFUNCTION, timer_cb);
 	curl_multi_setopt(a->multi, CURLMOPT_TIMERDATA, a);
 	return a;
-}
-
-static void close_timer(uv_timer_t *t)
-{
-	uv_timer_stop(t);
-	t->data = t;
-	uv_close((uv_handle_t *)t, on_closed);
 }
 
 void gr_kapi_free(struct gr_kapi **ap)
@@ -481,8 +465,8 @@ void gr_kapi_free(struct gr_kapi **ap)
 		req_free(GR_CONTAINER(a->ended.next, struct gr_kreq, link));
 	curl_multi_cleanup(a->multi);
 	curl_global_cleanup();
-	close_timer(a->timer);
-	close_timer(a->due);
+	gr_timer_stop(&a->timer);
+	gr_timer_stop(&a->due);
 	gr_buf_fini(&a->token);
 	free(a->url);
 	free(a->ca);
@@ -495,12 +479,8 @@ void gr_kapi_stats(const struct gr_kapi *a, struct gr_kapi_stats *out) { *out = 
 
 void gr_kapi_escape(struct gr_buf *b, const char *text)
 {
-	for (; *text; text++) {
-		bool is_plain = (*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z') || (*text >= '0' && *text <= '9') || strchr("-._~", *text);
+	char *s = curl_easy_escape(NULL, text, 0);
 
-		if (is_plain)
-			gr_buf_add_byte(b, (uint8_t)*text);
-		else
-			gr_buf_printf(b, "%%%02X", (unsigned char)*text);
-	}
+	gr_buf_add_str(b, s ? s : "");
+	curl_free(s);
 }

@@ -110,11 +110,9 @@ bool gr_kpod_read(const json_t *pod, struct gr_kpod_facts *f)
 	copy(f->uid, sizeof(f->uid), text(meta, "uid"));
 	copy(f->name, sizeof(f->name), text(meta, "name"));
 	copy(f->node, sizeof(f->node), text(spec, "nodeName"));
-	copy(f->phase, sizeof(f->phase), text(status, "phase"));
 	read_owner(meta, f->owner, sizeof(f->owner));
-	f->is_pending = !strcmp(f->phase, "Pending") && !f->node[0];
+	f->is_pending = !strcmp(text(status, "phase"), "Pending") && !f->node[0];
 	f->deleted_s = gr_ktime_parse(json_string_value(json_object_get(meta, "deletionTimestamp")));
-	f->is_deleting = f->deleted_s != 0;
 	f->grace_s = json_integer_value(json_is_integer(grace) ? grace : json_object_get(spec, "terminationGracePeriodSeconds"));
 	if (f->grace_s < 0 || f->grace_s > 7 * 86400)
 		f->grace_s = 0;
@@ -127,7 +125,6 @@ static void read_taint(const json_t *taint, struct gr_knode_facts *f)
 {
 	const char *key = text(taint, "key");
 
-	f->n_taints++;
 	for (size_t i = 0; i < GR_LEN(leaving); i++)
 		if (!strcmp(key, leaving[i].key) && strcmp(text(taint, "effect"), "PreferNoSchedule") &&
 		    (!f->leaves_s || leaving[i].leaves_s < f->leaves_s)) {

@@ -11,8 +11,7 @@
 struct gr_kpod_facts {
 	char uid[40], name[254], node[254];
 	char owner[254];           /* the Deployment its ReplicaSet is named after, or "" */
-	char phase[16];            /* "Pending", "Running", ... */
-	bool is_deleting, is_disrupted;    /* deletionTimestamp; the condition DisruptionTarget */
+	bool is_disrupted;         /* the condition DisruptionTarget */
 	bool is_pending, is_unschedulable; /* waits; and the scheduler has no node for it */
 	char why[160];             /* of the disruption, or why there is no node */
 	int64_t deleted_s;         /* when it is to be gone, seconds since 1970 by the server's clock; 0 not deleting */
@@ -28,7 +27,6 @@ struct gr_knode_facts {
 	char why[160];             /* which, and which taint says that it leaves */
 	int64_t leaves_s;          /* a taint of a cloud, an autoscaler: it is gone so long after that came; 0 it stays */
 	uint32_t cpu_mcpu;         /* of its capacity; 0 unknown */
-	uint32_t n_taints;
 };
 bool gr_knode_read(const json_t *node, struct gr_knode_facts *out);
 

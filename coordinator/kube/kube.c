@@ -19,7 +19,7 @@
 
 /* ---- joining ---- */
 
-static struct gr_kpod *pod_of(const struct gr_kube *k, const struct gr_worker *w)
+struct gr_kpod *gr_kube__pod_of(const struct gr_kube *k, const struct gr_worker *w)
 {
 	return w->pod_uid[0] ? gr_map_get(&k->pod_by_uid, w->pod_uid, strlen(w->pod_uid)) : NULL;
 }
@@ -62,6 +62,8 @@ static void drain(struct gr_kube *k, struct gr_worker *w, uint64_t gone_ns)
 	if (!gone_ns && w->is_drain_told)
 		return;                  /* it drains by itself */
 	w->is_draining = gone_ns != 0;
+	if (gone_ns && w->told_gone_ns && w->told_gone_ns < gone_ns)
+		gone_ns = w->told_gone_ns;
 	if (!gone_ns)
 		gr_info("kube", "worker %s stays after all", w->name);
 	gr_place_worker_drain(c->place, now, w->place, gone_ns != 0, gone_ns > now || !gone_ns ? gone_ns : now + 1);
@@ -96,7 +98,7 @@ static void cordon(struct gr_kube *k, struct gr_worker *w, const struct gr_knode
 
 static void join(struct gr_kube *k, struct gr_worker *w)
 {
-	const struct gr_kpod *pod = pod_of(k, w);
+	const struct gr_kpod *pod = gr_kube__pod_of(k, w);
 	const struct gr_knode *node = node_of(k, w);
 	uint64_t gone_ns;
 
@@ -165,9 +167,9 @@ static void on_pod(void *ctx, const json_t *obj, bool is_live)
 		memcpy(p->f.uid, f.uid, sizeof(f.uid));
 		gr_map_put(&k->pod_by_uid, p->f.uid, strlen(p->f.uid), p);
 	}
-	if (!f.is_deleting && !f.is_disrupted) {
+	if (!f.deleted_s && !f.is_disrupted) {
 		p->gone_ns = 0;
-	} else if (f.is_deleting && (!p->f.is_deleting || f.deleted_s < p->f.deleted_s)) {
+	} else if (f.deleted_s && (!p->f.deleted_s || f.deleted_s < p->f.deleted_s)) {
 		int64_t left = f.deleted_s - (int64_t)(gr_clock_real_ms() / 1000) - gr_kapi_skew_s(k->api);
 
 		if (is_live || left > f.grace_s)
@@ -209,7 +211,6 @@ static void on_pod_deleted(void *ctx, const json_t *obj)
 static void on_pods_list(void *ctx)
 {
 	((struct gr_kube *)ctx)->pods_list++;
-	((struct gr_kube *)ctx)->relists++;
 }
 
 static void on_pods_listed(void *ctx)
@@ -281,7 +282,6 @@ static void on_node_deleted(void *ctx, const json_t *obj)
 static void on_nodes_list(void *ctx)
 {
 	((struct gr_kube *)ctx)->nodes_list++;
-	((struct gr_kube *)ctx)->relists++;
 }
 
 static void on_nodes_listed(void *ctx)
@@ -470,14 +470,8 @@ json_t *gr_kube_json(const struct gr_coord *c)
 	return o;
 }
 
-static void gauge(struct gr_buf *b, const char *name, const char *type, const char *help, uint64_t v)
-{
-	gr_buf_printf(b, "# HELP griddle_kube_%s %s\n# TYPE griddle_kube_%s %s\ngriddle_kube_%s %" PRIu64 "\n", name, help, name, type, name, v);
-}
-
 void gr_kube_metrics(const struct gr_coord *c, struct gr_buf *b)
 {
-	struct gr_kwatch_stats p = { 0 }, x = { 0 };
 	struct gr_kapi_stats s;
 	const struct gr_kube *k = c->kube;
 	struct counts n;
@@ -486,22 +480,18 @@ void gr_kube_metrics(const struct gr_coord *c, struct gr_buf *b)
 		return;
 	n = count(k);
 	gr_kapi_stats(k->api, &s);
-	if (k->pods)
-		gr_kwatch_stats(k->pods, &p);
-	if (k->nodes)
-		gr_kwatch_stats(k->nodes, &x);
-	gauge(b, "api_up", "gauge", "Whether the cluster's API server can be used.", !k->is_down);
-	gauge(b, "pods", "gauge", "Worker pods the cluster has.", n.pods);
-	gauge(b, "pods_pending", "gauge", "Worker pods without a node.", n.pending);
-	gauge(b, "pods_unschedulable", "gauge", "Worker pods the cluster's scheduler has no node for.", n.unschedulable);
-	gauge(b, "pods_leaving", "gauge", "Worker pods that are deleted, evicted or preempted.", n.deleting);
-	gauge(b, "nodes", "gauge", "Nodes of the cluster.", n.nodes);
-	gauge(b, "nodes_cordoned", "gauge", "Nodes that take nothing new.", n.cordoned);
-	gauge(b, "nodes_leaving", "gauge", "Nodes that said they will be gone.", n.leaving);
-	gauge(b, "requests_total", "counter", "Requests to the API server.", s.requests);
-	gauge(b, "requests_failed_total", "counter", "Of those, without an answer or with an error.", s.failed);
-	gauge(b, "received_bytes_total", "counter", "Bytes the API server sent.", s.bytes_in);
-	gauge(b, "events_total", "counter", "Events of watches.", p.events + x.events);
-	gauge(b, "relists_total", "counter", "Lists of pods or nodes read whole.", k->relists);
+	gr_metrics_one(b, "kube_api_up", "gauge", "Whether the cluster's API server can be used.", !k->is_down);
+	gr_metrics_one(b, "kube_pods", "gauge", "Worker pods the cluster has.", n.pods);
+	gr_metrics_one(b, "kube_pods_pending", "gauge", "Worker pods without a node.", n.pending);
+	gr_metrics_one(b, "kube_pods_unschedulable", "gauge", "Worker pods the cluster's scheduler has no node for.", n.unschedulable);
+	gr_metrics_one(b, "kube_pods_leaving", "gauge", "Worker pods that are deleted, evicted or preempted.", n.deleting);
+	gr_metrics_one(b, "kube_nodes", "gauge", "Nodes of the cluster.", n.nodes);
+	gr_metrics_one(b, "kube_nodes_cordoned", "gauge", "Nodes that take nothing new.", n.cordoned);
+	gr_metrics_one(b, "kube_nodes_leaving", "gauge", "Nodes that said they will be gone.", n.leaving);
+	gr_metrics_one(b, "kube_requests_total", "counter", "Requests to the API server.", s.requests);
+	gr_metrics_one(b, "kube_requests_failed_total", "counter", "Of those, without an answer or with an error.", s.failed);
+	gr_metrics_one(b, "kube_received_bytes_total", "counter", "Bytes the API server sent.", s.bytes_in);
+	gr_metrics_one(b, "kube_events_total", "counter", "Events of watches.", gr_kwatch_events(k->pods) + gr_kwatch_events(k->nodes));
+	gr_metrics_one(b, "kube_relists_total", "counter", "Lists of pods or nodes read whole.", (uint64_t)k->pods_list + k->nodes_list);
 	gr_kscaler_metrics(k, b);
 }

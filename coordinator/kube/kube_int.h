@@ -34,9 +34,11 @@ struct gr_kube {
 	uint32_t pods_list, nodes_list;
 	char ns[64];
 	bool is_down, is_denied[2], is_skew_told;        /* told: the API, pods and nodes */
-	uint64_t relists;
 	struct gr_kscaler *scaler;
 };
+
+/* kube.c: of a worker that told its pod's uid; NULL: not known */
+struct gr_kpod *gr_kube__pod_of(const struct gr_kube *k, const struct gr_worker *w);
 
 /* scaler.c */
 void gr_kscaler_open(struct gr_kube *k);

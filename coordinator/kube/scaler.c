@@ -10,6 +10,7 @@
 
 #include "coordinator/kube/kube.h"
 #include "coordinator/kube/kube_int.h"
+#include "coordinator/metrics.h"
 #include "lib/base/alloc.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
@@ -31,7 +32,8 @@ struct gr_kscaler {
 	uint32_t next_pod;                 /* of @costs */
 	struct { char name[254]; int64_t cost; } *costs;
 	uint32_t n_costs;
-	bool is_denied;                    /* told */
+	uint32_t from;                     /* whose turn it is: behind the one that was put off last */
+	bool is_denied, is_cost_denied;    /* told: of a scale, of a deletion cost */
 	bool may_shrink;                   /* a window has passed: what was wanted before the start is not known */
 	uint64_t patches, scaled;
 };
@@ -92,6 +94,14 @@ static void ask(struct gr_kscaler *s, const char *method, const char *json, cons
 	gr_buf_fini(&path);
 }
 
+/* Later, and the others first: one that cannot be had holds up none of them. */
+static void put_off(struct gr_kscaler *s)
+{
+	s->from = (uint32_t)(s->now - s->d) + 1;
+	s->now = NULL;
+	s->retry_ns = gr_coord_now(s->k->c) + RETRY_NS;
+}
+
 static bool is_refused(struct gr_kscaler *s, const struct gr_kanswer *a)
 {
 	if (a->rc < 0 || a->status == 401 || a->status >= 500) {
@@ -108,8 +118,7 @@ static bool is_refused(struct gr_kscaler *s, const struct gr_kanswer *a)
 			gr_warn("kube", "deployment %s cannot be scaled: %s", s->now->name, a->why ? a->why : "an answer of no use");
 		s->is_denied = true;
 	}
-	s->now = NULL;
-	s->retry_ns = gr_coord_now(s->k->c) + RETRY_NS;
+	put_off(s);
 	return true;
 }
 
@@ -157,9 +166,13 @@ static void on_cost(void *ctx, const struct gr_kanswer *a)
 	struct gr_kscaler *s = ctx;
 
 	s->req = NULL;
-	if (a->status != 200 && a->status != 404 && !s->is_denied) {
-		gr_warn("kube", "pod %s: its deletion cost cannot be set: %s", s->costs[s->next_pod - 1].name, a->why ? a->why : "no answer");
-		s->is_denied = true;
+	if (a->rc < 0 || a->status == 401 || a->status >= 500) {
+		(void)is_refused(s, a);
+		return;
+	}
+	if (a->status != 200 && a->status != 404 && !s->is_cost_denied) {
+		gr_warn("kube", "pod %s: its deletion cost cannot be set: %s", s->costs[s->next_pod - 1].name, a->why ? a->why : "an answer of no use");
+		s->is_cost_denied = true;
 	}
 	next_cost(s);
 }
@@ -186,7 +199,7 @@ static void reckon_costs(struct gr_kscaler *s)
 	s->costs = gr_xalloc((k->c->n_workers + 1) * sizeof(*s->costs));
 	s->n_costs = s->next_pod = 0;
 	GR_LIST_EACH(w, &k->c->workers, struct gr_worker, link) {
-		const struct gr_kpod *p = w->pod_uid[0] ? gr_map_get(&k->pod_by_uid, w->pod_uid, strlen(w->pod_uid)) : NULL;
+		const struct gr_kpod *p = gr_kube__pod_of(k, w);
 		struct gr_place_worker_info info = { 0 };
 		int64_t cost;
 
@@ -209,7 +222,9 @@ static void on_read(void *ctx, const struct gr_kanswer *a)
 	if (is_refused(s, a))
 		return;
 	s->now->replicas = replicas_of(a);
-	if (s->now->replicas < 0 || s->now->replicas == s->now->want || (s->now->replicas > s->now->want && !s->may_shrink)) {
+	if (s->now->replicas < 0) {
+		put_off(s);
+	} else if (s->now->replicas == s->now->want || (s->now->replicas > s->now->want && !s->may_shrink)) {
 		s->now = NULL;
 	} else if (s->now->replicas > s->now->want) {
 		reckon_costs(s);
@@ -268,9 +283,10 @@ static void on_tick(void *ctx)
 	if (s->now || now < s->retry_ns)
 		return;
 	for (uint32_t i = 0; i < s->n; i++) {
-		struct gr_kscaled *d = &s->d[i];
+		uint32_t at = (s->from + i) % s->n;
+		struct gr_kscaled *d = &s->d[at];
 
-		d->want = d->replicas < 0 || up[i] > d->replicas ? up[i] : s->may_shrink && down[i] < d->replicas ? down[i] : (uint32_t)d->replicas;
+		d->want = d->replicas < 0 || up[at] > d->replicas ? up[at] : s->may_shrink && down[at] < d->replicas ? down[at] : (uint32_t)d->replicas;
 		if (d->want == d->replicas)
 			continue;
 		s->now = d;
@@ -326,11 +342,10 @@ void gr_kscaler_metrics(const struct gr_kube *k, struct gr_buf *b)
 
 	if (!s)
 		return;
-	gr_buf_printf(b, "# HELP griddle_kube_scale_replicas Replicas the built-in scaler set, or found.\n# TYPE griddle_kube_scale_replicas gauge\n");
+	gr_metrics_head(b, "kube_scale_replicas", "gauge", "Replicas the built-in scaler set, or found.");
 	for (uint32_t i = 0; i < s->n; i++)
-		gr_buf_printf(b, "griddle_kube_scale_replicas{deployment=\"%s\"} %" PRId64 "\n", s->d[i].name, s->d[i].replicas < 0 ? 0 : s->d[i].replicas);
-	gr_buf_printf(b, "# HELP griddle_kube_scaled_total Changes of a scale.\n# TYPE griddle_kube_scaled_total counter\ngriddle_kube_scaled_total %" PRIu64 "\n",
-		      s->scaled);
-	gr_buf_printf(b, "# HELP griddle_kube_patches_total Patches sent.\n# TYPE griddle_kube_patches_total counter\ngriddle_kube_patches_total %" PRIu64 "\n",
-		      s->patches);
+		if (s->d[i].replicas >= 0)
+			gr_buf_printf(b, "griddle_kube_scale_replicas{deployment=\"%s\"} %" PRId64 "\n", s->d[i].name, s->d[i].replicas);
+	gr_metrics_one(b, "kube_scaled_total", "counter", "Changes of a scale.", s->scaled);
+	gr_metrics_one(b, "kube_patches_total", "counter", "Patches sent.", s->patches);
 }

@@ -34,7 +34,7 @@ struct gr_kwatch {
 	uint64_t since_ns;                 /* when the watch began */
 	struct gr_kreq *req;
 	struct gr_timer *timer;
-	struct gr_kwatch_stats stats;
+	uint64_t n_events;
 	char why[128];
 };
 
@@ -130,7 +130,6 @@ static void take_page(struct gr_kwatch *w, const json_t *page)
 	forget_more(w);
 	json_array_foreach(json_object_get(page, "items"), i, obj)
 		w->ops->on_object(w->ctx, obj, false);
-	w->stats.lists++;
 	if (more && *more) {
 		w->more = gr_xstrdup(more);
 		begin_list(w);
@@ -217,7 +216,7 @@ static int on_line(void *ctx, struct gr_slice line)
 		json_decref(event);
 		return GR_EPROTO;
 	}
-	w->stats.events++;
+	w->n_events++;
 	if (!strcmp(type, "ERROR")) {
 		rc = on_error_event(w, obj);
 	} else {
@@ -301,7 +300,6 @@ static void begin_watch(struct gr_kwatch *w)
 	w->is_too_old = w->has_lines = false;
 	w->why[0] = 0;
 	w->since_ns = gr_loop_now_ns(w->loop);
-	w->stats.watches++;
 	w->req = gr_kapi_send(w->api, &call);
 	gr_buf_fini(&path);
 }
@@ -345,4 +343,4 @@ void gr_kwatch_free(struct gr_kwatch **wp)
 }
 
 bool gr_kwatch_is_synced(const struct gr_kwatch *w) { return w->is_synced; }
-void gr_kwatch_stats(const struct gr_kwatch *w, struct gr_kwatch_stats *out) { *out = w->stats; }
+uint64_t gr_kwatch_events(const struct gr_kwatch *w) { return w ? w->n_events : 0; }

@@ -21,7 +21,6 @@ struct gr_kwatch_ops {
 	 * and others may work. Called at each change, and at each failure. */
 	void (*on_state)(void *ctx, const char *why, bool is_ours);
 };
-struct gr_kwatch_stats { uint64_t events, lists, watches; };
 
 /* @path "/api/v1/nodes", @selector a label selector or NULL; both copied. Begins at once. @timeout_ms for a page of a list. */
 struct gr_kwatch *gr_kwatch_new(struct gr_kapi *a, struct gr_loop *loop, const char *path, const char *selector, uint32_t timeout_ms,
@@ -29,4 +28,4 @@ struct gr_kwatch *gr_kwatch_new(struct gr_kapi *a, struct gr_loop *loop, const c
 void gr_kwatch_free(struct gr_kwatch **w);
 /* True from the first whole list on. */
 bool gr_kwatch_is_synced(const struct gr_kwatch *w);
-void gr_kwatch_stats(const struct gr_kwatch *w, struct gr_kwatch_stats *out);
+uint64_t gr_kwatch_events(const struct gr_kwatch *w);       /* that came; 0 for NULL */

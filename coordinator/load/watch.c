@@ -86,9 +86,9 @@ json_t *gr_load_live_json(const struct gr_coord *c)
 static void family(const struct gr_coord *c, struct gr_buf *b, const char *name, const char *type, const char *help,
 		   double (*value)(const struct gr_run *r))
 {
-	gr_buf_printf(b, "# HELP griddle_load_%s %s\n# TYPE griddle_load_%s %s\n", name, help, name, type);
+	gr_metrics_head(b, name, type, help);
 	GR_LIST_EACH(r, &c->load->runs, struct gr_run, link)
-		gr_buf_printf(b, "griddle_load_%s{test=\"%016" PRIx64 "\"} %.15g\n", name, r->id, value(r));
+		gr_buf_printf(b, "griddle_%s{test=\"%016" PRIx64 "\"} %.15g\n", name, r->id, value(r));
 }
 
 static const struct gr_point *last(const struct gr_run *r)
@@ -120,13 +120,13 @@ void gr_load_metrics(const struct gr_coord *c, struct gr_buf *b)
 {
 	if (!c->load)
 		return;
-	family(c, b, "arrivals_total", "counter", "Arrivals of the plan that came due.", due);
-	family(c, b, "answers_total", "counter", "Requests answered.", answers);
-	family(c, b, "errors_total", "counter", "Requests without an answer, and answers of class 5xx.", errors);
-	family(c, b, "late_total", "counter", "Requests that left late by the generators' own fault.", late);
-	family(c, b, "in_flight", "gauge", "Requests under way at the end of the last interval.", in_flight);
-	family(c, b, "connections", "gauge", "Connections open at the end of the last interval.", open_now);
-	family(c, b, "latency_p50_seconds", "gauge", "Median latency of the last interval.", p50);
-	family(c, b, "latency_p99_seconds", "gauge", "99th percentile of the last interval's latencies.", p99);
-	family(c, b, "latency_max_seconds", "gauge", "Longest latency of the last interval.", most);
+	family(c, b, "load_arrivals_total", "counter", "Arrivals of the plan that came due.", due);
+	family(c, b, "load_answers_total", "counter", "Requests answered.", answers);
+	family(c, b, "load_errors_total", "counter", "Requests without an answer, and answers of class 5xx.", errors);
+	family(c, b, "load_late_total", "counter", "Requests that left late by the generators' own fault.", late);
+	family(c, b, "load_in_flight", "gauge", "Requests under way at the end of the last interval.", in_flight);
+	family(c, b, "load_connections", "gauge", "Connections open at the end of the last interval.", open_now);
+	family(c, b, "load_latency_p50_seconds", "gauge", "Median latency of the last interval.", p50);
+	family(c, b, "load_latency_p99_seconds", "gauge", "99th percentile of the last interval's latencies.", p99);
+	family(c, b, "load_latency_max_seconds", "gauge", "Longest latency of the last interval.", most);
 }

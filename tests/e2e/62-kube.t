@@ -163,6 +163,14 @@ check "status tells" wait_for 60 status_is '.scale[0] | "\(.deployment) \(.min) 
 check "the metric too" metric_is 'griddle_kube_scale_replicas{deployment="workers"}' 1
 end "$COORD_PID"
 
+# one that is not there holds up none of the others
+: >"$T/coord.log"
+cl_coordinator $KUBE --kube-scale absent=1..2,workers=2..6
+check "a deployment that is not there is said" wait_for 60 said_is 'deployment absent cannot be scaled: 404: deployments.apps absent not found' 1
+check "and the next is scaled all the same" wait_for 60 scale_is 2
+check "of the first no replicas are told" sh -c '! curl -s "http://$0/metrics" | grep -q "griddle_kube_scale_replicas{deployment=.absent"' "$HTTP"
+end "$COORD_PID"
+
 # ---- settings ----
 conf() { "$BIN/griddle-coordinator" --check-config "$@" 2>&1; }
 for bad in workers workers=1 workers=3..1 workers=0..0 'Workers=1..2' 'a=1..2,b'; do

@@ -77,6 +77,9 @@ class Api(http.server.BaseHTTPRequestHandler):
         path, args = self.parts()
         if path[-1] == "scale":
             self.note("get-scale")
+            if path[-2] not in scales:
+                self.status(404, "deployments.apps %s not found" % path[-2])
+                return
             self.answer(200, {"kind": "Scale", "spec": {"replicas": scales[path[-2]]}})
             return
         kind = path[-1]

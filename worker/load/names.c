@@ -73,15 +73,17 @@ static int look_up_all(struct gr_names *n, struct gr_err *err)
 	bool is_changed = false;
 	int rc = 0;
 
-	for (uint32_t i = 0; rc >= 0 && i < n->n_hosts; i++) {
+	for (uint32_t i = 0; rc != GR_EGONE && i < n->n_hosts; i++) {
 		struct gr_addrs found;
+		int one = look_up(&n->hosts[i], &found, err);
 
-		rc = look_up(&n->hosts[i], &found, err);
 		pthread_mutex_lock(&n->lock);
-		if (rc >= 0 && memcmp(&found, &n->hosts[i].addrs, sizeof(found))) {
+		if (one >= 0 && memcmp(&found, &n->hosts[i].addrs, sizeof(found))) {
 			n->hosts[i].addrs = found;
 			is_changed = true;
 		}
+		if (one < 0)
+			rc = one;
 		if (n->is_closed)
 			rc = GR_EGONE;
 		pthread_mutex_unlock(&n->lock);
@@ -112,8 +114,7 @@ static void *names_main(void *arg)
 		if (n->is_closed)
 			break;
 		pthread_mutex_unlock(&n->lock);
-		if (look_up_all(n, &err) < 0)
-			err = (struct gr_err){ 0 };      /* those from before hold */
+		(void)look_up_all(n, &err);              /* of a host that has none now, those from before hold */
 		pthread_mutex_lock(&n->lock);
 	}
 	unref(n);

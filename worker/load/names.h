@@ -3,8 +3,8 @@
  *
  * getaddrinfo may take half a minute and cannot be called off, so nobody waits for the thread: it is detached, and shares
  * this object with its owner by two references. Names are looked up again every REFRESH seconds, since the resolver does
- * not tell how long an answer holds; connections opened after that go to the new addresses. A later look-up that fails, or
- * that takes long, changes nothing.
+ * not tell how long an answer holds; connections opened after that go to the new addresses. A host whose later look-up fails,
+ * or takes long, keeps its addresses.
  */
 #pragma once
 #include <stdatomic.h>
