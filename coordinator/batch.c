@@ -97,11 +97,18 @@ static int pin_row(void *ctx, struct gr_slice digest, int64_t size)
 	return 0;
 }
 
-/* Everything the spec and the rows name. */
+void gr_bj_pin_spec(struct gr_bj *j)
+{
+	for (uint32_t i = 0; !j->has_spec_pins && i < j->spec->n_blobs; i++)
+		gr_bj_pin(j, &j->spec->blobs[i].digest, j->spec->blobs[i].size);
+	j->has_spec_pins = true;
+}
+
+/* Everything the rows name, and the spec when it is there. */
 int gr_bj_pin_all(struct gr_bj *j)
 {
-	for (uint32_t i = 0; j->spec && i < j->spec->n_blobs; i++)
-		gr_bj_pin(j, &j->spec->blobs[i].digest, j->spec->blobs[i].size);
+	if (j->spec)
+		gr_bj_pin_spec(j);
 	return gr_store_each_digest(j->batch->store, (int64_t)j->id, pin_row, j);
 }
 

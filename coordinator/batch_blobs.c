@@ -34,7 +34,7 @@ struct wait {                             /* an ENDED that waits for files */
 	uint32_t attempt;
 	struct gr_buf frame;
 	struct gr_digest *wanted;
-	uint32_t n_wanted, n_left;
+	uint32_t n_wanted;
 };
 struct outbox {
 	struct gr_list link;

@@ -146,20 +146,21 @@ static void store_usage(struct gr_bj *j, struct gr_store_tx *tx, const struct gr
 			uint64_t out_bytes)
 {
 	bool was_sent = cause != GR_BC_UNSENT;       /* what was taken back before it began is no attempt to account for */
-	bool is_wasted = v->verdict != GR_BV_DONE && v->verdict != GR_BV_WAIT;
 	struct gr_batch *b = j->batch;
 	uint64_t mem = (m->max_rss_bytes >> 20) * (m->wall_us / 1000);
+	const struct gr_tenant_use use = {
+		.cpu_us = m->cpu_us, .wasted_us = v->verdict == GR_BV_DONE || v->verdict == GR_BV_WAIT ? 0 : m->cpu_us, .attempts = was_sent,
+		.retries = was_sent && (v->verdict == GR_BV_AGAIN || v->verdict == GR_BV_LATER),
+		.done = v->verdict == GR_BV_DONE, .failed = v->verdict == GR_BV_FAILED,
+	};
 
 	b->cpu_us += m->cpu_us;
 	b->in_bytes += m->in_bytes;
 	b->out_bytes += out_bytes;
-	b->wasted_us += is_wasted ? m->cpu_us : 0;
-	gr_batch_used(b, j->tenant, &(struct gr_tenant_use){
-		.cpu_us = m->cpu_us, .wasted_us = is_wasted ? m->cpu_us : 0, .attempts = was_sent, .done = v->verdict == GR_BV_DONE,
-		.retries = was_sent && (v->verdict == GR_BV_AGAIN || v->verdict == GR_BV_LATER), .failed = v->verdict == GR_BV_FAILED });
-	gr_store_add(tx, GR_SQL_USAGE, (int64_t)j->id, j->tenant, (int64_t)m->cpu_us, (int64_t)mem, (int64_t)m->in_bytes, (int64_t)out_bytes, (int64_t)was_sent,
-		     (int64_t)(was_sent && (v->verdict == GR_BV_AGAIN || v->verdict == GR_BV_LATER)), (int64_t)(is_wasted ? m->cpu_us : 0),
-		     (int64_t)(v->verdict == GR_BV_DONE), (int64_t)(v->verdict == GR_BV_FAILED));
+	b->wasted_us += use.wasted_us;
+	gr_batch_used(b, j->tenant, &use);
+	gr_store_add(tx, GR_SQL_USAGE, (int64_t)j->id, j->tenant, (int64_t)use.cpu_us, (int64_t)mem, (int64_t)m->in_bytes, (int64_t)out_bytes,
+		     (int64_t)use.attempts, (int64_t)use.retries, (int64_t)use.wasted_us, (int64_t)use.done, (int64_t)use.failed);
 }
 
 /* The task was over before: another copy was first, or it was cancelled. What this one cost is kept, its result is not. */
@@ -261,7 +262,6 @@ void gr_run_end(struct gr_bj *j, struct gr_bworker *bw, uint64_t worker, const s
 	if (v.verdict == GR_BV_DONE || v.verdict == GR_BV_FAILED) {
 		gr_store_add(tx, GR_SQL_OUTCOME, (int64_t)j->id, (int64_t)m->task, (int64_t)(v.verdict == GR_BV_DONE ? GR_B_DONE : GR_B_FAILED),
 			     (int64_t)(v.verdict == GR_BV_DONE ? v.canonical : m->attempt));
-		b->ended_counts[v.verdict == GR_BV_DONE ? GR_B_DONE : GR_B_FAILED]++;
 		gr_history(b, v.verdict == GR_BV_DONE ? "done" : "failed", j->id, (int64_t)m->task, v.verdict == GR_BV_DONE ? v.canonical : m->attempt,
 			   gr_bcause_name(cause));
 	} else if (v.verdict == GR_BV_CANCELLED) {

@@ -7,7 +7,6 @@
 #include "lib/wire/msg_job.h"
 
 enum gr_jstate { GR_J_OPEN, GR_J_DONE, GR_J_FAILED, GR_J_CANCELLED };     /* stored */
-#define GR_JOB_SETTLE_NS (2 * GR_NS_PER_S)
 
 struct gr_jrange {                        /* queued at placement */
 	uint64_t tag;                     /* key: ours at placement; its job and which of the batch's ranges it is */
@@ -43,6 +42,7 @@ struct gr_bj {                            /* a job */
 	struct gr_buf spec_frame;
 	struct gr_spec_blob *pins;
 	uint32_t n_pins, cap_pins;
+	bool has_spec_pins;               /* the inputs that its spec names are among them */
 	uint64_t pin_bytes;               /* sum of their sizes: what it keeps on disk, unless others share it */
 	bool is_dirty;                    /* progress to be told */
 	uint64_t used_ns;                 /* of a loaded one that is over */
@@ -53,11 +53,8 @@ struct gr_bworker {                       /* a worker as we know it; outlives it
 	uint64_t node;                    /* hash of the node's name */
 	json_t *labels;                   /* as its HELLO has them, or NULL */
 	struct gr_map specs;              /* jobs it was told of: key -> itself */
-	struct gr_map ends;               /* ENDED that wait for files: struct gr_bend_wait */
 	struct gr_list owing;             /* gr_batch.owing */
 	struct gr_buf owed;               /* frames that its full queue did not take, one behind the other */
-	uint64_t hello_ns;
-	bool is_settling;                 /* what it did not list may still come as ENDED */
 };
 struct gr_tenant_use {                    /* since this process began */
 	char name[64];
@@ -77,7 +74,7 @@ struct gr_batch {
 	struct gr_timer *tick;
 	struct gr_list pends;             /* all that wait for a commit */
 	struct gr_pend *pend;             /* of the transaction that is being gathered: what becomes ready waits for it */
-	uint64_t submitted, attempts, fenced, adopted, causes[GR_BC_N], cpu_us, wasted_us, in_bytes, out_bytes, ended_counts[GR_B_N];
+	uint64_t submitted, attempts, fenced, adopted, causes[GR_BC_N], cpu_us, wasted_us, in_bytes, out_bytes;
 	struct gr_list watchers;          /* batch_watch.c */
 	struct gr_list uploads, outboxes, waits; /* batch_blobs.c */
 	struct gr_buf scratch;
@@ -117,6 +114,7 @@ void gr_bj_free(struct gr_bj **j);
 void gr_bj_unload(struct gr_bj *j);       /* of one that is over: the spec and the states are put away */
 int gr_bj_pin_all(struct gr_bj *j);
 void gr_bj_pin(struct gr_bj *j, const struct gr_digest *d, uint64_t size);
+void gr_bj_pin_spec(struct gr_bj *j);             /* its inputs, once */
 void gr_bj_settle(struct gr_bj *j, struct gr_store_tx *tx);       /* is it over? */
 void gr_bj_save_state(struct gr_bj *j, struct gr_store_tx *tx);
 const char *gr_bj_state_name(const struct gr_bj *j);

@@ -12,12 +12,14 @@
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 
+_Static_assert(GR_SPEC_MAX_AMOUNT == GR_PLACE_MAX_AMOUNT, "what a job may ask for, placement counts");
+
 /* ---- offering ---- */
 
 /* The request class of a stage's task; GR_ELIMIT. */
 int gr_run_class(struct gr_bj *j, const struct gr_stage *st, const struct gr_btask *task)
 {
-	uint64_t mem_bytes = gr_run_mem(st, task);
+	uint64_t mem_mib = (gr_run_mem(st, task) + (1 << 20) - 1) >> 20;      /* grown after it was too little */
 	struct gr_place *p = j->batch->c->place;
 	struct gr_place_class k;
 	const json_t *v;
@@ -26,7 +28,7 @@ int gr_run_class(struct gr_bj *j, const struct gr_stage *st, const struct gr_bta
 	memset(&k, 0, sizeof(k));
 	k.env = j->batch->commands_env;
 	k.need.v[GR_PLACE_CPU_MCPU] = st->cpu_mcpu;
-	k.need.v[GR_PLACE_MEM_MIB] = (uint32_t)((mem_bytes + (1 << 20) - 1) >> 20);
+	k.need.v[GR_PLACE_MEM_MIB] = mem_mib > GR_PLACE_MAX_AMOUNT ? GR_PLACE_MAX_AMOUNT : (uint32_t)mem_mib;
 	k.need.v[GR_PLACE_DISK_MIB] = (uint32_t)((st->disk_bytes + (1 << 20) - 1) >> 20);
 	k.need.v[GR_PLACE_GPU_MILLI] = st->gpu_milli;
 	k.left_ms = st->left_ms;
@@ -103,13 +105,16 @@ static void exclude_copies(struct gr_bj *j, const struct gr_btask *t, struct gr_
 	}
 }
 
-static void queue_range(struct gr_bj *j, struct gr_jrange *r)
+/* @t: the record of a single one, or NULL. When placement refuses, r->queued says why, and the tick asks again. */
+static void queue_range(struct gr_bj *j, struct gr_jrange *r, const struct gr_btask *t)
 {
 	struct gr_coord *c = j->batch->c;
 
-	r->queued = gr_place_ready(c->place, gr_coord_now(c), &r->place);
+	r->queued = gr_run_class(j, &j->spec->stages[gr_spec_stage_of(j->spec, r->place.first)], t);
 	if (r->queued < 0)
-		gr_warn("batch", "job %" PRIu64 ": %u tasks cannot be queued now: %s", j->id, r->n_left, gr_err_text((int)r->queued));
+		return;
+	r->place.class = (uint32_t)r->queued;
+	r->queued = gr_place_ready(c->place, gr_coord_now(c), &r->place);
 	gr_dispatch_kick(c);
 }
 
@@ -118,7 +123,6 @@ static void offer_run(struct gr_bj *j, const struct gr_stage *st, uint32_t first
 {
 	struct gr_batch *b = j->batch;
 	struct gr_jrange *r;
-	int class = gr_run_class(j, st, t);
 
 	GR_NEW(r);
 	do
@@ -127,16 +131,16 @@ static void offer_run(struct gr_bj *j, const struct gr_stage *st, uint32_t first
 	gr_map_put(&b->ranges, &r->tag, sizeof(r->tag), r);
 	r->n_left = count;
 	r->place = (struct gr_place_task){
-		.tag = r->tag, .owner = j->place_owner, .class = class > 0 ? (uint32_t)class : 0, .first = first, .count = count,
+		.tag = r->tag, .owner = j->place_owner, .first = first, .count = count,
 		.is_gang = st->is_gang && count == st->count,
 		.family = gr_hash64(st->name, strlen(st->name), gr_hash64(&j->id, sizeof(j->id), 3)),
 	};
 	if (t && st->replicas)
 		exclude_copies(j, t, &r->place);
 	gr_list_push(&j->ranges, &r->link);
-	r->queued = GR_ELIMIT;
-	if (class >= 0)
-		queue_range(j, r);
+	queue_range(j, r, t);
+	if (r->queued < 0)
+		gr_warn("batch", "job %" PRIu64 ": %u tasks cannot be queued now: %s", j->id, r->n_left, gr_err_text((int)r->queued));
 }
 
 void gr_run_offer(struct gr_bj *j, uint32_t first, uint32_t count, struct gr_btask *t)
@@ -195,14 +199,9 @@ void gr_run_tick(struct gr_batch *b)
 	/* what placement had no room for */
 	while ((j = gr_map_each(&b->jobs, &i)))
 		if (j->state == GR_J_OPEN && j->has_owner)
-			GR_LIST_EACH_SAFE(r, &j->ranges, struct gr_jrange, link)
-				if (r->queued < 0) {
-					uint32_t first = r->place.first, count = r->place.count;
-
-					r->n_left = 0;
-					range_free(j, r);
-					gr_run_offer(j, first, count, NULL);
-				}
+			GR_LIST_EACH(r, &j->ranges, struct gr_jrange, link)
+				if (r->queued < 0)
+					queue_range(j, r, r->place.count == 1 ? gr_bjob_find(&j->b, r->place.first) : NULL);
 }
 
 /* ---- what the engine says ---- */
@@ -237,7 +236,6 @@ static void on_ended_unrun(void *ctx, uint32_t first, uint32_t count, enum gr_bs
 	struct gr_bj *j = ctx;
 
 	j->is_dirty = true;
-	j->batch->ended_counts[state] += count;
 	gr_history(j->batch, gr_bstate_name(state), j->id, first, count, "run");
 }
 

@@ -217,8 +217,7 @@ static void op_submit(struct ask *a)
 		goto out;
 	}
 	b->next_job++;
-	for (uint32_t i = 0; i < j->spec->n_blobs; i++)
-		gr_bj_pin(j, &j->spec->blobs[i].digest, j->spec->blobs[i].size);
+	gr_bj_pin_spec(j);
 	gr_store_add(tx, GR_SQL_META, "next_job", (int64_t)b->next_job);
 	gr_store_add(tx, GR_SQL_JOB, (int64_t)j->id, j->token, spec_text, j->name, j->tenant, (int64_t)j->priority, (int64_t)j->n_tasks, j->submitted_ms,
 		     (int64_t)j->floor, j->owner);
@@ -461,14 +460,21 @@ static void op_retry(struct ask *a)
 		return;
 	}
 	if (j->state != GR_J_OPEN) {
-		j->state = GR_J_OPEN;
-		j->ended_ms = 0;
-		free(j->reason);
-		j->reason = NULL;
+		json_t *missing = json_array();
+		bool is_missing = gr_bblobs_missing(a->b, j->spec, missing, &a->err);
+
+		json_decref(missing);
+		if (is_missing)
+			return;
 		if (gr_bj_join_placement(j) < 0) {
 			gr_err_set(&a->err, GR_ELIMIT, "placement takes no more jobs");
 			return;
 		}
+		gr_bj_pin_spec(j);
+		j->state = GR_J_OPEN;
+		j->ended_ms = 0;
+		free(j->reason);
+		j->reason = NULL;
 	}
 	tx = gr_store_tx_new(a->b->store);
 	p = gr_pend_new(a->b);

@@ -65,15 +65,6 @@ static int restore_attempt(void *ctx, const struct gr_store_attempt_row *r)
 	return 0;
 }
 
-static int find_spec(void *ctx, const struct gr_store_job_row *r)
-{
-	struct { int64_t job; char *spec; } *x = ctx;
-
-	if (r->job == x->job && r->spec)
-		x->spec = gr_xstrdup(r->spec);
-	return 0;
-}
-
 static int parse_spec(struct gr_bj *j, const char *text, struct gr_spec **out, struct gr_err *err)
 {
 	json_t *json = json_loads(text, 0, NULL);
@@ -85,18 +76,18 @@ static int parse_spec(struct gr_bj *j, const char *text, struct gr_spec **out, s
 
 int gr_bj_load(struct gr_bj *j, struct gr_err *err)
 {
-	struct { int64_t job; char *spec; } x = { (int64_t)j->id, NULL };
 	struct gr_spec *spec = NULL;
+	char *text;
 	int rc;
 
 	j->used_ns = gr_coord_now(j->batch->c);
 	if (j->spec)
 		return 0;
-	rc = gr_store_each_job(j->batch->store, find_spec, &x);
-	if (rc < 0 || !x.spec)
-		return gr_err_set(err, rc < 0 ? rc : GR_ENOENT, "job %" PRIu64 " cannot be read", j->id);
-	rc = parse_spec(j, x.spec, &spec, err);
-	free(x.spec);
+	text = gr_store_spec(j->batch->store, (int64_t)j->id);
+	if (!text)
+		return gr_err_set(err, GR_ENOENT, "job %" PRIu64 " cannot be read", j->id);
+	rc = parse_spec(j, text, &spec, err);
+	free(text);
 	if (rc < 0)
 		return rc;
 	rc = gr_bj_begin(j, &spec, err);
@@ -138,7 +129,6 @@ static int take_up(struct gr_bj *j, const char *spec_text, struct gr_err *err)
 
 struct load {
 	struct gr_batch *b;
-	struct gr_err *err;
 	json_t *open;                     /* [[job, spec], ..]: a query inside a query is asked for later */
 };
 
@@ -215,7 +205,7 @@ static int trust_row(void *ctx, uint64_t worker, uint64_t toolchain, int64_t n)
 
 int gr_batch_load(struct gr_batch *b, struct gr_err *err)
 {
-	struct load x = { b, err, json_array() };
+	struct load x = { b, json_array() };
 	struct gr_store_tx *tx;
 	const json_t *row;
 	size_t i = 0;

@@ -28,7 +28,6 @@ struct gr_bworker *gr_bworker_of(struct gr_batch *b, struct gr_worker *w)
 	bw->node = gr_bworker_node(w);
 	gr_list_init(&bw->owing);
 	bw->specs.seed = gr_rng_u64(gr_loop_rng(b->c->loop));
-	bw->ends.seed = gr_rng_u64(gr_loop_rng(b->c->loop));
 	w->batch = bw;
 	return bw;
 }
@@ -46,7 +45,6 @@ void gr_bworker_unref(struct gr_bworker **bwp)
 		free(key);
 	json_decref(bw->labels);
 	gr_map_fini(&bw->specs);
-	gr_map_fini(&bw->ends);
 	gr_list_del(&bw->owing);
 	gr_buf_fini(&bw->owed);
 	free(bw);
@@ -189,8 +187,6 @@ void gr_batch_worker_up(struct gr_coord *c, struct gr_worker *w, const json_t *h
 	if (!c->batch)
 		return;
 	bw = gr_bworker_of(c->batch, w);
-	bw->hello_ns = gr_coord_now(c);
-	bw->is_settling = true;
 	json_decref(bw->labels);
 	bw->labels = json_incref(json_object_get(hello, "labels"));
 	if (json_array_size(list) > 65536)

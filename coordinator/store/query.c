@@ -58,6 +58,22 @@ int gr_store_each_outcome(struct gr_store *s, int64_t job, int (*fn)(void *ctx, 
 	return end(s, st, rc, own);
 }
 
+char *gr_store_spec(struct gr_store *s, int64_t job)
+{
+	sqlite3_stmt *st = gr_store__query(s, "SELECT spec FROM jobs WHERE job=?1");
+	const char *spec;
+	char *out = NULL;
+
+	if (!st)
+		return NULL;
+	sqlite3_bind_int64(st, 1, job);
+	spec = sqlite3_step(st) == SQLITE_ROW ? (const char *)sqlite3_column_text(st, 0) : NULL;
+	if (spec)
+		out = gr_xstrdup(spec);
+	gr_store__done(st);
+	return out;
+}
+
 int64_t gr_store_outcome_attempt(struct gr_store *s, int64_t job, int64_t task, int64_t *state)
 {
 	sqlite3_stmt *st = gr_store__query(s, "SELECT state,attempt FROM outcomes WHERE job=?1 AND task=?2");

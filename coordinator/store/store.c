@@ -607,6 +607,7 @@ int gr_store_open(struct gr_loop *loop, const char *dir, const struct gr_store_o
 		rc = gr_store__open_db(s->path, true, &s->reader, err);
 	if (rc < 0)
 		goto out_free;
+	s->has_files = true;             /* of an earlier life: in the page cache alone, perhaps */
 	s->hand_over = gr_timer_new(loop, on_hand_over, s);
 	s->aside = gr_aside_new(loop, AGAIN_MS, write_one, on_written, s);
 	if (!s->aside) {

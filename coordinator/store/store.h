@@ -1,10 +1,11 @@
 /**
  * store - durable jobs in SQLite: what is told to have been taken has been committed
  *
- * Writes are transactions: rows of prepared statements, gathered on the loop and handed to the store's own thread. It
- * takes everything that waits, commits it at once (WAL, synchronous=FULL: one fsync), and tells the loop; what came
- * meanwhile is the next commit. So latency is one fsync or two, and throughput does not depend on it. Reads go through a
- * second connection on the loop's thread and see what is committed.
+ * Writes are transactions: rows of prepared statements, gathered on the loop and handed to the store's own thread, a turn
+ * of the loop's together and under load 4 ms apart. It takes everything that waits, commits it at once (WAL,
+ * synchronous=FULL: one fsync, behind a syncfs when files were written), and tells the loop; what came meanwhile is the next
+ * commit. So throughput does not depend on the disk's latency. Reads go through a second connection on the loop's thread and
+ * see what is committed.
  *
  * When a commit fails (no space, an I/O error) nothing of it is there: transactions that may fail are given back, the
  * others are tried again every second, in order, and gr_store_trouble says so. A damaged file ends it: on_damage.
@@ -122,6 +123,8 @@ int gr_store_each_secret(struct gr_store *s, int64_t job, int (*fn)(void *ctx, c
 int gr_store_each_trust(struct gr_store *s, int (*fn)(void *ctx, uint64_t worker, uint64_t toolchain, int64_t n), void *ctx) GR_MUST_CHECK;
 /* Every digest that a job's rows name. */
 int gr_store_each_digest(struct gr_store *s, int64_t job, int (*fn)(void *ctx, struct gr_slice digest, int64_t size), void *ctx) GR_MUST_CHECK;
+/* A job's description, the caller's to free; NULL: not there. */
+char *gr_store_spec(struct gr_store *s, int64_t job);
 /* The outcome's attempt of a task; 0 none. */
 int64_t gr_store_outcome_attempt(struct gr_store *s, int64_t job, int64_t task, int64_t *state);
 int64_t gr_store_meta(struct gr_store *s, const char *key, int64_t def);

@@ -14,6 +14,7 @@
 
 #define GR_SPEC_MAX_TASKS (1u << 24)
 #define GR_SPEC_MAX_STAGES 4096u
+#define GR_SPEC_MAX_AMOUNT 0x3fffffff  /* of a resource: thousandths of a core or a GPU, MiB; what placement counts to */
 #define GR_SPEC_MAX_VALUES 64u
 #define GR_SPEC_MAX_GANG 256u
 #define GR_SPEC_MAX_TERMS 6u

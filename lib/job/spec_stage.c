@@ -180,10 +180,10 @@ static void read_resources(struct gr_rd *r, struct gr_stage *st)
 
 	if (o)
 		gr_rd_only(r, o, known);
-	st->cpu_mcpu = (uint32_t)gr_rd_num(r, o, "cpu_mcpu", 1000, 0, 1 << 30);
-	st->gpu_milli = (uint32_t)gr_rd_num(r, o, "gpu_milli", 0, 0, 1 << 30);
-	st->mem_bytes = (uint64_t)gr_rd_num(r, o, "mem_bytes", 0, 0, 1ll << 50);
-	st->disk_bytes = (uint64_t)gr_rd_num(r, o, "disk_bytes", 0, 0, 1ll << 50);
+	st->cpu_mcpu = (uint32_t)gr_rd_num(r, o, "cpu_mcpu", 1000, 0, GR_SPEC_MAX_AMOUNT);
+	st->gpu_milli = (uint32_t)gr_rd_num(r, o, "gpu_milli", 0, 0, GR_SPEC_MAX_AMOUNT);
+	st->mem_bytes = (uint64_t)gr_rd_num(r, o, "mem_bytes", 0, 0, (int64_t)GR_SPEC_MAX_AMOUNT << 20);
+	st->disk_bytes = (uint64_t)gr_rd_num(r, o, "disk_bytes", 0, 0, (int64_t)GR_SPEC_MAX_AMOUNT << 20);
 	gr_rd_out(r, was);
 }
 

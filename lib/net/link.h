@@ -33,8 +33,7 @@ struct gr_link_config {
 int gr_link_new(struct gr_loop *loop, const struct gr_link_config *cfg, const struct gr_link_ops *ops, void *ctx,
 		struct gr_link **out, struct gr_err *err) GR_MUST_CHECK;
 /* Takes the frame's bytes: 0, and @frame is empty. GR_EUNREACH when not up, GR_EBUSY when the queue is full: @frame is
- * as it was. */
-/* Short frames are gathered, and go before the loop waits again. */
+ * as it was. Short frames are gathered, and go before the loop waits again. */
 int gr_link_send(struct gr_link *l, struct gr_buf *frame);
 bool gr_link_is_up(const struct gr_link *l);
 uint64_t gr_link_rtt_ns(const struct gr_link *l);

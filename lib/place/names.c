@@ -371,6 +371,11 @@ static void class_free(struct gr_place *p, uint32_t id)
 {
 	struct gr_place__class *c = &p->classes[id];
 
+	/* nothing of it is queued or placed, but it may have been parked, and room kept for it, when the last of it was withdrawn */
+	gr_place__unpark(p, id);
+	for (uint32_t i = p->n_kept; c->n_kept && i-- > 0;)
+		if (p->kept[i].class == id)
+			gr_place__kept_drop(p, i);
 	gr_place__index_del(&p->ix_class, c->hash, id);
 	if (c->spec.env)
 		p->envs[c->spec.env].n_class--;

@@ -39,6 +39,21 @@ never=$(submit --name never <<<'{"command": "true", "constraints": {"cpu": "z"}}
 check "job ls tells why a job waits" wait_for 30 sh -c '"$0" job ls | grep "never" | grep -q "no worker could run it"' "$G"
 check "so does the API" [ "$(api "/jobs?newest=true&limit=1")/$(of 'd["jobs"][0]["pending"]')" = "200/no worker could run it" ]
 
+# more kinds of tasks than placement tells apart: what it refused is offered again later, and the coordinator lives
+kinds() { python3 -c 'import json,sys
+first, n = int(sys.argv[1]), int(sys.argv[2])
+print(json.dumps({"spec": {"name": "kinds", "stages": [{"name": "s%d" % i, "argv": ["true"], "constraints": [{"label": "cpu", "op": "in", "values": ["y"]}],
+    "resources": {"mem_bytes": (first + i) << 20}} for i in range(n)]}}))' "$@" >"$T/kinds.json"; api /jobs -d "@$T/kinds.json" >/dev/null; of 'd["job"]'; }
+some=$(kinds 1 3000); rest=$(kinds 4000 1500)
+refused() { api "/jobs/$rest/tasks/$1" >/dev/null; [ "$(of 'd.get("pending")')" = "placement has no room for it yet" ]; }
+check "a task that placement had no room for says so" wait_for 60 refused 1499
+"$G" job cancel "$some" -q
+check "and is queued when there is room" wait_for 60 sh -c 'curl -s "http://$0/api/v1/jobs/$1/tasks/1499" | grep -q "no worker could run it"' "$HTTP" "$rest"
+"$G" job cancel "$rest" -q
+for over in cpu_mcpu:1073741824 gpu_milli:1073741824 mem_bytes:1125899906842624 disk_bytes:1125899906842624; do
+	check "more ${over%:*} than placement counts is refused" [ "$(api /jobs -d "{\"spec\":{\"stages\":[{\"argv\":[\"true\"],\"resources\":{\"${over%:*}\":${over#*:}}}]}}")" = 422 ]
+done
+
 # files over HTTP: up under their digest, then a job that names one, then down
 head -c 1500000 /dev/urandom >"$T/in.bin"; sum=$(sha256sum <"$T/in.bin" | cut -d ' ' -f 1)
 check "a file goes up under its digest" [ "$(api "/blobs/$sum" -T "$T/in.bin")" = 204 ]

@@ -473,6 +473,32 @@ static void a_paused_worker_comes_back_in_time(void **state)
 	assert_int_equal(gr_place_wake_ns(w->p), UINT64_MAX);
 }
 
+/* A class that waited for room when the last of it was withdrawn: its place in the table is another's later. */
+static void a_class_that_was_parked_leaves_nothing_behind(void **state)
+{
+	struct world *w = *state;
+	uint64_t runs;
+	uint32_t parked;
+	int64_t waits;
+
+	up(w, 1, 1, 0, 0, NULL);
+	ready(w, 1, class(w, 0, 0), 0);
+	assert_int_equal(next(w, 1), 1);
+	runs = w->d[0].placed;
+	parked = class(w, 0, 1);
+	waits = ready(w, 2, parked, 0);
+	assert_int_equal(next(w, 1), 0);
+	assert_int_equal(gr_place_cancel(w->p, waits), 1);
+	for (uint32_t i = 2; i < GR_PLACE_MAX_CLASSES; i++)
+		class(w, 0, 4096 + i);
+	assert_int_equal(class(w, 0, 2), parked);
+	ready(w, 3, parked, 0);
+	assert_int_equal(next(w, 1), 0);
+	end(w, runs, GR_PLACE_DONE, 1000);
+	assert_int_equal(next(w, 1), 1);
+	assert_int_equal(w->d[0].tag, 3);
+}
+
 static void what_was_on_a_lost_worker_ends_with_it(void **state)
 {
 	struct world *w = *state;
@@ -728,6 +754,7 @@ int main(void)
 		T(a_draining_worker_gets_nothing_new),
 		T(a_worker_that_fails_fast_is_quarantined_and_probed),
 		T(a_paused_worker_comes_back_in_time),
+		T(a_class_that_was_parked_leaves_nothing_behind),
 		T(what_was_on_a_lost_worker_ends_with_it),
 		T(more_slots_are_used_at_once),
 		T(explain_gives_numbers_for_every_worker),

@@ -147,6 +147,7 @@ static inline bool gr_gen_is_h2(const struct gr_gen *g, const struct gr_pool *p)
 /* ---- visit.c ---- */
 struct gr_visit *gr_visit_new(struct gr_gen *g, uint64_t seq, uint64_t planned_ns);   /* NULL: too many */
 void gr_visit_issue(struct gr_gen *g, struct gr_visit *v);       /* its request now */
+void gr_visit_want_extra(struct gr_gen *g, struct gr_visit *v);  /* v->x is there afterwards */
 void gr_visit_sent(struct gr_gen *g, struct gr_visit *v);
 void gr_visit_answered(struct gr_gen *g, struct gr_visit *v);    /* the answer is whole, the connection free of it */
 void gr_visit_failed(struct gr_gen *g, struct gr_visit *v, enum gr_load_fail why);

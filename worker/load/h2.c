@@ -278,7 +278,7 @@ static void field(nghttp2_nv *nv, const char *name, const uint8_t *value, size_t
 }
 
 /* Path and values are rendered behind each other into one buffer, then named by their offsets: it may move meanwhile. */
-static size_t fields(struct gr_gen *g, struct gr_visit *v, nghttp2_nv *nv)
+static size_t fields(struct gr_visit *v, nghttp2_nv *nv)
 {
 	const struct gr_load_request *r = v->request;
 	const struct gr_load_origin *o = v->pool->origin;
@@ -286,7 +286,6 @@ static size_t fields(struct gr_gen *g, struct gr_visit *v, nghttp2_nv *nv)
 	size_t ends[MAX_NV], n = 0, at = 0, n_end = 0;
 	bool has_agent = false;
 
-	(void)g;
 	gr_buf_clear(&x->out);
 	gr_load_render(&r->path, &x->ctx, &x->out);
 	ends[n_end++] = x->out.n;
@@ -335,7 +334,7 @@ static const struct gr_h2_fixed *fixed(struct gr_gen *g, struct gr_visit *v)
 	one.x = GR_NEW(x);
 	x->ctx.plan = g->plan;
 	GR_NEW(f);
-	f->n = fields(g, &one, f->nv);
+	f->n = fields(&one, f->nv);
 	for (size_t i = 0; i < f->n; i++)
 		n_text += f->nv[i].namelen + f->nv[i].valuelen;
 	gr_buf_reserve(&f->text, n_text + 1);
@@ -370,12 +369,8 @@ bool gr_h2_request(struct gr_gen *g, struct gr_conn *c, struct gr_visit *v)
 	nghttp2_data_provider body = { .read_callback = read_body };
 	bool has_body = v->request->has_body;
 
-	if (!v->x && has_body) {
-		GR_NEW(v->x);
-		v->x->ctx.vars = v->x->vars;
-		gr_load_ctx_init(&v->x->ctx, g->plan, v->seq);
-	}
 	if (has_body) {
+		gr_visit_want_extra(g, v);
 		gr_buf_clear(&v->x->body_out);
 		v->x->n_read = 0;
 		gr_load_render(&v->request->body, &v->x->ctx, &v->x->body_out);
@@ -386,7 +381,7 @@ bool gr_h2_request(struct gr_gen *g, struct gr_conn *c, struct gr_visit *v)
 		v->stream = nghttp2_submit_request(h->session, NULL, f->nv, f->n, has_body ? &body : NULL, v);
 	} else {
 		nghttp2_nv nv[MAX_NV];
-		size_t n = fields(g, v, nv);
+		size_t n = fields(v, nv);
 
 		v->stream = nghttp2_submit_request(h->session, NULL, nv, n, has_body ? &body : NULL, v);
 	}

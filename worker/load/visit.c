@@ -90,7 +90,7 @@ void gr_visit_fini(struct gr_visit *v)
 	v->x = NULL;
 }
 
-static void want_extra(struct gr_gen *g, struct gr_visit *v)
+void gr_visit_want_extra(struct gr_gen *g, struct gr_visit *v)
 {
 	if (v->x)
 		return;
@@ -113,7 +113,7 @@ void gr_visit_issue(struct gr_gen *g, struct gr_visit *v)
 	v->status = 0;
 	v->is_retried = v->is_fresh = false;
 	if (!r->is_static || r->wants_headers || r->wants_body) {
-		want_extra(g, v);
+		gr_visit_want_extra(g, v);
 		gr_buf_clear(&v->x->head);
 		gr_buf_clear(&v->x->body);
 	}
