@@ -2,7 +2,7 @@
  * optimum - makespans of lib/place beside the exact optimum
  *
  * usage: optimum [-n CASES] [-s SECONDS] [-g GAP] [-p AHEAD] [-q]
- *        -q: no solver, the longest-first list alone beside it; AHEAD: tasks a worker may hold beside the one it runs (0); CASES seeded cases (1000), each solved by cbc within SECONDS (20); exit 1 when the mean gap is above GAP percent.
+ *        -q: no solver, the longest-first list alone beside it; AHEAD: tasks a worker may hold beside the one it runs (0); CASES seeded cases (1000), each solved by cbc within SECONDS (20); exit 1 when the mean gap over all, the unsolved ones taken above cbc's lower bound, is above GAP percent.
  *
  * A case: 10 tasks on 3 workers, 14 on 4, or 20 on 5 (of ten cases 6, 3 and 1), all there at once; speeds 0.5 to 1.5,
  * lognormal work, two or three input sets that a worker fetches before its first task of a set. lib/place runs it in the
@@ -36,10 +36,10 @@ struct one {
 	uint32_t work_us[MAX_TASKS], set[MAX_TASKS];
 	double speed[MAX_WORKERS];
 	uint64_t bytes[MAX_SETS];
-	double place_s, fifo_s, lpt_s, bound_s, best_s;
+	double place_s, fifo_s, lpt_s, bound_s, best_s;   /* best: the optimum, or the lower bound that cbc came to */
 	bool is_proven;
 	pid_t pid;
-	char lp[64], out[64];
+	char lp[64], out[64], log[64];
 };
 
 static double seconds = 20;
@@ -70,7 +70,7 @@ static double by_place(const struct one *c)
 	struct sim_config cfg = { .seed = c->seed, .may_retract = true, .bandwidth_bytes_per_s = { BANDWIDTH, BANDWIDTH } };
 	struct sim *s = sim_new(&sim_place, &cfg);
 	struct sim_job teach = { .weight = 1, .set = SIM_NONE, .family = 1 };
-	struct sim_job job = { .weight = 1, .set = SIM_NONE, .is_hint_exact = true };
+	struct sim_job job = { .weight = 1, .set = SIM_NONE, .is_hint_exact = true, .is_whole = true };
 	uint32_t id, second_us = 1000000;
 	uint64_t at_ns, end_ns = 0;
 
@@ -162,6 +162,7 @@ static void write_lp(struct one *c, const char *dir)
 
 	snprintf(c->lp, sizeof(c->lp), "%s/%llu.lp", dir, (unsigned long long)c->seed);
 	snprintf(c->out, sizeof(c->out), "%s/%llu.sol", dir, (unsigned long long)c->seed);
+	snprintf(c->log, sizeof(c->log), "%s/%llu.log", dir, (unsigned long long)c->seed);
 	f = fopen(c->lp, "w");
 	if (!f) {
 		perror(c->lp);
@@ -205,13 +206,27 @@ static void solve(struct one *c)
 
 	snprintf(limit, sizeof(limit), "%.0f", seconds);
 	posix_spawn_file_actions_init(&fa);
-	posix_spawn_file_actions_addopen(&fa, 1, "/dev/null", O_WRONLY, 0);
+	posix_spawn_file_actions_addopen(&fa, 1, c->log, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	rc = posix_spawnp(&c->pid, "cbc", &fa, NULL, argv, environ);
 	posix_spawn_file_actions_destroy(&fa);
 	if (rc) {
 		fprintf(stderr, "optimum: cbc: %s (package coinor-cbc)\n", strerror(rc));
 		exit(rc == 2 ? 36 : 1);
 	}
+}
+
+static double lower_bound(const struct one *c)
+{
+	char line[256];
+	FILE *f = fopen(c->log, "r");
+	double low = c->bound_s;
+
+	while (f && fgets(line, sizeof(line), f))
+		if (!strncmp(line, "Lower bound:", 12) && atof(line + 12) > low)
+			low = atof(line + 12);
+	if (f)
+		fclose(f);
+	return low;
 }
 
 static void read_solution(struct one *c)
@@ -227,9 +242,10 @@ static void read_solution(struct one *c)
 	fclose(f);
 	c->is_proven = !strncmp(line, "Optimal", 7);
 	value = strstr(line, "objective value");
-	c->best_s = value ? atof(value + 15) : 0;
+	c->best_s = c->is_proven && value ? atof(value + 15) : lower_bound(c);
 	unlink(c->lp);
 	unlink(c->out);
+	unlink(c->log);
 }
 
 static void end_soon(int sig)
@@ -272,7 +288,7 @@ static int beside_list(uint64_t n_cases)
 
 int main(int argc, char **argv)
 {
-	struct tally place = { 0 }, fifo = { 0 }, lpt = { 0 }, low = { 0 }, size[3] = { { 0 } };
+	struct tally place = { 0 }, all = { 0 }, fifo = { 0 }, lpt = { 0 }, low = { 0 }, size[3] = { { 0 } };
 	struct one running[2], *c;
 	uint64_t n_cases = 1000, at = 1, n_open = 0;
 	uint32_t n_running = 0;
@@ -315,6 +331,7 @@ int main(int argc, char **argv)
 		pid = wait(&status);
 		c = pid == running[0].pid ? &running[0] : &running[1];
 		read_solution(c);
+		add(&all, c->place_s / c->best_s - 1);
 		if (!c->is_proven) {
 			n_open++;
 		} else if (c->place_s < c->best_s * 0.99999) {
@@ -340,8 +357,9 @@ int main(int argc, char **argv)
 	for (int i = 0; i < 3; i++)
 		if (size[i].n)
 			row(i == 0 ? "  10 tasks on 3 workers" : i == 1 ? "  14 tasks on 4 workers" : "  20 tasks on 5 workers", &size[i]);
+	row("all cases, the rest above cbc's lower bound", &all);
 	row("in order of arrival, to where it ends first", &fifo);
 	row("longest first, to where it ends first", &lpt);
 	row("the optimum above the lower bounds", &low);
-	return limit > 0 && 100 * place.sum / place.n > limit ? 1 : 0;
+	return limit > 0 && 100 * all.sum / all.n > limit ? 1 : 0;
 }

@@ -47,7 +47,8 @@ static uint8_t band_of(const struct gr_spec *s)
 int gr_bj_join_placement(struct gr_bj *j)
 {
 	struct gr_tenant_row *t = tenant_of(j->batch, j->tenant, j->spec->weight);
-	struct gr_place_owner o = { .tag = GR_BATCH_TAG(j->id), .weight = 1, .band = band_of(j->spec), .is_preemptible = true };
+	struct gr_place_owner o = { .tag = GR_BATCH_TAG(j->id), .weight = 1, .band = band_of(j->spec), .is_preemptible = true,
+				    .is_whole = j->spec->n_stages == 1 };
 	int rc;
 
 	if (!t)

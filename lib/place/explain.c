@@ -199,6 +199,8 @@ int gr_place_pending(const struct gr_place *p, int64_t queued)
 		return GR_PLACE_P_NOWHERE;
 	if (!gr_place__quota_allows(p, &p->tenants[o->spec.tenant], &p->classes[q->class], item->t.is_gang ? item->t.count : 1))
 		return GR_PLACE_P_QUOTA;
+	if (item->queue == p->held)
+		return GR_PLACE_P_FASTER;
 	if (item->t.is_gang && q->where == Q_STUCK)
 		return GR_PLACE_P_GANG;
 	if (q->where == Q_STUCK || p->classes[q->class].parked_at != NIL)
@@ -216,7 +218,7 @@ int gr_place_pending(const struct gr_place *p, int64_t queued)
 void gr_place_stats(const struct gr_place *p, uint64_t now_ns, struct gr_place_stats *out)
 {
 	struct gr_place_stats s = {
-		.n_queued = p->tasks_queued, .n_placed = p->tasks_placed, .decisions = p->decisions, .looked = p->looked,
+		.n_held = p->held != NIL ? (uint32_t)p->tasks_queued : 0, .n_queued = p->tasks_queued, .n_placed = p->tasks_placed, .decisions = p->decisions, .looked = p->looked,
 	};
 
 	(void)now_ns;

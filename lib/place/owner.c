@@ -64,7 +64,8 @@ int gr_place_owner_add(struct gr_place *p, const struct gr_place_owner *spec)
 		.id = i | ((o->id >> WORKER_BITS) + 1) % WORKER_GENS << WORKER_BITS,
 	};
 	p->tenants[spec->tenant].n_owners++;
-	LOG(p, OP_OWNER, o->id, spec->tag, spec->tenant, spec->weight, spec->max_placed, spec->band, spec->is_preemptible);
+	LOG(p, OP_OWNER, o->id, spec->tag, spec->tenant, spec->weight, spec->max_placed, spec->band, spec->is_preemptible,
+	    spec->is_whole);
 	return (int)o->id;
 }
 

@@ -56,7 +56,7 @@ struct gr_place *gr_place_new(const struct gr_place_config *cfg)
 	p->changes = 1;
 	p->wake_ns = p->retry_ns = UINT64_MAX;
 	p->free_queue = p->free_queued = p->free_placed = p->free_worker = p->free_owner = NIL;
-	p->free_node = p->free_cap = p->free_stand = p->free_line = p->first_due = p->reserve.queue = NIL;
+	p->free_node = p->free_cap = p->free_stand = p->free_line = p->first_due = p->reserve.queue = p->held = NIL;
 	p->families = gr_xalloc(FAMILY_SLOTS * sizeof(*p->families));
 	p->sets = gr_xalloc(N_SETS * sizeof(*p->sets));
 	p->mean_work_us = UNKNOWN_WORK_US;
@@ -69,7 +69,7 @@ struct gr_place *gr_place_new(const struct gr_place_config *cfg)
 	GR_GROW(p->tenants, p->cap_tenants, 1);
 	p->tenants[p->n_tenants++] = (struct gr_place__tenant){ .is_used = true, .weight = 1, .first_stand = NIL };
 	gr_place__room(p, 1);
-	LOG(p, OP_NEW, 1, c->seed, c->n_sample, c->max_credits, c->fast_fails, c->fast_fail_ns, c->quarantine_ns, c->reserve_after_ns,
+	LOG(p, OP_NEW, LOG_VERSION, c->seed, c->n_sample, c->max_credits, c->fast_fails, c->fast_fail_ns, c->quarantine_ns, c->reserve_after_ns,
 	    c->min_run_ns, c->copy_permille, c->bandwidth_kib_per_ms, c->acts, c->is_node_blind, c->is_fair_preempt);
 	return p;
 }
@@ -150,30 +150,12 @@ void gr_place_free(struct gr_place **pp)
 
 /* ---- deciding ---- */
 
-static void start_search(const struct gr_place *p, uint32_t queue, uint64_t now_ns, struct gr_place__search *s)
+/* The next @n of the item were placed. */
+static void advance(struct gr_place *p, uint32_t i, uint32_t n)
 {
-	const struct gr_place__queue *q = &p->queues[queue];
-	const struct gr_place__queued *item = &p->queued[q->heap[0]];
-	uint64_t kib = item->t.input_bytes >> 10;
-
-	s->t = &item->t;
-	s->owner = q->owner;
-	s->class_id = q->class;
-	s->class = &p->classes[q->class];
-	s->work_us = gr_place__work_us(p, item->t.family, item->t.work_ms);
-	s->input_kib = kib > UINT32_MAX ? UINT32_MAX : (uint32_t)kib;
-	s->avoid_node = NIL;
-	s->reserved_for = queue;
-	s->may_wait = false;
-	s->now_ns = now_ns;
-}
-
-/* The next @n of the queue's front item were placed. */
-static void advance(struct gr_place *p, uint32_t queue, uint32_t n)
-{
-	struct gr_place__queue *q = &p->queues[queue];
-	uint32_t i = q->heap[0];
 	struct gr_place__queued *item = &p->queued[i];
+	uint32_t queue = item->queue;
+	struct gr_place__queue *q = &p->queues[queue];
 	struct gr_place__owner *o = &p->owners[q->owner];
 
 	o->n_queued -= n;
@@ -227,7 +209,7 @@ static uint32_t place_gang(struct gr_place *p, uint32_t queue, uint64_t now_ns, 
 	uint64_t tag = item->t.tag;
 	uint32_t first = item->t.first;
 
-	start_search(p, queue, now_ns, &s);
+	gr_place__search_for(p, q->heap[0], now_ns, &s);
 	for (n = 0; n < count && may; n++) {
 		gr_place__search(p, &s);
 		if (s.worker == NIL)
@@ -244,7 +226,7 @@ static uint32_t place_gang(struct gr_place *p, uint32_t queue, uint64_t now_ns, 
 		q->stuck_at = p->changes;      /* taking back is no change */
 		return 0;
 	}
-	advance(p, queue, count);
+	advance(p, q->heap[0], count);
 	return count;
 }
 
@@ -293,12 +275,12 @@ static uint32_t fill(struct gr_place *p, uint32_t queue, struct gr_place__search
 		part = (uint32_t)gr_place__wanted(o);
 	if (part && is_alone(p, queue)) {
 		gr_place__commit(p, s, s->t->tag, s->t->first + p->queued[item].nth, part, GR_PLACE_RUN, &out[n]);
-		advance(p, queue, part);
+		advance(p, item, part);
 		return n + part;
 	}
 	for (; part && gr_place__choose(p) == queue && q->heap[0] == item; part--) {
 		gr_place__commit(p, s, s->t->tag, s->t->first + p->queued[item].nth, 1, GR_PLACE_RUN, &out[n++]);
-		advance(p, queue, 1);
+		advance(p, item, 1);
 	}
 	return n;
 }
@@ -356,7 +338,7 @@ static uint32_t place(struct gr_place *p, uint64_t now_ns, struct gr_place_decis
 				gr_place__queue_move(p, queue, Q_STUCK);    /* the caller's room is too small for it */
 			continue;
 		}
-		start_search(p, queue, now_ns, &s);
+		gr_place__search_for(p, item, now_ns, &s);
 		s.may_wait = true;
 		gr_place__search(p, &s);
 		p->looked += s.n_looked;
@@ -368,8 +350,16 @@ static uint32_t place(struct gr_place *p, uint64_t now_ns, struct gr_place_decis
 		}
 		if (s.with_credits && p->victim_bits >> p->owners[s.owner].spec.band > 1 && stops_rather(p, queue, now_ns, &s, out, &n, max))
 			continue;
+		if (gr_place__is_tail(p, queue)) {
+			item = gr_place__tail(p, queue, &s);
+			if (item == NIL) {
+				p->held = queue;
+				gr_place__park(p, p->queues[queue].class, now_ns, false);
+				continue;
+			}
+		}
 		gr_place__commit(p, &s, s.t->tag, s.t->first + p->queued[item].nth, 1, GR_PLACE_RUN, &out[n++]);
-		advance(p, queue, 1);
+		advance(p, item, 1);
 		if (p->n_woken)
 			gr_place__park_woken(p, now_ns);
 		if (left <= FILL_FROM || s.with_credits || p->queues[queue].is_choosy || s.class->has_policy || n == max)
@@ -483,6 +473,10 @@ int gr_place_next(struct gr_place *p, uint64_t now_ns, struct gr_place_decision 
 	}
 	if (p->n_stuck)
 		unstick(p);
+	if (p->held != NIL) {
+		gr_place__unpark(p, p->queues[p->held].class);
+		p->held = NIL;
+	}
 	n = gr_place__evacuate(p, now_ns, out, 0, max);
 	n = place(p, now_ns, out, n, max);
 	if (!p->n_open && p->n_late)

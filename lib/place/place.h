@@ -178,6 +178,7 @@ struct gr_place_owner {
 	uint32_t max_placed;              /* most of its tasks placed at once; 0 no limit */
 	uint8_t band;                     /* priority: bands strictly in order, 0 first; 0..GR_PLACE_MAX_BAND */
 	bool is_preemptible;              /* may be stopped for a more urgent band */
+	bool is_whole;                    /* no task comes after its first ones: its last may wait for a faster worker that is busy */
 };
 /* Return: the owner's id, >= 0; GR_EINVAL, GR_ENOENT (tenant), GR_ELIMIT. */
 int gr_place_owner_add(struct gr_place *p, const struct gr_place_owner *spec) GR_MUST_CHECK;
@@ -306,7 +307,8 @@ uint32_t gr_place_explain(const struct gr_place *p, uint64_t now_ns, const struc
 	X(NEXT, "next", "it is next") X(BEHIND, "behind", "others of its priority have had less, or came first") \
 	X(BAND, "band", "work of higher priority goes first") X(ROOM, "room", "no worker that could run it has room") \
 	X(NOWHERE, "nowhere", "no worker could run it") X(PAUSED, "paused", "its job is paused") X(LIMIT, "limit", "its job runs as many as it may") \
-	X(QUOTA, "quota", "its tenant has used its quota") X(GANG, "gang", "not enough workers are free at once")
+	X(QUOTA, "quota", "its tenant has used its quota") X(GANG, "gang", "not enough workers are free at once") \
+	X(FASTER, "faster", "a faster worker that is busy is expected to end it sooner than one that is free")
 enum gr_place_pending {
 #define X(NAME, name, text) GR_PLACE_P_##NAME,
 	GR_PLACE_PENDING_MAP(X)
@@ -322,6 +324,7 @@ struct gr_place_stats {
 	uint32_t n_workers, n_draining, n_quarantined, n_owners, n_tenants, n_classes, n_envs, n_nodes, n_pools;
 	uint32_t slots;                   /* of workers that take work */
 	uint32_t free_slots;              /* of those, not taken by a placed task */
+	uint32_t n_held;                  /* of the queued, what waits for a faster worker (FASTER) */
 	uint64_t n_queued, n_placed;      /* tasks now */
 	uint64_t decisions, looked;       /* ever; looked: workers scored */
 	uint64_t acts[GR_PLACE_N_ACTS];   /* ever, by kind */

@@ -302,6 +302,7 @@ struct gr_place {
 	struct gr_place__reserve reserve;
 	uint64_t wake_ns;             /* the first blocked worker's */
 	uint64_t retry_ns;            /* a search was cut short: look again then */
+	uint32_t held;                /* the queue whose last tasks wait for busy workers, or NIL; tail.c */
 	uint64_t tasks_queued, tasks_placed;
 	uint8_t *log_buf; uint32_t n_log;
 };
@@ -418,9 +419,14 @@ struct gr_place__search {
 	struct { uint32_t worker, score_us; } next[GR_PLACE_N_NEXT];
 };
 struct gr_place__cost { uint64_t wait_us, fetch_us, run_us, more_us; };
+/* Asks for the next of a queued item; then gr_place__search looks for the worker, or search_at scores one alone (false: it does not fit). */
+void gr_place__search_for(const struct gr_place *p, uint32_t queued, uint64_t now_ns, struct gr_place__search *s);
 void gr_place__search(struct gr_place *p, struct gr_place__search *s);
+bool gr_place__search_at(const struct gr_place *p, struct gr_place__search *s, uint32_t worker);
 /* Different workers of the lowest predicted cost whose room may suffice, up to @max. */
 uint32_t gr_place__best_rank(struct gr_place *p, const struct gr_place__search *s, uint32_t *out, uint32_t max);
+/* The round trip and the transfer of what it lacks. */
+uint64_t gr_place__fetch_us(const struct gr_place *p, uint32_t worker, const struct gr_place__search *s);
 struct gr_place__cost gr_place__cost(const struct gr_place *p, uint32_t worker, const struct gr_place__search *s);
 /* Whether it fits there now; the reason when not. */
 enum gr_place_verdict gr_place__fits(const struct gr_place *p, uint32_t worker, const struct gr_place__search *s, uint32_t *res);
@@ -463,6 +469,7 @@ void gr_place__reserve_drop(struct gr_place *p);
 bool gr_place__is_kept(const struct gr_place *p, uint32_t worker, uint32_t queue, uint64_t end_ns);
 
 /* ---- log.c: opcodes are the log's format, docs/placement.md#log ---- */
+#define LOG_VERSION 2u                 /* what the records say */
 enum gr_place__op {
 	OP_NEW = 1, OP_ENV, OP_HOLD, OP_NODE, OP_LABEL, OP_KEY, OP_CLASS, OP_UP, OP_DOWN, OP_DRAIN, OP_PAUSE, OP_SIGNALS,
 	OP_NODE_SET, OP_ZONE, OP_TENANT, OP_TENANT_SET, OP_TENANT_DEL, OP_OWNER, OP_OWNER_DEL, OP_OWNER_PAUSE, OP_OWNER_BYTES,
@@ -472,3 +479,9 @@ void gr_place__log(struct gr_place *p, enum gr_place__op op, const uint64_t *v, 
 #define LOG_ARGS(...) (const uint64_t[]){ __VA_ARGS__ }, sizeof((const uint64_t[]){ __VA_ARGS__ }) / sizeof(uint64_t)
 #define LOG(p, op, ...) do { if ((p)->cfg.log) gr_place__log((p), (op), LOG_ARGS(__VA_ARGS__), NULL, 0); } while (0)
 #define LOG_BYTES(p, op, b, n, ...) do { if ((p)->cfg.log) gr_place__log((p), (op), LOG_ARGS(__VA_ARGS__), (b), (n)); } while (0)
+
+/* ---- tail.c ---- */
+/* The queue holds all that waits, few enough for few enough workers to be planned as a list. O(1). */
+bool gr_place__is_tail(const struct gr_place *p, uint32_t queue);
+/* The item of it that starts now, and in @s where; NIL: all of them had better wait, and are asked for again at p->retry_ns. */
+uint32_t gr_place__tail(struct gr_place *p, uint32_t queue, struct gr_place__search *s);

@@ -8,7 +8,6 @@
 #include "lib/base/alloc.h"
 #include "lib/place/place_int.h"
 
-#define LOG_VERSION 1u
 #define MAX_NUMBERS 256u
 #define MAX_BYTES 4096u
 
@@ -285,7 +284,7 @@ static int play(struct replay *r, const struct record *rec)
 	case OP_OWNER: {
 		struct gr_place_owner o = {
 			.tag = v[1], .tenant = (uint32_t)v[2], .weight = (uint32_t)v[3], .max_placed = (uint32_t)v[4], .band = (uint8_t)v[5],
-			.is_preemptible = v[6],
+			.is_preemptible = v[6], .is_whole = v[7],
 		};
 
 		return gr_place_owner_add(p, &o);

@@ -209,6 +209,8 @@ static uint64_t wait_us(const struct gr_place *p, const struct gr_place__worker 
 	return w->backlog_ms * m / p->nodes[w->node].speed_permille * 1000 * (w->n_waiting + 1) / (w->n_placed + 1u) / w->slots;
 }
 
+uint64_t gr_place__fetch_us(const struct gr_place *p, uint32_t worker, const struct gr_place__search *s) { return fetch_us(p, worker, s); }
+
 struct gr_place__cost gr_place__cost(const struct gr_place *p, uint32_t worker, const struct gr_place__search *s)
 {
 	const struct gr_place__worker *w = &p->workers[worker];
@@ -497,6 +499,14 @@ static void finish(const struct gr_place *p, struct gr_place__search *s)
 	s->finish_us = c.wait_us + c.fetch_us + c.run_us;
 }
 
+bool gr_place__search_at(const struct gr_place *p, struct gr_place__search *s, uint32_t worker)
+{
+	s->worker = NIL;
+	look(p, s, worker);
+	finish(p, s);
+	return s->worker != NIL;
+}
+
 /* Of a few workers that fit, wherever they rank, the one whose node was measured longest ago, when that is long. */
 static bool explore(struct gr_place *p, struct gr_place__search *s, const struct field *f)
 {
@@ -528,10 +538,7 @@ static bool explore(struct gr_place *p, struct gr_place__search *s, const struct
 	}
 	if (best == NIL)
 		return false;
-	s->worker = NIL;
-	look(p, s, best);
-	finish(p, s);
-	return s->worker != NIL;
+	return gr_place__search_at(p, s, best);
 }
 
 /* What it would take, at the least, where none of its files are: the cheapest rank's price and all of the transfer
@@ -615,6 +622,33 @@ uint32_t gr_place__best_rank(struct gr_place *p, const struct gr_place__search *
 	return n;
 }
 
+static void forget_next(struct gr_place__search *s)
+{
+	for (uint32_t i = 0; i < GR_PLACE_N_NEXT; i++) {
+		s->next[i].worker = NIL;
+		s->next[i].score_us = UINT32_MAX;
+	}
+}
+
+void gr_place__search_for(const struct gr_place *p, uint32_t queued, uint64_t now_ns, struct gr_place__search *s)
+{
+	const struct gr_place__queued *item = &p->queued[queued];
+	uint64_t kib = item->t.input_bytes >> 10;
+
+	s->t = &item->t;
+	s->owner = item->t.owner;
+	s->class_id = item->t.class;
+	s->class = &p->classes[item->t.class];
+	s->work_us = gr_place__work_us(p, item->t.family, item->t.work_ms);
+	s->input_kib = kib > UINT32_MAX ? UINT32_MAX : (uint32_t)kib;
+	s->set = set_of(&p->owners[s->owner], s->t->input_set);
+	s->avoid_node = NIL;
+	s->reserved_for = item->queue;
+	s->may_wait = s->with_credits = false;
+	s->now_ns = now_ns;
+	s->is_plain = s->class->is_plain && !s->t->n_exclude && !s->t->n_exclude_node;
+}
+
 void gr_place__search(struct gr_place *p, struct gr_place__search *s)
 {
 	struct field f;
@@ -623,11 +657,7 @@ void gr_place__search(struct gr_place *p, struct gr_place__search *s)
 	s->n_looked = 0;
 	s->is_cut = s->with_credits = false;
 	s->is_plain = s->class->is_plain && s->avoid_node == NIL && !s->t->n_exclude && !s->t->n_exclude_node;
-	s->set = set_of(&p->owners[s->owner], s->t->input_set);
-	for (uint32_t i = 0; i < GR_PLACE_N_NEXT; i++) {
-		s->next[i].worker = NIL;
-		s->next[i].score_us = UINT32_MAX;
-	}
+	forget_next(s);
 	if (s->class->pools_gen != p->pools_gen)
 		gr_place__class_pools(p, &p->classes[s->class_id]);
 	if (look_at_changed(p, s)) {

@@ -216,7 +216,7 @@ void sim_check_idle(struct sim *s)
 {
 	bool seen[256] = { false };
 
-	if (is_room_kept(s))
+	if (is_room_kept(s) || (s->policy->is_holding && s->policy->is_holding(s->p)))
 		return;
 	for (uint32_t i = 0; i < s->n_tasks; i++) {
 		struct sim_task *t = &s->tasks[i];

@@ -143,7 +143,7 @@ static void job_add(void *ctx, uint32_t job)
 	struct sim_job *j = &pl->s->jobs[job];
 	struct gr_place_owner spec = {
 		.tag = job, .tenant = pl->s->tenants[j->tenant].policy_id, .weight = j->weight, .max_placed = j->max_placed,
-		.band = (uint8_t)j->band, .is_preemptible = j->is_preemptible,
+		.band = (uint8_t)j->band, .is_preemptible = j->is_preemptible, .is_whole = j->is_whole,
 	};
 
 	j->policy_id = ok(pl->s, gr_place_owner_add(pl->p, &spec), "owner");
@@ -343,6 +343,15 @@ static bool is_blocked(void *ctx, uint32_t worker)
 	return info.quarantined_until_ns > pl->s->now_ns;
 }
 
+static bool is_holding(void *ctx)
+{
+	struct place *pl = ctx;
+	struct gr_place_stats st;
+
+	gr_place_stats(pl->p, pl->s->now_ns, &st);
+	return st.n_held;
+}
+
 static const char *why(void *ctx, uint32_t task, uint32_t worker)
 {
 	struct place *pl = ctx;
@@ -383,7 +392,7 @@ static const char *check(void *ctx)
 		.worker_down = worker_down, .worker_drain = worker_drain, .signals = signals, .job_add = job_add, .job_pause = job_pause, \
 		.ready = ready, .cancel = cancel, .job_cancel = job_cancel, .next = next, .ended = ended, .kept = kept, .started = started, \
 		.wake_ns = wake_ns, .mem_hint = mem_hint, .is_stuck = is_stuck, \
-		.is_blocked = is_blocked, .why = why, .check = check }
+		.is_blocked = is_blocked, .is_holding = is_holding, .why = why, .check = check }
 PLACE(sim_place, "lib/place", start);
 PLACE(sim_place_blind, "lib/place blind to nodes", start_blind);
 

@@ -54,7 +54,7 @@ static void small_jobs(struct sim *s, struct gr_rng *r, uint32_t scale)
 	for (uint32_t i = 0; i < n_jobs; i++) {
 		struct sim_job like = {
 			.tenant = gr_rng_below(r, n_tenants), .weight = between(r, 1, 4), .band = chance(r, 60) ? 1 : gr_rng_below(r, 3),
-			.max_placed = chance(r, 15) ? between(r, 1, 4) : 0, .is_preemptible = chance(r, 50),
+			.max_placed = chance(r, 15) ? between(r, 1, 4) : 0, .is_preemptible = chance(r, 50), .is_whole = i % 2,
 			.env = chance(r, 50) ? between(r, 1, 3) : 0, .zone = chance(r, 10) ? 1 : 0,
 			.set = chance(r, 60) ? sim_set_add(s, between(r, 1, 100) * 1000000ull) : SIM_NONE, .family = i + 1,
 		};

@@ -54,6 +54,7 @@ struct sim_policy {
 	uint32_t (*mem_hint)(void *p, uint32_t task);
 	bool (*is_stuck)(void *p, uint32_t task);                /* its exclusions leave it no worker */
 	bool (*is_blocked)(void *p, uint32_t worker);            /* by its own doing: quarantined */
+	bool (*is_holding)(void *p);                             /* what waits had better wait for a worker that is busy */
 	const char *(*why)(void *p, uint32_t task, uint32_t worker);   /* its answer, for messages */
 	const char *(*check)(void *p);                           /* the policy's own sanity; NULL when well */
 };
@@ -92,7 +93,7 @@ struct sim_worker {
 struct sim_tenant { uint32_t weight; struct gr_place_vec quota; uint32_t policy_id; };
 struct sim_job {
 	uint32_t tenant, weight, band, max_placed;
-	bool is_gang, is_preemptible, is_known;
+	bool is_gang, is_preemptible, is_known, is_whole;
 	struct gr_place_vec need;
 	uint32_t env, zone;           /* 0 any */
 	uint32_t set;                 /* input set of all its tasks, SIM_NONE none or task by task */

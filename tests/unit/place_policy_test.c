@@ -622,6 +622,109 @@ static void a_damaged_log_is_refused_where_it_is_damaged(void **state)
 	gr_buf_fini(&b);
 }
 
+/* ---- the last tasks of a job ---- */
+
+/* Two machines, each of one slot, the second three times as fast as the first: learned from what they ran. */
+static void two_speeds(struct world *w, uint32_t c, uint32_t out[2])
+{
+	for (uint32_t i = 0; i < 2; i++)
+		out[i] = up(w, (struct pod){ .tag = i + 1, .slots = 1 });
+	for (int i = 0; i < 60; i++) {
+		put(w, (struct gr_place_task){ .tag = 1, .owner = w->owner, .class = c, .family = 7, .count = 2 });
+		assert_int_equal(next(w), 2);
+		w->now += 6 * GR_NS_PER_S;
+		for (int k = 0; k < 2; k++)
+			end(w, w->d[k].placed, GR_PLACE_DONE, w->d[k].worker_tag == 2 ? 2000000 : 6000000);
+	}
+}
+
+static uint32_t whole(struct world *w)
+{
+	int rc = gr_place_owner_add(w->p, &(struct gr_place_owner){ .tag = 9, .weight = 1, .band = 4, .is_whole = true });
+
+	assert_true(rc >= 0);
+	return (uint32_t)rc;
+}
+
+/* The fast machine has begun 3 s of work; a task of 3 s more is at hand. Return: its handle. */
+static int64_t one_left(struct world *w, uint32_t owner, uint32_t c, uint64_t *running)
+{
+	int64_t h;
+
+	put(w, (struct gr_place_task){ .tag = 20, .owner = owner, .class = c, .work_ms = 3000 });
+	assert_int_equal(next(w), 1);
+	assert_int_equal(w->d[0].worker_tag, 2);
+	*running = w->d[0].placed;
+	w->now += 1900 * GR_NS_PER_MS;
+	h = put(w, (struct gr_place_task){ .tag = 21, .owner = owner, .class = c, .work_ms = 3000 });
+	return h;
+}
+
+static void the_last_task_waits_for_the_fast_worker_where_it_ends_sooner(void **state)
+{
+	struct world *w = *state;
+	uint32_t c = plain(w), worker[2];
+	uint64_t running;
+	int64_t h;
+
+	two_speeds(w, c, worker);
+	h = one_left(w, whole(w), c, &running);
+	assert_int_equal(next(w), 0);
+	assert_int_equal(gr_place_pending(w->p, h), GR_PLACE_P_FASTER);
+	w->now += 200 * GR_NS_PER_MS;
+	end(w, running, GR_PLACE_DONE, 2000000);
+	assert_int_equal(next(w), 1);
+	assert_int_equal(w->d[0].tag, 21);
+	assert_int_equal(w->d[0].worker_tag, 2);
+}
+
+static void a_short_one_behind_it_takes_the_slow_worker_meanwhile(void **state)
+{
+	struct world *w = *state;
+	uint32_t c = plain(w), worker[2], o = whole(w);
+	uint64_t running;
+
+	two_speeds(w, c, worker);
+	one_left(w, o, c, &running);
+	put(w, (struct gr_place_task){ .tag = 22, .owner = o, .class = c, .work_ms = 300 });
+	assert_int_equal(next(w), 1);
+	assert_int_equal(w->d[0].tag, 22);
+	assert_int_equal(w->d[0].worker_tag, 1);
+}
+
+static void nothing_waits_where_more_may_come(void **state)
+{
+	struct world *w = *state;
+	uint32_t c = plain(w), worker[2];
+	uint64_t running;
+
+	two_speeds(w, c, worker);
+	one_left(w, w->owner, c, &running);
+	assert_int_equal(next(w), 1);
+	assert_int_equal(w->d[0].worker_tag, 1);
+}
+
+static void the_wait_ends_when_the_fast_worker_is_late(void **state)
+{
+	struct world *w = *state;
+	uint32_t c = plain(w), worker[2], n_asked = 0;
+	uint64_t running, since;
+
+	two_speeds(w, c, worker);
+	one_left(w, whole(w), c, &running);
+	since = w->now;
+	while (!next(w)) {
+		uint64_t at = gr_place_wake_ns(w->p);
+
+		assert_true(at > w->now && at != UINT64_MAX);
+		w->now = at;
+		n_asked++;
+		assert_true(w->now < since + 60 * GR_NS_PER_S);
+	}
+	assert_int_equal(w->d[0].worker_tag, 1);
+	assert_in_range(n_asked, 1, 200);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -646,6 +749,10 @@ int main(void)
 		T(what_runs_already_is_taken_in),
 		T(an_oom_kill_asks_for_half_as_much_again),
 		T(a_broken_job_takes_no_worker_out_and_a_broken_worker_is_taken_out),
+		T(the_last_task_waits_for_the_fast_worker_where_it_ends_sooner),
+		T(a_short_one_behind_it_takes_the_slow_worker_meanwhile),
+		T(nothing_waits_where_more_may_come),
+		T(the_wait_ends_when_the_fast_worker_is_late),
 		T(misuse_is_an_error_and_changes_nothing),
 		T(a_damaged_log_is_refused_where_it_is_damaged),
 	};
