@@ -12,7 +12,7 @@ fuzz:  ## every fuzzer for FUZZ_S seconds (60), with clang
 
 $(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(ARCHIVES)
 	@mkdir -p $(@D)
-	$(Q)$(CC) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(ARCHIVES) $(GR_LDFLAGS) $(PKG_LIBS)
+	$(Q)$(CC) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(ARCHIVES) $(GR_LDFLAGS) $(PKG_LIBS) $(FUZZ_LIBS)
 
 fuzz-built: $(patsubst %,$(B)/fuzz/%_fuzz,$(or $(FUZZ),$(FUZZ_NAMES)))
 	@mkdir -p build/fuzz/found

@@ -1,6 +1,7 @@
 # rules.mk - tests, demo, benchmarks and installation; included by the Makefile.
 # What needs packages is split in two: the target a person types calls scripts/deps.sh and then make again, so that on
 # a fresh machine nothing asks pkg-config before it is there.
+, := ,
 TIMEOUT_S ?= 1500
 FUZZ_S    ?= 60
 KILLS     ?=
@@ -91,7 +92,12 @@ csim: $(B)/sim/csim  ## whole clusters with the coordinator's own code, SEEDS=20
 # A kept corpus replayed under the ordinary compiler: the fuzz target and a main that feeds it files.
 $(B)/replay/%: $(B)/obj/tests/fuzz/%.o $(B)/obj/tests/fuzz/replay.o $(ARCHIVES)
 	@mkdir -p $(@D)
-	$(Q)$(CC) -o $@ $(filter %.o,$^) $(ARCHIVES) $(GR_LDFLAGS) $(PKG_LIBS)
+	$(Q)$(CC) -o $@ $(filter %.o,$^) $(ARCHIVES) $(GR_LDFLAGS) $(PKG_LIBS) $(FUZZ_LIBS)
+# The load generator, on sockets, an epoll and a clock of the fuzzer's own.
+FUZZ_LIBS :=
+$(B)/fuzz/generator_fuzz $(B)/replay/generator_fuzz: $(call obj,$(addprefix worker/load/,answer.c conn.c count.c gen.c h1.c h2.c stream.c tls.c visit.c))
+$(B)/fuzz/generator_fuzz $(B)/replay/generator_fuzz: FUZZ_LIBS := \
+	$(addprefix -Wl$(,)--wrap=,socket connect setsockopt getsockopt read send close epoll_create1 epoll_ctl epoll_pwait2 gr_clock_mono_ns)
 
 # The page and the API's description are taken into the coordinator by the assembler, which tells no dependencies.
 $(B)/obj/coordinator/web/files.o: $(filter-out %.c %.h,$(wildcard coordinator/web/*)) docs/openapi.json

@@ -18,10 +18,11 @@ bool gr_http1_is_in_body(const struct gr_http1 *h) { return h->state != HEAD; }
 
 bool gr_http1_field(struct gr_slice *rest, struct gr_slice *name, struct gr_slice *value)
 {
-	const uint8_t *p = rest->p, *end = p + rest->n, *lf, *colon, *e;
+	const uint8_t *p = rest->p, *end, *lf, *colon, *e;
 
 	if (!rest->n)
 		return false;
+	end = p + rest->n;
 	lf = memchr(p, '\n', rest->n);
 	if (!lf)
 		lf = end;
@@ -143,8 +144,8 @@ static bool read_head(struct gr_http1 *h, const uint8_t *p, size_t n)
 	}
 	if (has_te && has_len)
 		return false;                    /* what smuggles requests */
-	h->is_chunked = has_te;
 	h->left = len;
+	h->is_close |= h->status == 101;         /* what follows is another protocol */
 	if (h->status == 101 || (h->status >= 200 && (h->is_head_request || h->status == 204 || h->status == 304))) {
 		h->left = 0;
 		h->state = WHOLE;
@@ -157,7 +158,7 @@ static bool read_head(struct gr_http1 *h, const uint8_t *p, size_t n)
 		h->state = len ? LENGTH : WHOLE;
 	} else {
 		h->state = UNTIL_CLOSE;
-		h->is_close = h->is_until_close = true;
+		h->is_close = true;
 	}
 	return true;
 }

@@ -22,7 +22,7 @@ enum gr_http1_step {
 };
 struct gr_http1 {
 	uint8_t state;
-	bool is_head_request, is_chunked, is_close, is_until_close;
+	bool is_head_request, is_close;
 	uint16_t status;
 	uint32_t n_seen;                /* of an unfinished head: the blank line is not within so many bytes */
 	uint32_t n_line;                /* of a chunk's size line or a trailer */

@@ -60,6 +60,10 @@ check "raw TCP, so many bytes" ok_json "d['requests'] == 100 and f == {}"
 # ---- more than HTTP/1.1 ----
 peer ws; plan ws '' ',"body":"hello {{seq}}"'; run
 check "WebSocket: a message for a message, pings answered, fragments joined" ok_json "d['requests'] == 100 and f == {}"
+python3 -c 'import json; p=json.load(open("plan.json")); p["model"]="closed"; p["stages"]=[{"users":1,"for":"200ms"}]; json.dump(p, open("plan.json","w"))'; run
+check "a ping behind the message does not cost the connection" ok_json "d['requests'] > 1 and d['opened'] == 1"
+peer ws-torn; plan ws '' ',"body":"hello {{seq}}"'; run
+check "a message in the middle of another is malformed" ok_json "f == {'malformed': 100}"
 peer ws-refuse; plan ws '' ',"body":"x"'; run
 check "a proof that is none is no upgrade" ok_json "f == {'upgrade': 100}"
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem -out cert.pem -days 2 -subj /CN=localhost \
@@ -81,6 +85,10 @@ check "HTTP/2: a storm of resets" ok_json "f == {'stream_reset': 100}"
 peer h2-goaway; plan http '"http":"2",'; run
 check "HTTP/2: a storm of GOAWAY" ok_json "f == {'goaway': 100}"
 ok_json "f == {'goaway': 100}" || diag <r.json
+peer h2-trailers; plan http '"http":"2",'; run
+check "HTTP/2: trailers behind a long body are no flood of fields" ok_json "d['requests'] == 100 and f == {}"
+peer h2-late cert.pem key.pem; TIMEOUT=500ms; plan https '"http":"2","streams":1000,'; sed -i 's/200ms/1500ms/' plan.json; run; TIMEOUT=10s
+check "HTTP/2: a handshake that does not end is given up, and another connection opened" ok_json "d['requests'] > 100 and 'tls' in f and set(f) <= {'tls', 'connect_timeout'}"
 peer h2-garbage; plan http '"http":"2",'; run
 check "HTTP/2: no frames" ok_json "d['requests'] == 0 and sum(f.values()) == 100 and set(f) <= {'h2_protocol', 'reset', 'closed', 'timeout'}"
 if command -v nginx >/dev/null; then

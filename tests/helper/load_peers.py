@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""load_peers.py MODE READY-FILE [CERT KEY]: peers of load tests that need more than load_target: ws (echo), ws-refuse, tls (HTTP/1.1),
-h2-rst (resets every stream), h2-goaway (goes away at once), h2-garbage. READY-FILE gets the port. A thread a connection."""
+"""load_peers.py MODE READY-FILE [CERT KEY]: peers of load tests that need more than load_target: ws (echo), ws-refuse, ws-torn (a message
+in another), tls (HTTP/1.1), h2-rst (resets every stream), h2-goaway (goes away at once), h2-garbage, h2-trailers (80 KiB and a trailer), h2-late
+(TLS, and the first connection is never spoken to). READY-FILE gets the port. A thread a connection."""
 import base64, hashlib, os, socket, ssl, struct, sys, threading
 
 mode, ready = sys.argv[1:3]
@@ -9,10 +10,10 @@ server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 server.bind(("127.0.0.1", 0))
 server.listen(4096)
 ctx = None
-if mode == "tls":
+if mode in ("tls", "h2-late"):
     ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     ctx.load_cert_chain(*sys.argv[3:5])
-    ctx.set_alpn_protocols(["http/1.1"])
+    ctx.set_alpn_protocols(["http/1.1" if mode == "tls" else "h2"])
 
 
 def exactly(c, n):
@@ -55,8 +56,9 @@ def ws(c):
         mask = exactly(c, 4)
         data = bytes(x ^ mask[i & 3] for i, x in enumerate(exactly(c, n)))
         if a & 15 == 1:
-            # a ping in front, and the message in two frames
-            c.sendall(b"\x89\x01p" + b"\x01" + bytes([1]) + data[:1] + b"\x80" + bytes([len(data) - 1]) + data[1:])
+            # a ping in front and one behind, and the message in two frames
+            more = b"\x80" if mode == "ws" else b"\x81"
+            c.sendall(b"\x89\x01p" + b"\x01" + bytes([1]) + data[:1] + more + bytes([len(data) - 1]) + data[1:] + b"\x89\x00")
 
 
 def frame(kind, flags, stream, payload=b""):
@@ -74,6 +76,10 @@ def h2(c):
             c.sendall(frame(4, 1, 0))
         elif h[3] == 1 and mode == "h2-rst":
             c.sendall(frame(3, 0, stream, struct.pack(">I", 2)))
+        elif h[3] == 1 and mode == "h2-trailers":
+            c.sendall(frame(1, 4, stream, b"\x88") + frame(0, 0, stream, b"x" * 16384) * 5 + frame(1, 5, stream, b"\x40\x01t\x01v"))
+        elif h[3] == 1 and mode == "h2-late":
+            c.sendall(frame(1, 5, stream, b"\x88"))
         elif h[3] == 1:
             c.sendall(frame(7, 0, 0, struct.pack(">II", 0, 0)))
             return
@@ -84,7 +90,7 @@ def serve(c):
         c.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if ctx:
             c = ctx.wrap_socket(c, server_side=True)
-        {"tls": http, "ws": ws, "ws-refuse": ws}.get(mode, h2)(c)
+        {"tls": http, "ws": ws, "ws-refuse": ws, "ws-torn": ws}.get(mode, h2)(c)
     except (EOFError, OSError, ssl.SSLError):
         pass
     finally:
@@ -94,5 +100,6 @@ def serve(c):
 with open(ready + ".tmp", "w") as f:
     f.write(str(server.getsockname()[1]))
 os.rename(ready + ".tmp", ready)
+unspoken = [server.accept()[0]] if mode == "h2-late" else []
 while True:
     threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()

@@ -71,6 +71,7 @@ static void answers_are_read_in_pieces_of_any_size(void **state)
 	expect("HTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", false, GR_HTTP1_DONE, 200, "", false);
 	expect("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nA;e=1\r\n0123456789\r\n0\r\nT: x\r\n\r\n", false, GR_HTTP1_DONE, 200,
 	       "abc0123456789", false);
+	expect("HTTP/1.1 101 Other\r\n\r\n", false, GR_HTTP1_DONE, 101, "", true);   /* what follows is no HTTP */
 	expect("HTTP/1.1 200 OK\r\n\r\nto the end", false, GR_HTTP1_MORE, 200, "to the end", true);
 }
 

@@ -122,6 +122,7 @@ static int open_conn(struct gr_gen *g, struct gr_pool *p, struct gr_visit *v)
 	GR_NEW(c);
 	gr_list_init(&c->link);
 	gr_list_init(&c->dirty);
+	gr_list_init(&c->all);
 	c->pool = p;
 	c->fd = fd;
 	c->opened_ns = g->now_ns;
@@ -138,6 +139,7 @@ static int open_conn(struct gr_gen *g, struct gr_pool *p, struct gr_visit *v)
 		v->is_fresh = true;
 	}
 	p->n_opening++;
+	gr_list_push(&g->conns, &c->all);
 	g->n_conns++;
 	g->c.n[GR_LOAD_N_OPENED]++;
 	return 0;
@@ -157,6 +159,7 @@ void gr_conn_close(struct gr_gen *g, struct gr_conn *c)
 		gr_h2_free(g, c, GR_LOAD_F_CANCELLED);
 	gr_list_del(&c->link);
 	gr_list_del(&c->dirty);
+	gr_list_del(&c->all);
 	if (c->ssl) {
 		SSL_set_quiet_shutdown(c->ssl, 1);       /* else the session would not be taken again */
 		SSL_shutdown(c->ssl);
@@ -298,6 +301,20 @@ void gr_pool_kick(struct gr_gen *g, struct gr_pool *p)
 		if (rc < 0)
 			gr_visit_failed(g, v, fail_of(-rc));
 	}
+}
+
+enum gr_load_fail gr_pool_overdue(struct gr_gen *g, struct gr_pool *p)
+{
+	enum gr_load_fail why = p->n_opening && gr_list_is_empty(&p->shared) ? GR_LOAD_F_CONNECT_TIMEOUT : GR_LOAD_F_NO_CONNECTION;
+
+	GR_LIST_EACH_SAFE(c, &g->conns, struct gr_conn, all) {
+		if (c->pool != p || c->state >= GR_CONN_IDLE || c->opened_ns + g->plan->timeout_ns > g->now_ns)
+			continue;
+		if (c->state == GR_CONN_TLS)
+			why = GR_LOAD_F_TLS;
+		gr_conn_close(g, c);             /* opens another for those that wait */
+	}
+	return why;
 }
 
 void gr_conn_free_for_next(struct gr_gen *g, struct gr_conn *c, bool is_reusable)

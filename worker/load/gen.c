@@ -79,6 +79,7 @@ int gr_gen_init(struct gr_gen *g)
 	gr_list_init(&g->limits);
 	gr_list_init(&g->spare);
 	gr_list_init(&g->dirty);
+	gr_list_init(&g->conns);
 	gr_list_init(&g->dead);
 	gr_count_init(g);
 	g->rx = gr_xalloc(GR_GEN_RX_BYTES);
@@ -367,13 +368,12 @@ void gr_gen_fini(struct gr_gen *g)
 {
 	struct gr_list *l;
 
+	g->is_stopping = true;
+	while (!gr_list_is_empty(&g->conns))     /* also those that were still opening, or shook hands */
+		gr_conn_broke(g, GR_CONTAINER(g->conns.next, struct gr_conn, all), GR_LOAD_F_CANCELLED);
 	for (uint32_t i = 0; i < g->n_pools; i++) {
 		struct gr_pool *p = &g->pools[i];
 
-		while (!gr_list_is_empty(&p->idle))
-			gr_conn_close(g, GR_CONTAINER(p->idle.next, struct gr_conn, link));
-		while (!gr_list_is_empty(&p->shared))
-			gr_conn_broke(g, GR_CONTAINER(p->shared.next, struct gr_conn, link), GR_LOAD_F_CANCELLED);
 		if (p->session)
 			SSL_SESSION_free(p->session);
 	}

@@ -51,9 +51,11 @@ struct gr_pool {                                /* connections to one origin; We
 	SSL_SESSION *session;
 };
 
+enum gr_ws_message { GR_WS_NONE, GR_WS_OURS, GR_WS_PUSHED };     /* PUSHED: nobody asked for it */
 enum gr_conn_state { GR_CONN_OPENING, GR_CONN_TLS, GR_CONN_UPGRADING, GR_CONN_IDLE, GR_CONN_BUSY, GR_CONN_SHARED, GR_CONN_GONE };
 struct gr_conn {
-	struct gr_list link;                    /* pool->idle, pool->shared, or none */
+	struct gr_list link;                    /* pool->idle, pool->shared, or none; gen->dead */
+	struct gr_list all;                     /* gen->conns */
 	struct gr_list dirty;                   /* gen->dirty: HTTP/2 with something to write */
 	struct gr_pool *pool;
 	struct gr_visit *visit;                 /* whose answer is awaited; HTTP/2: none */
@@ -63,7 +65,7 @@ struct gr_conn {
 	uint32_t n_out, n_requests;
 	int fd;
 	uint8_t state;
-	bool is_readable_again;                 /* the loop comes back to it */
+	uint8_t message;                        /* WebSocket: enum gr_ws_message, of one in several frames */
 	uint64_t opened_ns;
 	struct gr_http1 h1;                     /* WebSocket, TCP: scanner state, see stream.c */
 	struct gr_buf carry;                    /* an unfinished head */
@@ -74,7 +76,6 @@ struct gr_extra {                               /* what only visits of templates
 	struct gr_slice vars[GR_LOAD_MAX_VARS];
 	struct gr_buf values[GR_LOAD_MAX_VARS];
 	struct gr_buf out, body_out, path, head, body, jar;
-	size_t n_read;                          /* of body_out, HTTP/2 */
 };
 struct gr_visit {
 	struct gr_list time;                    /* gen->limits */
@@ -85,8 +86,9 @@ struct gr_visit {
 	struct gr_conn *conn;
 	struct gr_extra *x;
 	uint64_t seq, planned_ns, issued_ns, sent_ns, first_ns, n_body;
-	uint32_t i_step;
+	uint32_t i_step, n_fields;              /* n_fields: bytes of an answer's fields, HTTP/2 */
 	int32_t stream;                         /* HTTP/2 */
+	struct gr_slice body_left;              /* HTTP/2: of the request's body, not yet taken */
 	uint16_t status;
 	bool is_retried, is_waiting, is_fresh;  /* fresh: on a connection made for it */
 };
@@ -124,7 +126,7 @@ struct gr_gen {
 	uint32_t n_conns, max_conns, n_visits, n_in_flight;
 	struct gr_pool *pools;
 	uint32_t n_pools;
-	struct gr_list ready, limits, spare, dirty, dead;   /* dead: connections to be freed at the end of a turn */
+	struct gr_list ready, limits, spare, dirty, conns, dead;   /* dead: connections to be freed at the end of a turn */
 	struct gr_visit **heap;
 	uint32_t n_heap, cap_heap;
 	struct gr_buf *fixed;                   /* [request]: the bytes of those without a template */
@@ -176,6 +178,8 @@ void gr_conn_broke(struct gr_gen *g, struct gr_conn *c, enum gr_load_fail why); 
 void gr_conn_ready(struct gr_gen *g, struct gr_conn *c);         /* connected, handshakes done */
 void gr_conn_flush(struct gr_gen *g, struct gr_conn *c);
 void gr_pool_kick(struct gr_gen *g, struct gr_pool *p);
+/* HTTP/2: connections that take longer to open than a request may are given up. Return: what who waited for them failed of. */
+enum gr_load_fail gr_pool_overdue(struct gr_gen *g, struct gr_pool *p);
 bool gr_conn_warm(struct gr_gen *g, struct gr_pool *p);          /* one opened ahead */
 long gr_conn_read(struct gr_gen *g, struct gr_conn *c, void *p, size_t n);           /* 0 end, -1 later, -2 broken */
 long gr_conn_write(struct gr_gen *g, struct gr_conn *c, const void *p, size_t n);    /* -1 later, -2 broken */

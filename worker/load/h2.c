@@ -58,8 +58,8 @@ static int on_header(nghttp2_session *s, const nghttp2_frame *f, const uint8_t *
 	if (!v)
 		return 0;
 	first(h, v);
-	v->n_body += n_name + n_value;          /* a flood of fields counts against a limit of its own */
-	if (v->n_body > MAX_FIELD_BYTES) {
+	v->n_fields += n_name + n_value;        /* trailers too */
+	if (v->n_fields > MAX_FIELD_BYTES) {
 		nghttp2_submit_rst_stream(s, 0, v->stream, NGHTTP2_CANCEL);
 		let_go(h, v);
 		gr_visit_failed(h->g, v, GR_LOAD_F_HEADER_FLOOD);
@@ -100,17 +100,12 @@ static void look_at_limits(struct gr_h2 *h)
 static int on_frame(nghttp2_session *s, const nghttp2_frame *f, void *ctx)
 {
 	struct gr_h2 *h = ctx;
-	struct gr_visit *v;
 
+	(void)s;
 	if (f->hd.type == NGHTTP2_GOAWAY)
 		h->is_leaving = true;
 	if (f->hd.type == NGHTTP2_SETTINGS)
 		look_at_limits(h);
-	if (f->hd.type == NGHTTP2_HEADERS && f->headers.cat == NGHTTP2_HCAT_RESPONSE) {
-		v = visit_of(s, f->hd.stream_id);
-		if (v)
-			v->n_body = 0;          /* from here on the body */
-	}
 	return 0;
 }
 
@@ -251,22 +246,16 @@ bool gr_h2_input(struct gr_gen *g, struct gr_conn *c, struct gr_slice in)
 static ssize_t read_body(nghttp2_session *s, int32_t stream, uint8_t *buf, size_t n, uint32_t *flags, nghttp2_data_source *src, void *ctx)
 {
 	struct gr_visit *v = visit_of(s, stream);
-	struct gr_buf *b;
-	size_t left;
 
 	(void)src, (void)ctx;
-	if (!v) {
-		*flags |= NGHTTP2_DATA_FLAG_EOF;
-		return 0;
-	}
-	b = &v->x->body_out;
-	left = b->n - v->x->n_read;
-	if (n >= left) {
-		n = left;
+	if (!v || n >= v->body_left.n) {
+		n = v ? v->body_left.n : 0;
 		*flags |= NGHTTP2_DATA_FLAG_EOF;
 	}
-	memcpy(buf, b->p + v->x->n_read, n);
-	v->x->n_read += n;
+	if (n) {
+		memcpy(buf, v->body_left.p, n);
+		v->body_left = gr_slice(v->body_left.p + n, v->body_left.n - n);
+	}
 	return (ssize_t)n;
 }
 
@@ -315,10 +304,10 @@ static size_t fields(struct gr_visit *v, nghttp2_nv *nv)
 	return n;
 }
 
-/* Fields of a request without templates: packed once, with names in lower case, so that nothing is copied a request. */
+/* A request without templates: its body, and its fields packed with names in lower case, so that nothing is copied a request. */
 struct gr_h2_fixed {
 	size_t n;
-	struct gr_buf text;
+	struct gr_buf text, body;
 	nghttp2_nv nv[MAX_NV];
 };
 
@@ -335,6 +324,7 @@ static const struct gr_h2_fixed *fixed(struct gr_gen *g, struct gr_visit *v)
 	x->ctx.plan = g->plan;
 	GR_NEW(f);
 	f->n = fields(&one, f->nv);
+	gr_load_render(&one.request->body, &x->ctx, &f->body);
 	for (size_t i = 0; i < f->n; i++)
 		n_text += f->nv[i].namelen + f->nv[i].valuelen;
 	gr_buf_reserve(&f->text, n_text + 1);
@@ -358,6 +348,7 @@ void gr_h2_fini(struct gr_gen *g)
 	for (uint32_t i = 0; g->h2_fixed && i < g->plan->n_requests; i++)
 		if (g->h2_fixed[i]) {
 			gr_buf_fini(&g->h2_fixed[i]->text);
+			gr_buf_fini(&g->h2_fixed[i]->body);
 			free(g->h2_fixed[i]);
 		}
 	free(g->h2_fixed);
@@ -369,20 +360,18 @@ bool gr_h2_request(struct gr_gen *g, struct gr_conn *c, struct gr_visit *v)
 	nghttp2_data_provider body = { .read_callback = read_body };
 	bool has_body = v->request->has_body;
 
-	if (has_body) {
-		gr_visit_want_extra(g, v);
-		gr_buf_clear(&v->x->body_out);
-		v->x->n_read = 0;
-		gr_load_render(&v->request->body, &v->x->ctx, &v->x->body_out);
-	}
 	if (v->request->is_static) {
 		const struct gr_h2_fixed *f = fixed(g, v);
 
+		v->body_left = gr_buf_slice(&f->body);
 		v->stream = nghttp2_submit_request(h->session, NULL, f->nv, f->n, has_body ? &body : NULL, v);
 	} else {
 		nghttp2_nv nv[MAX_NV];
 		size_t n = fields(v, nv);
 
+		gr_buf_clear(&v->x->body_out);
+		gr_load_render(&v->request->body, &v->x->ctx, &v->x->body_out);
+		v->body_left = gr_buf_slice(&v->x->body_out);
 		v->stream = nghttp2_submit_request(h->session, NULL, nv, n, has_body ? &body : NULL, v);
 	}
 	if (v->stream < 0) {
@@ -392,6 +381,7 @@ bool gr_h2_request(struct gr_gen *g, struct gr_conn *c, struct gr_visit *v)
 	}
 	v->conn = c;
 	v->n_body = 0;
+	v->n_fields = 0;
 	gr_list_push(&h->visits, &v->link);
 	h->n_streams++;
 	gr_visit_sent(g, v);

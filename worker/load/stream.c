@@ -207,17 +207,46 @@ static long one_frame(const struct gr_gen *g, struct gr_slice in, uint8_t *first
 	return (long)(at + n);
 }
 
-bool gr_ws_input(struct gr_gen *g, struct gr_conn *c, struct gr_slice in)
+/* A frame of a message. Return: 1 ends the one that is awaited, 0 not, -1 malformed, -2 beyond the limit. */
+static int data_frame(struct gr_gen *g, struct gr_conn *c, uint8_t first, struct gr_slice payload, bool is_awaited)
+{
+	bool is_last = first & 0x80, is_more = !(first & 15);
+	enum gr_ws_message of = is_more ? c->message : is_awaited ? GR_WS_OURS : GR_WS_PUSHED;
+
+	if (is_more == (c->message == GR_WS_NONE))
+		return -1;                       /* more of none, or another in the middle of one */
+	c->message = is_last ? GR_WS_NONE : of;
+	if (of == GR_WS_PUSHED)
+		return 0;
+	return gr_visit_body(g, c->visit, payload) ? is_last : -2;
+}
+
+/* false: the connection cannot go on. */
+static bool answer_ping(struct gr_gen *g, struct gr_conn *c, struct gr_slice payload)
 {
 	struct gr_buf pong = { 0 };
-	bool is_whole = false, is_alive;
+	long n = 0;
+
+	frame(&pong, 10, payload, (uint32_t)g->now_ns);
+	if (!c->n_out)                           /* else in the middle of a frame: one ping goes without an answer */
+		n = gr_conn_write(g, c, pong.p, pong.n);
+	n = n > 0 && n < (long)pong.n ? -3 : n;
+	gr_buf_fini(&pong);
+	return n != -3;
+}
+
+bool gr_ws_input(struct gr_gen *g, struct gr_conn *c, struct gr_slice in)
+{
+	bool is_whole = false, is_closed = false;
+	struct gr_buf rest = { 0 };
 	size_t at = 0;
 
 	gr_buf_add(&c->carry, in.p, in.n);
-	while (!is_whole) {
+	while (!is_closed) {
 		struct gr_slice payload;
 		uint8_t first;
 		long n = one_frame(g, gr_slice(c->carry.p + at, c->carry.n - at), &first, &payload);
+		int rc = 0;
 
 		if (n == 0)
 			break;
@@ -226,37 +255,48 @@ bool gr_ws_input(struct gr_gen *g, struct gr_conn *c, struct gr_slice in)
 		at += (size_t)n;
 		switch (first & 15) {
 		case 8:
-			if (c->visit)
-				gr_conn_broke(g, c, GR_LOAD_F_CLOSED);
-			else
-				gr_conn_close(g, c);
-			return false;
+			is_closed = true;
+			break;
 		case 9:
-			gr_buf_clear(&pong);
-			frame(&pong, 10, payload, (uint32_t)g->now_ns);
-			if (!c->n_out)
-				gr_conn_write(g, c, pong.p, pong.n);
-			gr_buf_fini(&pong);
+			if (!answer_ping(g, c, payload)) {
+				gr_conn_broke(g, c, GR_LOAD_F_RESET);
+				return false;
+			}
 			break;
 		case 10:
 			break;
 		case 0:
 		case 1:
 		case 2:
-			if (!c->visit)
-				break;           /* pushed unasked */
-			if (!gr_visit_body(g, c->visit, payload))
-				return refuse(g, c, GR_LOAD_F_BODY_LIMIT);
-			is_whole = first & 0x80;
+			rc = data_frame(g, c, first, payload, c->visit && !is_whole);
+			is_whole |= rc == 1;
 			break;
 		default:
-			return refuse(g, c, GR_LOAD_F_MALFORMED);
+			rc = -1;
 		}
+		if (rc < 0)
+			return refuse(g, c, rc == -2 ? GR_LOAD_F_BODY_LIMIT : GR_LOAD_F_MALFORMED);
+	}
+	if (is_closed && !is_whole) {
+		if (c->visit)
+			gr_conn_broke(g, c, GR_LOAD_F_CLOSED);
+		else
+			gr_conn_close(g, c);
+		return false;
 	}
 	memmove(c->carry.p, c->carry.p + at, c->carry.n - at);
 	c->carry.n -= at;
 	if (!is_whole)
 		return true;
-	is_alive = c->carry.n == 0;
-	return whole(g, c, is_alive);
+	if (c->carry.n) {                        /* the begin of a frame behind the answer stays with the connection */
+		rest = c->carry;
+		c->carry = (struct gr_buf){ 0 };
+	}
+	if (!whole(g, c, !is_closed)) {
+		gr_buf_fini(&rest);
+		return false;
+	}
+	if (rest.n)
+		c->carry = rest;
+	return true;
 }

@@ -231,8 +231,7 @@ void gr_visit_timeout(struct gr_gen *g, struct gr_visit *v)
 		gr_list_del(&v->link);
 		v->is_waiting = false;
 		v->pool->n_waiting--;
-		why = v->pool->n_opening && gr_list_is_empty(&v->pool->shared) && gr_gen_is_h2(g, v->pool) ? GR_LOAD_F_CONNECT_TIMEOUT :
-		      GR_LOAD_F_NO_CONNECTION;
+		why = gr_gen_is_h2(g, v->pool) ? gr_pool_overdue(g, v->pool) : GR_LOAD_F_NO_CONNECTION;
 	} else if (c && c->state == GR_CONN_SHARED) {
 		gr_h2_cancel(g, c, v);
 	} else if (c) {
