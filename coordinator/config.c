@@ -76,6 +76,9 @@ static const struct gr_conf_key keys[] = {
 	  "where --kube-pods names them.", AT(kube_scale), NULL },
 	{ "kube-scale-down", GR_CONF_MS, "ms", "5m", 1000, 86400000, NULL,
 	  "How long fewer workers must have been enough before some go.", AT(kube_scale_down_ms), NULL },
+	{ "kube-keys", GR_CONF_STR, "NAME,NAME,NAME", NULL, 0, 0, NULL,
+	  "Make the Secrets of the coordinator's, the workers' and the clients' keys in this namespace where they are not there, and end.",
+	  AT(kube_keys), NULL },
 	{ "kube-api", GR_CONF_STR, "URL", NULL, 0, 0, NULL,
 	  "The cluster's API server, https://HOST:PORT; default: as KUBERNETES_SERVICE_HOST and _PORT say.", AT(kube_api), NULL },
 	{ "kube-account", GR_CONF_STR, "DIR", "/var/run/secrets/kubernetes.io/serviceaccount", 0, 0, NULL,
@@ -147,8 +150,10 @@ int gr_coord_config_load(struct gr_coord_config *cfg, int argc, char **argv, cha
 		rc = gr_err_set(err, GR_ECONFIG, "keys and allow belong together: %s is missing", cfg->keys ? "allow" : "keys");
 	else if (cfg->kube_api && strncmp(cfg->kube_api, "https://", 8))
 		rc = gr_err_set(err, GR_ECONFIG, "kube-api: bad value \"%.100s\": wants https://HOST:PORT", cfg->kube_api);
-	else if (cfg->kube_scale)
+	if (rc >= 0 && cfg->kube_scale)
 		rc = gr_kube_check_scale(cfg->kube_scale, err);
+	if (rc >= 0 && cfg->kube_keys)
+		rc = gr_kube_check_keys(cfg->kube_keys, err);
 	if (rc >= 0)
 		find_kube(cfg, environ_);
 out:

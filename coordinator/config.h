@@ -6,7 +6,7 @@
 
 struct gr_coord_config {
 	char *listen, *http, *state, *keys, *allow, *ready_file, *http_tokens, *place_log, *history,
-		*kube_api, *kube_account, *kube_namespace, *kube_pods, *kube_scale;
+		*kube_api, *kube_account, *kube_namespace, *kube_pods, *kube_scale, *kube_keys;
 	bool recover, http_anywhere, kube_nodes;
 	int64_t cache_bytes, heartbeat_ms, dead_ms, max_peers, credits, max_sessions, session_log_bytes, session_linger_ms,
 		result_bytes, settle_ms, log_level, place_log_bytes, work_target_ms, keep_jobs_ms, keep_bytes, job_bytes,

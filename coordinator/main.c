@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "coordinator/coord.h"
+#include "coordinator/kube/kube.h"
 #include "coordinator/store/store.h"
 #include "lib/base/file.h"
 #include "lib/base/log.h"
@@ -50,15 +51,43 @@ static int recover(const struct gr_coord *c, struct gr_err *err)
 	return rc;
 }
 
-static int run(struct gr_coord *c, struct gr_err *err)
+static void on_term_early(void *ctx, int signum)
 {
-	struct gr_loop *loop;
+	(void)signum;
+	gr_loop_stop(ctx);
+}
+
+static int new_loop(struct gr_loop **out, struct gr_err *err)
+{
 	uint64_t seed;
-	int rc;
 
 	if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
 		return gr_err_set(err, GR_EIO, "no random numbers");
-	loop = gr_loop_new(seed);
+	*out = gr_loop_new(seed);
+	return 0;
+}
+
+static int make_keys(const struct gr_coord *c, struct gr_err *err)
+{
+	struct gr_loop *loop;
+	int rc = new_loop(&loop, err);
+
+	if (rc < 0)
+		return rc;
+	gr_loop_on_term(loop, on_term_early, loop);
+	rc = gr_kube_make_keys(&c->cfg, loop, err);
+	gr_loop_run(loop);
+	gr_loop_free(&loop);
+	return rc;
+}
+
+static int run(struct gr_coord *c, struct gr_err *err)
+{
+	struct gr_loop *loop;
+	int rc = new_loop(&loop, err);
+
+	if (rc < 0)
+		return rc;
 	gr_loop_on_term(loop, on_term, c);
 	rc = gr_coord_open(c, loop, err);
 	if (rc >= 0)
@@ -89,7 +118,7 @@ int main(int argc, char **argv)
 	if (rc >= 0) {
 		gr_log_init("griddle-coordinator", (enum gr_log_level)c.cfg.log_level);
 		umask(027);
-		rc = c.cfg.recover ? recover(&c, &err) : run(&c, &err);
+		rc = c.cfg.recover ? recover(&c, &err) : c.cfg.kube_keys ? make_keys(&c, &err) : run(&c, &err);
 	}
 	if (rc < 0)
 		gr_error("main", "%s", err.text);

@@ -177,6 +177,17 @@ readinessProbe:
 {{- if or .Values.kube.pods .Values.kube.nodes (include "griddle.scaled" .) }}yes{{ end -}}
 {{- end -}}
 
+{{/* The token as a volume: no other pod gets one. */}}
+{{- define "griddle.account" -}}
+- name: account
+  projected:
+    defaultMode: 0440
+    sources:
+      - serviceAccountToken: {path: token, expirationSeconds: 3607}
+      - configMap: {name: kube-root-ca.crt, items: [{key: ca.crt, path: ca.crt}]}
+      - downwardAPI: {items: [{path: namespace, fieldRef: {apiVersion: v1, fieldPath: metadata.namespace}}]}
+{{- end -}}
+
 {{- define "griddle.coordinatorConfig" -}}
 {{- $c := dict "listen" "tcp://*:7420" "http" "*:7421" "http-anywhere" true "state" "/var/lib/griddle/coordinator" "keys" "/etc/griddle/keys/coordinator.key" "allow" "/etc/griddle/keys/allow" -}}
 {{- $_ := set $c "work-target" .Values.workTarget -}}

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include <jansson.h>
-#include <openssl/evp.h>
 #include <sys/random.h>
 
 #include "client/cmd/commands.h"
@@ -55,23 +54,6 @@ static int make_new(const char *path, struct gr_err *err)
 	return rc;
 }
 
-/* The member of a Secret's data, decoded; NUL behind it. Return: 0; GR_ECONFIG. */
-static int secret_value(const json_t *secret, const char *key, struct gr_buf *out, struct gr_err *err)
-{
-	const char *text = json_string_value(json_object_get(json_object_get(secret, "data"), key));
-	size_t n = text ? strlen(text) : 0;
-	int n_raw;
-
-	if (!n || n % 4 || n > MAX_SECRET_BYTES)
-		return gr_err_set(err, GR_ECONFIG, "the Secret has no \"%s\"", key);
-	gr_buf_reserve(out, n / 4 * 3 + 1);
-	n_raw = EVP_DecodeBlock(out->p, (const uint8_t *)text, (int)n);
-	if (n_raw < 0)
-		return gr_err_set(err, GR_ECONFIG, "the Secret's \"%s\" is not base64", key);
-	out->n = (size_t)n_raw - (text[n - 1] == '=') - (text[n - 2] == '=');
-	return 0;
-}
-
 /* "[NAMESPACE/]SECRET", by the kubectl that is here: it knows every way to log in. Nothing is written before all is good. */
 static int import_kube(const char *path, const char *from, struct gr_err *err)
 {
@@ -101,9 +83,9 @@ static int import_kube(const char *path, const char *from, struct gr_err *err)
 		rc = gr_err_set(err, GR_ECONFIG, "kubectl gave no JSON");
 		goto out;
 	}
-	rc = secret_value(secret, "client.key", &key, err);
+	rc = gr_secret_value(secret, "client.key", &key, err);
 	if (rc == 0)
-		rc = secret_value(secret, "server.pub", &server, err);
+		rc = gr_secret_value(secret, "server.pub", &server, err);
 	if (rc == 0)
 		rc = gr_keypair_parse(gr_buf_str(&key), &k, err);
 	if (rc == 0 && !gr_key_is_valid(gr_buf_str(&server)))

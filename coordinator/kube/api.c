@@ -360,7 +360,7 @@ static int set_up(struct gr_kreq *r, struct gr_err *err)
 	r->headers = curl_slist_append(r->headers, gr_buf_str(&a->token));
 	r->headers = curl_slist_append(r->headers, "Accept: application/json");
 	if (r->json)
-		r->headers = curl_slist_append(r->headers, "Content-Type: application/merge-patch+json");
+		r->headers = curl_slist_append(r->headers, strcmp(r->call.method, "PATCH") ? "Content-Type: application/json" : "Content-Type: application/merge-patch+json");
 	curl_easy_setopt(e, CURLOPT_URL, gr_buf_str(&url));
 	gr_buf_fini(&url);
 	curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "https");

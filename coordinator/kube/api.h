@@ -24,9 +24,9 @@ struct gr_kanswer {
 	const char *why;           /* with rc < 0, or status >= 400: for people; borrowed for the call */
 };
 struct gr_kcall {
-	const char *method;        /* "GET", "PATCH" */
+	const char *method;        /* "GET", "POST", "PATCH" */
 	const char *path;          /* from "/" on, query and all, escaped */
-	const char *json;          /* a merge patch, copied; NULL none */
+	const char *json;          /* an object, for PATCH a merge patch; copied; NULL none */
 	uint32_t timeout_ms;       /* for the whole answer */
 	/* The head of a watch is here, with status 200: it has begun. May be NULL; what on_line may not, it may not. */
 	void (*on_head)(void *ctx);

@@ -346,17 +346,16 @@ static const struct gr_kwatch_ops nodes_ops = { on_node, on_node_deleted, on_nod
 
 /* ---- life ---- */
 
-static void find_namespace(struct gr_kube *k)
+void gr_kube__namespace(const struct gr_coord_config *cfg, char out[64])
 {
-	const struct gr_coord_config *cfg = &k->c->cfg;
 	struct gr_buf path = { 0 }, b = { 0 };
 	struct gr_err err = { 0 };
 
-	snprintf(k->ns, sizeof(k->ns), "%s", cfg->kube_namespace ? cfg->kube_namespace : "default");
+	snprintf(out, 64, "%s", cfg->kube_namespace ? cfg->kube_namespace : "default");
 	gr_buf_printf(&path, "%s/namespace", cfg->kube_account);
 	if (!cfg->kube_namespace && gr_file_read(gr_buf_str(&path), 256, &b, &err) >= 0 && b.n) {
-		snprintf(k->ns, sizeof(k->ns), "%.*s", (int)b.n, (const char *)b.p);
-		k->ns[strcspn(k->ns, "\r\n ")] = 0;
+		snprintf(out, 64, "%.*s", (int)b.n, (const char *)b.p);
+		out[strcspn(out, "\r\n ")] = 0;
 	}
 	gr_buf_fini(&path);
 	gr_buf_fini(&b);
@@ -385,7 +384,7 @@ void gr_kube_open(struct gr_coord *c)
 		return;
 	}
 	c->kube = k;
-	find_namespace(k);
+	gr_kube__namespace(cfg, k->ns);
 	if (cfg->kube_pods) {
 		gr_buf_add_str(&path, "/api/v1/namespaces/");
 		gr_kapi_escape(&path, k->ns);
@@ -481,6 +480,10 @@ void gr_kube_metrics(const struct gr_coord *c, struct gr_buf *b)
 	n = count(k);
 	gr_kapi_stats(k->api, &s);
 	gr_metrics_one(b, "kube_api_up", "gauge", "Whether the cluster's API server can be used.", !k->is_down);
+	gr_metrics_head(b, "kube_watch_up", "gauge", "Whether what is to be watched is: 0 without the right to it, and while the API server is away.");
+	for (int i = 0; i < 2; i++)
+		if (i ? k->nodes : k->pods)
+			gr_buf_printf(b, "griddle_kube_watch_up{resource=\"%s\"} %d\n", i ? "nodes" : "pods", is_heard(k, i));
 	gr_metrics_one(b, "kube_pods", "gauge", "Worker pods the cluster has.", n.pods);
 	gr_metrics_one(b, "kube_pods_pending", "gauge", "Worker pods without a node.", n.pending);
 	gr_metrics_one(b, "kube_pods_unschedulable", "gauge", "Worker pods the cluster's scheduler has no node for.", n.unschedulable);

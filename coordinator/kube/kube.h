@@ -8,8 +8,11 @@
 #include <jansson.h>
 
 #include "lib/base/buf.h"
+#include "lib/base/err.h"
 
 struct gr_coord;
+struct gr_coord_config;
+struct gr_loop;
 struct gr_worker;
 
 void gr_kube_open(struct gr_coord *c);
@@ -25,3 +28,11 @@ json_t *gr_kube_json(const struct gr_coord *c);                /* for status; NU
 void gr_kube_metrics(const struct gr_coord *c, struct gr_buf *b);
 /* The list "NAME=MIN..MAX,...": GR_ECONFIG with @err. Frees nothing, keeps nothing. */
 int gr_kube_check_scale(const char *text, struct gr_err *err);
+/**
+ * gr_kube_make_keys - the Secrets of --kube-keys, made where they are not there, with new keys; runs @loop until that is done
+ * What is there is never changed: run again it does nothing. Rights: create secrets, get the coordinator's.
+ * Return: 0; GR_ECONFIG, GR_EAUTH, GR_EUNREACH, GR_ETIME.
+ */
+int gr_kube_make_keys(const struct gr_coord_config *cfg, struct gr_loop *loop, struct gr_err *err);
+/* The list "COORDINATOR,WORKER,CLIENT" of names: GR_ECONFIG with @err. */
+int gr_kube_check_keys(const char *text, struct gr_err *err);

@@ -40,6 +40,9 @@ struct gr_kube {
 /* kube.c: of a worker that told its pod's uid; NULL: not known */
 struct gr_kpod *gr_kube__pod_of(const struct gr_kube *k, const struct gr_worker *w);
 
+/* As the settings or the service account's folder say; "default" without. */
+void gr_kube__namespace(const struct gr_coord_config *cfg, char out[64]);
+
 /* scaler.c */
 void gr_kscaler_open(struct gr_kube *k);
 void gr_kscaler_close(struct gr_kube *k);

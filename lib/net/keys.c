@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/evp.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@
 
 #define MAX_KEY_FILE_BYTES 4096u
 #define MAX_ALLOW_BYTES (4u << 20)
+#define MAX_SECRET_BYTES (4u << 20)
 
 /* ---- key pairs ---- */
 
@@ -74,6 +76,27 @@ int gr_keypair_parse(const char *text, struct gr_keypair *out, struct gr_err *er
 	if (zmq_curve_public(derived, k.secret_key) < 0 || strcmp(derived, k.public_key))
 		return gr_err_set(err, GR_ECONFIG, "the two keys do not belong together");
 	*out = k;
+	return 0;
+}
+
+void gr_keypair_print(const struct gr_keypair *k, struct gr_buf *out)
+{
+	gr_buf_printf(out, "public %s\nsecret %s\n", k->public_key, k->secret_key);
+}
+
+int gr_secret_value(const json_t *secret, const char *key, struct gr_buf *out, struct gr_err *err)
+{
+	const char *text = json_string_value(json_object_get(json_object_get(secret, "data"), key));
+	size_t n = text ? strlen(text) : 0;
+	int n_raw;
+
+	if (!n || n % 4 || n > MAX_SECRET_BYTES)
+		return gr_err_set(err, GR_ECONFIG, "the Secret has no \"%s\"", key);
+	gr_buf_reserve(out, n / 4 * 3 + 1);
+	n_raw = EVP_DecodeBlock(out->p, (const uint8_t *)text, (int)n);
+	if (n_raw < 0)
+		return gr_err_set(err, GR_ECONFIG, "the Secret's \"%s\" is not base64", key);
+	out->n = (size_t)n_raw - (text[n - 1] == '=') - (text[n - 2] == '=');
 	return 0;
 }
 
@@ -142,7 +165,7 @@ int gr_keypair_save(const char *path, const struct gr_keypair *k, struct gr_err 
 	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return gr_err_set(err, gr_err_errno(errno), "key file %s: %s", path, strerror(errno));
-	gr_buf_printf(&text, "public %s\nsecret %s\n", k->public_key, k->secret_key);
+	gr_keypair_print(k, &text);
 	rc = gr_write_all(fd, text.p, text.n);
 	if (rc == 0 && fsync(fd) < 0)
 		rc = gr_err_errno(errno);

@@ -100,13 +100,28 @@ check "and its window" grep -q '"kube-scale-down": "60s"' "$T/builtin.yaml"
 check "the pool's replicas are left to it" [ "$(grep -c '^  replicas:' "$T/builtin.yaml")" = 1 ]
 check "a worker knows its pod" grep -q 'GRIDDLE_POD_UID' "$T/builtin.yaml"
 check "a DaemonSet has no builtin scaler either" says 'is a DaemonSet' render --set 'workerPools[0].name=a,workerPools[0].kind=DaemonSet,workerPools[0].autoscaling.mode=builtin'
+check "keys.generate: to make Secrets and to read one, while the hook runs" \
+	rights 'Role:secrets:create Role:secrets=r-griddle-coordinator-keys:get - - ' --set keys.generate=true
+render -f "$C/ci/generate-values.yaml" >"$T/generate.yaml"
+$PY - "$T/generate.yaml" >"$T/out" <<'PY'
+import sys, yaml
+d = [x for x in yaml.safe_load_all(open(sys.argv[1])) if x]
+hooks = [x for x in d if x["metadata"].get("annotations", {}).get("helm.sh/hook") == "pre-install,pre-upgrade"]
+last = [x for x in hooks if "helm.sh/hook-weight" not in x["metadata"]["annotations"]]
+print(len(hooks), [x["kind"] for x in last], last[0]["spec"]["template"]["spec"]["containers"][0]["args"][1], "priorityClassName" in str(last))
+PY
+check "its Job comes last, names the Secrets, and wants nothing that the chart makes later" grep -qxF "5 ['Job'] r-griddle-coordinator-keys,r-griddle-worker-keys,people False" "$T/out"
 check "a typo in kube is said" says "values don't meet the specifications" render --set kube.pod=true
 
 # ---- what the dashboard and the rules ask for is what a coordinator tells ----
-cl_coordinator
+# one that watches and scales, though no API server answers it: what it tells has all names
+mkdir "$T/sa"; echo none >"$T/sa/token"
+cl_coordinator --kube-api https://127.0.0.1:1 --kube-account "$T/sa" --kube-pods app=worker --kube-nodes --kube-scale workers=1..2
 curl -s "http://$HTTP/metrics" >"$T/metrics"
 check "promtool likes /metrics" quiet promtool check metrics <"$T/metrics"
 check "promtool likes the rules" quiet promtool check rules "$C/files/rules.yaml"
+cp "$C/files/rules.yaml" "$TOP/tests/chart/rules.test.yaml" "$T/"
+check "alerts about the cluster fire when they should" quiet promtool test rules "$T/rules.test.yaml"
 cat >"$T/names.py" <<'PY'
 import re, sys
 told = {l.split()[2] for l in open(sys.argv[1]) if l.startswith("# TYPE")}

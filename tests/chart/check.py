@@ -51,7 +51,7 @@ def pod(d, spec, where):
             told = {e["name"] for e in c["env"]}
             for want in ("POD", "POD_UID", "NAMESPACE", "NODE", "ZONE"):
                 if "GRIDDLE_" + want not in told: say(d, "does not tell its workers their " + want)
-        if where != "test":
+        if not where:
             for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
                 path = c.get(probe, {}).get("httpGet", {}).get("path")
                 if path != ("/readyz" if probe == "readinessProbe" else "/livez"): say(d, "%s asks %s" % (probe, path))
@@ -84,6 +84,7 @@ for d in docs:
         r = d["spec"]["template"]["spec"]["containers"][0]["resources"]
         if r["requests"] != r["limits"]: say(d, "not Guaranteed")
     if d["kind"] == "Pod": pod(d, d["spec"], "test")
+    if d["kind"] == "Job": pod(d, d["spec"]["template"]["spec"], "job")
     if d["kind"] in ("Role", "ClusterRole"):
         for rule in d["rules"]:
             if "*" in rule["verbs"] + rule["resources"] + rule["apiGroups"]: say(d, "a rule with *")

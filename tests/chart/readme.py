@@ -39,11 +39,13 @@ print("""# griddle's chart
 
 Printed by `make chart-docs` from the comments of values.yaml.
 
-    helm install griddle chart/ --set global.imageRegistry=REGISTRY
+    helm install griddle chart/ --set global.imageRegistry=REGISTRY --set keys.generate=true
 
-needs the images of the Dockerfile (`docker build --target coordinator|worker|client`) in REGISTRY, and three Secrets with the
-keys; the notes after the installation print the commands for both. profiles/ has values for some kinds of clusters
-(`-f chart/profiles/gke.yaml`).
+needs the images of the Dockerfile (`docker build --target coordinator|worker|client .`) in REGISTRY. Three Secrets hold the keys:
+`keys.generate` makes those that are not there, once, by a hook that has the right to create Secrets for as long as it runs; without
+it the notes after the installation print the commands that make them by hand. Upgrades, rollbacks and `helm uninstall` leave them
+as they are; new keys are made once the Secrets are deleted, and all pods want a restart then. profiles/ has values for some kinds of
+clusters (`-f chart/profiles/gke.yaml`).
 
 | Value | Default | Is |
 |---|---|---|""")

@@ -171,10 +171,46 @@ check "and the next is scaled all the same" wait_for 60 scale_is 2
 check "of the first no replicas are told" sh -c '! curl -s "http://$0/metrics" | grep -q "griddle_kube_scale_replicas{deployment=.absent"' "$HTTP"
 end "$COORD_PID"
 
+# ---- keys, made once ----
+keys() { "$BIN/griddle-coordinator" --kube-api "$API" --kube-account "$T/sa" --kube-keys c,w,u >"$T/keys.log" 2>&1; }
+secret() { ask ".secrets.$1.data[\"$2\"] // \"\"" | base64 -d; }
+all_secrets() { ask '.secrets | to_entries[] | "\(.key) \(.value.data)"' | sort; }
+do_ '{"op":"fault","kind":"secrets","fault":"forbidden"}'
+check "keys: without the right to make Secrets it fails" sh -c '! "$@"' - "$BIN/griddle-coordinator" --kube-api "$API" --kube-account "$T/sa" --kube-keys c,w,u
+keys; check "and says what it may not" grep -q 'kube-keys: Secret build/c: 403: secrets is forbidden' "$T/keys.log"
+do_ '{"op":"fault","kind":"secrets","fault":"cut"}'
+keys; check "keys: a run that is cut short fails" [ $? != 0 ]
+half=$(secret c worker.key)
+do_ '{"op":"fault","kind":"secrets","fault":null}'
+check "the next one ends it" keys
+check "with the keys of the first" [ -n "$half" -a "$(secret w worker.key)" = "$half" ]
+for f in c:coordinator.key c:allow w:worker.key w:server.pub u:client.key u:server.pub; do (umask 077; secret "${f%:*}" "${f#*:}" >"$T/${f#*:}"); done
+check "workers and clients have no key but theirs" [ "$(ask '[.secrets.w.data, .secrets.u.data] | map(keys | join(" ")) | join(",")')" = "server.pub worker.key,client.key server.pub" ]
+check "the server's key is the coordinator's" [ "$("$G" keys show --keys "$T/coordinator.key")" = "$(cat "$T/server.pub")" ]
+before=$(all_secrets); posted() { ask '[.log[] | select(startswith("post-secret"))] | length'; }
+keys; check "a second run changes nothing" [ "$before" = "$(all_secrets)" -a "$(posted)" = 3 ]
+cl_coordinator --keys "$T/coordinator.key" --allow "$T/allow"
+GRIDDLE_SERVER_KEY=$(cat "$T/server.pub"); export GRIDDLE_SERVER_KEY
+cl_worker w1 --coordinator "$ENDPOINT" --keys "$T/worker.key"
+check "a cluster runs on them" [ "$("$G" map -q --coordinator "$ENDPOINT" --keys "$T/client.key" -- echo ::: yes)" = yes ]
+unset GRIDDLE_SERVER_KEY; end "$w1_PID"; end "$COORD_PID"
+do_ '{"op":"secret","name":"w","object":null}'
+keys; check "one that was removed comes back as it was" [ "$before" = "$(all_secrets)" ]
+do_ "{\"op\":\"secret\",\"name\":\"c\",\"object\":{\"data\":{\"coordinator.key\":\"$(base64 -w0 "$T/coordinator.key")\"}}}"; do_ '{"op":"secret","name":"w","object":null}'
+check "one made by hand is left alone" keys
+check "and nothing is made beside it" eval 'grep -q "made by hand: nothing is made" "$T/keys.log" && [ "$(ask ".secrets | keys | join(\" \")")" = "c u" ]'
+do_ '{"op":"secret","name":"c","object":{"data":{"coordinator.key":"eA==","worker.key":"eA==","client.key":"eA=="}}}'
+keys; check "a damaged one is said" grep -q 'Secret build/c: its coordinator.key: needs the lines' "$T/keys.log"
+end_of_api() { "$BIN/griddle-coordinator" --kube-api https://127.0.0.1:1 --kube-account "$T/sa" --kube-keys c,w,u >"$T/keys.log" 2>&1; }
+end_of_api; check "an API server that is not there as well" [ $? != 0 -a "$(grep -c 'kube-keys: Secret build/c' "$T/keys.log")" = 1 ]
+
 # ---- settings ----
 conf() { "$BIN/griddle-coordinator" --check-config "$@" 2>&1; }
 for bad in workers workers=1 workers=3..1 workers=0..0 'Workers=1..2' 'a=1..2,b'; do
 	check "kube-scale $bad is refused" sh -c 'echo "$1" | grep -q "kube-scale: bad value"' - "$(conf --kube-scale "$bad")"
+done
+for bad in c c,w c,w,u,x c,w,w C,w,u ,,; do
+	check "kube-keys $bad is refused" sh -c 'echo "$1" | grep -q "kube-keys: bad value"' - "$(conf --kube-keys "$bad")"
 done
 check "so is an API without TLS" sh -c 'echo "$1" | grep -q "wants https://"' - "$(conf --kube-api http://127.0.0.1:1)"
 : >"$T/coord.log"

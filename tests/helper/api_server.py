@@ -6,17 +6,19 @@ second port, POST / with one JSON object:
   {"op": "put"|"delete", "kind": "pods"|"nodes", "object": {...}}     {"op": "scale", "name": ..., "replicas": N}
   {"op": "token", "token": T}      only this bearer token is good from now on
   {"op": "fault", "kind": "pods"|"nodes"|"patch", "fault": F}         F: null, forbidden, garbage, endless, trickle, close, broken
+  {"op": "fault", "kind": "secrets", "fault": F}                      F: null, forbidden, cut (the connection, behind the first Secret made)
+  {"op": "secret", "name": ..., "object": {...}|null}                 is there; null: is not
   {"op": "expire"}                 every watch is told 410, and older resourceVersions are from now on
   {"op": "cut"}                    every watch is closed in order
   {"op": "gone", "gone": true}     connections are refused and those there cut
   {"op": "bookmark"}               a bookmark to every watch
 GET / answers what was asked so far, by kind.
 """
-import http.server, json, os, queue, socket, ssl, sys, threading, time
+import base64, http.server, json, os, queue, socket, ssl, sys, threading, time
 
 lock = threading.RLock()
 store = {"pods": {}, "nodes": {}}
-scales, log, faults = {}, [], {}
+scales, secrets, log, faults = {}, {}, [], {}
 watches, conns, history = [], set(), []
 state = {"rv": 100, "oldest": 0, "token": "one", "gone": False}
 
@@ -81,6 +83,13 @@ class Api(http.server.BaseHTTPRequestHandler):
                 self.status(404, "deployments.apps %s not found" % path[-2])
                 return
             self.answer(200, {"kind": "Scale", "spec": {"replicas": scales[path[-2]]}})
+            return
+        if path[-2] == "secrets":
+            self.note("get-secret " + path[-1])
+            if path[-1] in secrets:
+                self.answer(200, secrets[path[-1]])
+            else:
+                self.status(404, 'secrets "%s" not found' % path[-1])
             return
         kind = path[-1]
         fault = faults.get(kind)
@@ -149,6 +158,27 @@ class Api(http.server.BaseHTTPRequestHandler):
             with lock:
                 watches.remove((kind, q))
 
+    def do_POST(self):
+        o = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if not self.may():
+            return
+        name = o["metadata"]["name"]
+        if faults.get("secrets") == "forbidden" or self.headers["Content-Type"] != "application/json":
+            self.status(403, "secrets is forbidden")
+            return
+        with lock:
+            if faults.get("secrets") == "cut" and secrets:
+                self.close_connection = True
+                self.connection.shutdown(socket.SHUT_RDWR)
+                return
+            if name in secrets:
+                self.status(409, 'secrets "%s" already exists' % name)
+                return
+            o["data"] = {k: base64.b64encode(v.encode()).decode() for k, v in o.pop("stringData").items()}
+            secrets[name] = o
+            self.note("post-secret " + name)
+            self.answer(201, o)
+
     def do_PATCH(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if not self.may():
@@ -188,7 +218,7 @@ class Control(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         with lock:
-            self.reply({"log": log, "watches": sorted(k for k, _ in watches), "scales": scales, "rv": state["rv"]})
+            self.reply({"log": log, "watches": sorted(k for k, _ in watches), "scales": scales, "secrets": secrets, "rv": state["rv"]})
 
     def do_POST(self):
         m = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -204,6 +234,10 @@ class Control(http.server.BaseHTTPRequestHandler):
                 tell(m["kind"], {"type": "DELETED" if op == "delete" else "MODIFIED" if was else "ADDED", "object": obj})
             elif op == "scale":
                 scales[m["name"]] = m["replicas"]
+            elif op == "secret":
+                secrets.pop(m["name"], None)
+                if m["object"]:
+                    secrets[m["name"]] = m["object"]
             elif op == "token":
                 state["token"] = m["token"]
             elif op == "fault":
