@@ -11,6 +11,8 @@ quiet() { "$@" >"$T/out" 2>&1; _r=$?; [ $_r = 0 ] || diag <"$T/out"; return $_r;
 says() { _t=$1; shift; ! "$@" >"$T/out" 2>&1 && grep -q -- "$_t" "$T/out" || { diag <"$T/out"; return 1; }; }   # fails, and says
 echo "# $("$HELM" version --short 2>/dev/null)"
 
+KUBECONFORM=$(kube_schemas "$T/schemas")
+
 check "every value is described" quiet $PY "$TOP/tests/chart/readme.py" "$C"
 check "README.md is what its comments say" cmp -s "$T/out" "$C/README.md"
 $PY "$TOP/tests/chart/schema.py" "$C" >"$T/schema.json"
@@ -23,6 +25,9 @@ for f in "$C"/ci/*-values.yaml "$C"/profiles/*.yaml; do
 	check "$n: lint --strict" quiet "$HELM" lint --strict "$C" -f "$f" $LINT
 	render -f "$f" >"$T/$n.yaml" 2>"$T/err" || diag <"$T/err"
 	check "$n: holds what every rendering must" quiet $PY "$TOP/tests/chart/check.py" "$T/$n.yaml"
+	check "$n: nothing that kube-linter would say" quiet $PY "$TOP/tests/chart/lint.py" "$T/$n.yaml"
+	[ -z "$KUBECONFORM" ] || check "$n: kubeconform -strict" quiet "$KUBECONFORM" -strict -skip ScaledObject,ServiceMonitor,PrometheusRule \
+		-schema-location "$T/schemas/{{ .Group }}_{{ .ResourceAPIVersion }}_{{ .ResourceKind }}.json" "$T/$n.yaml"
 	check "$n: rendered twice is the same" [ "$(render -f "$f" | sha256sum)" = "$(sha256sum <"$T/$n.yaml")" ]
 	$PY - "$T/$n.yaml" "$T" <<'PY'
 import sys, yaml
@@ -37,6 +42,12 @@ PY
 		rm -f "$conf"
 	done
 done
+[ -n "$KUBECONFORM" ] || echo "# no kubeconform here: the server's own validation is in make kube-e2e"
+sed 's/replicas: 2/replcas: 2/' "$T/default-values.yaml" >"$T/typo.yaml"
+[ -z "$KUBECONFORM" ] || check "kubeconform sees a misspelt field" eval '! "$KUBECONFORM" -strict -schema-location "$T/schemas/{{ .Group }}_{{ .ResourceAPIVersion }}_{{ .ResourceKind }}.json" "$T/typo.yaml" >"$T/out"'
+sed -e 's/targetPort: http/targetPort: htp/' -e '/unhealthyPodEvictionPolicy/d' -e 's/serviceAccountName: .*-worker$/serviceAccountName: nobody/' "$T/default-values.yaml" >"$T/typo.yaml"
+$PY "$TOP/tests/chart/lint.py" "$T/typo.yaml" >"$T/out"
+check "lint.py sees what kube-linter sees" [ "$(cut -d' ' -f2 "$T/out" | sort -u | tr -d '\n')" = "invalid-target-ports:non-existent-service-account:pdb-unhealthy-pod-eviction-policy:" ]
 full() { grep -q -- "$1" "$T/full-values.yaml"; }
 for want in 'sha256:aaaa' 'runtimeClassName: gvisor' 'runtimeClassName: kata' 'hostUsers: false' 'loadBalancerClass: example.com/lb' 'kind: ScaledObject' \
 	'kind: HorizontalPodAutoscaler' 'kind: ServiceMonitor' 'kind: PrometheusRule' 'grafana_dashboard: "1"' 'kind: DaemonSet' 'priorityClassName: r-griddle-low' \
@@ -134,6 +145,27 @@ for f in files/dashboard.json files/rules.yaml; do
 	check "every metric of $f is told" quiet $PY "$T/names.py" "$T/metrics" "$C/$f"
 done
 check "the scalers' metric is told" grep -q '^griddle_workers_desired 0$' "$T/metrics"
+# KEDA reads the coordinator's own page; an HPA reads what an adapter makes of Prometheus' series: each name and label it goes by is there
+$PY - "$T/full-values.yaml" "$TOP/examples/prometheus-adapter.yaml" >"$T/scalers" <<'PY'
+import re, sys, yaml
+d = [x for x in yaml.safe_load_all(open(sys.argv[1])) if x]
+def one(kind): return [x for x in d if x["kind"] == kind][0]["spec"]
+keda = one("ScaledObject")["triggers"][0]["metadata"]
+host, port, path = re.fullmatch(r"http://([a-z0-9-]+)\.build\.svc\.cluster\.local:([0-9]+)(/.*)", keda["url"]).groups()
+metric = one("HorizontalPodAutoscaler")["metrics"][0]["external"]["metric"]
+rule = yaml.safe_load(open(sys.argv[2]))["rules"]["external"][0]
+service = [x for x in d if x["kind"] == "Service" and x["metadata"]["name"] == host][0]
+ports = {p["name"]: str(p["port"]) for p in service["spec"]["ports"]}
+assert ports["http"] == port and one("ServiceMonitor")["endpoints"][0]["port"] == "http"
+assert metric["selector"]["matchLabels"] == {"namespace": "build", "service": host}
+assert rule["name"]["as"] == metric["name"] and "<<.LabelMatchers>>" in rule["metricsQuery"]
+assert rule["resources"]["overrides"] == {"namespace": {"resource": "namespace"}}
+print("keda_path=%s keda_format=%s keda_value=%s series=%s" % (path, keda["format"], keda["valueLocation"], re.match("[a-z_]+", rule["seriesQuery"])[0]))
+PY
+. "$T/scalers"
+check "KEDA's and the adapter's names go together with the chart's" [ -s "$T/scalers" ]
+check "KEDA finds its number at its url" eval 'curl -s "http://$HTTP$keda_path" | grep -qE "^$keda_value [0-9]+\$" && [ "$keda_format" = prometheus ]'
+check "the adapter's series is one" grep -qE "^$series [0-9]+\$" "$T/metrics"
 check "the dashboard is JSON with panels" quiet jq -e '.panels | length > 5' "$C/files/dashboard.json"
 check "status --wait says what it waited for" says 'no worker that takes tasks after 0 s' "$BIN/griddle" status --wait 300ms --coordinator "$ENDPOINT"
 cl_worker w1

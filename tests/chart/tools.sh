@@ -22,6 +22,16 @@ npm_helm() {
 	fi
 	[ ! -x "$_d/helm" ] || echo "$_d/helm"
 }
+# kube_schemas FOLDER: prints kubeconform, and fills the folder with the schemas of the Kubernetes that tests/kube/build.sh builds, out of its
+# module; prints nothing where one of the two cannot be had.
+kube_schemas() {
+	_k=$(HOME=$REAL_HOME go_tool kubeconform 0.7.0 github.com/yannh/kubeconform/cmd/kubeconform)
+	[ -n "$_k" ] || return 0
+	_v=$(sed -n 's/^K8S=\${K8S_VERSION:-\([0-9.]*\)}.*/\1/p' "$TOP/tests/kube/build.sh") _s=$CACHE/swagger-$_v.json
+	[ -s "$_s" ] || _m=$(cd / && HOME=$REAL_HOME timeout 300 go mod download -json "k8s.io/kubernetes@v$_v" 2>/dev/null | sed -n 's/.*"Dir": "\(.*\)",\?$/\1/p')
+	[ -s "$_s" ] || { cp "$_m/api/openapi-spec/swagger.json" "$_s.new" 2>/dev/null && mv "$_s.new" "$_s"; }
+	[ ! -s "$_s" ] || { /usr/bin/python3 "$TOP/tests/chart/kube_schema.py" "$_s" "$1" && echo "$_k"; }
+}
 HELM=$(HOME=$REAL_HOME go_tool helm "$HELM_VERSION" helm.sh/helm/v3/cmd/helm)
 [ -n "$HELM" ] || HELM=$(npm_helm)
 [ -n "$HELM" ] || no_tool "no Helm: neither Go with its module proxy nor npm gave one"

@@ -163,11 +163,17 @@ check "status tells" wait_for 60 status_is '.scale[0] | "\(.deployment) \(.min) 
 check "the metric too" metric_is 'griddle_kube_scale_replicas{deployment="workers"}' 1
 end "$COORD_PID"
 
-# one that is not there holds up none of the others
+# one that is not there holds up none of the others; the server's clock is an hour ahead, and a pod that is deleting by a list is so by it
 : >"$T/coord.log"
+do_ '{"op":"clock","ahead":3600}'
+pod p1 u1 n1 ",\"deletionTimestamp\":\"$(date -u -d '+3630 seconds' +%Y-%m-%dT%H:%M:%SZ)\",\"deletionGracePeriodSeconds\":40"
 cl_coordinator $KUBE --kube-scale absent=1..2,workers=2..6
+check "a server whose clock is off: said" wait_for 60 said_is "the API server's clock is \(3600\|3599\|3601\) s off ours" 1
+cl_worker w1 --node n1 --pod-uid u1
+check "a grace that began before is reckoned by it" wait_for 60 eval 'grep -qE "worker w1 drains, ([12][0-9]|[0-9]|30|31) s left to it" "$T/coord.log"'
 check "a deployment that is not there is said" wait_for 60 said_is 'deployment absent cannot be scaled: 404: deployments.apps absent not found' 1
 check "and the next is scaled all the same" wait_for 60 scale_is 2
+check "the clock was told of once" said_is "s off ours" 1
 check "of the first no replicas are told" sh -c '! curl -s "http://$0/metrics" | grep -q "griddle_kube_scale_replicas{deployment=.absent"' "$HTTP"
 end "$COORD_PID"
 

@@ -11,6 +11,7 @@ second port, POST / with one JSON object:
   {"op": "expire"}                 every watch is told 410, and older resourceVersions are from now on
   {"op": "cut"}                    every watch is closed in order
   {"op": "gone", "gone": true}     connections are refused and those there cut
+  {"op": "clock", "ahead": S}      the Date of its answers from now on
   {"op": "bookmark"}               a bookmark to every watch
 GET / answers what was asked so far, by kind.
 """
@@ -20,7 +21,7 @@ lock = threading.RLock()
 store = {"pods": {}, "nodes": {}}
 scales, secrets, log, faults = {}, {}, [], {}
 watches, conns, history = [], set(), []
-state = {"rv": 100, "oldest": 0, "token": "one", "gone": False}
+state = {"ahead": 0, "rv": 100, "oldest": 0, "token": "one", "gone": False}
 
 
 def bump():
@@ -41,6 +42,9 @@ class Api(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *a):
         pass
+
+    def date_time_string(self, timestamp=None):
+        return super().date_time_string((timestamp or time.time()) + state["ahead"])
 
     def status(self, code, message):
         self.answer(code, {"kind": "Status", "status": "Failure", "message": message, "code": code})
@@ -238,6 +242,8 @@ class Control(http.server.BaseHTTPRequestHandler):
                 secrets.pop(m["name"], None)
                 if m["object"]:
                     secrets[m["name"]] = m["object"]
+            elif op == "clock":
+                state["ahead"] = m["ahead"]
             elif op == "token":
                 state["token"] = m["token"]
             elif op == "fault":
