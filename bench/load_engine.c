@@ -1,7 +1,9 @@
 /* load_engine.c - the load generator alone, in this process: `load_engine PLAN.json|URL [USERS SECONDS]`
  *
  * With a URL: a closed loop of USERS connections, as wrk drives it. Prints one JSON object: requests, their rate, what
- * they cost of the generator's CPU, latency percentiles. */
+ * they cost of the generator's CPU, latency percentiles. PROCS=n: in at least so many processes, as a worker has them for more
+ * connections than it may have descriptors. */
+#include <dirent.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,9 +17,12 @@
 #include "lib/net/loop.h"
 #include "lib/stats/hdr.h"
 #include "lib/wire/msg.h"
+#include "worker/load/procs.h"
 #include "worker/load/shard.h"
 
 static uint64_t counters[GR_LOAD_N_COUNTERS], fails[GR_LOAD_N_FAILS], gauges_max[GR_LOAD_N_GAUGES], first_ns, last_interval;
+static uint64_t (*gauges)[GR_LOAD_N_GAUGES];      /* by interval, of all parts */
+static size_t n_gauges;
 static struct gr_hdr all, send_late, connect_time, tls_time, first_byte;
 
 static void take(struct gr_buf *frame)
@@ -35,11 +40,15 @@ static void take(struct gr_buf *frame)
 	if (m.first_ns && (!first_ns || m.first_ns < first_ns))
 		first_ns = m.first_ns;
 	last_interval = m.interval;
+	while (n_gauges <= m.interval) {
+		gauges = gr_xrealloc(gauges, (n_gauges + 1) * sizeof(*gauges));
+		memset(gauges[n_gauges++], 0, sizeof(*gauges));
+	}
 	for (uint32_t i = 0; i < m.n_numbers && gr_load_stats_next_number(&r, &key, &value); i++) {
 		if (key < GR_LOAD_N_COUNTERS)
 			counters[key] += value;
 		else if (key >= 32 && key < 32 + GR_LOAD_N_GAUGES)
-			gauges_max[key - 32] = value > gauges_max[key - 32] ? value : gauges_max[key - 32];
+			gauges[m.interval][key - 32] += value;
 		else if (key >= GR_LOAD_KEY_FAIL(0, 0) && key < GR_LOAD_KEY_STATUS(0, 100))
 			fails[(key - GR_LOAD_KEY_FAIL(0, 0)) % 32] += value;
 	}
@@ -66,15 +75,41 @@ static void print_times(const char *name, const struct gr_hdr *h)
 	       (double)gr_hdr_quantile(h, .999) / 1e3, (double)h->max / 1e3);
 }
 
-static long rss_kib(void)
+static long rss_of(const char *pid)
 {
 	struct gr_buf b = { 0 };
 	long size = 0, rss = 0;
+	char path[300];
 
-	if (gr_file_read("/proc/self/statm", 4096, &b, NULL) == 0)
+	snprintf(path, sizeof(path), "/proc/%s/statm", pid);
+	if (gr_file_read(path, 4096, &b, NULL) == 0)
 		sscanf(gr_buf_str(&b), "%ld %ld", &size, &rss);
 	gr_buf_fini(&b);
 	return rss * 4;
+}
+
+/* This process and those it started. */
+static long rss_kib(bool has_procs)
+{
+	long sum = rss_of("self");
+	DIR *d = has_procs ? opendir("/proc") : NULL;
+	struct dirent *e;
+
+	while (d && (e = readdir(d))) {
+		struct gr_buf b = { 0 };
+		char path[300], *p;
+		int ppid = 0;
+
+		if (*e->d_name < '0' || *e->d_name > '9')
+			continue;
+		snprintf(path, sizeof(path), "/proc/%s/stat", e->d_name);
+		if (gr_file_read(path, 4096, &b, NULL) == 0 && (p = strrchr(gr_buf_str(&b), ')')) && sscanf(p, ") %*c %d", &ppid) == 1 && ppid == getpid())
+			sum += rss_of(e->d_name);
+		gr_buf_fini(&b);
+	}
+	if (d)
+		closedir(d);
+	return sum;
 }
 
 int main(int argc, char **argv)
@@ -85,7 +120,12 @@ int main(int argc, char **argv)
 	struct gr_shard *s;
 	struct gr_err err;
 	long rss_before, rss_most = 0;
+	json_t *json;
+	bool has_procs;
 	double seconds;
+
+	if (argc == 2 && !strcmp(argv[1], GR_PROCS_ARG))
+		return gr_procs_child();
 
 	signal(SIGPIPE, SIG_IGN);
 	if (argc == 4)
@@ -103,7 +143,10 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	spec.plan = plan;
-	rss_before = rss_kib();
+	spec.plan_json = json = json_loadb(gr_buf_str(&text), text.n, 0, NULL);
+	spec.n_procs = getenv("PROCS") ? (uint32_t)atoi(getenv("PROCS")) : 0;
+	has_procs = spec.n_procs > 1 || gr_procs_wanted(plan, 0, 1, &err) > 1;
+	rss_before = rss_kib(false);
 	if (gr_shard_new(&spec, &s, &err) < 0) {
 		fprintf(stderr, "load_engine: %s\n", err.text);
 		return 1;
@@ -114,9 +157,9 @@ int main(int argc, char **argv)
 		fprintf(stderr, "load_engine: %s\n", gr_shard_error(s));
 		return 1;
 	}
-	gr_shard_start(s, gr_clock_mono_ns() + (plan->is_warm ? 100000000 + plan->n_connections * 100000ull : 100000000));
+	gr_shard_start(s, gr_clock_mono_ns() + 100000000);
 	do {
-		long rss = rss_kib();
+		long rss = rss_kib(has_procs);
 
 		rss_most = rss > rss_most ? rss : rss_most;
 		while (gr_shard_take_report(s, &frame))
@@ -125,6 +168,11 @@ int main(int argc, char **argv)
 	} while (gr_shard_state(s) == GR_SHARD_RUNNING);
 	while (gr_shard_take_report(s, &frame))
 		take(&frame);
+	if (*gr_shard_error(s))
+		fprintf(stderr, "load_engine: %s\n", gr_shard_error(s));
+	for (size_t i = 0; i < n_gauges; i++)
+		for (size_t k = 0; k < GR_LOAD_N_GAUGES; k++)
+			gauges_max[k] = gauges[i][k] > gauges_max[k] ? gauges[i][k] : gauges_max[k];
 	seconds = plan->sched.len_s;
 	printf("{\"due\": %" PRIu64 ", \"requests\": %" PRIu64 ", \"failed\": %" PRIu64 ", \"late\": %" PRIu64 ", \"retried\": %" PRIu64 ", \"opened\": %" PRIu64
 	       ", \"open_most\": %" PRIu64 ", \"sessions_reused\": %" PRIu64 ", \"rate_per_s\": %.1f, ", counters[GR_LOAD_N_DUE],
@@ -143,8 +191,10 @@ int main(int argc, char **argv)
 			printf("%s\"%s\": %" PRIu64, n++ ? ", " : "", gr_load_fail_name(i), fails[i]);
 	printf("}}\n");
 	gr_shard_free(&s);
+	json_decref(json);
 	gr_load_plan_free(&plan);
 	gr_hdr_fini(&all), gr_hdr_fini(&send_late), gr_hdr_fini(&connect_time), gr_hdr_fini(&tls_time), gr_hdr_fini(&first_byte);
 	gr_buf_fini(&text);
+	free(gauges);
 	return 0;
 }

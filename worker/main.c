@@ -4,6 +4,8 @@
  * Order matters: the spawner first (nothing else may exist when it is forked), then settings, privileges, toolchains
  * and the choice of the tier, then cache, loop and link.
  *
+ * Started with GR_PROCS_ARG alone it is one of several generator processes of a worker (load/procs.h) and nothing of the above.
+ *
  * SIGTERM: the coordinator is told, what waits is handed back, what runs may end within --grace; when every result is
  * acknowledged, or a moment after, the worker ends with 0. A second signal ends it at once.
  */
@@ -21,6 +23,7 @@
 #include "lib/base/alloc.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
+#include "worker/load/procs.h"
 #include "worker/load/runs.h"
 #include "worker/command.h"
 
@@ -267,6 +270,8 @@ int main(int argc, char **argv)
 	struct gr_worker *w;
 	int rc, spawner_fd;
 
+	if (argc == 2 && !strcmp(argv[1], GR_PROCS_ARG))
+		return gr_procs_child();
 	gr_log_init("griddle-worker", GR_LOG_INFO);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);

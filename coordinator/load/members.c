@@ -11,7 +11,6 @@
 #include "lib/base/log.h"
 
 #define START_LEAD_NS (300 * GR_NS_PER_MS)
-#define WARM_LEAD_NS (2 * GR_NS_PER_S)
 #define MOVE_LEAD_NS (400 * GR_NS_PER_MS)
 
 struct gr_member *gr_member_of(struct gr_run *r, const struct gr_worker *w)
@@ -73,7 +72,7 @@ bool gr_members_are_known(const struct gr_run *r)
 
 void gr_members_start(struct gr_run *r)
 {
-	r->start_ns = gr_coord_now(r->c) + (r->plan->is_warm ? WARM_LEAD_NS : START_LEAD_NS);
+	r->start_ns = gr_coord_now(r->c) + START_LEAD_NS;
 	r->started_ms = gr_clock_real_ms() + (r->start_ns - gr_coord_now(r->c)) / GR_NS_PER_MS;
 	for (uint32_t i = 0; i < r->n_members; i++) {
 		struct gr_buf frame = { 0 };

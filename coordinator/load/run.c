@@ -372,7 +372,8 @@ static int on_stats(struct gr_coord *c, struct gr_worker *w, struct gr_slice bod
 	e = r ? gr_member_of(r, w) : NULL;
 	if (!e || r->state != GR_RUN_RUNNING || !e->is_traffic || e->state >= GR_MEMBER_ENDED)
 		return 0;
-	if (m.n_parts != r->plan->n_threads || m.n_parts > GR_LEN(e->next) || m.interval > 200000)
+	/* a worker may have several processes of so many threads */
+	if (m.n_parts % r->plan->n_threads || m.n_parts > GR_LEN(e->next) || (e->n_parts && e->n_parts != m.n_parts) || m.interval > 200000)
 		return GR_EPROTO;
 	e->n_parts = m.n_parts;
 	if (m.interval < e->next[m.part])

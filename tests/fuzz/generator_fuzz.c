@@ -16,6 +16,7 @@
 #include "lib/base/alloc.h"
 #include "lib/wire/msg.h"
 #include "worker/load/gen.h"
+#include "worker/load/procs.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
@@ -316,6 +317,7 @@ void gr_shard__report(struct gr_gen *g, struct gr_buf *f)
 
 struct gr_names *gr_shard__names(const struct gr_gen *g) { return NULL; }
 uint64_t gr_shard__run(const struct gr_gen *g, uint16_t *shard) { *shard = 0; return 1; }
+uint32_t gr_procs_room(void) { return 64; }
 uint32_t gr_names_version(struct gr_names *n) { return 1; }
 void gr_names_get(struct gr_names *n, uint32_t i, struct gr_addrs *out)
 {
@@ -364,6 +366,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	w.send_most = SIZE_MAX;
 	plan_now = g.plan = parsed[i];
 	must(gr_gen_init(&g) == 0);
+	gr_gen_warm(&g);
 	gr_gen_run(&g);
 	must(!g.n_in_flight && !g.n_visits);
 	gr_gen_fini(&g);

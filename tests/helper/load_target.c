@@ -12,7 +12,7 @@
  *   echo        raw TCP: sends back what came         once        one answer a connection, closing without saying so
  *   last        ok; READY-FILE.last has the time of the last request, in seconds since 1970
  *   spin        ok, SPIN_US (200) after the request was read: a core is spent so that it is neither sooner nor later
- * READY-FILE gets the port. Ends on SIGTERM. */
+ * READY-FILE gets the port. PROCS=n: in so many processes, for more connections than one may have descriptors. Ends on SIGTERM. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -32,7 +33,8 @@ enum { MAX_FD = 65536 };
 
 static struct conn { char tail[4]; double due; int n; bool is_on; } *conns;
 static const char *mode;
-static int n_requests, last_fd = -1;
+static int n_requests, last_fd = -1, lfd, ep;
+static bool is_full;              /* no descriptor left: others accept */
 static double spin_s = 200e-6;
 
 static double now_s(void)
@@ -53,6 +55,16 @@ static void say(int fd, const char *s)
 		return;
 }
 
+static void listening(bool is_on)
+{
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLEXCLUSIVE, .data.fd = lfd };
+
+	if (is_on != is_full)
+		return;
+	is_full = !is_on;
+	epoll_ctl(ep, is_on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, lfd, &ev);
+}
+
 static void shut(int fd, bool is_reset)
 {
 	struct linger l = { 1, 0 };
@@ -61,6 +73,7 @@ static void shut(int fd, bool is_reset)
 		setsockopt(fd, SOL_SOCKET, SO_LINGER, &l, sizeof(l));
 	conns[fd].is_on = false;
 	close(fd);
+	listening(true);
 }
 
 /* Stall: the second in which nothing happens is the last of every four since the first request. */
@@ -193,8 +206,8 @@ int main(int argc, char **argv)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_ANY) };
 	socklen_t n = sizeof(a);
-	int lfd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), ep = epoll_create1(EPOLL_CLOEXEC), one = 1, max_fd = 0;
-	struct epoll_event ev = { .events = EPOLLIN, .data.fd = lfd }, list[256];
+	int one = 1, max_fd = 0;
+	struct epoll_event list[256];
 	struct rlimit rl = { MAX_FD, MAX_FD };
 	char path[4096];
 	FILE *f;
@@ -207,11 +220,11 @@ int main(int argc, char **argv)
 	if (argc > 3)
 		a.sin_port = htons((uint16_t)atoi(argv[3]));
 	setrlimit(RLIMIT_NOFILE, &rl);
+	lfd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	conns = calloc(MAX_FD, sizeof(*conns));
 	setsockopt(lfd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (!conns || bind(lfd, (struct sockaddr *)&a, n) < 0 || listen(lfd, 65535) < 0 || getsockname(lfd, (struct sockaddr *)&a, &n) < 0)
 		return 1;
-	epoll_ctl(ep, EPOLL_CTL_ADD, lfd, &ev);
 	if (getenv("SPIN_US"))
 		spin_s = atof(getenv("SPIN_US")) / 1e6;
 	snprintf(path, sizeof(path), "%s.last", argv[2]);
@@ -224,6 +237,14 @@ int main(int argc, char **argv)
 	fprintf(f, "%d\n", ntohs(a.sin_port));
 	fclose(f);
 	rename(path, argv[2]);
+	for (int i = getenv("PROCS") ? atoi(getenv("PROCS")) : 1; i > 1; i--)
+		if (fork() == 0) {
+			prctl(PR_SET_PDEATHSIG, SIGTERM);
+			break;
+		}
+	ep = epoll_create1(EPOLL_CLOEXEC);
+	is_full = true;
+	listening(true);
 	for (;;) {
 		bool has_timers = is("endless") || is("trickle") || is("delay");
 		int got = epoll_wait(ep, list, 256, is("spin") ? 0 : has_timers ? 1 : -1);
@@ -249,6 +270,8 @@ int main(int argc, char **argv)
 				epoll_ctl(ep, EPOLL_CTL_ADD, fd, &in);
 				max_fd = fd > max_fd ? fd : max_fd;
 			}
+			if (errno == EMFILE)
+				listening(false);
 		}
 		t = has_timers ? now_s() : 0;
 		for (int fd = 0; has_timers && fd <= max_fd; fd++)

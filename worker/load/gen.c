@@ -19,11 +19,14 @@
 #include "lib/base/alloc.h"
 #include "lib/base/clock.h"
 #include "lib/net/loop.h"
+#include "worker/load/procs.h"
 
 #define N_EVENTS 256
 #define MAX_ARRIVALS_A_TURN 64
 #define ADJUST_NS (5 * GR_NS_PER_MS)
-#define DEFAULT_CONNS 10000u
+#define DEFAULT_CONNS 10000u                      /* of a worker */
+#define WARM_OPENING 256u                         /* at a time: what a target's backlog takes without losing any */
+#define WARM_NS (10 * GR_NS_PER_S)
 #define SPIN_LEAD_NS (5 * GR_NS_PER_MS)          /* before the start */
 
 /* ---- preparing ---- */
@@ -40,8 +43,10 @@ static void raise_files(void)
 
 static uint32_t max_conns(const struct gr_gen *g)
 {
-	uint32_t n = g->plan->n_connections ? gr_load_part(g->plan->n_connections, g->share.index, g->share.of) : DEFAULT_CONNS;
+	uint32_t n = gr_load_part(g->plan->n_connections, g->share.index, g->share.of), room = gr_procs_room();
 
+	if (!g->plan->n_connections)
+		n = (room < DEFAULT_CONNS ? room : DEFAULT_CONNS) / g->n_parts;
 	return n ? n : 1;
 }
 
@@ -321,13 +326,44 @@ static void stop_all(struct gr_gen *g)
 	thinkers_and_ready(g);
 }
 
+static uint32_t n_opening(const struct gr_gen *g)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < g->n_pools; i++)
+		n += g->pools[i].n_opening;
+	return n;
+}
+
+/* To every host in turn. One that refuses, or is slow, holds nobody up: the test will show it. */
+void gr_gen_warm(struct gr_gen *g)
+{
+	uint64_t until = gr_clock_mono_ns() + WARM_NS;
+	struct epoll_event ev[N_EVENTS];
+	uint32_t i = 0, n;
+
+	if (!g->plan->is_warm)
+		return;
+	while (g->now_ns = gr_clock_mono_ns(), !g->is_stopping && g->now_ns < until) {
+		for (n = n_opening(g); n < WARM_OPENING && i < g->max_conns; i++, n++)
+			if (!gr_conn_warm(g, &g->pools[i % g->plan->n_origins]))
+				return;
+		if (!n)
+			return;
+		n = (uint32_t)sleep_until(g, ev, until);
+		for (uint32_t k = 0; (int)n > 0 && k < n; k++)
+			if (ev[k].data.ptr)
+				gr_conn_event(g, ev[k].data.ptr, ev[k].events);
+			else
+				gr_shard__commands(g);
+		bury(g);
+	}
+}
+
 void gr_gen_run(struct gr_gen *g)
 {
 	struct epoll_event ev[N_EVENTS];
 
-	if (g->plan->is_warm)                    /* to every host in turn */
-		for (uint32_t i = 0; g->n_conns < g->max_conns && gr_conn_warm(g, &g->pools[i % g->plan->n_origins]); i++)
-			;
 	for (;;) {
 		int n;
 

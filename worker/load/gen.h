@@ -139,6 +139,7 @@ struct gr_gen {
 
 /* ---- gen.c ---- */
 int gr_gen_init(struct gr_gen *g);              /* in the thread; the error in g->err */
+void gr_gen_warm(struct gr_gen *g);             /* when the plan says so: connections, before the start */
 void gr_gen_run(struct gr_gen *g);
 void gr_gen_fini(struct gr_gen *g);
 static inline bool gr_gen_is_h2(const struct gr_gen *g, const struct gr_pool *p)

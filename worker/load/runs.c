@@ -201,6 +201,8 @@ static bool look(struct run *r, uint64_t now)
 		run_free(r);
 		return true;
 	}
+	if (st == GR_SHARD_ENDED && r->shard && *gr_shard_error(r->shard))
+		stop(r, true, gr_shard_error(r->shard));
 	if (!r->is_stopping)
 		burn(r, now);
 	send_reports(r);
@@ -290,6 +292,7 @@ static int prepare(struct gr_runs *rs, struct gr_slice body)
 	if (rc >= 0 && r->n_burns && !gr_burn_program())
 		rc = gr_err_set(&err, GR_ENOENT, "has no stress-ng");
 	spec.plan = r->plan;
+	spec.plan_json = plan;
 	if (rc >= 0 && json_is_true(json_object_get(o, "traffic")))
 		rc = gr_shard_new(&spec, &r->shard, &err);
 	if (r->shard)

@@ -9,6 +9,7 @@
 #include "lib/base/alloc.h"
 #include "lib/base/clock.h"
 #include "worker/load/gen.h"
+#include "worker/load/procs.h"
 
 #define REFRESH_NS (30 * GR_NS_PER_S)            /* what most resolvers' and services' answers are good for */
 
@@ -21,6 +22,7 @@ struct gr_shard {
 	pthread_mutex_t lock;
 	struct gr_names *names;
 	bool has_threads;                        /* they begin when the names are known */
+	struct gr_procs *procs;                  /* in place of all the rest */
 	struct gr_gen *gens;
 	uint32_t n_gens, n_ready, n_ended;
 	enum gr_shard_state state;
@@ -33,6 +35,8 @@ static void *thread_main(void *arg)
 	struct gr_gen *g = arg;
 	int rc = gr_gen_init(g);
 
+	if (rc >= 0)
+		gr_gen_warm(g);
 	gr_shard__ready(g, rc);
 	if (rc >= 0)
 		gr_gen_run(g);
@@ -73,6 +77,49 @@ static void on_names(void *ctx, int rc, const struct gr_err *err)
 	tell(s);
 }
 
+static void add_report(struct gr_shard *s, struct gr_buf *frame)
+{
+	struct report *r;
+
+	GR_NEW(r);
+	r->frame = *frame;
+	*frame = (struct gr_buf){ 0 };
+	pthread_mutex_lock(&s->lock);
+	gr_list_push(&s->reports, &r->link);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void on_procs(void *ctx, enum gr_procs_event e, const char *text, struct gr_buf *frame)
+{
+	struct gr_shard *s = ctx;
+
+	if (e == GR_PROCS_REPORT)
+		add_report(s, frame);
+	pthread_mutex_lock(&s->lock);
+	if (text && !s->err.text[0])
+		gr_err_set(&s->err, GR_EIO, "%s", text);
+	if (e == GR_PROCS_READY && s->state == GR_SHARD_PREPARING)
+		s->state = GR_SHARD_READY;
+	else if (e == GR_PROCS_FAILED)
+		s->state = GR_SHARD_FAILED;
+	else if (e == GR_PROCS_ENDED && s->state != GR_SHARD_FAILED)
+		s->state = GR_SHARD_ENDED;
+	pthread_mutex_unlock(&s->lock);
+	tell(s);
+}
+
+/* 1: in processes. 0: one is enough. */
+static int in_processes(struct gr_shard *s, struct gr_err *err)
+{
+	const struct gr_shard_spec *spec = &s->spec;
+	int n = spec->plan_json ? gr_procs_wanted(spec->plan, spec->index, spec->of, err) : 1;
+
+	n = n > 0 && (uint32_t)n < spec->n_procs ? (int)spec->n_procs : n;
+	if (n > 1)
+		n = gr_procs_new(spec, (uint32_t)n, on_procs, s, &s->procs, err);
+	return n < 0 ? n : s->procs != NULL;
+}
+
 int gr_shard_new(const struct gr_shard_spec *spec, struct gr_shard **out, struct gr_err *err)
 {
 	struct gr_shard *s;
@@ -82,6 +129,13 @@ int gr_shard_new(const struct gr_shard_spec *spec, struct gr_shard **out, struct
 	s->spec = *spec;
 	pthread_mutex_init(&s->lock, NULL);
 	gr_list_init(&s->reports);
+	rc = in_processes(s, err);
+	if (rc != 0) {
+		if (rc < 0)
+			gr_shard_free(&s);
+		*out = s;
+		return rc < 0 ? rc : 0;
+	}
 	s->n_gens = spec->plan->n_threads;
 	s->gens = gr_xalloc(s->n_gens * sizeof(*s->gens));
 	for (uint32_t i = 0; i < s->n_gens; i++) {
@@ -89,8 +143,8 @@ int gr_shard_new(const struct gr_shard_spec *spec, struct gr_shard **out, struct
 
 		g->shard = s;
 		g->plan = spec->plan;
-		g->part = i;
-		g->n_parts = s->n_gens;
+		g->part = spec->part + i;
+		g->n_parts = spec->n_parts ? spec->n_parts : s->n_gens;
 		/* share INDEX of OF, cut once more by threads: the same arrivals together */
 		g->share = (struct gr_share){ 0, spec->index + spec->of * i, spec->of * s->n_gens };
 		g->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -138,6 +192,8 @@ void gr_shard_start(struct gr_shard *s, uint64_t start_ns)
 			s->gens[i].cmd_start_ns = start_ns;
 	}
 	pthread_mutex_unlock(&s->lock);
+	if (s->procs)
+		gr_procs_start(s->procs, start_ns);
 	for (uint32_t i = 0; i < s->n_gens; i++)
 		wake(&s->gens[i]);
 }
@@ -150,6 +206,8 @@ void gr_shard_share(struct gr_shard *s, uint64_t from, uint32_t index, uint32_t 
 		s->gens[i].has_cmd_share = true;
 	}
 	pthread_mutex_unlock(&s->lock);
+	if (s->procs)
+		gr_procs_share(s->procs, from, index, of);
 	for (uint32_t i = 0; i < s->n_gens; i++)
 		wake(&s->gens[i]);
 }
@@ -159,9 +217,11 @@ void gr_shard_stop(struct gr_shard *s)
 	pthread_mutex_lock(&s->lock);
 	for (uint32_t i = 0; i < s->n_gens; i++)
 		s->gens[i].cmd_stop = true;
-	if (!s->has_threads && s->state == GR_SHARD_PREPARING)
+	if (!s->has_threads && !s->procs && s->state == GR_SHARD_PREPARING)
 		s->state = GR_SHARD_ENDED;       /* nobody waits for a name */
 	pthread_mutex_unlock(&s->lock);
+	if (s->procs)
+		gr_procs_stop(s->procs);
 	for (uint32_t i = 0; i < s->n_gens; i++)
 		wake(&s->gens[i]);
 }
@@ -191,6 +251,7 @@ void gr_shard_free(struct gr_shard **sp)
 	if (!s)
 		return;
 	gr_shard_stop(s);
+	gr_procs_free(&s->procs);
 	gr_names_free(&s->names);                /* after this it makes no threads */
 	for (uint32_t i = 0; i < s->n_gens; i++)
 		if (s->gens[i].has_thread)
@@ -228,16 +289,8 @@ void gr_shard__ready(struct gr_gen *g, int rc)
 
 void gr_shard__report(struct gr_gen *g, struct gr_buf *frame)
 {
-	struct gr_shard *s = g->shard;
-	struct report *r;
-
-	GR_NEW(r);
-	r->frame = *frame;
-	*frame = (struct gr_buf){ 0 };
-	pthread_mutex_lock(&s->lock);
-	gr_list_push(&s->reports, &r->link);
-	pthread_mutex_unlock(&s->lock);
-	tell(s);
+	add_report(g->shard, frame);
+	tell(g->shard);
 }
 
 void gr_shard__ended(struct gr_gen *g)
