@@ -197,7 +197,7 @@ int gr_place_pending(const struct gr_place *p, int64_t queued)
 		return GR_PLACE_P_LIMIT;
 	if (!gr_place_feasible(p, q->class, item->t.exclude, item->t.n_exclude, 1))
 		return GR_PLACE_P_NOWHERE;
-	if (!gr_place__quota_allows(p, &p->tenants[o->spec.tenant], &p->classes[q->class], item->t.is_gang ? item->t.count : 1))
+	if (!gr_place__quota_allows(p, &p->tenants[o->spec.tenant], &p->classes[q->class], o->spec.band, item->t.is_gang ? item->t.count : 1))
 		return GR_PLACE_P_QUOTA;
 	if (item->queue == p->held)
 		return GR_PLACE_P_FASTER;

@@ -4,6 +4,8 @@
 #include "lib/base/alloc.h"
 #include "lib/place/place_int.h"
 
+#define MAX_COUNTED 64u
+
 #define MAX_WEIGHT 1000000u
 
 uint32_t gr_place__owner(const struct gr_place *p, uint32_t id)
@@ -24,6 +26,16 @@ uint64_t gr_place__wanted(const struct gr_place__owner *o)
 	uint64_t may = !o->spec.max_placed ? UINT64_MAX : o->spec.max_placed > o->n_placed ? o->spec.max_placed - o->n_placed : 0;
 
 	return may < o->n_queued ? may : o->n_queued;
+}
+
+uint64_t gr_place__queue_wanted(const struct gr_place *p, uint32_t queue)
+{
+	const struct gr_place__queue *q = &p->queues[queue];
+	uint64_t may = gr_place__wanted(&p->owners[q->owner]), n = 0;
+
+	for (uint32_t i = 0; i < q->n && i < MAX_COUNTED && n < may; i++)
+		n += p->queued[q->heap[i]].t.count - p->queued[q->heap[i]].nth;
+	return n < may ? n : may;
 }
 
 void gr_place__owner_hold(struct gr_place *p, uint32_t owner)

@@ -204,7 +204,7 @@ static uint32_t place_gang(struct gr_place *p, uint32_t queue, uint64_t now_ns, 
 	const struct gr_place__owner *o = &p->owners[q->owner];
 	struct gr_place__search s;
 	uint32_t count = item->t.count, n;
-	bool may = gr_place__quota_allows(p, &p->tenants[o->spec.tenant], &p->classes[q->class], count) &&
+	bool may = gr_place__quota_allows(p, &p->tenants[o->spec.tenant], &p->classes[q->class], o->spec.band, count) &&
 		   count <= gr_place__wanted(o);
 	uint64_t tag = item->t.tag;
 	uint32_t first = item->t.first;
@@ -313,7 +313,7 @@ static bool stops_rather(struct gr_place *p, uint32_t queue, uint64_t now_ns, co
 
 	now.with_credits = false;
 	*n = gr_place__preempt(p, now_ns, queue, &now, out, *n, max);
-	if (*n == n_before && (!s->class->n_kept || s->class->n_kept < gr_place__wanted(&p->owners[s->owner])))
+	if (*n == n_before && (!s->class->n_kept || s->class->n_kept < gr_place__queue_wanted(p, queue)))
 		return false;
 	no_room(p, queue, now_ns, false);
 	return true;

@@ -221,7 +221,7 @@ struct gr_place__family {
 };
 struct gr_place__blocked { uint32_t worker; uint64_t until_ns; };
 struct gr_place__leaving { uint32_t worker; bool is_new; uint64_t gone_ns; };  /* will be gone then; new: to be emptied */
-struct gr_place__kept { uint32_t worker, class, n; uint8_t band; uint64_t since_ns; };        /* what is preempted there is for n of that class */
+struct gr_place__kept { uint32_t worker, class, n, tenant; uint8_t band; uint64_t since_ns; };        /* what is preempted there is for n of that class, of that tenant */
 struct gr_place__parked { uint32_t class; int32_t need4[N_INLINE]; uint64_t pools; };  /* bit: pool % 64 */
 struct gr_place__tally { uint64_t key; uint32_t n; };          /* an owner's tasks on a worker, node or zone */
 struct gr_place__reserve {            /* room kept for what waits longest: EASY's one reservation */
@@ -365,8 +365,10 @@ void gr_place__charge(struct gr_place *p, uint32_t owner, const struct gr_place_
 void gr_place__tenant_rekey(struct gr_place *p, uint32_t tenant);     /* its use or weight changed */
 void gr_place__totals(struct gr_place *p);             /* shares anew after the cluster changed */
 uint64_t gr_place__wanted(const struct gr_place__owner *o);           /* of its queued tasks, how many may be placed */
+uint64_t gr_place__queue_wanted(const struct gr_place *p, uint32_t queue);     /* of the queue's own; of its first 64 items */
 bool gr_place__may_more(const struct gr_place *p, const struct gr_place__owner *o);
-bool gr_place__quota_allows(const struct gr_place *p, const struct gr_place__tenant *t, const struct gr_place__class *c, uint32_t n);
+/* @n more of the class for an owner of @band: what more urgent bands of the tenant made room for is theirs. */
+bool gr_place__quota_allows(const struct gr_place *p, const struct gr_place__tenant *t, const struct gr_place__class *c, uint8_t band, uint32_t n);
 /* The one mover of queues. */
 void gr_place__queue_move(struct gr_place *p, uint32_t queue, enum gr_place__where to);
 /* The owner's queues to where they belong: in line, or held while it is paused or at its limit. */

@@ -49,10 +49,10 @@ static bool may_stop(const struct gr_place *p, uint64_t now_ns, const struct gr_
 
 /* ---- what is preempted is for whom it was preempted ---- */
 
-static void keep(struct gr_place *p, uint64_t now_ns, uint32_t worker, uint32_t class, uint8_t band, uint32_t n)
+static void keep(struct gr_place *p, uint64_t now_ns, uint32_t worker, uint32_t class, const struct gr_place_owner *asker, uint32_t n)
 {
 	GR_GROW(p->kept, p->cap_kept, p->n_kept + 1);
-	p->kept[p->n_kept++] = (struct gr_place__kept){ worker, class, n, band, now_ns };
+	p->kept[p->n_kept++] = (struct gr_place__kept){ worker, class, n, asker->tenant, asker->band, now_ns };
 	p->classes[class].n_kept += n;
 	p->workers[worker].flags |= W_KEPT;
 }
@@ -132,7 +132,7 @@ static void give(const struct gr_place *p, struct lack *l, const struct gr_place
 }
 
 /* Orders to stop just enough of @worker that the class has room there, if stopping is all that is in the way. */
-static uint32_t stop_on(struct gr_place *p, uint64_t now_ns, uint32_t worker, const struct gr_place__search *s,
+static uint32_t stop_on(struct gr_place *p, uint64_t now_ns, uint32_t worker, const struct gr_place__search *s, uint64_t wanted,
 			struct gr_place_decision *out, uint32_t n, uint32_t max)
 {
 	const struct gr_place__owner *asker = &p->owners[s->owner];
@@ -177,7 +177,7 @@ static uint32_t stop_on(struct gr_place *p, uint64_t now_ns, uint32_t worker, co
 		if (victim[k] != NIL)
 			gr_place__order(p, is_begun || !may_ask(p, GR_PLACE_RETRACT) ? GR_PLACE_PREEMPT : GR_PLACE_RETRACT, victim[k], &out[n++]);
 	}
-	keep(p, now_ns, worker, s->class_id, asker->spec.band, how_many(&l, c, gr_place__wanted(asker)));
+	keep(p, now_ns, worker, s->class_id, &asker->spec, how_many(&l, c, wanted));
 	return n;
 }
 
@@ -214,6 +214,7 @@ uint32_t gr_place__preempt(struct gr_place *p, uint64_t now_ns, uint32_t queue, 
 	const struct gr_place__queue *q = &p->queues[queue];
 	const struct gr_place__owner *o = &p->owners[q->owner];
 	struct gr_place__class *c = &p->classes[q->class];
+	uint64_t wanted = gr_place__queue_wanted(p, queue);
 	struct stops stops[MAX_ROUNDS];
 	uint32_t rounds = 0;
 
@@ -227,16 +228,16 @@ uint32_t gr_place__preempt(struct gr_place *p, uint64_t now_ns, uint32_t queue, 
 			uint32_t before = n;
 
 			next = gr_place__asked(p, i)->victim_next;
-			if (c->n_kept >= gr_place__wanted(o) || n == max || rounds == MAX_ROUNDS)
-				return spare(p, c, q->class, gr_place__wanted(o), stops, rounds, out, n);
+			if (c->n_kept >= wanted || n == max || rounds == MAX_ROUNDS)
+				return spare(p, c, q->class, wanted, stops, rounds, out, n);
 			if (!may_stop(p, now_ns, o, c, gr_place__at(p, i)))
 				continue;
-			n = stop_on(p, now_ns, gr_place__at(p, i)->worker, s, out, n, max);
+			n = stop_on(p, now_ns, gr_place__at(p, i)->worker, s, wanted, out, n, max);
 			if (n > before)
 				stops[rounds++] = (struct stops){ gr_place__at(p, i)->worker, before, n - before };
 		}
 	}
-	return spare(p, c, q->class, gr_place__wanted(o), stops, rounds, out, n);
+	return spare(p, c, q->class, wanted, stops, rounds, out, n);
 }
 
 /* ---- taking back what waits, when somebody else is idle ---- */

@@ -410,13 +410,25 @@ void gr_place__wake_all(struct gr_place *p)
 
 /* ---- whose turn ---- */
 
-bool gr_place__quota_allows(const struct gr_place *p, const struct gr_place__tenant *t, const struct gr_place__class *c, uint32_t n)
+static uint64_t promised(const struct gr_place *p, uint32_t tenant, uint8_t band, uint32_t res)
 {
-	(void)p;
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < p->n_kept; i++) {
+		const struct gr_place__kept *k = &p->kept[i];
+
+		if (k->tenant == tenant && k->band < band)
+			sum += (uint64_t)p->classes[k->class].spec.need.v[res] * k->n;
+	}
+	return sum;
+}
+
+bool gr_place__quota_allows(const struct gr_place *p, const struct gr_place__tenant *t, const struct gr_place__class *c, uint8_t band, uint32_t n)
+{
 	for (uint32_t k = 0; t->has_quota && k < c->n_need; k++) {
 		uint32_t r = c->need_res[k];
 
-		if (t->quota.v[r] && t->used[r] + (uint64_t)c->spec.need.v[r] * n > t->quota.v[r])
+		if (t->quota.v[r] && t->used[r] + (uint64_t)c->spec.need.v[r] * n + promised(p, (uint32_t)(t - p->tenants), band, r) > t->quota.v[r])
 			return false;
 	}
 	return true;
@@ -437,7 +449,7 @@ static uint32_t open_line(const struct gr_place *p, const struct gr_place__stand
 		const struct gr_place__line *l = &p->lines[i], *b;
 		uint32_t x, y;
 
-		if (gr_place__is_parked(p, l->class) || (t->has_quota && !gr_place__quota_allows(p, t, &p->classes[l->class], 1)))
+		if (gr_place__is_parked(p, l->class) || (t->has_quota && !gr_place__quota_allows(p, t, &p->classes[l->class], s->band, 1)))
 			continue;
 		if (best == NIL) {
 			best = i;

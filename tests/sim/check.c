@@ -189,8 +189,8 @@ void sim_check_pick(struct sim *s, const struct sim_pick *d)
 		/* what this batch itself has stopped waits only now */
 		if (o->state == SIM_QUEUED && o->round < s->round && !s->jobs[o->job].is_gang && s->jobs[o->job].band < s->jobs[t->job].band &&
 		    could_run_now(s, i, d->worker) && !is_limited(s, i)) {
-			sim_fail(s, "task %u of band %u goes to worker %u before task %u of band %u", d->task, s->jobs[t->job].band,
-				 d->worker, i, s->jobs[o->job].band);
+			sim_fail(s, "task %u of band %u goes to worker %u before task %u of band %u, of which the policy says: %s", d->task,
+				 s->jobs[t->job].band, d->worker, i, s->jobs[o->job].band, s->policy->why ? s->policy->why(s->p, i, d->worker) : "nothing");
 			return;
 		}
 	}
@@ -202,6 +202,17 @@ static bool is_kept(const struct sim *s, uint32_t worker)
 	const struct sim_worker *w = &s->workers[worker];
 
 	return w->stopped_ns && s->now_ns <= w->stopped_ns + KEEP_NS;
+}
+
+/* Of its tenant's quota a part may be promised to what a preemption made room for. */
+static bool is_promised(const struct sim *s, uint32_t task)
+{
+	const struct sim_tenant *t = &s->tenants[s->jobs[s->tasks[task].job].tenant];
+
+	for (int r = 0; r < GR_PLACE_N_RES; r++)
+		if (t->quota.v[r])
+			return s->stopped_ns && s->now_ns <= s->stopped_ns + KEEP_NS;
+	return false;
 }
 
 static uint32_t idle_for(const struct sim *s, uint32_t task)
@@ -223,7 +234,7 @@ void sim_check_idle(struct sim *s)
 		bool is_plain = !t->n_exclude && t->asked_mib == s->jobs[t->job].need.v[GR_PLACE_MEM_MIB];
 		uint32_t worker;
 
-		if (t->state != SIM_QUEUED || (is_plain && t->job < 256 && seen[t->job]) || is_limited(s, i)) {
+		if (t->state != SIM_QUEUED || (is_plain && t->job < 256 && seen[t->job]) || is_limited(s, i) || is_promised(s, i)) {
 			t->could_ns = 0;
 			continue;
 		}

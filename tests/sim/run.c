@@ -321,7 +321,7 @@ static void note_stopped(struct sim *s, const struct sim_pick *d)
 
 	if (w->stopped_ns != s->now_ns || band > w->stopped_band)
 		w->stopped_band = band;
-	w->stopped_ns = s->now_ns;
+	w->stopped_ns = s->stopped_ns = s->now_ns;
 }
 
 static void carry_out(struct sim *s, const struct sim_pick *d)

@@ -175,6 +175,7 @@ struct sim {
 	const struct sim_policy *policy;
 	void *p;
 	struct gr_rng rng;
+	uint64_t stopped_ns;          /* when something was last preempted */
 	uint64_t now_ns, wake_ns, round;
 	struct sim_events events;
 	struct sim_node *nodes;

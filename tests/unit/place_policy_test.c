@@ -367,6 +367,57 @@ static void the_urgent_stops_just_enough_of_what_may_be_stopped(void **state)
 	assert_int_equal(next(w), 0);
 }
 
+static uint32_t on_label(struct world *w, uint32_t label)
+{
+	struct gr_place_class c;
+
+	memset(&c, 0, sizeof(c));
+	c.term[0] = (struct gr_place_term){ .op = GR_PLACE_IN, .n = 1, .label = { label } };
+	return class_of(w, c);
+}
+
+static void no_more_is_stopped_than_waits_for_what_it_frees(void **state)
+{
+	struct world *w = *state;
+	uint32_t idle = owner(w, 0, 31, true), urgent = owner(w, 0, 0, false), c = plain(w);
+	uint32_t other = on_label(w, (uint32_t)gr_place_label(w->p, "disk", "ssd"));
+
+	for (uint64_t i = 1; i <= 4; i++)
+		up(w, (struct pod){ .tag = i, .slots = 1 });
+	put(w, (struct gr_place_task){ .tag = 1, .owner = idle, .class = c, .count = 4 });
+	assert_int_equal(next(w), 4);
+	w->now += GR_NS_PER_S;
+	/* ten of the same owner wait for something else */
+	put(w, (struct gr_place_task){ .tag = 3, .owner = urgent, .class = other, .count = 10 });
+	put(w, (struct gr_place_task){ .tag = 2, .owner = urgent, .class = c });
+	assert_int_equal(next(w), 1);
+	assert_int_equal(w->d[0].act, GR_PLACE_PREEMPT);
+}
+
+static void what_was_stopped_for_an_urgent_task_leaves_it_its_tenants_quota(void **state)
+{
+	struct world *w = *state;
+	uint32_t ssd = (uint32_t)gr_place_label(w->p, "disk", "ssd");
+	uint32_t tenant = (uint32_t)gr_place_tenant_add(w->p, &(struct gr_place_tenant){ .weight = 1, .quota.v = { 1000 } });
+	uint32_t idle = owner(w, 0, 31, true), urgent = owner(w, tenant, 0, false), lesser = owner(w, tenant, 5, false);
+	uint64_t victim;
+
+	up(w, (struct pod){ .tag = 1, .slots = 1, .label = ssd });
+	put(w, (struct gr_place_task){ .tag = 1, .owner = idle, .class = on_label(w, ssd) });
+	assert_int_equal(next(w), 1);
+	up(w, (struct pod){ .tag = 2, .slots = 1 });
+	w->now += GR_NS_PER_S;
+	put(w, (struct gr_place_task){ .tag = 2, .owner = urgent, .class = on_label(w, ssd) });
+	put(w, (struct gr_place_task){ .tag = 3, .owner = lesser, .class = plain(w) });
+	assert_int_equal(next(w), 1);
+	assert_int_equal(w->d[0].act, GR_PLACE_PREEMPT);
+	victim = w->d[0].placed;
+	end(w, victim, GR_PLACE_STOPPED, 0);
+	assert_int_equal(next(w), 1);
+	assert_int_equal(w->d[0].tag, 2);
+	assert_int_equal(w->d[0].worker_tag, 1);
+}
+
 static void the_urgent_does_not_wait_behind_the_less_urgent(void **state)
 {
 	struct world *w = *state;
@@ -740,6 +791,8 @@ int main(void)
 		T(a_gang_comes_whole_or_not_at_all),
 		T(a_large_task_is_not_starved_by_small_ones),
 		T(the_urgent_stops_just_enough_of_what_may_be_stopped),
+		T(no_more_is_stopped_than_waits_for_what_it_frees),
+		T(what_was_stopped_for_an_urgent_task_leaves_it_its_tenants_quota),
 		T(the_urgent_does_not_wait_behind_the_less_urgent),
 		T(nothing_of_the_same_band_is_stopped),
 		T(what_waits_is_taken_back_when_another_worker_is_idle),
