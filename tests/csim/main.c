@@ -15,8 +15,12 @@
 #include "lib/base/log.h"
 #include "tests/csim/csim.h"
 
-/* Each of these broke an invariant once; what it was is in the history of the file that was mended. */
-static const uint64_t kept[] = { 8, 9, 11, 31, 765, 2194, 2322, 4702 };
+/* Each of these broke an invariant once; what it was is in the history of the file that was mended. The long ones were found
+ * when a seed was not hashed: they are what hashes to the states of 8, 9, 11, 31, 765, 2194, 2322 and 4702 as they were then. */
+static const uint64_t kept[] = {
+	0xba07d43208e4e802, 0x35feb755754ce6b, 0x6dd21a683571ac52, 0x7669abd7d7e5bfeb, 0x5d4142b525f34a55, 0xf3b961cf7de39a8c,
+	0xc4482eebde04ce58, 0x53de7028ea25cc4d,
+};
 
 struct one {
 	struct cs_stats st;
@@ -94,7 +98,7 @@ int main(int argc, char **argv)
 	gr_log_init("csim", verbose > 1 ? GR_LOG_DEBUG : verbose ? GR_LOG_INFO : GR_LOG_ERROR);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (seed && *seed) {
-		int rc = run_one(strtoull(seed, NULL, 10), n_large && argc > 1 && strstr(argv[argc - 2], "-l"), verbose, &r);
+		int rc = run_one(strtoull(seed, NULL, 0), n_large && argc > 1 && strstr(argv[argc - 2], "-l"), verbose, &r);
 
 		tell(&r.st);
 		printf("%s seed %s%s%s\n", rc ? "not ok" : "ok", seed, rc ? ": " : "", r.why);

@@ -190,12 +190,13 @@ static void watch_outcomes(struct cs *s)
 struct cs *cs_new(uint64_t seed, uint32_t verbose)
 {
 	const char *tmp = getenv("CSIM_DIR");
+	struct gr_rng mix = { seed };
 	struct cs *s;
 
 	GR_NEW(s);
 	cs_now = s;
 	s->seed = seed;
-	s->rng.s = seed * 0x9e3779b97f4a7c15ull + 1;
+	s->rng.s = gr_rng_u64(&mix);      /* not a multiple of the generator's own step: world k + 1 would be world k, one draw later */
 	s->now_ns = 1000 * GR_NS_PER_S;
 	s->verbose = verbose;
 	s->truth.seed = s->jobs.seed = seed;
