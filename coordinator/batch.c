@@ -221,6 +221,8 @@ static void look_at(struct gr_batch *b, struct gr_bj *j, uint64_t now_ns, int64_
 {
 	uint64_t keep = j->spec && j->spec->keep_ms ? j->spec->keep_ms : (uint64_t)b->c->cfg.keep_jobs_ms;
 
+	if (j->is_ending)
+		return;                           /* the store does not have all of it yet: put away, it would come back as cancelled */
 	if (j->state != GR_J_OPEN) {
 		if (now_ms - j->ended_ms > (int64_t)keep) {
 			struct gr_store_tx *tx = gr_store_tx_new(b->store);
@@ -228,7 +230,7 @@ static void look_at(struct gr_batch *b, struct gr_bj *j, uint64_t now_ns, int64_
 			gr_info("batch", "job %" PRIu64 " (%s) is removed: over for longer than it is kept", j->id, j->name);
 			gr_bj_remove(j, tx);
 			gr_store_commit(&tx, false, NULL, NULL);
-		} else if (j->spec && now_ns - j->used_ns > IDLE_NS) {
+		} else if (j->spec && now_ns > j->used_ns + IDLE_NS) {   /* a follower may have looked since @now_ns was read */
 			gr_bj_unload(j);
 		}
 		return;

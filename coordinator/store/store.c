@@ -333,7 +333,8 @@ static void give_back(struct gr_store *s, struct gr_list *group, int rc)
 	gr_list_init(&keep);
 	GR_LIST_EACH_SAFE(tx, group, struct gr_store_tx, link) {
 		gr_list_del(&tx->link);
-		tx->rc = rc;
+		if (tx->may_fail)
+			tx->rc = rc;              /* the rest is told how it came out in the end */
 		gr_list_push(tx->may_fail ? &s->over : &keep, &tx->link);
 		s->stats.waiting -= tx->may_fail;
 	}
