@@ -74,7 +74,8 @@ obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 ARCHIVES := $(foreach l,$(LIBS),$(B)/lib$(l).a)
 PROGRAMS := $(B)/bin/griddle-coordinator $(B)/bin/griddle-worker $(B)/bin/griddle $(B)/bin/griddle-cc
 UNIT_BIN := $(patsubst tests/unit/%.c,$(B)/unit/%,$(SRC_UNIT))
-HELP_BIN := $(patsubst tests/helper/%.c,$(B)/helper/%,$(wildcard tests/helper/*.c)) $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
+HELP_BIN := $(patsubst tests/helper/%.c,$(B)/helper/%,$(wildcard tests/helper/*.c)) $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c)) \
+            $(patsubst tests/helper/preload/%.c,$(B)/helper/%.so,$(wildcard tests/helper/preload/*.c))
 
 .PHONY: all programs help check unit e2e asan tsan fuzz bench demo deps install uninstall clean distclean headers FORCE
 all: programs  ## build the four programs into build/release/bin
@@ -135,6 +136,10 @@ $(B)/unit/%: $(B)/obj/tests/unit/%.o $(ARCHIVES)
 $(B)/helper/%: $(B)/obj/tests/helper/%.o $(ARCHIVES)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -o $@ $< $(ARCHIVES) $(GR_LDFLAGS) $(PKG_LIBS)
+# Preloaded into the programs: nothing of ours in it, and no sanitizer.
+$(B)/helper/%.so: tests/helper/preload/%.c
+	@mkdir -p $(@D)
+	$(Q)gcc -std=gnu11 -D_GNU_SOURCE $(WARN) -Wno-missing-prototypes -O2 -shared -fPIC -o $@ $<
 $(B)/bench/%: $(B)/obj/bench/%.o $(ARCHIVES)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -o $@ $(filter %.o,$^) $(ARCHIVES) $(GR_LDFLAGS) $(PKG_LIBS) $(UNIT_LIBS) -lm

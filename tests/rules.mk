@@ -52,7 +52,8 @@ demo-load:  ## a web analytics service from npm under load from two workers, and
 .PHONY: kube-signals
 kube-signals: programs  ## cordon, deletion, an API server away and the scaler, on a real control plane (as kube-e2e builds it)
 	$(PROVE) tests/kube/10-signals.t
-torture-batch: programs  ## kill coordinator and workers at KILLS (1000) random moments of a long job, and prove its history
+torture-batch: programs $(B)/helper/fault.so  ## KILLS (1000) faults of every kind at random moments, SEED=n; every history proved (root for partitions)
+	POINTS=$(or $(KILLS),1000) $(if $(SEED),SEED=$(SEED)) BIN='$(CURDIR)/$(B)/bin' tests/e2e/81-faults.t
 	ROUNDS=$(or $(KILLS),1000) TASKS=$(or $(KILLS),1000)00 BIN='$(CURDIR)/$(B)/bin' tests/e2e/80-batch-kill.t
 bench:  ## the benchmarks, as a table
 	@scripts/deps.sh build demo bench
