@@ -28,6 +28,7 @@
 #define MAX_GROUP 20000u                  /* rows in one commit */
 #define PACE_MS 4u                        /* between two groups */
 #define LAZY_MS 5u
+#define MAX_PARAMS 27u                    /* of one statement */
 #define MAX_SUMS 16u                      /* jobs in one commit whose usage is added up first */
 #define AGAIN_MS 500u                     /* after a commit that failed */
 
@@ -68,6 +69,7 @@ struct gr_store {
 	/* the writer's own */
 	sqlite3 *db;
 	sqlite3_stmt *st[GR_N_SQL];
+	const uint8_t *bound[GR_N_SQL][MAX_PARAMS];   /* what each parameter was given last in this group */
 	struct sum { int64_t job, v[9]; const char *tenant; } sums[MAX_SUMS];  /* USAGE of the group that is written */
 	uint32_t n_sums;
 	struct gr_aside *aside;
@@ -262,33 +264,50 @@ static int add_up(struct gr_store *s, struct gr_slice *at)
 	return 0;
 }
 
+/* The bytes of the parameter at @at, as gr_store_add put them. */
+static size_t param_bytes(char kind, const uint8_t *at)
+{
+	uint64_t n;
+
+	if (kind == 'i')
+		return sizeof(int64_t);
+	memcpy(&n, at + 1, sizeof(n));
+	return 1 + sizeof(n) + n + (kind == 't');
+}
+
+static void bind_one(sqlite3_stmt *st, int i, char kind, const uint8_t *at)
+{
+	int64_t v;
+	uint64_t n;
+
+	if (kind == 'i') {
+		memcpy(&v, at, sizeof(v));
+		sqlite3_bind_int64(st, i, v);
+		return;
+	}
+	memcpy(&n, at + 1, sizeof(n));
+	if (!*at)
+		sqlite3_bind_null(st, i);
+	else if (kind == 't')
+		sqlite3_bind_text(st, i, (const char *)at + 1 + sizeof(n), (int)n, SQLITE_STATIC);
+	else
+		sqlite3_bind_blob(st, i, at + 1 + sizeof(n), (int)n, SQLITE_STATIC);
+}
+
+/* Most of a row is as in the row before it: what is the same stays bound, which costs SQLite nothing. */
 static int bind_and_step(struct gr_store *s, struct gr_slice *at)
 {
 	int sql = *at->p++, rc, i = 0;
 	sqlite3_stmt *st = s->st[sql];
 
-	for (const char *p = sqls[sql].params; *p; p++) {
-		int64_t v;
-		uint64_t n;
-		bool has;
+	for (const char *p = sqls[sql].params; *p; p++, i++) {
+		size_t n = param_bytes(*p, at->p);
+		const uint8_t **last = &s->bound[sql][i];
 
-		i++;
-		if (*p == 'i') {
-			memcpy(&v, at->p, sizeof(v));
-			at->p += sizeof(v);
-			sqlite3_bind_int64(st, i, v);
-			continue;
-		}
-		has = *at->p++;
-		memcpy(&n, at->p, sizeof(n));
-		at->p += sizeof(n);
-		if (!has)
-			sqlite3_bind_null(st, i);
-		else if (*p == 't')
-			sqlite3_bind_text(st, i, (const char *)at->p, (int)n, SQLITE_STATIC);
-		else
-			sqlite3_bind_blob(st, i, at->p, (int)n, SQLITE_STATIC);
-		at->p += n + (*p == 't');
+		if (!*last || param_bytes(*p, *last) != n || memcmp(*last, at->p, n))
+			bind_one(st, i + 1, *p, at->p);
+		*last = at->p;
+		at->p += n;
 	}
 	rc = step(st);
 	s->has_old_secrets |= sql == GR_SQL_SECRET_RM && rc == 0 && sqlite3_changes(s->db) > 0;
@@ -298,6 +317,7 @@ static int bind_and_step(struct gr_store *s, struct gr_slice *at)
 static int write_group(struct gr_store *s, struct gr_list *group, uint64_t *rows)
 {
 	s->n_sums = 0;
+	memset(s->bound, 0, sizeof(s->bound));
 	if (sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK)
 		return -1;
 	GR_LIST_EACH(tx, group, struct gr_store_tx, link) {
