@@ -280,9 +280,19 @@ uint32_t gr_place__relieve(struct gr_place *p, uint64_t now_ns, struct gr_place_
 
 /* ---- moving from workers that will be gone ---- */
 
+/* What is over its time by now is taken to be so for as long again: no knowledge of it is left, and it would be lost. */
+static uint64_t leaves_ns(const struct gr_place *p, uint32_t placed, uint64_t now_ns)
+{
+	const struct gr_place__placed *pl = gr_place__at(p, placed);
+	uint64_t end = gr_place__end_ns(p, placed), run_ns = (uint64_t)pl->work_us * GR_NS_PER_US;
+
+	if (end <= now_ns && now_ns > pl->start_ns + run_ns)
+		end = now_ns + (now_ns - pl->start_ns - run_ns);
+	return end;
+}
+
 uint32_t gr_place__evacuate(struct gr_place *p, uint64_t now_ns, struct gr_place_decision *out, uint32_t n, uint32_t max)
 {
-	(void)now_ns;
 	for (uint32_t k = 0; k < p->n_leaving; k++) {
 		struct gr_place__leaving *l = &p->leaving[k];
 
@@ -291,7 +301,7 @@ uint32_t gr_place__evacuate(struct gr_place *p, uint64_t now_ns, struct gr_place
 			enum gr_place_act act = pl->flags & P_RUNNING ? GR_PLACE_MOVE : GR_PLACE_RETRACT;
 
 			if ((pl->flags & P_LEAVING) || !may_ask(p, act) ||
-			    (act == GR_PLACE_MOVE && gr_place__end_ns(p, i) + LEAVE_MARGIN_NS <= l->gone_ns))
+			    (act == GR_PLACE_MOVE && leaves_ns(p, i, now_ns) + LEAVE_MARGIN_NS <= l->gone_ns))
 				continue;
 			if (n == max)
 				return n;

@@ -53,7 +53,17 @@ job_is() { "$G" job show "$1" | grep -q "^state *$2"; }
 
 k -n build scale deploy $D --replicas=2 >/dev/null
 wait_for 90 bound 2
+# ---- a right that comes later ----
+k get clusterrolebinding build-r-griddle-nodes -o json | jq '{apiVersion, kind, metadata: {name: .metadata.name}, roleRef, subjects}' >"$T/binding.json"
+k delete clusterrolebinding build-r-griddle-nodes >/dev/null
 cl_coordinator $KUBE
+watched_are() { [ "$(curl -s "http://$HTTP/api/v1/status" | jq -c '[.kube.pods_known, .kube.nodes_known]')" = "[$1]" ]; }
+check "nodes that may not be watched: said" wait_for 60 said_is 'nodes cannot be watched: 403' 1
+check "pods are watched all the same" wait_for 60 watched_are true,false
+check "the metric tells" [ "$(metric 'griddle_kube_watch_up{resource="pods"}')$(metric 'griddle_kube_watch_up{resource="nodes"}')" = 10 ]
+k create -f "$T/binding.json" >/dev/null
+check "given the right, it watches them without a restart" wait_for 180 watched_are true,true
+check "said as well" said_is 'nodes are watched again' 1
 export GRIDDLE_COORDINATOR=$ENDPOINT; cd "$T" || exit 1
 claim w1; claim w2
 check "the chart's rights are enough: pods and nodes are watched" wait_for 60 eval '[ "$(curl -s "http://$HTTP/api/v1/status" | jq -c "[.kube.reachable, .kube.pods_known, .kube.nodes_known, .kube.nodes]")" = "[true,true,true,2]" ]'
@@ -67,6 +77,25 @@ check "cordon: the worker takes nothing new" wait_for 60 state_has w1 '^cordoned
 check "all work goes to the other" [ "$(done_by w1)/$(done_by w2)" = 0/8 ]
 k uncordon "$n1" >/dev/null
 check "uncordon takes it back" wait_for 60 state_has w1 ^up
+
+# ---- drain: evictions within the chart's budget; the test is the kubelet: a pod is gone when its process is ----
+ready() { k -n build patch pod "$1" --subresource=status --type=merge -p '{"status":{"phase":"Running","conditions":[{"type":"Ready","status":"True"},{"type":"ContainersReady","status":"True"}]}}' >/dev/null; }
+ready "$w1_POD"; ready "$w2_POD"
+check "the budget lets one pod go" wait_for 60 eval '[ "$(k -n build get pdb $D -o jsonpath={.status.disruptionsAllowed})" = 1 ]'
+"$G" map -q --detach -- tail -f ::: /dev/null /dev/null /dev/null >"$T/job"                       # they do not end
+wait_for 60 eval '[ "$(running w1)" -gt 0 ] && [ "$(($(running w1) + $(running w2)))" = 3 ]'
+done1=$(done_by w1); from=$SECONDS
+while [ $((SECONDS - from)) -lt 5 ]; do sleep 0.5; done                   # by now it is known that they are none of those that end at once
+k drain "$n1" --pod-selector=app.kubernetes.io/component=worker --delete-emptydir-data --grace-period=1 --timeout=300s >"$T/drain" 2>&1 & DRAIN=$!; CL_PIDS="$CL_PIDS $DRAIN"
+check "kubectl drain: the eviction is seen" wait_for 60 state_has w1 '^draining .*its pod is to go: EvictionByEvictionAPI'
+check "its work moves" wait_for 60 eval '[ "$(running w1)/$(running w2)" = 0/2 ]'
+check "while its pod is still there" eval 'kill -0 $w1_PID && kill -0 $DRAIN && [ -n "$(k -n build get pod "$w1_POD" -o jsonpath="{.metadata.deletionTimestamp}")" ]'
+check "nothing ended there, nothing failed" eval '[ "$(done_by w1)" = "$done1" ] && [ "$("$G" job show "$(cat "$T/job")" -o json | jq .counts.failed)" = 0 ]'
+kill -TERM "$w1_PID"; wait "$w1_PID"; check "SIGTERM then ends it in order" [ $? = 0 ]
+k -n build delete pod "$w1_POD" --force >/dev/null 2>&1
+wait "$DRAIN"; rc=$?; check "and kubectl drain ends with 0" [ $rc = 0 ] || diag <"$T/drain"
+"$G" job cancel "$(cat "$T/job")" -q; k uncordon "$n1" >/dev/null
+wait_for 90 bound 2; claim w1; n1=$(k -n build get pod "$w1_POD" -o jsonpath='{.spec.nodeName}')
 
 "$G" map -q --detach -- sleep ::: 3 3 3 3 3 3 3 3 3 3 >"$T/job"
 wait_for 60 eval '[ "$(running w1)" = 2 ]'

@@ -16,7 +16,7 @@ k create namespace build >/dev/null
 k label namespace build pod-security.kubernetes.io/enforce=restricted pod-security.kubernetes.io/warn=restricted >/dev/null
 
 # Every profile, by the server itself: unknown fields and wrong types are errors, Pod Security warnings too.
-for f in "$TOP"/chart/profiles/*.yaml "$TOP"/chart/ci/default-values.yaml "$TOP"/chart/ci/minimal-values.yaml; do
+for f in "$TOP"/chart/profiles/*.yaml "$TOP"/chart/ci/{default,minimal,builtin,generate}-values.yaml; do
 	"$HELM" template r "$TOP/chart" -n build -f "$f" --kube-version 1.36.3 >"$T/r.yaml"
 	check "${f##*/}: the server takes every object" quiet k apply --server-side --dry-run=server --validate=strict -f "$T/r.yaml"
 	check "${f##*/}: and warns of nothing" [ "$(grep -ci warning "$T/out")" = 0 ]
@@ -31,16 +31,25 @@ metrics: {dashboard: {enabled: true}}
 Y
 mkdir "$T/keys"; cd "$T/keys" || exit 1
 G=$BIN/griddle
-for n in coordinator worker client; do "$G" keys new --keys $n.key >/dev/null; done
-"$G" keys allow --allow allow --roles worker "$("$G" keys show --keys worker.key)" workers >/dev/null
-"$G" keys allow --allow allow --roles client "$("$G" keys show --keys client.key)" clients >/dev/null
-"$G" keys show --keys coordinator.key | tr -d '\n' >server.pub
 
 check "install" quiet "$HELM" install r "$TOP/chart" -n build -f "$T/crd.yaml"
 check "without Secrets the notes say which and how" grep -q 'no Secret r-griddle-coordinator-keys, r-griddle-worker-keys, r-griddle-client-keys' "$T/out"
-k -n build create secret generic r-griddle-coordinator-keys --from-file=coordinator.key --from-file=allow >/dev/null
-k -n build create secret generic r-griddle-worker-keys --from-file=worker.key --from-file=server.pub >/dev/null
-k -n build create secret generic r-griddle-client-keys --from-file=client.key --from-file=server.pub >/dev/null
+# the hook's own objects; what its container would do is done here, with the hook's token
+hook() { "$HELM" template r "$TOP/chart" -n build -f "$T/crd.yaml" --set keys.generate=true --kube-version 1.36.3 --show-only templates/keys.yaml; }
+hook | k apply --server-side --validate=strict -f - >"$T/out" 2>&1 || diag <"$T/out"
+check "the hook that makes the keys: Pod Security admits its pod" wait_for 60 eval '[ "$(k -n build get pods -l app.kubernetes.io/component=keys -o name | wc -l)" = 1 ]'
+args=$(k -n build get job r-griddle-keys -o jsonpath='{.spec.template.spec.containers[0].args[1]}')
+k -n build delete job r-griddle-keys --cascade=foreground --wait --timeout=60s >/dev/null
+mkdir "$T/sa"; cp "$T/kp/ca.crt" "$T/sa/"; printf build >"$T/sa/namespace"; k -n build create token r-griddle-keys >"$T/sa/token"
+make_keys() { "$BIN/griddle-coordinator" --kube-api "https://127.0.0.1:$KP_PORT" --kube-account "$T/sa" --kube-keys "$args"; }
+secrets() { k -n build get secrets -o json | jq -S '[.items[] | select(.metadata.name | endswith("-keys")) | {(.metadata.name): .data}]'; }
+check "its rights are enough" quiet make_keys
+secrets >"$T/secrets"; check "for three Secrets" [ "$(jq length "$T/secrets")" = 3 ]
+check "run again, as an upgrade does, it changes none" eval 'quiet make_keys && [ "$(secrets)" = "$(cat "$T/secrets")" ]'
+for verb in list update patch delete; do check "it may not $verb them" [ "$(k -n build auth can-i $verb secrets --as=system:serviceaccount:build:r-griddle-keys)" = no ]; done
+check "nor read another" [ "$(k -n build auth can-i get secret/r-griddle-worker-keys --as=system:serviceaccount:build:r-griddle-keys)" = no ]
+hook | k delete -f - >/dev/null 2>&1
+for f in client.key server.pub; do k -n build get secret r-griddle-client-keys -o json | jq -r ".data[\"$f\"]" | base64 -d >$f; done
 imported() { PATH="$K8S:$PATH" "$G" keys import --from-kube build/r-griddle-client-keys --keys "$T/imported" >"$T/out" && cmp -s "$T/imported" client.key && grep -qxF "$(cat server.pub)" "$T/out"; }
 check "griddle keys import takes the client's key out of the Secret" imported
 pods() { k -n build get pods -l "app.kubernetes.io/component=$1" -o name 2>/dev/null | wc -l; }
@@ -70,8 +79,9 @@ check "upgrade" quiet "$HELM" upgrade r "$TOP/chart" -n build -f "$T/crd.yaml" -
 check "the notes are content with the Secrets" [ "$(grep -c 'wait for keys' "$T/out")" = 0 ]
 check "it scales the pool" wait_for 60 eval '[ "$(k -n build get deploy r-griddle-worker-a -o jsonpath={.spec.replicas})" = 5 ]'
 check "and leaves alone what an autoscaler owns" [ "$(k -n build get deploy r-griddle-worker-b -o jsonpath='{.spec.replicas}')" = 1 ]
-check "the keys are those of before" [ "$(k -n build get secret r-griddle-worker-keys -o jsonpath='{.data.server\.pub}' | base64 -d)" = "$(cat server.pub)" ]
+check "the keys are those of before" [ "$(secrets)" = "$(cat "$T/secrets")" ]
 check "rollback" quiet "$HELM" rollback r 1 -n build
+check "leaves the keys as well" [ "$(secrets)" = "$(cat "$T/secrets")" ]
 check "takes the pool back" wait_for 60 eval '[ "$(k -n build get deploy r-griddle-worker-a -o jsonpath={.spec.replicas})" = 3 ]'
 bad_upgrade() { ! "$HELM" upgrade r "$TOP/chart" -n build --set 'workerPools[0].name=a,workerPools[0].replica=1' >"$T/out" 2>&1; }
 check "an upgrade with a mistake is refused" bad_upgrade

@@ -66,7 +66,6 @@ secrets() {                     # secrets NAMESPACE NAME WORKER-KEY
 	k -n "$1" create secret generic "$2-worker-keys" --from-file=worker.key="$3" --from-file=server.pub >/dev/null
 	k -n "$1" create secret generic "$2-client-keys" --from-file=client.key --from-file=server.pub >/dev/null
 }
-secrets build r-griddle worker.key; secrets dev r-griddle worker.key
 
 # ---- from nothing to the first compile, from outside through the node's port ----
 export GRIDDLE_COORDINATOR=tcp://$KP_ADDRESS:30420 GRIDDLE_KEYS=$T/imported
@@ -79,8 +78,11 @@ outside sh -c "cd '$T/first' && gcc -O2 -c -o plain.o a.c"
 number() { sed -n 's/^  "'"$1"'": *\([0-9a-z]*\).*/\1/p' "$2" | head -n 1; }
 first() { rm -f "$T/first/a.o"; outside griddle make --remote always --no-cache --summary-json "$T/first.json" -C "$T/first" >"$T/out" 2>&1; [ "$(number remote "$T/first.json")" = 1 ]; }
 from=$(ms)
-check "helm install" quiet "$HELM" install r "$TOP/chart" -n build -f "$T/small.yaml"
+check "helm install" quiet "$HELM" install r "$TOP/chart" -n build -f "$T/small.yaml" --set keys.generate=true
 installed=$(ms)
+made() { k -n build get secrets -o json | jq -S '[.items[] | select(.metadata.name | endswith("-keys")) | {(.metadata.name): .data}]'; }
+made >"$T/made"; check "its hook made the keys, and is gone" [ "$(jq length "$T/made") $(k -n build get job,sa,role,rolebinding -o name | grep -c keys)" = "3 0" ]
+k -n build get secret r-griddle-client-keys -o json | jq '{apiVersion, kind, metadata: {name: .metadata.name}, data}' | k -n dev apply -f - >/dev/null
 check "griddle keys import takes the client's key out of the Secret" eval 'GRIDDLE_SERVER_KEY=$(PATH="$K8S:$PATH" "$G" keys import --from-kube build/r-griddle-client-keys --keys "$T/imported")'
 export GRIDDLE_SERVER_KEY
 check "a client outside reaches the cluster through the node's port" quiet "$G" status --wait 120s
@@ -145,7 +147,7 @@ from=$(ms)
 agent_end
 outside GRIDDLE_COORDINATOR=tcp://127.0.0.1:17420 griddle make --remote always --no-cache --summary-json "$T/out.json" -s -j 6 -C "$KSRC" O="$T/k" $KTARGETS >"$T/log" 2>&1 || tail -n 20 "$T/log" | diag
 took=$(($(ms) - from)); kernel_hashes "$T/k" >"$T/out.sha"
-check "so does one outside, through a port-forward ($took ms, $(number remote "$T/out.json") compiled remotely)" cmp -s "$KPLAIN" "$T/out.sha"
+check "so does one outside, through a port-forward: all $(wc -l <"$T/out.sha") objects ($took ms, $(number remote "$T/out.json") compiled remotely)" cmp -s "$KPLAIN" "$T/out.sha"
 check "remotely as well" [ "$(number remote "$T/out.json")" -gt 50 ]
 kill $BG_PIDS; BG_PIDS=; agent_end; rm -rf "$T/k"; k -n dev delete pod client --grace-period=0 --force >/dev/null 2>&1
 
@@ -176,7 +178,7 @@ k -n build scale sts/r-griddle-coordinator --replicas=1 >/dev/null; quiet rolled
 wait_for 60 workers_are 3
 from=$(ms); tasks calm 300; calm=$(($(ms) - from))
 from=$(ms); tasks rolling 300 & MAP_PID=$!; BG_PIDS=$MAP_PID
-check "helm upgrade rolls the workers" quiet "$HELM" upgrade r "$TOP/chart" -n build -f "$T/small.yaml" --set workerDefaults.config.prefetch=3
+check "helm upgrade rolls the workers" quiet "$HELM" upgrade r "$TOP/chart" -n build -f "$T/small.yaml" --set keys.generate=true,workerDefaults.config.prefetch=3
 quiet rolled deploy/r-griddle-worker-a; rollout=$(($(ms) - from))
 wait $MAP_PID; rc=$?; rolling=$(($(ms) - from)); BG_PIDS=
 check "work goes on and loses nothing" [ "$rc $(sort -u "$T/rolling.out" | wc -l) $(wc -l <"$T/rolling.out")" = "0 300 300" ]
@@ -185,6 +187,7 @@ check "the pods are new ones" quiet eval '[ "$(k -n build get cm r-griddle-worke
 check "helm rollback" quiet "$HELM" rollback r 1 -n build
 check "takes the setting back, and the workers with it" quiet eval 'rolled deploy/r-griddle-worker-a && ! k -n build get cm r-griddle-worker-a -o jsonpath={.data} | grep -q prefetch'
 check "and they take work" wait_for 120 first
+check "the keys are those of before, upgraded and rolled back" [ "$(made)" = "$(cat "$T/made")" ]
 bad_upgrade() { ! "$HELM" upgrade r "$TOP/chart" -n build -f "$T/small.yaml" --set workerDefaults.replica=1 >"$T/out" 2>&1 && grep -q 'Additional property replica is not allowed\|additional properties' "$T/out"; }
 check "a mistaken value is refused by name" bad_upgrade
 check "helm uninstall" quiet "$HELM" uninstall r -n build

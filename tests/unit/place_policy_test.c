@@ -529,6 +529,21 @@ static void a_leaving_worker_keeps_what_ends_in_time_and_gives_back_the_rest(voi
 	assert_int_equal(next(w), 0);
 }
 
+static void what_is_over_its_time_is_not_taken_to_end_at_once_on_a_leaving_worker(void **state)
+{
+	struct world *w = *state;
+	uint32_t c = plain(w), a = up(w, (struct pod){ .tag = 1, .slots = 2 });
+
+	put(w, (struct gr_place_task){ .tag = 1, .owner = w->owner, .class = c, .work_ms = 1000 });
+	assert_int_equal(next(w), 1);
+	w->now += 60 * GR_NS_PER_S;                        /* 59 s more than it was to take */
+	assert_int_equal(gr_place_worker_drain(w->p, w->now, a, true, w->now + 300 * GR_NS_PER_S), 0);
+	assert_int_equal(next(w), 0);
+	assert_int_equal(gr_place_worker_drain(w->p, w->now, a, true, w->now + 30 * GR_NS_PER_S), 0);
+	assert_int_equal(next(w), 1);
+	assert_int_equal(w->d[0].act, GR_PLACE_MOVE);
+}
+
 static void a_cordoned_node_takes_nothing_new(void **state)
 {
 	struct world *w = *state;
@@ -798,6 +813,7 @@ int main(void)
 		T(what_waits_is_taken_back_when_another_worker_is_idle),
 		T(a_straggler_gets_one_copy_on_another_node),
 		T(a_leaving_worker_keeps_what_ends_in_time_and_gives_back_the_rest),
+		T(what_is_over_its_time_is_not_taken_to_end_at_once_on_a_leaving_worker),
 		T(a_cordoned_node_takes_nothing_new),
 		T(what_runs_already_is_taken_in),
 		T(an_oom_kill_asks_for_half_as_much_again),
