@@ -211,7 +211,7 @@ k -n odd logs deploy/odd-griddle-worker-a --tail=3 2>&1 | diag
 k -n odd delete secret odd-griddle-worker-keys >/dev/null
 k -n odd create secret generic odd-griddle-worker-keys --from-file=worker.key --from-file=server.pub >/dev/null
 "$HELM" upgrade odd "$TOP/chart" -n odd -f "$T/small.yaml" -f "$T/no-volume.yaml" --set workerDefaults.image.repository=griddle-worker-slim >/dev/null
-GRIDDLE_COORDINATOR=tcp://$KP_ADDRESS:$(k -n odd get svc odd-griddle -o jsonpath='{.spec.ports[0].nodePort}'); GRIDDLE_SERVER_KEY=$(cat server.pub)
+GRIDDLE_KEYS=$PWD/client.key GRIDDLE_COORDINATOR=tcp://$KP_ADDRESS:$(k -n odd get svc odd-griddle -o jsonpath='{.spec.ports[0].nodePort}'); GRIDDLE_SERVER_KEY=$(cat server.pub)
 check "with the right one, and an image without compilers, it joins" quiet "$G" status --wait 120s
 agent_end; first
 check "a compile stays here, and says why" grep -q 'no worker has toolchain gcc' "$T/first.json"
