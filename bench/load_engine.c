@@ -1,7 +1,8 @@
 /* load_engine.c - the load generator alone, in this process: `load_engine PLAN.json|URL [USERS SECONDS]`
  *
  * With a URL: a closed loop of USERS connections, as wrk drives it. Prints one JSON object: requests, their rate, what
- * they cost of the generator's CPU, latency percentiles. PROCS=n: in at least so many processes, as a worker has them for more
+ * they cost of the generator's CPU, latency percentiles. STOP_AT=n: ends after so many failures, and tells of
+ * memory and kinds at each tenth. PROCS=n: in at least so many processes, as a worker has them for more
  * connections than it may have descriptors. */
 #include <dirent.h>
 #include <inttypes.h>
@@ -112,6 +113,16 @@ static long rss_kib(bool has_procs)
 	return sum;
 }
 
+static void tell_step(uint64_t n_failed)
+{
+	fprintf(stderr, "%" PRIu64 " failed, RSS %ld KiB, %" PRIu64 " answered, open %" PRIu64 ":", n_failed, rss_of("self"), counters[GR_LOAD_N_DONE],
+		n_gauges ? gauges[n_gauges - 1][GR_LOAD_G_OPEN] : 0);
+	for (uint32_t i = 0; i < GR_LOAD_N_FAILS; i++)
+		if (fails[i])
+			fprintf(stderr, " %s %" PRIu64, gr_load_fail_name(i), fails[i]);
+	fprintf(stderr, "\n");
+}
+
 int main(int argc, char **argv)
 {
 	struct gr_load_plan *plan;
@@ -122,6 +133,7 @@ int main(int argc, char **argv)
 	long rss_before, rss_most = 0;
 	json_t *json;
 	bool has_procs;
+	uint64_t stop_at = getenv("STOP_AT") ? strtoull(getenv("STOP_AT"), NULL, 10) : 0, step = 1;
 	double seconds;
 
 	if (argc == 2 && !strcmp(argv[1], GR_PROCS_ARG))
@@ -164,6 +176,10 @@ int main(int argc, char **argv)
 		rss_most = rss > rss_most ? rss : rss_most;
 		while (gr_shard_take_report(s, &frame))
 			take(&frame);
+		for (; step <= 10 && stop_at && counters[GR_LOAD_N_FAILED] >= stop_at * step / 10; step++)
+			tell_step(counters[GR_LOAD_N_FAILED]);
+		if (step > 10)
+			gr_shard_stop(s);
 		usleep(20000);
 	} while (gr_shard_state(s) == GR_SHARD_RUNNING);
 	while (gr_shard_take_report(s, &frame))

@@ -55,6 +55,13 @@ kube-signals: programs  ## cordon, deletion, an API server away and the scaler, 
 torture-batch: programs $(B)/helper/fault.so  ## KILLS (1000) faults of every kind at random moments, SEED=n; every history proved (root for partitions)
 	POINTS=$(or $(KILLS),1000) $(if $(SEED),SEED=$(SEED)) BIN='$(CURDIR)/$(B)/bin' tests/e2e/81-faults.t
 	ROUNDS=$(or $(KILLS),1000) TASKS=$(or $(KILLS),1000)00 BIN='$(CURDIR)/$(B)/bin' tests/e2e/80-batch-kill.t
+N ?= 1000000
+.PHONY: load-hostile load-hostile-built
+load-hostile:  ## N=1000000 hostile answers of every kind for the load generator: counts and memory at each tenth (5 to 20 minutes)
+	@scripts/deps.sh build test
+	@+$(AGAIN) load-hostile-built
+load-hostile-built: $(B)/bench/load_engine $(B)/helper/load_target
+	N=$(N) BUILD_DIR='$(CURDIR)/$(B)' nice -n 19 tests/load_hostile.sh
 bench:  ## the benchmarks, as a table
 	@scripts/deps.sh build demo bench
 	@+$(AGAIN) bench-built

@@ -431,7 +431,7 @@ static int do_ls(struct load_cmd *c, int n, char **words)
 		gr_table_cell(t, "%.0f", gr_lresult_num(s, "answered"));
 		gr_table_cell(t, "%.3f", gr_lresult_num(s, "p50_ms"));
 		gr_table_cell(t, "%.3f", gr_lresult_num(s, "p99_ms"));
-		gr_table_cell(t, "%.0f", gr_lresult_num(s, "failed"));
+		gr_table_cell(t, "%.0f", gr_lresult_num(s, json_object_get(s, "errors") ? "errors" : "failed"));
 		gr_table_cell(t, "%s", s ? gr_lresult_str(s, "verdict") : "running or cut");
 	}
 	gr_table_print(t, stdout);

@@ -8,6 +8,7 @@
 
 #include "client/load/result.h"
 #include "lib/base/alloc.h"
+#include "lib/load/plan.h"
 
 #define W 860.0
 #define H 260.0
@@ -123,11 +124,36 @@ static void legend(FILE *out, const struct gr_lresult *const *runs, size_t n)
 
 /* ---- the charts ---- */
 
+/* Charts over time end with the plan: what is answered after it stands in the tables, and would be a spike here. */
 static double len_of(const struct gr_lresult *r)
 {
-	const struct gr_linterval *v = r->n_intervals ? &r->intervals[r->n_intervals - 1] : NULL;
+	const struct gr_linterval *v = r->n_intervals ? &r->intervals[gr_lresult_n_whole(r) - 1] : NULL;
 
 	return v ? v->t_s + v->len_s : 1;
+}
+
+static double seconds(const json_t *v, double none)
+{
+	uint64_t ns;
+
+	if (json_is_string(v) && gr_load_time(json_string_value(v), &ns) >= 0)
+		return (double)ns / 1e9;
+	return json_is_number(v) ? json_number_value(v) : none;
+}
+
+/* While stress-ng burns on the workers the ground is shaded. */
+static void burns(FILE *out, const struct gr_lresult *const *runs, size_t n, const struct axis *x)
+{
+	const json_t *o;
+	size_t k;
+
+	for (size_t i = 0; i < n; i++)
+		json_array_foreach(json_object_get(runs[i]->plan, "burns"), k, o) {
+			double at = seconds(json_object_get(o, "at"), 0), end = at + seconds(json_object_get(o, "for"), len_of(runs[i]) - at);
+
+			fprintf(out, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"%s\" opacity=\".12\"/><text x=\"%.1f\" y=\"%.1f\">burn</text>",
+				px(x, at), TOP, px(x, end) - px(x, at), H - BOTTOM - TOP, colours[i % GR_LEN(colours)], px(x, at) + 4, TOP + 12);
+		}
 }
 
 static void bounds(const struct gr_lresult *const *runs, size_t n, double *lo_ms, double *hi_ms, double *len_s)
@@ -192,12 +218,13 @@ static void over_time(FILE *out, const struct gr_lresult *const *runs, size_t n,
 
 	begin(out, "Latency over time: p50 dashed, p99 thick, max thin", "ms", y);
 	x_times(out, x);
+	burns(out, runs, n, x);
 	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; k < GR_LEN(qs); k++) {
-			size_t step = runs[i]->n_intervals / MAX_POINTS + 1;
+			size_t n_whole = gr_lresult_n_whole(runs[i]), step = n_whole / MAX_POINTS + 1;
 
 			begin_line(out, i, qs[k].dash);
-			for (size_t j = 0; j < runs[i]->n_intervals; j += step) {
+			for (size_t j = 0; j < n_whole; j += step) {
 				const struct gr_linterval *v = &runs[i]->intervals[j];
 
 				if (v->latency.total)
@@ -208,15 +235,16 @@ static void over_time(FILE *out, const struct gr_lresult *const *runs, size_t n,
 	finish(out);
 }
 
-static void heat(FILE *out, const struct gr_lresult *r, size_t colour, const struct axis *x, const struct axis *y)
+static void heat(FILE *out, const struct gr_lresult *r, bool is_one, size_t colour, const struct axis *x, const struct axis *y)
 {
 	enum { ROWS = 44 };
-	size_t cols = r->n_intervals < 200 ? r->n_intervals : 200;
+	size_t n_whole = gr_lresult_n_whole(r), cols = n_whole < 200 ? n_whole : 200;
+	char title[200];
 	double most = 1, (*cells)[ROWS] = gr_xalloc((cols + 1) * sizeof(*cells));
 
-	for (size_t j = 0; j < r->n_intervals; j++) {
+	for (size_t j = 0; j < n_whole; j++) {
 		const struct gr_hdr *h = &r->intervals[j].latency;
-		size_t c = j * cols / r->n_intervals;
+		size_t c = j * cols / n_whole;
 
 		for (uint32_t k = h->i_low; h->total && k <= h->i_high; k++) {
 			int row = (int)place(y, ms(gr_hdr_value_low(k) / 2 + gr_hdr_value_high(k) / 2), 0, ROWS - .001);
@@ -225,7 +253,9 @@ static void heat(FILE *out, const struct gr_lresult *r, size_t colour, const str
 			most = cells[c][row] > most ? cells[c][row] : most;
 		}
 	}
-	begin(out, "Every answer: when, and how long it took (darker: more of them)", "ms", y);
+	snprintf(title, sizeof(title), "Every answer%s%.16s: when, and how long it took (darker: more of them)", is_one ? "" : " of ",
+		 is_one ? "" : gr_lresult_str(r->run, "run"));
+	begin(out, title, "ms", y);
 	x_times(out, x);
 	for (size_t c = 0; c < cols; c++)
 		for (int row = 0; row < ROWS; row++) {
@@ -268,6 +298,7 @@ static void rates(FILE *out, const struct gr_lresult *const *runs, size_t n, con
 	y.hi *= 1.08;
 	begin(out, what ? "Errors a second" : "Answers a second (thin: arrivals of the plan)", "per s", &y);
 	x_times(out, x);
+	burns(out, runs, n, x);
 	for (size_t i = 0; i < n; i++)
 		for (int k = what ? 1 : 0; k < 3; k += 2) {
 			size_t step = gr_lresult_n_whole(runs[i]) / MAX_POINTS + 1;
@@ -312,8 +343,8 @@ static void run_section(FILE *out, const struct gr_lresult *r)
 	const char *verdict = gr_lresult_verdict(r);
 	time_t at = (time_t)(gr_lresult_num(r->run, "asked_ms") / 1000);
 	struct tm tm;
-	char when[40] = "";
-	size_t i;
+	char when[40] = "", measured[48];
+	size_t i, n_traffic = 0;
 
 	if (gmtime_r(&at, &tm))
 		strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S UTC", &tm);
@@ -323,8 +354,13 @@ static void run_section(FILE *out, const struct gr_lresult *r)
 	text(out, gr_lresult_str(r->end, "why"));
 	fprintf(out, "</p><p class=dim>test %s of ", gr_lresult_str(r->run, "run"));
 	text(out, gr_lresult_str(r->run, "target"));
-	fprintf(out, ", %s, %.1f s, %s model, %zu workers, started within %.2f ms of each other</p>\n", when, s, gr_lresult_str(r->run, "model"),
-		json_array_size(json_object_get(r->end, "members")), gr_lresult_num(r->end, "skew_ms"));
+	json_array_foreach(json_object_get(r->end, "members"), i, o)
+		n_traffic += json_is_true(json_object_get(o, "traffic"));
+	fprintf(out, ", %s, %.1f s, %s model, %zu workers, started within %.2f ms of each other", when, s, gr_lresult_str(r->run, "model"), n_traffic,
+		gr_lresult_num(r->end, "skew_ms"));
+	if (json_array_size(json_object_get(r->end, "members")) > n_traffic)
+		fprintf(out, "; %zu more that burned", json_array_size(json_object_get(r->end, "members")) - n_traffic);
+	fprintf(out, "</p>\n");
 	fprintf(out, "<table><tr><th>request<th>answers<th>per s<th>p50 ms<th>p90<th>p99<th>p99.9<th>max<th>errors\n");
 	for (uint32_t k = 0; k < r->n_requests; k++)
 		request_row(out, r->requests[k].name, &r->requests[k].latency, s, r->requests[k].n_failed + r->requests[k].n_5xx);
@@ -349,12 +385,7 @@ static void run_section(FILE *out, const struct gr_lresult *r)
 		json_array_foreach(list, i, o) {
 			fprintf(out, "<tr><th>");
 			text(out, gr_lresult_str(o, "is"));
-			{
-				bool is_share = !strcmp(gr_lresult_str(o, "unit"), "share");
-
-				fprintf(out, "<td>%.6g %s<td class=%s", gr_lresult_num(o, "value") * (is_share ? 100 : 1),
-					is_share ? "%" : gr_lresult_str(o, "unit"), json_is_true(json_object_get(o, "holds")) ? "good>holds" : "bad>broken");
-			}
+			fprintf(out, "<td>%s<td class=%s", gr_lresult_measured(o, measured), json_is_true(json_object_get(o, "holds")) ? "good>holds" : "bad>broken");
 		}
 		fprintf(out, "</table>\n");
 	}
@@ -404,7 +435,7 @@ void gr_lshow_html(const struct gr_lresult *const *runs, size_t n_runs, FILE *ou
 		"body{background:var(--bg);color:var(--fg);font:15px/1.45 system-ui,sans-serif;max-width:920px;margin:2em auto;padding:0 1em}\n"
 		"h1{font-size:1.5em}h2{font-size:1.2em;margin:1.6em 0 .3em}p{margin:.3em 0}.dim{color:var(--dim)}\n"
 		"table{border-collapse:collapse;margin:.8em 0;display:block;overflow-x:auto;font-variant-numeric:tabular-nums}th{text-align:left;font-weight:500}tr:first-child th+th{text-align:right}\n"
-		"td{text-align:right}td.l{text-align:left}td,th{padding:.15em .9em .15em 0;border-bottom:1px solid var(--line)}\n"
+		"tr>th:first-child{min-width:7em}td{text-align:right}td.l{text-align:left}td,th{padding:.15em .9em .15em 0;border-bottom:1px solid var(--line)}\n"
 		".v{font-size:.8em;padding:.1em .6em;border-radius:1em;border:1px solid}.good{color:var(--good)}.bad{color:var(--bad)}\n"
 		"figure{margin:1.2em 0;overflow-x:auto}figcaption{font-weight:500;position:sticky;left:0}svg{width:100%%;min-width:560px;height:auto;display:block}\n"
 		"svg text{fill:var(--dim);font:11px system-ui,sans-serif}svg .g{stroke:var(--line)}\n"
@@ -418,8 +449,8 @@ void gr_lshow_html(const struct gr_lresult *const *runs, size_t n_runs, FILE *ou
 	by_percentile(out, runs, n_runs, &y);
 	over_time(out, runs, n_runs, &x, &y);
 	for (size_t i = 0; i < n_runs; i++)
-		heat(out, runs[i], i, &x, &y);
+		heat(out, runs[i], n_runs == 1, i, &x, &y);
 	rates(out, runs, n_runs, &x, 0);
 	rates(out, runs, n_runs, &x, 1);
-	fprintf(out, "<p class=dim>Latency counts from the moment the plan said a request should leave. griddle " GR_VERSION "</p></body></html>\n");
+	fprintf(out, "<p class=dim>Latency counts from the moment the plan said a request should leave. Charts over time end with the plan; what was answered after it is in the tables. griddle " GR_VERSION "</p></body></html>\n");
 }

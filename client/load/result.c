@@ -36,6 +36,17 @@ double gr_lresult_elapsed(const struct gr_lresult *r)
 	return len > 0 && s > len ? len : s;
 }
 
+const char *gr_lresult_measured(const json_t *threshold, char out[48])
+{
+	const char *unit = gr_lresult_str(threshold, "unit");
+	bool is_share = !strcmp(unit, "share");
+
+	if (!json_is_number(json_object_get(threshold, "value")))
+		return "no answers";
+	snprintf(out, 48, "%.6g%s%s", gr_lresult_num(threshold, "value") * (is_share ? 100 : 1), *unit && *unit != '/' ? " " : "", is_share ? "%" : unit);
+	return out;
+}
+
 const char *gr_lresult_verdict(const struct gr_lresult *r) { return r->end ? gr_lresult_str(r->end, "verdict") : "running"; }
 
 static void request_clear(struct gr_lrequest *q)

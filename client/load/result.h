@@ -39,6 +39,7 @@ double gr_lresult_num(const json_t *o, const char *key);
 double gr_lresult_elapsed(const struct gr_lresult *r);
 /* Intervals of the plan's own time: after them only what was still under way is answered. At least 1 if there are any. */
 size_t gr_lresult_n_whole(const struct gr_lresult *r);
+const char *gr_lresult_measured(const json_t *threshold, char out[48]);        /* "116.7 ms", "1.2 %", "no answers" */
 const char *gr_lresult_verdict(const struct gr_lresult *r);      /* "running" without an end */
 
 /* ---- showing ---- */

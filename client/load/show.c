@@ -69,6 +69,7 @@ void gr_lshow_table(const struct gr_lresult *r, FILE *out)
 	const json_t *list, *o;
 	uint64_t n_status[500] = { 0 };
 	const char *why = gr_lresult_str(r->end, "why"), *key;
+	char measured[48];
 	json_t *n;
 	size_t i;
 
@@ -100,9 +101,8 @@ void gr_lshow_table(const struct gr_lresult *r, FILE *out)
 		json_object_foreach(r->requests[k].checks, key, n)
 			fprintf(out, "%-12s %s: %s failed %" JSON_INTEGER_FORMAT " times\n", "checks", r->requests[k].name, key, json_integer_value(n));
 	json_array_foreach(json_object_get(r->end, "thresholds"), i, o)
-		fprintf(out, "%-12s %s %s (%.6g%s%s)\n", "threshold", json_is_true(json_object_get(o, "holds")) ? "holds:" : "BROKEN:", gr_lresult_str(o, "is"),
-			gr_lresult_num(o, "value") * (strcmp(gr_lresult_str(o, "unit"), "share") ? 1 : 100), gr_lresult_str(o, "unit")[0] == '/' ? "" : " ",
-			strcmp(gr_lresult_str(o, "unit"), "share") ? gr_lresult_str(o, "unit") : "%");
+		fprintf(out, "%-12s %s %s (%s)\n", "threshold", json_is_true(json_object_get(o, "holds")) ? "holds:" : "BROKEN:", gr_lresult_str(o, "is"),
+			gr_lresult_measured(o, measured));
 	list = json_object_get(r->end, "members");
 	fprintf(out, "%-12s %zu, %" PRIu64 " connections opened, %.2f s of generator CPU", "workers", json_array_size(list), r->n[GR_LOAD_N_OPENED],
 		(double)r->n[GR_LOAD_CPU_US] / 1e6);
@@ -255,6 +255,7 @@ void gr_lshow_junit(const struct gr_lresult *r, FILE *out)
 	const json_t *list = json_object_get(r->end, "thresholds"), *o;
 	const char *verdict = gr_lresult_verdict(r);
 	bool is_ok = !strcmp(verdict, "passed") || !strcmp(verdict, "threshold");
+	char measured[48];
 	size_t i, n_bad = !is_ok;
 
 	json_array_foreach(list, i, o)
@@ -274,7 +275,7 @@ void gr_lshow_junit(const struct gr_lresult *r, FILE *out)
 		xml_text(out, gr_lresult_str(o, "is"));
 		fprintf(out, "\">");
 		if (!json_is_true(json_object_get(o, "holds")))
-			fprintf(out, "<failure message=\"it is %.6g %s\"/>", gr_lresult_num(o, "value"), gr_lresult_str(o, "unit"));
+			fprintf(out, "<failure message=\"it is %s\"/>", gr_lresult_measured(o, measured));
 		fprintf(out, "</testcase>\n");
 	}
 	fprintf(out, "</testsuite>\n");

@@ -84,22 +84,23 @@ static json_t *line_at(const char *path, bool is_last)
 	return o;
 }
 
+static int is_test(const struct dirent *e) { return strlen(e->d_name) == 22 && !strcmp(e->d_name + 16, ".jsonl"); }
+
 json_t *gr_keep_list(const struct gr_coord *c)
 {
 	json_t *list = json_array();
-	struct dirent *e;
+	struct dirent **names;
 	char path[4400], dir[4096];
-	int n = 0;
-	DIR *d;
+	int n;
 
 	snprintf(dir, sizeof(dir), "%s/load", c->cfg.state);
-	d = opendir(dir);
-	while (d && (e = readdir(d)) && n < MAX_LISTED) {
+	n = scandir(dir, &names, is_test, alphasort);
+	for (int i = 0; i < n; free(names[i++])) {
 		json_t *first, *last;
 
-		if (strlen(e->d_name) != 22 || strcmp(e->d_name + 16, ".jsonl"))
+		if (n - i > MAX_LISTED)          /* the last ones: names sort by time */
 			continue;
-		snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
+		snprintf(path, sizeof(path), "%s/%s", dir, names[i]->d_name);
 		first = line_at(path, false);
 		last = line_at(path, true);
 		if (json_is_object(first)) {
@@ -108,13 +109,12 @@ json_t *gr_keep_list(const struct gr_coord *c)
 			if (type && !strcmp(type, "summary"))
 				json_object_set(first, "summary", last);
 			json_array_append(list, first);
-			n++;
 		}
 		json_decref(first);
 		json_decref(last);
 	}
-	if (d)
-		closedir(d);
+	if (n >= 0)
+		free(names);
 	return list;
 }
 

@@ -38,6 +38,7 @@ void gr_tally_merge(struct gr_tally *into, const struct gr_tally *from);        
 void gr_tally_latency(const struct gr_tally *t, int request, struct gr_hdr *out);
 void gr_tally_series(const struct gr_tally *t, int request, enum gr_load_request_series r, struct gr_hdr *out);
 uint64_t gr_tally_failed(const struct gr_tally *t, int request);
+uint64_t gr_tally_errors(const struct gr_tally *t);         /* failed, and answers of class 5xx: what a server itself calls its failure is one */
 json_t *gr_tally_json(const struct gr_tally *t, const struct gr_load_plan *p);
 json_t *gr_hdr_json(const struct gr_hdr *h);
 

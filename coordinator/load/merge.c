@@ -111,6 +111,15 @@ uint64_t gr_tally_failed(const struct gr_tally *t, int request)
 	return n;
 }
 
+uint64_t gr_tally_errors(const struct gr_tally *t)
+{
+	uint64_t n = gr_tally_failed(t, -1);
+
+	for (uint32_t i = 0; i < t->n_requests; i++)
+		n += t->series[GR_LOAD_SERIES(i, GR_LOAD_R_5XX)].total;
+	return n;
+}
+
 /* ---- as JSON ---- */
 
 /* [V2 text, count, min, max, sum] in ns: what the text cannot say exactly stands beside it. */

@@ -1,5 +1,6 @@
 /* verdict.c - what came of a test. One verdict: that the generators could not keep up stands above a kept or broken
  * threshold, since nothing that was measured then means what it says. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +23,14 @@ static double elapsed_s(const struct gr_run *r)
 	double s = r->start_ns && now > r->start_ns ? (double)(now - r->start_ns) / 1e9 : 0;
 
 	return s > r->plan->sched.len_s ? r->plan->sched.len_s : s;
+}
+
+/* What the total is about: whole intervals while it runs, so that the rate is not that of a second of which half was told. */
+static double counted_s(const struct gr_run *r)
+{
+	double s = (double)r->i_next * (double)r->plan->interval_ns / 1e9, now = elapsed_s(r);
+
+	return r->state == GR_RUN_RUNNING && s < now ? s : now;
 }
 
 static double share(uint64_t part, uint64_t whole) { return whole ? (double)part / (double)whole : 0; }
@@ -51,9 +60,11 @@ double gr_threshold_value(const struct gr_run *r, const struct gr_load_threshold
 	int request = t->subject == GR_LOAD_S_REQUEST ? (int)t->request : -1;
 	uint64_t failed = gr_tally_failed(&r->total, request), n_checks = 0, bad;
 	struct gr_hdr h = { 0 };
-	double v = 0, s = elapsed_s(r);
+	double v = 0, s = counted_s(r);
 
 	subject(r, t, &h);
+	if (!h.total && (t->stat == GR_LOAD_Q || t->stat == GR_LOAD_MEAN))
+		return NAN;                      /* of no answer: nothing holds of it */
 	switch (t->stat) {
 	case GR_LOAD_Q:
 		v = t->q > 0 ? (double)gr_hdr_quantile(&h, t->q) : (double)h.min;
@@ -105,8 +116,9 @@ void gr_load_watch(struct gr_run *r)
 
 	for (uint32_t i = 0; i < r->plan->n_thresholds && !r->is_stopping && r->state == GR_RUN_RUNNING; i++) {
 		const struct gr_load_threshold *t = &r->plan->thresholds[i];
+		double v = gr_threshold_value(r, t);
 
-		if (!t->is_abort || s * 1e9 < (double)t->after_ns || gr_load_holds(t, gr_threshold_value(r, t)))
+		if (!t->is_abort || s * 1e9 < (double)t->after_ns || isnan(v) || gr_load_holds(t, v))
 			continue;
 		r->is_aborted = true;
 		gr_run_stop(r, GR_LOAD_V_THRESHOLD, "%s does not hold after %.1f s", t->text, s);
@@ -132,7 +144,7 @@ static json_t *members_json(const struct gr_run *r)
 	return list;
 }
 
-static json_t *thresholds_json(struct gr_run *r, bool *all_hold)
+static json_t *thresholds_json(struct gr_run *r, const char **broken)
 {
 	json_t *list = json_array();
 
@@ -142,8 +154,9 @@ static json_t *thresholds_json(struct gr_run *r, bool *all_hold)
 		bool is_ok = r->start_ns && gr_load_holds(t, v);
 		bool is_time = t->stat == GR_LOAD_Q || t->stat == GR_LOAD_MEAN;
 
-		*all_hold &= is_ok;
-		json_array_append_new(list, json_pack("{s:s, s:f, s:s, s:b}", "is", t->text, "value", is_time ? v / 1e6 : v, "unit",
+		if (!is_ok && !*broken)
+			*broken = t->text;
+		json_array_append_new(list, json_pack("{s:s, s:o, s:s, s:b}", "is", t->text, "value", isnan(v) ? json_null() : json_real(is_time ? v / 1e6 : v), "unit",
 						      is_time ? "ms" : t->stat == GR_LOAD_RATE ? "/s" : t->stat == GR_LOAD_ERROR_SHARE ||
 						      t->stat == GR_LOAD_CHECK_SHARE || t->stat == GR_LOAD_LATE_SHARE ? "share" : "", "holds", is_ok));
 	}
@@ -153,13 +166,13 @@ static json_t *thresholds_json(struct gr_run *r, bool *all_hold)
 json_t *gr_load_end_line(struct gr_run *r)
 {
 	uint64_t late = r->total.n[GR_LOAD_N_LATE] + r->total.n[GR_LOAD_N_DROPPED], started = r->total.n[GR_LOAD_N_STARTED];
-	bool all_hold = true;
-	json_t *thresholds = thresholds_json(r, &all_hold), *o;
+	const char *broken = NULL;
+	json_t *thresholds = thresholds_json(r, &broken), *o;
 
 	if (r->verdict == GR_LOAD_V_NONE) {
-		r->verdict = all_hold ? GR_LOAD_V_PASSED : GR_LOAD_V_THRESHOLD;
-		if (!all_hold)
-			snprintf(r->why, sizeof(r->why), "a threshold does not hold");
+		r->verdict = broken ? GR_LOAD_V_THRESHOLD : GR_LOAD_V_PASSED;
+		if (broken)
+			snprintf(r->why, sizeof(r->why), "%s does not hold", broken);
 		if (share(late, started) > BEHIND_SHARE) {
 			r->verdict = GR_LOAD_V_BEHIND;
 			snprintf(r->why, sizeof(r->why), "the generators could not keep up: %llu of %llu requests left more than %.1f ms late",
@@ -189,8 +202,8 @@ json_t *gr_load_summary_line(const struct gr_run *r)
 	json_t *o;
 
 	gr_tally_latency(&r->total, -1, &h);
-	o = json_pack("{s:s, s:s, s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:f}", "type", "summary", "verdict", gr_load_verdict_name(r->verdict), "why", r->why,
-		      "answered", (json_int_t)h.total, "failed", (json_int_t)gr_tally_failed(&r->total, -1), "rate_per_s",
+	o = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f}", "type", "summary", "verdict", gr_load_verdict_name(r->verdict), "why", r->why,
+		      "answered", (json_int_t)h.total, "failed", (json_int_t)gr_tally_failed(&r->total, -1), "errors", (json_int_t)gr_tally_errors(&r->total), "rate_per_s",
 		      s > 0 ? (double)h.total / s : 0.0, "p50_ms", (double)gr_hdr_quantile(&h, .5) / 1e6, "p99_ms",
 		      (double)gr_hdr_quantile(&h, .99) / 1e6, "max_ms", (double)h.max / 1e6, "elapsed_s", s);
 	gr_hdr_fini(&h);

@@ -6,15 +6,6 @@
 #include "lib/base/alloc.h"
 #include "lib/base/clock.h"
 
-static uint64_t errors_of(const struct gr_tally *t)
-{
-	uint64_t n = gr_tally_failed(t, -1);
-
-	for (uint32_t i = 0; i < t->n_requests; i++)
-		n += t->series[GR_LOAD_SERIES(i, GR_LOAD_R_5XX)].total;
-	return n;
-}
-
 void gr_point_add(struct gr_run *r, const struct gr_interval *v)
 {
 	struct gr_hdr h = { 0 };
@@ -27,7 +18,7 @@ void gr_point_add(struct gr_run *r, const struct gr_interval *v)
 	p = &r->points[r->n_points++];
 	gr_tally_latency(&v->t, -1, &h);
 	*p = (struct gr_point){
-		.t_s = (double)v->i * (double)r->plan->interval_ns / 1e9, .due = v->t.n[GR_LOAD_N_DUE], .answers = h.total, .errors = errors_of(&v->t),
+		.t_s = (double)v->i * (double)r->plan->interval_ns / 1e9, .due = v->t.n[GR_LOAD_N_DUE], .answers = h.total, .errors = gr_tally_errors(&v->t),
 		.in_flight = v->t.gauges[GR_LOAD_G_IN_FLIGHT], .open = v->t.gauges[GR_LOAD_G_OPEN], .p50_ns = gr_hdr_quantile(&h, .5),
 		.p99_ns = gr_hdr_quantile(&h, .99), .max_ns = h.max,
 	};
@@ -58,7 +49,7 @@ json_t *gr_load_live_json(const struct gr_coord *c)
 		return json_pack("{s:o}", "runs", list);
 	GR_LIST_EACH(r, &c->load->runs, struct gr_run, link) {
 		uint64_t now = r->ended_ns ? r->ended_ns : gr_coord_now(c);
-		json_t *kinds = json_object();
+		json_t *kinds = json_object(), *burns = json_array();
 		char id[17];
 
 		for (uint32_t f = 0; f < GR_LOAD_N_FAILS; f++) {
@@ -69,13 +60,18 @@ json_t *gr_load_live_json(const struct gr_coord *c)
 			if (n)
 				json_object_set_new(kinds, gr_load_fail_name(f), json_integer((json_int_t)n));
 		}
+		if (gr_tally_errors(&r->total) > gr_tally_failed(&r->total, -1))
+			json_object_set_new(kinds, "status_5xx", json_integer((json_int_t)(gr_tally_errors(&r->total) - gr_tally_failed(&r->total, -1))));
+		for (uint32_t i = 0; i < r->plan->n_burns; i++)
+			json_array_append_new(burns, json_pack("{s:f, s:f}", "at_s", (double)r->plan->burns[i].at_ns / 1e9, "for_s",
+							       (double)r->plan->burns[i].len_ns / 1e9));
 		snprintf(id, sizeof(id), "%016" PRIx64, r->id);
-		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:f, s:f, s:f, s:i, s:I, s:o, s:o}", "run", id, "name", r->plan->name,
+		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:f, s:f, s:f, s:i, s:I, s:o, s:o, s:o}", "run", id, "name", r->plan->name,
 						      "target", r->plan->origins[0].authority, "state", gr_run_state_names[r->state], "verdict",
 						      gr_load_verdict_name(r->verdict), "why", r->why, "elapsed_s",
 						      r->start_ns && now > r->start_ns ? (double)(now - r->start_ns) / 1e9 : 0.0, "len_s",
 						      r->plan->sched.len_s, "interval_s", (double)r->plan->interval_ns / 1e9, "workers", (int)r->n_wanted,
-						      "errors", (json_int_t)errors_of(&r->total), "errors_by_kind", kinds, "points", points_json(r)));
+						      "errors", (json_int_t)gr_tally_errors(&r->total), "errors_by_kind", kinds, "burns", burns, "points", points_json(r)));
 	}
 	return json_pack("{s:o}", "runs", list);
 }
@@ -107,7 +103,7 @@ static double answers(const struct gr_run *r)
 	gr_hdr_fini(&h);
 	return n;
 }
-static double errors(const struct gr_run *r) { return (double)errors_of(&r->total); }
+static double errors(const struct gr_run *r) { return (double)gr_tally_errors(&r->total); }
 static double due(const struct gr_run *r) { return (double)r->total.n[GR_LOAD_N_DUE]; }
 static double late(const struct gr_run *r) { return (double)r->total.n[GR_LOAD_N_LATE]; }
 static double in_flight(const struct gr_run *r) { return (double)last(r)->in_flight; }

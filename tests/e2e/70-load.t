@@ -85,6 +85,11 @@ check "one that aborts ends the test with 3" [ $rc = 3 ]
 check "long before its time" [ $((t1 - t0)) -lt 15 ]
 check "refused connections are called that" ok_json r.json "set(d['errors_by_kind']) <= {'refused', 'cancelled'} and d['errors_by_kind']['refused'] > 10"
 
+printf '{"target":"http://127.0.0.1:1/","late":"5s","stages":[{"rate":"20/s","for":"500ms"}],"thresholds":["http.p99 < 10s"]}' >none.json
+load run none.json --quiet >out 2>err; rc=$?; check "of no answer at all no quantile holds" [ $rc = 3 ]
+check "and it says which" grep -q "verdict .*http.p99 < 10s does not hold" out
+check "errors stand in the list" sh -c '"$1" load ls | grep -qE " 10 +threshold"' sh "$BIN/griddle"
+
 # ---- a plan with everything ----
 kill $TARGET_PID; target json
 cat >plan.json <<EOF2
