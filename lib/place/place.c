@@ -178,6 +178,12 @@ static void no_room(struct gr_place *p, uint32_t queue, uint64_t now_ns, bool is
 
 	if (is_cut)
 		p->retry_ns = now_ns + RETRY_NS;
+	/* room that is kept for another queue of its class says nothing about that one */
+	if (p->reserve.queue != NIL && p->reserve.queue != queue && p->queues[p->reserve.queue].class == q->class) {
+		q->n_tried = 0;
+		gr_place__queue_move(p, queue, Q_STUCK);
+		return;
+	}
 	if (!q->is_choosy && !p->classes[q->class].has_policy && !p->classes[q->class].spec.left_ms) {
 		gr_place__park(p, q->class, now_ns, !is_cut);
 		return;
@@ -429,18 +435,20 @@ static uint32_t longest_waiting(const struct gr_place *p, uint64_t now_ns)
 	return best;
 }
 
+/* It did not come true: before others are placed, so that what it kept out is asked for in this call. */
+static void reserve_lapse(struct gr_place *p, uint64_t now_ns)
+{
+	if (p->reserve.queue != NIL && now_ns >= p->reserve.made_ns + RESERVE_EVERY_NS && now_ns >= p->reserve.until_ns + RESERVE_EVERY_NS)
+		gr_place__reserve_drop(p);
+}
+
 static void reserve(struct gr_place *p, uint64_t now_ns)
 {
 	uint32_t queue;
 
-	if (now_ns < p->reserve.made_ns + RESERVE_EVERY_NS || (!p->n_stuck && !p->n_parked && p->reserve.queue == NIL))
+	if (p->reserve.queue != NIL || now_ns < p->reserve.made_ns + RESERVE_EVERY_NS || (!p->n_stuck && !p->n_parked))
 		return;
 	p->reserve.made_ns = now_ns;
-	if (p->reserve.queue != NIL) {
-		if (p->reserve.until_ns + RESERVE_EVERY_NS > now_ns)
-			return;
-		gr_place__reserve_drop(p);
-	}
 	queue = longest_waiting(p, now_ns);
 	if (queue != NIL)
 		gr_place__reserve_for(p, now_ns, queue);
@@ -477,6 +485,7 @@ int gr_place_next(struct gr_place *p, uint64_t now_ns, struct gr_place_decision 
 		gr_place__unpark(p, p->queues[p->held].class);
 		p->held = NIL;
 	}
+	reserve_lapse(p, now_ns);
 	n = gr_place__evacuate(p, now_ns, out, 0, max);
 	n = place(p, now_ns, out, n, max);
 	if (!p->n_open && p->n_late)

@@ -340,6 +340,52 @@ static void a_large_task_is_not_starved_by_small_ones(void **state)
 	assert_true(is_placed);
 }
 
+/* Room is kept for one owner's queue; another's, of the same class, is in line before it, and is refused. */
+static void what_room_is_kept_for_is_not_held_up_by_its_like(void **state)
+{
+	struct world *w = *state;
+	uint32_t c = plain(w), other = owner(w, 0, 4, false);
+	uint64_t running[4];
+
+	up(w, (struct pod){ .tag = 1, .slots = 4 });
+	put(w, (struct gr_place_task){ .tag = 1, .owner = w->owner, .class = c, .count = 100, .work_ms = 5000 });
+	assert_int_equal(next(w), 4);
+	for (int i = 0; i < 4; i++)
+		running[i] = w->d[i].placed;
+	put(w, (struct gr_place_task){ .tag = 2, .owner = other, .class = c, .count = 100, .work_ms = 5000 });
+	for (int k = 0; k < 60; k++) {
+		w->now += GR_NS_PER_S;
+		assert_int_equal(next(w), 0);
+	}
+	for (int i = 0; i < 4; i++)
+		end(w, running[i], GR_PLACE_DONE, 1000000);
+	assert_int_not_equal(next(w), 0);
+}
+
+/* One that did not come true is let go, and what it kept out is asked for again without anything else happening. */
+static void a_reservation_that_lapses_leaves_nobody_waiting(void **state)
+{
+	struct world *w = *state;
+	uint32_t small = plain(w), large = class_of(w, (struct gr_place_class){ .need.v = { 4000 } });
+
+	up(w, (struct pod){ .tag = 1, .slots = 4 });
+	put(w, (struct gr_place_task){ .tag = 1, .owner = w->owner, .class = small, .work_ms = 1000 });
+	assert_int_equal(next(w), 1);
+	put(w, (struct gr_place_task){ .tag = 2, .owner = owner(w, 0, 4, false), .class = large, .work_ms = 1000 });
+	for (int k = 0; k < 3; k++) {             /* until it has waited for long, and the worker is kept for it */
+		assert_int_equal(next(w), 0);
+		if (k < 2)
+			w->now = gr_place_wake_ns(w->p);
+	}
+	put(w, (struct gr_place_task){ .tag = 3, .owner = w->owner, .class = small, .work_ms = 100000 });
+	assert_int_equal(next(w), 0);
+	for (int k = 0; k < 10 && !next(w); k++) {
+		assert_true(gr_place_wake_ns(w->p) != UINT64_MAX);
+		w->now = gr_place_wake_ns(w->p);
+	}
+	assert_int_equal(w->d[0].tag, 3);
+}
+
 /* ---- what is placed already ---- */
 
 static void the_urgent_stops_just_enough_of_what_may_be_stopped(void **state)
@@ -805,6 +851,8 @@ int main(void)
 		T(who_needs_time_does_not_start_on_a_worker_that_goes_sooner),
 		T(a_gang_comes_whole_or_not_at_all),
 		T(a_large_task_is_not_starved_by_small_ones),
+		T(what_room_is_kept_for_is_not_held_up_by_its_like),
+		T(a_reservation_that_lapses_leaves_nobody_waiting),
 		T(the_urgent_stops_just_enough_of_what_may_be_stopped),
 		T(no_more_is_stopped_than_waits_for_what_it_frees),
 		T(what_was_stopped_for_an_urgent_task_leaves_it_its_tenants_quota),
