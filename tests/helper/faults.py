@@ -445,7 +445,8 @@ class World:
         return lambda: self.deaf(False)
 
     def jump(self):
-        self.wall_ms = self.rng.randrange(-6, 6) * 86400000 if self.rng.random() < .3 else self.wall_ms + self.rng.randrange(-7200, 7200) * 1000
+        # less than the week for which jobs that are over are kept
+        self.wall_ms = self.rng.randrange(-3, 4) * 86400000 if self.rng.random() < .3 else self.wall_ms + self.rng.randrange(-7200, 7200) * 1000
         self.shared["coord"].clock(self.wall_ms)
         if self.rng.random() < .5:
             self.shared[self.rng.choice(("w1", "w2"))].clock(self.rng.randrange(-7200, 7200) * 1000)
