@@ -334,6 +334,12 @@ static int write_group(struct gr_store *s, struct gr_list *group, uint64_t *rows
 	return write_sums(s) == 0 && sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK ? 0 : -1;
 }
 
+/* All that failed was given back, and what asks is refused while there is trouble: whether it is over shows a row of its own. */
+static int write_try(struct gr_store *s)
+{
+	return sqlite3_exec(s->db, "BEGIN IMMEDIATE; INSERT OR REPLACE INTO meta VALUES('tried',1); COMMIT", NULL, NULL, NULL) == SQLITE_OK ? 0 : -1;
+}
+
 static void take_group(struct gr_store *s, struct gr_list *group)
 {
 	uint32_t n = 0;
@@ -380,24 +386,25 @@ static int write_one(void *ctx)
 	struct gr_list *l;
 	struct gr_err err;
 	uint64_t rows = 0;
-	bool must_sync = false;
+	bool must_sync = false, is_try;
 	int rc;
 
 	gr_list_init(&group);
 	pthread_mutex_lock(&s->lock);
 	if (!s->is_damaged)
 		take_group(s, &group);
-	if (!gr_list_is_empty(&group)) {
+	is_try = gr_list_is_empty(&group) && s->problem[0] && !s->is_damaged;
+	if (!gr_list_is_empty(&group) || is_try) {
 		must_sync = s->must_sync;
 		s->must_sync = false;
 	}
 	pthread_mutex_unlock(&s->lock);
-	if (gr_list_is_empty(&group))
+	if (gr_list_is_empty(&group) && !is_try)
 		return 0;
 	/* the files that rows name are on disk before the rows are */
 	if (must_sync && syncfs(s->dirfd) < 0) {
 		rc = gr_err_set(&err, GR_EIO, "%s: the files beside it cannot be written: %s; nothing is acknowledged until they can be", s->path, strerror(errno));
-	} else if (write_group(s, &group, &rows) < 0) {
+	} else if ((is_try ? write_try(s) : write_group(s, &group, &rows)) < 0) {
 		rc = gr_store__fail(s->db, s->path, "cannot be written", &err);
 		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
 	} else {

@@ -246,12 +246,43 @@ static void a_full_disk_refuses_what_may_fail_and_keeps_the_rest(void **state)
 	close_it(&w);
 }
 
+/* Who asks for a job is refused while there is trouble: so nothing comes that would show that it is over. */
+static void a_store_with_nothing_to_write_sees_that_it_could_again(void **state)
+{
+	struct world w = { 0 };
+	struct rlimit old, full;
+	struct gr_timer *late;
+	int refused;
+
+	signal(SIGXFSZ, SIG_IGN);
+	open_it(&w);
+	late = gr_timer_start(w.loop, 20000, 0, on_late, &w);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	full = old;
+	full.rlim_cur = 1024;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &full), 0);
+	put(&w, 1, true, &refused);
+	gr_loop_run(w.loop);
+	assert_true(refused < 0);
+	assert_non_null(gr_store_trouble(w.store));
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	while (gr_store_trouble(w.store)) {
+		struct gr_timer *soon = gr_timer_start(w.loop, 10, 0, on_soon, &w);
+
+		gr_loop_run(w.loop);
+		gr_timer_stop(&soon);
+	}
+	gr_timer_stop(&late);
+	close_it(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(usage_is_added_up_and_nothing_of_it_is_lost),
 		cmocka_unit_test(files_are_on_disk_before_the_next_commit_and_once_for_many),
 		cmocka_unit_test(a_full_disk_refuses_what_may_fail_and_keeps_the_rest),
+		cmocka_unit_test(a_store_with_nothing_to_write_sees_that_it_could_again),
 		cmocka_unit_test(what_nobody_waits_for_keeps_its_place_and_outlives_a_close),
 	};
 
