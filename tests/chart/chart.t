@@ -48,6 +48,14 @@ sed 's/replicas: 2/replcas: 2/' "$T/default-values.yaml" >"$T/typo.yaml"
 sed -e 's/targetPort: http/targetPort: htp/' -e '/unhealthyPodEvictionPolicy/d' -e 's/serviceAccountName: .*-worker$/serviceAccountName: nobody/' "$T/default-values.yaml" >"$T/typo.yaml"
 $PY "$TOP/tests/chart/lint.py" "$T/typo.yaml" >"$T/out"
 check "lint.py sees what kube-linter sees" [ "$(cut -d' ' -f2 "$T/out" | sort -u | tr -d '\n')" = "invalid-target-ports:non-existent-service-account:pdb-unhealthy-pod-eviction-policy:" ]
+$PY - "$T/full-values.yaml" <<'PY'
+import sys, yaml
+d = [x for x in yaml.safe_load_all(open(sys.argv[1])) if x]
+rules = [x for x in d if x["kind"] == "NetworkPolicy" and x["metadata"]["name"].endswith("-coordinator")][0]["spec"]["ingress"]
+mine = [p["podSelector"]["matchLabels"]["app.kubernetes.io/component"] for p in rules[0]["from"]]
+sys.exit(mine != ["worker", "test"] or rules[0]["ports"][0]["port"] != "griddle" or "namespaceSelector" not in rules[1]["from"][0])
+PY
+check "where clients are named, workers and \`helm test\` come in all the same" [ $? = 0 ]
 full() { grep -q -- "$1" "$T/full-values.yaml"; }
 for want in 'sha256:aaaa' 'runtimeClassName: gvisor' 'runtimeClassName: kata' 'hostUsers: false' 'loadBalancerClass: example.com/lb' 'kind: ScaledObject' \
 	'kind: HorizontalPodAutoscaler' 'kind: ServiceMonitor' 'kind: PrometheusRule' 'grafana_dashboard: "1"' 'kind: DaemonSet' 'priorityClassName: r-griddle-low' \

@@ -47,6 +47,7 @@ coordinator:
   resources: {requests: {cpu: 100m, memory: 64Mi, ephemeral-storage: 64Mi}, limits: {cpu: "1", memory: 1Gi, ephemeral-storage: 2Gi}}
   config: {history: /var/lib/griddle/history}
 service: {type: NodePort, nodePort: 30420}
+kube: {pods: true, nodes: true}
 workerDefaults:
   image: *image
   graceSeconds: 20
@@ -100,6 +101,9 @@ check "three workers are registered" wait_for 60 workers_are 3
 check "with the name of their node and zone" [ "$(nodes '[.nodes[] | .node + " " + .zone + " " + .namespace] | unique | join(",")')" = "n1 z1 build" ]
 check "with their pods' uids" [ "$(nodes '.nodes[].pod_uid' | sort)" = "$(pods uid)" ]
 echo "# sandbox of a restricted pod: $(nodes '[.nodes[].tier] | unique | join(",")')"
+tells() { k get --raw /api/v1/namespaces/build/services/r-griddle-coordinator-headless:http/proxy/metrics | awk -v m="$1" '$1 == m { print $2 }'; }
+watches() { [ "$(tells 'griddle_kube_watch_up{resource="pods"}')$(tells 'griddle_kube_watch_up{resource="nodes"}') $(tells griddle_kube_pods) $(tells griddle_kube_nodes)" = "11 3 1" ]; }
+check "with the token of its pod the coordinator watches the workers' pods and the node" wait_for 60 watches
 check "helm test" quiet "$HELM" test r -n build --timeout 180s
 
 # ---- a piece of the kernel: a client pod, and outside through a port-forward ----
@@ -167,6 +171,8 @@ wait $MAP_PID; rc=$?; BG_PIDS=
 [ $rc = 0 ] || tail -n 5 "$T/deleted.err" | diag
 check "a job of 1,000 tasks ends with 0 while $killed worker pods and the coordinator's are deleted" [ $rc = 0 -a $killed -gt 3 ]
 check "every task's output is there, once (no --retries: a lost attempt that counted would have failed its task)" [ "$(sort -u "$T/deleted.out" | wc -l) $(wc -l <"$T/deleted.out")" = "1000 1000" ]
+drained() { k -n build logs r-griddle-coordinator-0 | grep -c 'drains, .* left to it: its pod is being deleted'; }
+check "pods that are deleted drain by the cluster's word" [ "$(drained)" -gt 0 ]
 J=$(job_of deleted); "$G" job show "$J" -o json >"$T/job.json" 2>&1; "$G" task ls "$J" -o json >"$T/tasks.json" 2>&1
 quiet k -n build scale sts/r-griddle-coordinator --replicas=0; wait_for 60 eval '! k -n build get pod r-griddle-coordinator-0'
 python3 "$TOP/tests/helper/history.py" "$KUBE_RUN/volume/history" "$KUBE_RUN/volume/coordinator/jobs.db" >"$T/proof"; rc=$?
