@@ -412,6 +412,8 @@ static int exchange(struct gr_load_plan *p, struct gr_load_request *r, const jso
 		return gr_load__bad(at, "receive and until are for tcp:// alone");
 	if ((scheme == GR_LOAD_WS || scheme == GR_LOAD_WSS) && !r->has_body)
 		return gr_load__bad(at, "a WebSocket exchange wants body, the message that is sent");
+	if ((uint64_t)n > p->body_limit)
+		return gr_load__bad(at, "receive: is more than the plan's body_limit of %llu bytes", (unsigned long long)p->body_limit);
 	r->n_receive = (uint64_t)n;
 	r->until = until && *until ? gr_xstrdup(until) : NULL;
 	if (r->until && strlen(r->until) > 255)

@@ -204,6 +204,8 @@ static int one_csv(struct gr_load_csv *t, const char *text, struct gr_load__at *
 	size_t n = 0, cap = 0;
 	int end, rc = 0;
 
+	if (!strncmp(text, "\xef\xbb\xbf", 3))       /* a mark of UTF-8, as spreadsheets write it */
+		text += 3;
 	do {
 		if (t->n_columns == GR_LOAD_MAX_COLUMNS) {
 			rc = gr_load__bad(at, "more than %u columns", GR_LOAD_MAX_COLUMNS);

@@ -57,6 +57,15 @@ check "raw TCP to a delimiter" ok_json "d['requests'] == 100 and f == {}"
 plan tcp '' ',"body":"12345678","receive":8'; run
 check "raw TCP, so many bytes" ok_json "d['requests'] == 100 and f == {}"
 
+peer cookies
+cat >plan.json <<EOF2
+{"stages":[{"rate":"100/s","for":"200ms"}],"timeout":"10s","target":"http://127.0.0.1:$PORT","cookies":true,"requests":[{"url":"/set"},
+ {"url":"/","capture":[{"as":"x","regex":"^a=1; b=2; c=3; d=4\$"}]},{"url":"/take"},{"url":"/after","capture":[{"as":"x","regex":"^a=1; b=2\$"}]},
+ {"url":"http://127.0.0.2:$PORT/other","capture":[{"as":"x","regex":"^none\$"}]},{"url":"/again","capture":[{"as":"x","regex":"^a=1; b=2\$"}]}]}
+EOF2
+run; check "cookies: given, taken back by age or date, and not sent to another host" ok_json "d['requests'] > 20 and f == {}"
+ok_json "f == {}" || diag <r.json
+
 # ---- more than HTTP/1.1 ----
 peer ws; plan ws '' ',"body":"hello {{seq}}"'; run
 check "WebSocket: a message for a message, pings answered, fragments joined" ok_json "d['requests'] == 100 and f == {}"

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """load_peers.py MODE READY-FILE [CERT KEY]: peers of load tests that need more than load_target: ws (echo), ws-refuse, ws-torn (a message
 in another), tls (HTTP/1.1), h2-rst (resets every stream), h2-goaway (goes away at once), h2-garbage, h2-trailers (80 KiB and a trailer), h2-late
-(TLS, and the first connection is never spoken to). READY-FILE gets the port. A thread a connection."""
+(TLS, and the first connection is never spoken to), cookies (gives some, takes some back, says what was sent). READY-FILE gets the port. A thread a connection."""
 import base64, hashlib, os, socket, ssl, struct, sys, threading
 
 mode, ready = sys.argv[1:3]
 server = socket.socket()
 server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-server.bind(("127.0.0.1", 0))
+server.bind(("0.0.0.0" if mode == "cookies" else "127.0.0.1", 0))
 server.listen(4096)
 ctx = None
 if mode in ("tls", "h2-late"):
@@ -40,6 +40,17 @@ def http(c):
     while True:
         head(c)
         c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n")
+
+
+def cookies(c):
+    while True:
+        h = head(c).decode()
+        path, sent = h.split()[1], [l[8:] for l in h.split("\r\n") if l.startswith("Cookie: ")]
+        fields = {"/set": "Set-Cookie: a=1; Path=/; Max-Age=60; Expires=Thu, 01 Jan 1970 00:00:00 GMT\r\nSet-Cookie: b=2; Expires=Fri, 01 Jan 2100 00:00:00 GMT\r\n"
+                          "Set-Cookie: c=3\r\nSet-Cookie: d=4\r\n",
+                  "/take": "Set-Cookie: c=; Expires=Thu, 01 Jan 1970 00:00:00 GMT\r\nSet-Cookie: d=; path=/; max-age=0\r\n"}.get(path, "")
+        body = sent[0] if sent else "none"
+        c.sendall(f"HTTP/1.1 200 OK\r\n{fields}Content-Length: {len(body)}\r\n\r\n{body}".encode())
 
 
 def ws(c):
@@ -90,7 +101,7 @@ def serve(c):
         c.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if ctx:
             c = ctx.wrap_socket(c, server_side=True)
-        {"tls": http, "ws": ws, "ws-refuse": ws, "ws-torn": ws}.get(mode, h2)(c)
+        {"tls": http, "cookies": cookies, "ws": ws, "ws-refuse": ws, "ws-torn": ws}.get(mode, h2)(c)
     except (EOFError, OSError, ssl.SSLError):
         pass
     finally:

@@ -64,6 +64,7 @@ static void what_is_wrong_is_told_with_its_path(void **state)
 	refused("{" T HOLD ",\"thresholds\":[\"nope.p99 < 1s\"]}", "thresholds[0]: \"nope\" is neither a request");
 	refused("{" T HOLD ",\"thresholds\":[\"p99 < 1\"]}", "wants a time with its unit");
 	refused("{" T HOLD ",\"thresholds\":[\"connect.rate > 1/s\"]}", "have times alone");
+	refused("{" HOLD ",\"requests\":[{\"url\":\"tcp://h:1\",\"body\":\"x\",\"receive\":2000000}]}", "requests[0]: receive: is more than the plan's body_limit of 1048576 bytes");
 	refused("{" T HOLD ",\"csv\":{\"u\":\"a,b\\n1\\n\"}}", "csv.u: row 1 has 1 fields, the first line 2");
 	refused("{" T HOLD ",\"burns\":[{}]}", "burns[0]: burns nothing");
 	refused("{" T HOLD ",\"model\":\"half\"}", "model: \"half\" is neither \"open\" nor \"closed\"");
@@ -205,7 +206,7 @@ static void the_shares_of_all_shards_add_up_to_the_plan(void **state)
 
 static void a_template_renders_the_same_for_the_same_arrival(void **state)
 {
-	struct gr_load_plan *p = plan("{" T HOLD ",\"csv\":{\"u\":\"a,b\\n1,x y\\n2,\\\"q\\\"\\\"q\\\"\\n\"},\"requests\":[{\"url\":\"/\",\"capture\":[{\"as\":\"v\",\"header\":\"H\"}]},"
+	struct gr_load_plan *p = plan("{" T HOLD ",\"csv\":{\"u\":\"\xef\xbb\xbf" "a,b\\n1,x y\\n2,\\\"q\\\"\\\"q\\\"\\n\"},\"requests\":[{\"url\":\"/\",\"capture\":[{\"as\":\"v\",\"header\":\"H\"}]},"
 				      "{\"url\":\"/{{seq}}/{{csv u a}}/{{csv u b}}/{{rand 5 5}}/{{rand -3 3}}/{{v}}/{{uuid}}\"}]}");
 	struct gr_slice v[1] = { gr_slice_str("val") };
 	struct gr_load_ctx c = { .vars = v };

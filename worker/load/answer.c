@@ -4,20 +4,80 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
+#include "lib/base/alloc.h"
+#include "lib/net/loop.h"
 #include "worker/load/gen.h"
 
 #define MAX_JAR_BYTES 8192u
 
 /* ---- cookies ---- */
 
-/* "name=value; Path=/; Max-Age=0": the first pair replaces that of the same name in "a=1; b=2". */
+static struct gr_buf *jar_of(struct gr_visit *v)
+{
+	struct gr_extra *x = v->x;
+
+	if (!x->jars) {
+		x->n_jars = x->ctx.plan->n_origins;
+		x->jars = gr_xalloc(x->n_jars * sizeof(*x->jars));
+	}
+	return &x->jars[v->pool->i_jar];
+}
+
+struct gr_slice gr_answer_cookies(const struct gr_visit *v)
+{
+	return v->x && v->x->jars ? gr_buf_slice(&v->x->jars[v->pool->i_jar]) : gr_slice(NULL, 0);
+}
+
+static bool is_past(const char *date)
+{
+	static const char *const forms[] = { "%a, %d %b %Y %H:%M:%S", "%a, %d-%b-%Y %H:%M:%S" };
+
+	for (size_t i = 0; i < GR_LEN(forms); i++) {
+		struct tm tm = { 0 };
+
+		if (strptime(date, forms[i], &tm))
+			return timegm(&tm) <= (time_t)(gr_clock_real_ms() / 1000);
+	}
+	return false;
+}
+
+/* "; Path=/; Max-Age=0": is that a cookie taken back? Max-Age stands above Expires (RFC 6265). */
+static bool takes_back(struct gr_slice attributes)
+{
+	bool is_gone = false, has_age = false;
+	const uint8_t *p = attributes.p, *end = p + attributes.n;
+
+	while (p < end) {
+		const uint8_t *next = memchr(p, ';', (size_t)(end - p));
+		char text[64];
+		size_t n;
+
+		next = next ? next : end;
+		while (p < next && *p == ' ')
+			p++;
+		n = (size_t)(next - p) < sizeof(text) - 1 ? (size_t)(next - p) : sizeof(text) - 1;
+		memcpy(text, p, n);
+		text[n] = 0;
+		if (!strncasecmp(text, "max-age=", 8)) {
+			has_age = true;
+			is_gone = text[8] == '-' || !strtoull(text + 8, NULL, 10);
+		} else if (!strncasecmp(text, "expires=", 8) && !has_age) {
+			is_gone = is_past(text + 8);
+		}
+		p = next + 1;
+	}
+	return is_gone;
+}
+
+/* "name=value; Path=/; Max-Age=0": the first pair replaces that of the same name in "a=1; b=2". Path and Domain are not looked at. */
 static void set_cookie(struct gr_buf *jar, struct gr_slice v)
 {
 	const uint8_t *end = memchr(v.p, ';', v.n), *eq;
-	struct gr_slice pair = gr_slice(v.p, end ? (size_t)(end - v.p) : v.n), attributes;
+	struct gr_slice pair = gr_slice(v.p, end ? (size_t)(end - v.p) : v.n);
 	struct gr_buf out = { 0 };
-	bool is_gone = false;
+	bool is_gone = end && takes_back(gr_slice(end + 1, (size_t)(v.p + v.n - end - 1)));
 	size_t n_name;
 
 	while (pair.n && pair.p[pair.n - 1] == ' ')
@@ -26,10 +86,6 @@ static void set_cookie(struct gr_buf *jar, struct gr_slice v)
 	if (!eq || eq == pair.p)
 		return;
 	n_name = (size_t)(eq - pair.p) + 1;
-	attributes = gr_slice(pair.p + pair.n, (size_t)(v.p + v.n - pair.p - pair.n));
-	for (size_t i = 0; i + 9 <= attributes.n; i++)
-		if (!strncasecmp((const char *)attributes.p + i, "max-age=", 8) && (attributes.p[i + 8] == '0' || attributes.p[i + 8] == '-'))
-			is_gone = true;
 	for (size_t at = 0; at < jar->n;) {
 		const uint8_t *p = jar->p + at, *semi = memchr(p, ';', jar->n - at);
 		size_t n = semi ? (size_t)(semi - p) : jar->n - at;
@@ -62,7 +118,7 @@ void gr_answer_head(struct gr_visit *v, struct gr_slice head)
 		return;
 	while (gr_http1_field(&rest, &name, &value))
 		if (name.n == 10 && !strncasecmp((const char *)name.p, "set-cookie", 10))
-			set_cookie(&v->x->jar, value);
+			set_cookie(jar_of(v), value);
 }
 
 void gr_answer_field(struct gr_visit *v, struct gr_slice name, struct gr_slice value)
@@ -77,7 +133,7 @@ void gr_answer_field(struct gr_visit *v, struct gr_slice name, struct gr_slice v
 		gr_buf_add(h, value.p, value.n);
 	gr_buf_add_str(h, "\r\n");
 	if (v->scenario->has_cookies && name.n == 10 && !memcmp(name.p, "set-cookie", 10))
-		set_cookie(&v->x->jar, value);
+		set_cookie(jar_of(v), value);
 }
 
 /* ---- JSON pointers (RFC 6901) ---- */

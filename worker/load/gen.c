@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -67,6 +68,8 @@ static void make_pools(struct gr_gen *g)
 			pool->upgrade = p->by_id[i - p->n_origins];
 		pool->i_origin = i < p->n_origins ? i : pool->upgrade->origin;
 		pool->origin = &p->origins[pool->i_origin];
+		while (strcasecmp(p->origins[pool->i_jar].host, pool->origin->host))
+			pool->i_jar++;
 	}
 }
 

@@ -271,6 +271,7 @@ static size_t fields(struct gr_visit *v, nghttp2_nv *nv)
 {
 	const struct gr_load_request *r = v->request;
 	const struct gr_load_origin *o = v->pool->origin;
+	struct gr_slice cookies = gr_answer_cookies(v);
 	struct gr_extra *x = v->x;
 	size_t ends[MAX_NV], n = 0, at = 0, n_end = 0;
 	bool has_agent = false;
@@ -299,8 +300,8 @@ static size_t fields(struct gr_visit *v, nghttp2_nv *nv)
 	}
 	if (!has_agent)
 		field(&nv[n++], "user-agent", (const uint8_t *)"griddle/" GR_VERSION, strlen("griddle/" GR_VERSION), CONSTANT);
-	if (x->jar.n)
-		field(&nv[n++], "cookie", x->jar.p, x->jar.n, NGHTTP2_NV_FLAG_NO_COPY_NAME);
+	if (cookies.n)
+		field(&nv[n++], "cookie", cookies.p, cookies.n, NGHTTP2_NV_FLAG_NO_COPY_NAME);
 	return n;
 }
 

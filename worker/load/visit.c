@@ -49,7 +49,8 @@ static void start(struct gr_gen *g, struct gr_visit *v, uint64_t seq, uint64_t p
 	if (v->x) {
 		gr_load_ctx_init(&v->x->ctx, g->plan, seq);
 		memset(v->x->vars, 0, g->plan->n_vars * sizeof(v->x->vars[0]));
-		gr_buf_clear(&v->x->jar);
+		for (uint32_t i = 0; i < v->x->n_jars; i++)
+			gr_buf_clear(&v->x->jars[i]);
 	}
 }
 
@@ -85,7 +86,9 @@ void gr_visit_fini(struct gr_visit *v)
 	gr_buf_fini(&x->path);
 	gr_buf_fini(&x->head);
 	gr_buf_fini(&x->body);
-	gr_buf_fini(&x->jar);
+	for (uint32_t i = 0; i < x->n_jars; i++)
+		gr_buf_fini(&x->jars[i]);
+	free(x->jars);
 	free(x);
 	v->x = NULL;
 }
@@ -280,6 +283,7 @@ struct gr_slice gr_visit_render(struct gr_gen *g, struct gr_visit *v)
 	const struct gr_load_origin *o = v->pool->origin;
 	struct gr_extra *x = v->x;
 	bool has_host = false, has_agent = false, has_accept = false;
+	struct gr_slice cookies = gr_answer_cookies(v);
 	char text[32];
 	size_t at;
 
@@ -318,9 +322,9 @@ struct gr_slice gr_visit_render(struct gr_gen *g, struct gr_visit *v)
 		gr_buf_add_str(&x->out, "User-Agent: griddle/" GR_VERSION "\r\n");
 	if (!has_accept)
 		gr_buf_add_str(&x->out, "Accept: */*\r\n");
-	if (x->jar.n) {
+	if (cookies.n) {
 		gr_buf_add_str(&x->out, "Cookie: ");
-		gr_buf_add(&x->out, x->jar.p, x->jar.n);
+		gr_buf_add(&x->out, cookies.p, cookies.n);
 		gr_buf_add_str(&x->out, "\r\n");
 	}
 	if (!g->plan->is_keepalive)
