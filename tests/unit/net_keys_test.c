@@ -125,6 +125,36 @@ static void a_damaged_key_file_is_refused(void **state)
 	assert_int_equal(gr_keypair_load("/nonexistent/key", &k, &err), GR_ENOENT);
 }
 
+static void a_secrets_value_is_decoded_or_refused(void **state)
+{
+	static const char *const bad[] = { "", "YQ", "YQ=", "Y*==", "YQ==YQ=", "\xff\xff\xff\xff" };
+	struct gr_buf b = { 0 };
+	struct gr_err err = { 0 };
+	json_t *s;
+
+	(void)state;
+	s = json_pack("{s:{s:s, s:s, s:s, s:i}}", "data", "one", "YQ==", "two", "YWI=", "three", "YWJj", "number", 7);
+	assert_int_equal(gr_secret_value(s, "one", &b, &err), 0);
+	assert_string_equal(gr_buf_str(&b), "a");
+	assert_int_equal(gr_secret_value(s, "two", &b, &err), 0);
+	assert_string_equal(gr_buf_str(&b), "ab");
+	assert_int_equal(gr_secret_value(s, "three", &b, &err), 0);
+	assert_string_equal(gr_buf_str(&b), "abc");
+	assert_int_equal(gr_secret_value(s, "number", &b, &err), GR_ECONFIG);
+	assert_int_equal(gr_secret_value(s, "none", &b, &err), GR_ECONFIG);
+	assert_non_null(strstr(err.text, "\"none\""));
+	json_decref(s);
+	for (size_t i = 0; i < GR_LEN(bad); i++) {
+		json_t *data = json_object();
+
+		json_object_set_new(data, "x", json_string_nocheck(bad[i]));
+		s = json_pack("{s:o}", "data", data);
+		assert_int_equal(gr_secret_value(s, "x", &b, &err), GR_ECONFIG);
+		json_decref(s);
+	}
+	gr_buf_fini(&b);
+}
+
 static void the_list_gives_roles_and_name_and_follows_the_file(void **state)
 {
 	struct folder *f = *state;
@@ -256,6 +286,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_key_file_others_can_read_is_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_key_file_of_root_may_be_readable_by_our_group, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_damaged_key_file_is_refused, set_up, tear_down),
+		cmocka_unit_test(a_secrets_value_is_decoded_or_refused),
 		cmocka_unit_test_setup_teardown(the_list_gives_roles_and_name_and_follows_the_file, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(comments_and_bad_lines_authorise_nobody, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_list_anyone_may_write_is_not_believed, set_up, tear_down),
