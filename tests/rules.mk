@@ -126,6 +126,7 @@ $(B)/unit/load_compare_test: $(call obj,client/load/compare.c client/load/result
 $(B)/bench/load_engine: $(call obj,$(wildcard worker/load/*.c))
 $(B)/unit/worker_files_test: $(call obj,worker/files.c)
 $(B)/unit/worker_map_test: $(call obj,worker/map_paths.c)
+$(B)/unit/agent_control_test: $(call obj,client/agent/control.c)
 $(B)/unit/agent_jobserver_test: $(call obj,client/agent/jobserver.c)
 $(B)/unit/agent_session_test: $(call obj,client/agent/session.c)
 $(B)/unit/agent_files_test: $(call obj,client/agent/outputs.c client/agent/journal.c)

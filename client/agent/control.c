@@ -3,6 +3,7 @@
  *
  * One SOCK_SEQPACKET connection; a request is one packet, an answer one packet or, when it is long, a memfd. Nothing
  * of the agent's own state is touched here: `griddle make` and `griddle status` link this file and talk.
+ * Answers come in the order of the requests: one that was not waited for is read and dropped before the next request.
  */
 #include <errno.h>
 #include <poll.h>
@@ -18,9 +19,11 @@
 #include "lib/base/file.h"
 
 #define ANSWER_MS 10000
+#define PROGRESS_MS 500            /* the next one tells the same, and its caller has other things to do */
 
 struct gr_control {
 	int fd;
+	uint32_t n_owed;           /* answers that were not waited for */
 	char *path;
 	uint8_t packet[GR_AGENT_MAX_PACKET];
 };
@@ -91,7 +94,7 @@ static int send_request(struct gr_control *c, const json_t *req, const int *fds,
 	return 0;
 }
 
-static int read_answer(struct gr_control *c, struct gr_buf *out, struct gr_err *err)
+static int read_answer(struct gr_control *c, int wait_ms, struct gr_buf *out, struct gr_err *err)
 {
 	union {
 		struct cmsghdr align;
@@ -106,7 +109,7 @@ static int read_answer(struct gr_control *c, struct gr_buf *out, struct gr_err *
 	ssize_t n;
 
 	do
-		rc = poll(&pfd, 1, ANSWER_MS);
+		rc = poll(&pfd, 1, wait_ms);
 	while (rc < 0 && errno == EINTR);
 	if (rc == 0)
 		return gr_err_set(err, GR_ETIME, "agent at %s does not answer", c->path);
@@ -143,8 +146,23 @@ out:
 	return rc < 0 ? rc : 0;
 }
 
+static int drop_late(struct gr_control *c, int wait_ms, struct gr_err *err)
+{
+	int rc = 0;
+
+	while (c->n_owed && rc >= 0) {
+		struct gr_buf b = { 0 };
+
+		rc = read_answer(c, wait_ms, &b, err);
+		gr_buf_fini(&b);
+		if (rc >= 0)
+			c->n_owed--;
+	}
+	return rc;
+}
+
 /* Takes @req. */
-static int ask(struct gr_control *c, json_t *req, const int *fds, int n_fd, json_t **out, struct gr_err *err)
+static int ask_for(struct gr_control *c, int wait_ms, json_t *req, const int *fds, int n_fd, json_t **out, struct gr_err *err)
 {
 	struct gr_buf b = { 0 };
 	json_error_t jerr;
@@ -152,11 +170,15 @@ static int ask(struct gr_control *c, json_t *req, const int *fds, int n_fd, json
 	const char *text;
 	int rc;
 
-	rc = send_request(c, req, fds, n_fd, err);
+	rc = drop_late(c, wait_ms == PROGRESS_MS ? 0 : wait_ms, err);
+	if (rc >= 0)
+		rc = send_request(c, req, fds, n_fd, err);
 	json_decref(req);
 	if (rc < 0)
 		return rc;
-	rc = read_answer(c, &b, err);
+	rc = read_answer(c, wait_ms, &b, err);
+	if (rc == GR_ETIME)
+		c->n_owed++;
 	if (rc < 0)
 		goto out;
 	j = json_loadb((const char *)b.p, b.n, JSON_REJECT_DUPLICATES, &jerr);
@@ -178,6 +200,11 @@ out:
 	json_decref(j);
 	gr_buf_fini(&b);
 	return rc;
+}
+
+static int ask(struct gr_control *c, json_t *req, const int *fds, int n_fd, json_t **out, struct gr_err *err)
+{
+	return ask_for(c, ANSWER_MS, req, fds, n_fd, out, err);
 }
 
 int gr_control_build_open(struct gr_control *c, const struct gr_control_build *b, struct gr_err *err)
@@ -202,7 +229,7 @@ int gr_control_progress(struct gr_control *c, struct gr_control_progress *out, s
 	json_t *j;
 	int rc;
 
-	rc = ask(c, json_pack("{s:s}", "op", "progress"), NULL, 0, &j, err);
+	rc = ask_for(c, PROGRESS_MS, json_pack("{s:s}", "op", "progress"), NULL, 0, &j, err);
 	if (rc < 0)
 		return rc;
 	*out = (struct gr_control_progress){

@@ -1,7 +1,8 @@
 /**
  * control - how `griddle make`, `griddle status` and `griddle agent --status` talk to the agent
  *
- * One connection, blocking, each call one request and one answer; 10 s is the most a call waits (GR_ETIME). A build
+ * One connection, blocking, each call one request and one answer; 10 s is the most a call waits (GR_ETIME), for progress half
+ * a second. After GR_ETIME the connection is good still: an agent on a busy machine is late, not gone. A build
  * opened over a connection ends with the connection, so a killed `griddle make` leaves nothing behind.
  * Errors: GR_EUNREACH no agent at the socket, GR_EVERSION an agent of another version, GR_EPROTO it answered nonsense.
  */

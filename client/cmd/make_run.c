@@ -56,7 +56,11 @@ static void on_tick(void *ctx)
 	struct run *r = ctx;
 	struct gr_control_progress p;
 
-	if (r->control && gr_control_progress(r->control, &p, NULL) < 0)
+	int rc = r->control ? gr_control_progress(r->control, &p, NULL) : 0;
+
+	if (rc == GR_ETIME)
+		return;
+	if (rc < 0)
 		r->control = NULL;
 	if (r->calls) {
 		gr_calls_read(r->calls);
