@@ -176,6 +176,11 @@ void cs_client_message(struct cs_node *n, int type, struct gr_slice body)
 	code = json_string_value(json_object_get(rep, "code"));
 	j = n->jobs[id / 8];
 	if (error) {
+		if (id % 8 == Q_SUBMIT && n->s->st.disk_errors && code && (!strcmp(code, "EIO") || !strcmp(code, "ENOSPACE"))) {
+			n->s->st.refused++;
+			json_decref(rep);
+			return;                   /* it asks again */
+		}
 		/* to pause what is just over, or to retry what is being cancelled, may be refused; nothing else */
 		if (id % 8 < Q_CANCEL || !code || (strcmp(code, "EEXIST") && strcmp(code, "EBUSY")))
 			cs_fail(n->s, "%s: job %llu: question %d: %s (%s)", n->name, (unsigned long long)j->id, (int)(id % 8), error, code ? code : "");

@@ -21,6 +21,7 @@ int cs_coord_start(struct cs *s)
 		.keep_jobs_ms = 604800000, .history = s->verbose > 1 ? (char *)"/dev/stdout" : NULL,
 	};
 	s->n_lives++;
+	s->disk_fails_ns = s->disk_fails_ns < s->now_ns ? s->disk_fails_ns : s->now_ns;             /* it would say so and not start */
 	s->loop = gr_loop_new(gr_rng_u64(&s->rng));
 	s->c = c;
 	rc = gr_coord_open(c, s->loop, &err);

@@ -51,14 +51,15 @@ struct cs_profile {                       /* what a seed draws */
 	uint64_t chaos_ns;                /* no faults after that */
 	uint32_t heartbeat_ms, dead_ms, queue_max;
 	uint64_t delay_ns, commit_ns;     /* typical: of a message, of a commit */
-	uint32_t cut_every_ms, stall_every_ms, crash_worker_every_ms, drain_every_ms, crash_coord_every_ms, stop_coord_every_ms, ask_every_ms;
+	uint32_t cut_every_ms, stall_every_ms, crash_worker_every_ms, drain_every_ms, crash_coord_every_ms, stop_coord_every_ms, ask_every_ms, disk_every_ms;
 	uint32_t crash_ppm;               /* of the coordinator behind any of its events */
 	uint32_t check_every;             /* events between two looks at everything */
 	bool is_null;                     /* workers answer at once: the benchmark */
 };
 struct cs_stats {
 	uint64_t events, frames, lost_frames, conns, cuts, stalls, worker_crashes, drains, coord_crashes, coord_ends, clock_jumps, runs, results_again,
-		cancels, pauses, retries, resubmits, commits, tasks, jobs, compiles, compiles_here, looks;
+		cancels, pauses, retries, resubmits, commits, tasks, jobs, compiles, compiles_here, looks,
+		disk_faults, disk_errors, refused;
 };
 struct cs {
 	uint64_t seed, now_ns, seq, hash;
@@ -78,6 +79,10 @@ struct cs {
 	struct gr_server *server;
 	bool is_crashing;
 	uint64_t coord_stopped_ns;        /* until */
+	uint64_t disk_fails_ns;           /* until */
+	uint32_t disk_permille;           /* of its writes and syncs */
+	bool disk_is_full;
+	struct gr_rng disk_rng;
 	uint32_t n_lives;
 	/* the others */
 	struct cs_node *nodes[CS_MAX_NODES];
@@ -214,6 +219,10 @@ const struct cs_truth *cs_truth_of(struct cs *s, uint64_t job, uint64_t task, ui
 int cs_coord_start(struct cs *s);
 void cs_coord_crash(struct cs *s);        /* as by kill -9: what is not on disk is gone */
 void cs_coord_end(struct cs *s);          /* as by SIGTERM */
+
+/* ---- its disk (disk.c) ---- */
+void cs_disk_draw(struct cs *s);          /* whether and how often it fails */
+void cs_disk_begin(struct cs *s);
 
 /* ---- the run (run.c), the checks (check.c), what is submitted (jobs.c) ---- */
 struct cs *cs_new(uint64_t seed, uint32_t verbose);

@@ -4,7 +4,7 @@
  *
  * usage: csim [-n SEEDS] [-f FIRST] [-t SECONDS] [-l N]   TAP; SEEDS small ones from FIRST (1), or as many as SECONDS of CPU
  *                                                         allow; of 1,000 workers -l N (1)
- *        SEED=n csim [-v] [-l 1]                          one of them; -v tells all that happens
+ *        SEED=n csim [-v] [-d] [-l 1]                     one of them; -v tells all that happens, -d with a disk that never fails
  */
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +37,8 @@ static double cpu_s(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+static bool has_disk = true;              /* that may fail */
+
 static int run_one(uint64_t seed, bool is_large, uint32_t verbose, struct one *out)
 {
 	struct cs *s = cs_new(seed, verbose);
@@ -46,6 +48,8 @@ static int run_one(uint64_t seed, bool is_large, uint32_t verbose, struct one *o
 		cs_profile_large(s);
 	else
 		cs_profile_small(s);
+	if (!has_disk)
+		s->p.disk_every_ms = 0;
 	rc = cs_run(s);
 	*out = (struct one){ .st = s->st, .hash = s->hash, .n_lives = s->n_lives };
 	memcpy(out->why, s->why, sizeof(out->why));
@@ -57,13 +61,14 @@ static void tell(const struct cs_stats *t)
 {
 	printf("# %llu jobs, %llu tasks, %llu runs of them; %llu events, %llu frames, %llu lost; %llu connections, %llu cut; stopped %llu, workers killed "
 	       "%llu, drained %llu; coordinator killed %llu, ended %llu; results said again %llu; cancelled %llu, paused %llu, retried %llu, submitted again "
-	       "%llu; %llu compiles, %llu of them given back; %llu commits, %llu looks at everything\n",
+	       "%llu; %llu compiles, %llu of them given back; %llu commits, %llu looks at everything; disk failed %llu times, %llu calls, %llu submits refused\n",
 	       (unsigned long long)t->jobs, (unsigned long long)t->tasks, (unsigned long long)t->runs, (unsigned long long)t->events,
 	       (unsigned long long)t->frames, (unsigned long long)t->lost_frames, (unsigned long long)t->conns, (unsigned long long)t->cuts,
 	       (unsigned long long)t->stalls, (unsigned long long)t->worker_crashes, (unsigned long long)t->drains, (unsigned long long)t->coord_crashes,
 	       (unsigned long long)t->coord_ends, (unsigned long long)t->results_again, (unsigned long long)t->cancels, (unsigned long long)t->pauses,
 	       (unsigned long long)t->retries, (unsigned long long)t->resubmits, (unsigned long long)t->compiles,
-	       (unsigned long long)t->compiles_here, (unsigned long long)t->commits, (unsigned long long)t->looks);
+	       (unsigned long long)t->compiles_here, (unsigned long long)t->commits, (unsigned long long)t->looks,
+	       (unsigned long long)t->disk_faults, (unsigned long long)t->disk_errors, (unsigned long long)t->refused);
 }
 
 static void add(struct cs_stats *sum, const struct cs_stats *t)
@@ -85,13 +90,14 @@ int main(int argc, char **argv)
 	double seconds = 0, small_s;
 	int c, n_bad = 0;
 
-	while ((c = getopt(argc, argv, "n:f:t:l:v")) != -1) {
+	while ((c = getopt(argc, argv, "n:f:t:l:vd")) != -1) {
 		switch (c) {
 		case 'n': n_seeds = strtoull(optarg, NULL, 10); break;
 		case 'f': first = strtoull(optarg, NULL, 10); break;
 		case 't': seconds = strtod(optarg, NULL); break;
 		case 'l': n_large = strtoull(optarg, NULL, 10); break;
 		case 'v': verbose++; break;
+		case 'd': has_disk = false; break;
 		default: fprintf(stderr, "usage: csim [-n SEEDS] [-f FIRST] [-t SECONDS] [-l LARGE] [-v]\n"); return 2;
 		}
 	}
@@ -104,9 +110,11 @@ int main(int argc, char **argv)
 		printf("%s seed %s%s%s\n", rc ? "not ok" : "ok", seed, rc ? ": " : "", r.why);
 		return rc ? 1 : 0;
 	}
+	has_disk = false;                 /* the kept ones are from before it could fail */
 	for (i = 0; i < GR_LEN(kept) && !seconds; i++)
 		if (run_one(kept[i], false, 0, &r) && n_bad++ < 20)
-			printf("# kept seed %llu: %s   (SEED=%llu %s -v)\n", (unsigned long long)kept[i], r.why, (unsigned long long)kept[i], argv[0]);
+			printf("# kept seed %llu: %s   (SEED=%llu %s -v -d)\n", (unsigned long long)kept[i], r.why, (unsigned long long)kept[i], argv[0]);
+	has_disk = true;
 	for (i = first; seconds > 0 ? cpu_s() < seconds : i < first + n_seeds; i++) {
 		int rc = run_one(i, false, 0, &r);
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sqlite3.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/alloc.h"
@@ -108,6 +109,7 @@ static void on_calm(void *ctx)
 
 	cs_say(s, "calm");
 	s->is_calm = true;                /* who is stopped goes on by itself */
+	s->disk_fails_ns = s->disk_fails_ns < s->now_ns ? s->disk_fails_ns : s->now_ns;
 }
 
 /* ---- the world ---- */
@@ -143,6 +145,7 @@ void cs_profile_small(struct cs *s)
 	p->ask_every_ms = draw_every(s, 2000);
 	p->crash_ppm = cs_chance(s, 300) ? 500 : 0;
 	p->check_every = 1;
+	cs_disk_draw(s);
 }
 
 void cs_profile_large(struct cs *s)
@@ -189,6 +192,7 @@ static void watch_outcomes(struct cs *s)
 
 struct cs *cs_new(uint64_t seed, uint32_t verbose)
 {
+	static char dir[sizeof(((struct cs *)0)->dir)];    /* one name a process: messages of a disk that fails hold it */
 	const char *tmp = getenv("CSIM_DIR");
 	struct gr_rng mix = { seed };
 	struct cs *s;
@@ -197,13 +201,19 @@ struct cs *cs_new(uint64_t seed, uint32_t verbose)
 	cs_now = s;
 	s->seed = seed;
 	s->rng.s = gr_rng_u64(&mix);      /* not a multiple of the generator's own step: world k + 1 would be world k, one draw later */
+	s->disk_rng.s = gr_rng_u64(&mix);
 	s->now_ns = 1000 * GR_NS_PER_S;
 	s->verbose = verbose;
 	s->truth.seed = s->jobs.seed = seed;
 	gr_list_init(&s->conns);
-	snprintf(s->dir, sizeof(s->dir), "%s/csim.XXXXXX", tmp ? tmp : access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-	if (!mkdtemp(s->dir))
-		cs_fail(s, "%s cannot be made", s->dir);
+	if (!dir[0]) {
+		snprintf(dir, sizeof(dir), "%s/csim.XXXXXX", tmp ? tmp : access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+		if (!mkdtemp(dir))
+			cs_fail(s, "%s cannot be made", dir);
+	} else if (mkdir(dir, 0700) < 0) {
+		cs_fail(s, "%s cannot be made", dir);
+	}
+	memcpy(s->dir, dir, sizeof(dir));
 	return s;
 }
 
@@ -312,6 +322,7 @@ int cs_run(struct cs *s)
 		{ s, s->p.ask_every_ms, do_ask }, { s, 20000, do_jump },
 	};
 
+	cs_disk_begin(s);
 	if (cs_coord_start(s) < 0)
 		return -1;
 	watch_outcomes(s);

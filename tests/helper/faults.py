@@ -543,7 +543,7 @@ class World:
     def is_quiet(self):
         out = os.path.join(self.dir, "open")
         open(out, "w").close()
-        p = self.spawn(self.griddle("job", "ls", "-o", "json", "--state", "open", "--limit", "100000"), out, out + ".err")
+        p = self.spawn(self.griddle("job", "ls", "-o", "json", "--limit", "100000"), out, out + ".err")
         try:
             p.wait(LIMIT)
         except subprocess.TimeoutExpired:
@@ -553,7 +553,7 @@ class World:
         if p.returncode != 0:
             return False
         jobs = json.loads(text)
-        return not (jobs["jobs"] if isinstance(jobs, dict) else jobs)
+        return all(j["state"] in ("done", "failed", "cancelled") for j in (jobs["jobs"] if isinstance(jobs, dict) else jobs))
 
     # ---- single scenes, told in full ----
     def sleepers(self, n):
