@@ -56,11 +56,14 @@ static void on_commit(void *ctx, int rc)
 	const json_t *e;
 	size_t i;
 
+	/* what it would confirm was given back meanwhile; with no row of its own, this one came through */
+	if (rc == 0 && p->confirms && !(j && j->is_committed))
+		rc = GR_EIO;
 	if (rc < 0) {
 		struct gr_err err;
 
 		gr_err_set(&err, rc, "cannot be stored: %s", gr_store_trouble(b->store) ? gr_store_trouble(b->store) : gr_err_text(rc));
-		if (j && !j->is_committed)
+		if (j && p->is_submit && !j->is_committed)
 			gr_bj_free(&j);
 		if (p->fn)
 			p->fn(p->ctx, NULL, &err);

@@ -103,6 +103,7 @@ struct gr_pend {                          /* what waits for a commit */
 	struct { enum gr_bverdict verdict; enum gr_bcause cause; int exit_code, term_signal; uint32_t ordinal; uint64_t delay_ms; } ended;
 	json_t *events;                   /* to be told then: [[type, data], ..] */
 	bool settles;                     /* the job is over */
+	bool confirms;                    /* a submit of a job that another one brought */
 	bool is_submit, is_over;          /* the job is taken; the task has its outcome */
 	bool is_end;                      /* an attempt ended: told to those who watch tasks */
 };

@@ -170,6 +170,8 @@ static void op_submit(struct ask *a)
 		p = gr_pend_new(b);
 		p->fn = a->fn;
 		p->ctx = a->ctx;
+		p->job = j->id;
+		p->confirms = true;
 		p->rep = json_pack("{s:I, s:I, s:b}", "job", (json_int_t)j->id, "n_tasks", (json_int_t)j->n_tasks, "existing", 1);
 		gr_pend_commit(p, gr_store_tx_new(b->store), false);
 		a->fn = NULL;

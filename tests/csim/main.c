@@ -21,6 +21,8 @@ static const uint64_t kept[] = {
 	0xba07d43208e4e802, 0x35feb755754ce6b, 0x6dd21a683571ac52, 0x7669abd7d7e5bfeb, 0x5d4142b525f34a55, 0xf3b961cf7de39a8c,
 	0xc4482eebde04ce58, 0x53de7028ea25cc4d, 11491, 17490, 17693, 22106,
 };
+/* And these with a disk that fails. */
+static const uint64_t kept_disk[] = { 2, 10, 1268, 1430 };
 
 struct one {
 	struct cs_stats st;
@@ -115,6 +117,9 @@ int main(int argc, char **argv)
 		if (run_one(kept[i], false, 0, &r) && n_bad++ < 20)
 			printf("# kept seed %llu: %s   (SEED=%llu %s -v -d)\n", (unsigned long long)kept[i], r.why, (unsigned long long)kept[i], argv[0]);
 	has_disk = true;
+	for (i = 0; i < GR_LEN(kept_disk) && !seconds; i++)
+		if (run_one(kept_disk[i], false, 0, &r) && n_bad++ < 20)
+			printf("# kept seed %llu: %s   (SEED=%llu %s -v)\n", (unsigned long long)kept_disk[i], r.why, (unsigned long long)kept_disk[i], argv[0]);
 	for (i = first; seconds > 0 ? cpu_s() < seconds : i < first + n_seeds; i++) {
 		int rc = run_one(i, false, 0, &r);
 
