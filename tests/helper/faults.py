@@ -249,11 +249,14 @@ class World:
         return Client(self, verb, name, n, argv)
 
     def keep_busy(self):
-        for c in self.clients:
+        while sum(c.p.poll() is None for c in self.clients) < 4:
+            self.clients.append(self.new_client())
+
+    def look_at_all(self):
+        """Asks the coordinator where a client was killed: not while it cannot answer."""
+        for c in list(self.clients):
             self.look_at(c)
         self.clients = [c for c in self.clients if not c.job == "over"]
-        while len(self.clients) < 4:
-            self.clients.append(self.new_client())
 
     def look_at(self, c):
         """A client that is gone: was all as it should be?"""
@@ -289,7 +292,7 @@ class World:
 
     def find(self, name):
         out = os.path.join(self.dir, "ls")
-        for _ in range(400):
+        for _ in range(20):
             open(out, "w").close()
             p = self.spawn(self.griddle("job", "ls", "-o", "json", "--limit", "100000"), out, out + ".err")
             try:
@@ -415,7 +418,7 @@ class World:
     def kill_client(self):
         c = self.rng.choice(self.clients)
         if c.p.poll() is not None or c.verb == "follow":
-            return
+            return                                         # too late: no point, but one all the same
         c.was_killed = True
         self.end(c.p)
 
@@ -501,8 +504,9 @@ class World:
                 if "worker-disk" not in done:
                     raise Wrong(f"{name} ended with {p.returncode}: {self.tail(name + '.log')}")
                 self.start_worker(name)
-        self.keep_busy()
         self.probe()
+        self.look_at_all()
+        self.keep_busy()
         self.no_orphans(" ".join(done))
         self.all = [p for p in self.all if p.poll() is None]
         return done
@@ -514,9 +518,7 @@ class World:
         """Every client comes to its end, the programs too, and the history is looked at."""
         until = time.monotonic() + 2 * LIMIT
         while True:
-            for c in list(self.clients):
-                self.look_at(c)
-            self.clients = [c for c in self.clients if c.job != "over"]
+            self.look_at_all()
             if not self.clients:
                 break
             if time.monotonic() > until:
