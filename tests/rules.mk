@@ -119,7 +119,7 @@ $(B)/unit/http_test: $(call obj,$(filter-out coordinator/main.c,$(SRC_coordinato
 $(B)/unit/coord_test $(B)/unit/http_test: UNIT_LIBS := $(COORD_LIBS)
 $(B)/unit/kube_facts_test: $(call obj,coordinator/kube/facts.c)
 $(B)/unit/worker_sandbox_test: $(call obj,$(wildcard worker/sandbox/*.c))
-$(B)/unit/worker_runner_test: $(call obj,$(wildcard worker/sandbox/*.c))
+$(B)/unit/worker_runner_test: $(call obj,$(wildcard worker/sandbox/*.c) worker/signals/cgroup.c)
 $(B)/unit/worker_memory_test: $(call obj,worker/sandbox/memory.c)
 $(B)/unit/worker_signals_test: $(call obj,$(wildcard worker/signals/*.c))
 $(B)/unit/load_compare_test: $(call obj,client/load/compare.c client/load/result.c)

@@ -44,6 +44,9 @@ static const struct gr_conf_key keys[] = {
 	  "Address space a task's process may have; 0: the memory limit of the worker.", AT(task_mem_bytes), NULL },
 	{ "commands", GR_CONF_ENUM, "", "auto", 0, 0, commands,
 	  "Run batch commands; auto: where the namespace or the landlock tier works.", AT(commands), NULL },
+	{ "cgroups", GR_CONF_ENUM, "", "auto", 0, 0, commands,
+	  "Limit the memory of commands by cgroups; auto: where this worker may make groups, else their processes are watched.",
+	  AT(cgroups), NULL },
 	{ "command-show", GR_CONF_STR, "PATHS",
 	  "/usr,/bin,/sbin,/lib,/lib32,/lib64,/libx32,/opt,/etc/alternatives,/etc/ld.so.cache,/etc/ld.so.conf,/etc/ld.so.conf.d,"
 	  "/etc/passwd,/etc/group,/etc/nsswitch.conf,/etc/host.conf,/etc/hosts,/etc/resolv.conf,/etc/protocols,/etc/services,"

@@ -179,7 +179,6 @@ static void count_slots(struct gr_worker *w)
 	struct sysinfo si;
 
 	w->node_mem_bytes = sysinfo(&si) == 0 ? (uint64_t)si.totalram * si.mem_unit : 0;
-	w->cgroup = gr_cgroup_open("");
 	gr_worker_look_at_limits(w);
 	gr_info("main", "%u slots (%u CPUs, quota %llu mcpu, memory limit %llu MiB)", w->n_slots, w->n_cpus,
 		(unsigned long long)w->limits.quota_mcpu, (unsigned long long)(w->limits.mem_bytes >> 20));
@@ -218,6 +217,7 @@ static void fini(struct gr_worker *w)
 	}
 	gr_cas_close(&w->cas);
 	gr_cgroup_free(&w->cgroup);
+	gr_groups_free(&w->start.groups);
 	gr_tools_fini(&w->tools);
 }
 
@@ -295,7 +295,8 @@ int main(int argc, char **argv)
 	gr_list_init(&w->session_list);
 	for (int i = 0; i < GR_N_TASK_STATES; i++)
 		gr_list_init(&w->lists[i]);
-	rc = gr_start_privileged(&cfg, &w->start, &err);
+	w->cgroup = gr_cgroup_open("");
+	rc = gr_start_privileged(&cfg, w->cgroup, &w->start, &err);
 	if (rc >= 0)
 		rc = run(w, &err);
 	if (rc < 0) {

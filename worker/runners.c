@@ -122,6 +122,8 @@ void gr_runners_drop(struct gr_runner **rp)
 		close(r->taskfd);
 	if (r->secretsfd >= 0)
 		close(r->secretsfd);
+	if (r->group >= 0)
+		gr_groups_remove(r->pool->w->start.groups, r->group);
 	gr_list_del(&r->link);
 	r->pool->n--;
 	remove_later(r->pool, r->dir);
@@ -163,6 +165,11 @@ static void on_readable(uv_poll_t *h, int status, int events)
 	(void)events;
 	while ((rc = gr_runner_next(r->fd, &ev, p->data)) > 0) {
 		if (ev.kind == GR_RUNNER_READY) {
+			if (r->group >= 0 && !ev.has_group) {
+				gr_warn("runners", "the memory of a runner is watched: it cannot join its cgroup");
+				gr_groups_remove(p->w->start.groups, r->group);
+				r->group = -1;
+			}
 			r->state = GR_RN_IDLE;
 			r->since_ns = gr_loop_now_ns(p->w->loop);
 			p->n_failures = 0;
@@ -183,6 +190,21 @@ static void on_readable(uv_poll_t *h, int status, int events)
 		gone(r, "the command's runner is gone");
 }
 
+/* Without one its memory is watched. */
+static bool make_group(struct gr_runner *r, struct gr_group *out)
+{
+	struct gr_groups *groups = r->pool->w->start.groups;
+	struct gr_err why = { 0 };
+
+	gr_group_init(out);
+	if (!groups)
+		return false;
+	r->group = gr_groups_make(groups, out, &why);
+	if (r->group < 0)
+		gr_warn("runners", "the memory of a runner is watched: %s", why.text);
+	return r->group >= 0;
+}
+
 static struct gr_runner *make(struct gr_runners *p, bool has_net, struct gr_err *err)
 {
 	struct gr_sandbox_spec spec = {
@@ -190,6 +212,7 @@ static struct gr_runner *make(struct gr_runners *p, bool has_net, struct gr_err 
 		.tmp_bytes = (uint64_t)p->w->cfg->tmp_bytes, .shown = p->shown, .n_shown = p->n_shown, .is_runner = true,
 		.has_net = has_net,
 	};
+	struct gr_group group;
 	struct gr_runner *r;
 	char root[4352], path[64];
 	int rc;
@@ -197,7 +220,7 @@ static struct gr_runner *make(struct gr_runners *p, bool has_net, struct gr_err 
 	GR_NEW(r);
 	r->pool = p;
 	r->has_net = has_net;
-	r->fd = r->taskfd = r->secretsfd = -1;
+	r->fd = r->taskfd = r->secretsfd = r->group = -1;
 	gr_list_init(&r->link);
 	gr_list_push(&p->all, &r->link);
 	p->n++;
@@ -211,8 +234,12 @@ static struct gr_runner *make(struct gr_runners *p, bool has_net, struct gr_err 
 		snprintf(root, sizeof(root), "%s/%s", p->w->start.state_path, path);
 		spec.root_path = root;
 	}
-	if (rc == 0)
+	if (rc == 0 && make_group(r, &group))
+		spec.group = &group;
+	if (rc == 0) {
 		rc = r->fd = gr_sandbox_open(p->w->start.spawner_fd, &spec, err);
+		gr_group_close(&group);
+	}
 	if (spec.rootfd >= 0)
 		close(spec.rootfd);
 	if (rc < 0) {
@@ -413,6 +440,8 @@ void gr_runners_tick(struct gr_runners *p)
 {
 	uint64_t now_ns = gr_loop_now_ns(p->w->loop);
 
+	if (p->w->start.groups)
+		gr_groups_tick(p->w->start.groups);
 	GR_LIST_EACH_SAFE(r, &p->all, struct gr_runner, link)
 		if (r->state == GR_RN_IDLE && r->job && now_ns - r->since_ns > IDLE_NS)
 			gr_runners_drop(&r);

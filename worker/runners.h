@@ -20,6 +20,7 @@ struct gr_runner {
 	uint64_t job;                  /* 0: nobody's yet */
 	bool has_net;
 	int fd, taskfd, secretsfd;     /* taskfd: the commands' folder */
+	int group;                     /* number of its cgroup; -1 none */
 	uv_poll_t *poll;
 	char dir[32];                  /* below the state folder; DIR/root is the runner's root */
 	void *command;                 /* whose it is while BUSY */

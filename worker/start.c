@@ -94,7 +94,31 @@ static int become(struct gr_start *st, struct gr_err *err)
 	return 0;
 }
 
-int gr_start_privileged(const struct gr_worker_config *cfg, struct gr_start *st, struct gr_err *err)
+/* Before anything is forked that is no child, and before privileges go. */
+static void open_groups(const struct gr_worker_config *cfg, const struct gr_cgroup *own, struct gr_start *st)
+{
+	struct gr_err why = { 0 };
+	struct stat sb;
+
+	if (cfg->cgroups == GR_CGROUPS_OFF || cfg->commands == GR_COMMANDS_OFF || stat(cfg->state, &sb) < 0)
+		return;
+	gr_err_set(&why, GR_ESANDBOX, "no cgroups");
+	for (int is_v2 = 1; is_v2 >= 0 && !st->groups; is_v2--) {
+		const char *dir = gr_cgroup_own(own, is_v2);
+
+		if (dir)
+			st->groups = gr_groups_open(dir, is_v2, (uint64_t)sb.st_dev << 40 ^ sb.st_ino, st->uid, st->gid, &why);
+	}
+	if (!st->groups) {
+		gr_info("start", "the memory of commands is watched: %s", why.text);
+		return;
+	}
+	gr_info("start", "the memory of commands is limited in %s", gr_groups_path(st->groups));
+	if (gr_groups_keep(gr_groups_path(st->groups)) < 0)
+		gr_warn("start", "nobody will remove that folder: %s", strerror(errno));
+}
+
+int gr_start_privileged(const struct gr_worker_config *cfg, const struct gr_cgroup *own, struct gr_start *st, struct gr_err *err)
 {
 	int rc;
 
@@ -110,6 +134,7 @@ int gr_start_privileged(const struct gr_worker_config *cfg, struct gr_start *st,
 	rc = gr_mkdir_p(cfg->state, 0711, err);
 	if (rc < 0)
 		return rc;
+	open_groups(cfg, own, st);
 	st->ready_fd = start_ready_helper(cfg->ready_file);
 	if (chdir(cfg->state) < 0 || !getcwd(st->state_path, sizeof(st->state_path)))
 		return gr_err_set(err, gr_err_errno(errno), "%s: %s", cfg->state, strerror(errno));

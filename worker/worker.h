@@ -18,6 +18,7 @@
 #include "lib/wire/msg.h"
 #include "worker/config.h"
 #include "worker/fetch.h"
+#include "worker/sandbox/group.h"
 #include "worker/sandbox/sandbox.h"
 #include "worker/signals/cgroup.h"
 #include "worker/signals/report.h"
@@ -196,9 +197,10 @@ struct gr_start {                        /* what has to happen before privileges
 	uid_t uid;
 	gid_t gid;
 	int copies_fd;                   /* chroot tier */
+	struct gr_groups *groups;        /* of runners; NULL: their memory is watched */
 	char state_path[4096];           /* absolute; the current folder is it */
 };
-int gr_start_privileged(const struct gr_worker_config *cfg, struct gr_start *st, struct gr_err *err) GR_MUST_CHECK;
+int gr_start_privileged(const struct gr_worker_config *cfg, const struct gr_cgroup *own, struct gr_start *st, struct gr_err *err) GR_MUST_CHECK;
 int gr_start_choose_tier(struct gr_worker *w, struct gr_err *err) GR_MUST_CHECK;
 
 /* ---- the whole ---- */

@@ -123,6 +123,7 @@ check "also one that ignores SIGTERM" says '"outcome":"timeout"' "$(ended)"
 check "with all it started" none_left "sleep 98765"
 stage '["perl","-e","$s = q(x) x 10000000; push @a, $s . $_ for 1..1000; sleep 5"]'; spec '{"mem_limit_bytes":100000000}'; run
 check "a memory limit ends it, and says so" says '"outcome":"out of memory"' "$(ended)"
+check "its log says whether the kernel limits memory" grep -q "the memory of commands is" "$T/w.log"
 stage '["sh","-c","b() { b | b & }; b; sleep 3; echo through"]'; spec '{"timeout_ms":1500}'; run
 check "a fork bomb is ended at its time limit" says '"outcome":"timeout"' "$(ended)"
 sh_stage 'echo fine'; spec; run

@@ -1,6 +1,7 @@
 /* worker_runner_test.c - a runner's commands: what they may do, what is left of them, what is told about them
  *
- * Every test runs in the namespace tier and in the landlock tier; one the machine forbids is skipped with its reason. */
+ * Every test runs in the namespace tier and in the landlock tier; one the machine forbids is skipped with its reason. Those
+ * of memory run twice more, with real cgroups in place of watching, where this process may make some. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,7 +24,9 @@
 #include "lib/base/alloc.h"
 #include "lib/base/file.h"
 #include "lib/base/remove.h"
+#include "worker/sandbox/group.h"
 #include "worker/sandbox/runner.h"
+#include "worker/signals/cgroup.h"
 
 #define LIMIT_MS 60000
 
@@ -35,6 +38,7 @@ struct fix {
 	int spawner, fd, rootfd;
 	uid_t uid;
 	bool is_skipped;
+	int group;                     /* of the runner, -1 none */
 	uint8_t data[GR_RUNNER_OUTPUT_BYTES];
 };
 struct ran {
@@ -66,18 +70,55 @@ static void own_folder(struct fix *f, const char *name, mode_t mode)
 		assert_int_equal(chown(path, f->uid, f->uid), 0);
 }
 
+static struct gr_groups *groups;       /* NULL: there can be none, and why */
+static char why_no_groups[256];
+
+static int open_groups(void **state)
+{
+	struct gr_cgroup *own = gr_cgroup_open("");
+	struct gr_err err = { 0 };
+
+	(void)state;
+	for (int is_v2 = 1; is_v2 >= 0 && !groups; is_v2--)
+		if (gr_cgroup_own(own, is_v2))
+			groups = gr_groups_open(gr_cgroup_own(own, is_v2), is_v2, 0x7e57, geteuid() == 0 ? 65532 : geteuid(),
+						geteuid() == 0 ? 65532 : getegid(), &err);
+	snprintf(why_no_groups, sizeof(why_no_groups), "%.250s", groups ? gr_groups_path(groups) : err.text);
+	gr_cgroup_free(&own);
+	return 0;
+}
+
+static int close_groups(void **state)
+{
+	(void)state;
+	while (groups && gr_groups_clear(gr_groups_path(groups)))
+		poll(NULL, 0, 10);     /* of a runner that ends */
+	gr_groups_free(&groups);
+	return 0;
+}
+
 static int open_runner(struct fix *f, bool has_userns, bool has_net)
 {
+	struct gr_group group;
+	int fd;
 	struct gr_sandbox_spec spec = {
 		.tier = f->tier, .has_userns = has_userns, .rootfd = f->rootfd, .cachefd = -1, .uid = f->uid, .gid = f->uid,
 		.tmp_bytes = 16 << 20, .shown = shown, .n_shown = GR_LEN(shown), .is_runner = true, .has_net = has_net,
 		.root_path = f->tier == GR_TIER_LANDLOCK ? f->root : NULL,
 	};
 
-	return gr_sandbox_open(f->spawner, &spec, NULL);
+	gr_group_init(&group);
+	if (f->group >= 0) {
+		f->group = gr_groups_make(groups, &group, NULL);
+		assert_true(f->group >= 0);
+		spec.group = &group;
+	}
+	fd = gr_sandbox_open(f->spawner, &spec, NULL);
+	gr_group_close(&group);
+	return fd;
 }
 
-static int setup_tier(void **state, enum gr_tier tier, bool has_net)
+static int setup_how(void **state, enum gr_tier tier, bool has_net, bool is_grouped)
 {
 	struct gr_runner_event ev = { 0 };
 	bool has_userns = tier == GR_TIER_NAMESPACE;
@@ -86,6 +127,7 @@ static int setup_tier(void **state, enum gr_tier tier, bool has_net)
 	GR_NEW(f);
 	*state = f;
 	f->tier = tier;
+	f->group = is_grouped && groups ? 0 : -1;
 	f->uid = geteuid() == 0 ? 65532 : geteuid();
 	f->spawner = gr_spawner_fork(NULL);
 	assert_true(f->spawner >= 0);
@@ -103,10 +145,18 @@ static int setup_tier(void **state, enum gr_tier tier, bool has_net)
 	if (!next(f, &ev) || ev.kind != GR_RUNNER_READY) {
 		print_message("# tier %s is not possible here: %s\n", gr_tier_name(tier), ev.text);
 		f->is_skipped = true;
+	} else if (is_grouped && !groups) {
+		print_message("# no cgroups here: %s\n", why_no_groups);
+		f->is_skipped = true;
+	} else if (is_grouped) {
+		assert_true(ev.has_group);
 	}
 	return 0;
 }
 
+static int setup_tier(void **state, enum gr_tier tier, bool has_net) { return setup_how(state, tier, has_net, false); }
+static int setup_grouped_namespace(void **state) { return setup_how(state, GR_TIER_NAMESPACE, false, true); }
+static int setup_grouped_landlock(void **state) { return setup_how(state, GR_TIER_LANDLOCK, false, true); }
 static int setup_namespace(void **state) { return setup_tier(state, GR_TIER_NAMESPACE, false); }
 static int setup_landlock(void **state) { return setup_tier(state, GR_TIER_LANDLOCK, false); }
 
@@ -117,6 +167,8 @@ static int teardown(void **state)
 	close(f->fd);
 	close(f->spawner);
 	close(f->rootfd);
+	if (f->group >= 0)
+		gr_groups_remove(groups, f->group);
 	gr_rm_rf(f->dir);
 	free(f);
 	return 0;
@@ -340,7 +392,7 @@ static void a_memory_hog_is_killed_at_its_limit(void **state)
 	start_sh(f, "hog() { perl -e '$s = \"x\" x (40 << 20); sleep 100'; }; hog & hog & hog & wait; echo survived", &t);
 	finish(f, &r);
 	assert_int_equal(r.ev.is_oom, 1);
-	assert_true(r.ev.max_rss_bytes > 64 << 20);
+	assert_true(r.ev.max_rss_bytes >= 64 << 20);
 	assert_string_equal(r.out, "");
 }
 
@@ -432,6 +484,141 @@ static void memory_of_those_that_hide_it_counts(void **state)
 	run_self(f, "hide-memory", &r);
 	assert_int_equal(r.ev.is_oom, 1);
 	assert_string_equal(r.out, "");
+}
+
+/* ---- only where the kernel limits ---- */
+
+static void one_child_at_the_limit_takes_the_whole_tree_with_it(void **state)
+{
+	struct gr_runner_task t = { .out_bytes = 1000, .mem_bytes = 64 << 20 };
+	struct ran r;
+
+	TIER(f);
+	start_sh(f, "trap '' TERM; perl -e '$s = \"x\" x (90 << 20); sleep 100'; echo next; exec sleep 1000", &t);
+	finish(f, &r);
+	assert_int_equal(r.ev.is_oom, 1);
+	assert_true(r.ev.max_rss_bytes >= 64 << 20);
+}
+
+static void a_command_that_swallows_its_childs_end_is_out_of_memory_all_the_same(void **state)
+{
+	struct gr_runner_task t = { .out_bytes = 1000, .mem_bytes = 64 << 20 };
+	struct ran r;
+
+	TIER(f);
+	start_sh(f, "perl -e '$s = \"x\" x (90 << 20)'; exit 0", &t);
+	finish(f, &r);
+	/* killed with its child when the runner saw it first */
+	assert_true(r.ev.status == 0 || r.ev.status == SIGKILL);
+	assert_int_equal(r.ev.is_oom, 1);
+}
+
+static void a_shell_between_small_processes_is_taken_before_the_runner(void **state)
+{
+	struct gr_runner_task t = { .out_bytes = 1000, .mem_bytes = 24 << 20 };
+	struct ran r;
+
+	TIER(f);
+	start_sh(f, "i=0; while [ $i -lt 200 ]; do sleep 100 & i=$((i + 1)); done; wait; echo survived", &t);
+	finish(f, &r);
+	assert_int_equal(r.ev.is_oom, 1);
+	start_sh(f, "echo still here", &t);
+	finish(f, &r);
+	assert_string_equal(r.out, "still here\n");
+	assert_int_equal(r.ev.is_oom, 0);
+}
+
+static void each_command_has_its_own_limit(void **state)
+{
+	static const char hog[] = "perl -e '$s = \"x\" x (40 << 20); print \"ok\"'";
+	static const uint64_t limits[] = { 200 << 20, 30 << 20, 200 << 20, 0 };
+	struct ran r;
+
+	TIER(f);
+	for (size_t i = 0; i < GR_LEN(limits); i++) {
+		struct gr_runner_task t = { .out_bytes = 1000, .mem_bytes = limits[i] };
+
+		start_sh(f, hog, &t);
+		finish(f, &r);
+		assert_int_equal(r.ev.is_oom, i == 1);
+		assert_string_equal(r.out, i == 1 ? "" : "ok");
+	}
+}
+
+static void files_that_were_read_and_written_are_no_need_of_memory(void **state)
+{
+	struct gr_runner_task t = { .out_bytes = 1000, .mem_bytes = 32 << 20 };
+	struct ran r;
+
+	TIER(f);
+	start_sh(f, "dd if=/dev/zero of=big bs=1M count=100 2>/dev/null && cat big | wc -c && sleep 0.5", &t);
+	finish(f, &r);
+	assert_int_equal(r.ev.is_oom, 0);
+	assert_string_equal(r.out, "104857600\n");
+	assert_true(r.ev.max_rss_bytes < 32 << 20);
+}
+
+static void its_group_goes_with_its_worker(void **state)
+{
+	struct gr_runner_task t = { .out_bytes = 1000, .mem_bytes = 64 << 20 };
+	struct gr_runner_event ev;
+	char path[4400];
+	int keeper;
+
+	TIER(f);
+	snprintf(path, sizeof(path), "%s/r%d", gr_groups_path(groups), f->group);
+	assert_int_equal(access(path, F_OK), 0);
+	keeper = gr_groups_keep(gr_groups_path(groups));
+	assert_true(keeper >= 0);
+	start_sh(f, "sleep 1000 & setsid sleep 1000 & wait", &t);
+	close(keeper);                         /* as the kernel does when the worker is killed */
+	shutdown(f->fd, SHUT_RDWR);
+	while (next(f, &ev))
+		;
+	for (int i = 0; i < LIMIT_MS / 10 && access(path, F_OK) == 0; i++)
+		poll(NULL, 0, 10);
+	assert_int_equal(access(path, F_OK), -1);
+	close_groups(NULL);
+	open_groups(NULL);
+	f->group = -1;
+}
+
+static void the_next_life_clears_what_the_last_one_left(void **state)
+{
+	char old[4400], *dot;
+	pid_t pid;
+
+	(void)state;
+	if (!groups)
+		skip();
+	snprintf(old, sizeof(old), "%s", gr_groups_path(groups));
+	dot = strrchr(old, '.');
+	snprintf(dot, 40, ".1");
+	assert_int_equal(mkdir(old, 0755), 0);
+	strcat(old, "/r0");
+	assert_int_equal(mkdir(old, 0755), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		int fd;
+
+		strcat(old, "/cgroup.procs");
+		fd = open(old, O_WRONLY);
+		if (fd < 0 || write(fd, "0", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	*strrchr(old, '/') = 0;
+	gr_groups_free(&groups);
+	open_groups(NULL);
+	assert_non_null(groups);
+	for (int i = 0; i < LIMIT_MS / 10 && access(old, F_OK) == 0; i++) {
+		gr_groups_tick(groups);
+		poll(NULL, 0, 10);
+	}
+	assert_int_equal(access(old, F_OK), -1);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
 static void a_fork_bomb_meets_its_limit_and_dies(void **state)
@@ -559,6 +746,9 @@ static void removes_trees_of_any_depth_and_mode(void **state)
 
 #define BOTH(name) { #name " (namespace)", name, setup_namespace, teardown, NULL }, { #name " (landlock)", name, setup_landlock, teardown, NULL }
 
+#define GROUPED(name) { #name " (namespace, cgroup)", name, setup_grouped_namespace, teardown, NULL }, \
+	{ #name " (landlock, cgroup)", name, setup_grouped_landlock, teardown, NULL }
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -578,6 +768,18 @@ int main(int argc, char **argv)
 		BOTH(memory_that_is_shared_counts_once),
 		BOTH(memory_lent_to_a_child_before_its_exec_counts_once),
 		BOTH(memory_of_those_that_hide_it_counts),
+		GROUPED(gives_the_exit_code_and_both_streams),
+		GROUPED(a_memory_hog_is_killed_at_its_limit),
+		GROUPED(memory_that_is_shared_counts_once),
+		GROUPED(memory_lent_to_a_child_before_its_exec_counts_once),
+		GROUPED(memory_of_those_that_hide_it_counts),
+		GROUPED(one_child_at_the_limit_takes_the_whole_tree_with_it),
+		GROUPED(a_command_that_swallows_its_childs_end_is_out_of_memory_all_the_same),
+		GROUPED(a_shell_between_small_processes_is_taken_before_the_runner),
+		GROUPED(each_command_has_its_own_limit),
+		GROUPED(files_that_were_read_and_written_are_no_need_of_memory),
+		GROUPED(its_group_goes_with_its_worker),
+		{ "the_next_life_clears_what_the_last_one_left", the_next_life_clears_what_the_last_one_left, NULL, NULL, NULL },
 		BOTH(a_fork_bomb_meets_its_limit_and_dies),
 		BOTH(has_no_network),
 		BOTH(cannot_touch_its_runner_or_the_outside),
@@ -591,5 +793,5 @@ int main(int argc, char **argv)
 		return lend_memory();
 	if (argc > 1 && !strcmp(argv[1], "hide-memory"))
 		return hide_memory();
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, open_groups, close_groups);
 }

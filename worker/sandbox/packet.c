@@ -26,7 +26,7 @@ ssize_t gr_sb_send(int fd, const void *head, size_t n_head, const void *tail, si
 	struct iovec iov[2] = { { (void *)(uintptr_t)head, n_head }, { (void *)(uintptr_t)tail, n_tail } };
 	union {
 		struct cmsghdr h;
-		char space[CMSG_SPACE(4 * sizeof(int))];
+		char space[CMSG_SPACE(SB_MAX_FDS * sizeof(int))];
 	} c = { 0 };
 	struct msghdr m = { .msg_iov = iov, .msg_iovlen = n_tail ? 2 : 1 };
 	ssize_t n;
@@ -50,7 +50,7 @@ ssize_t gr_sb_recv(int fd, void *p, size_t max, int *fds, int *n_fds, int flags)
 	struct iovec iov = { p, max };
 	union {
 		struct cmsghdr h;
-		char space[CMSG_SPACE(4 * sizeof(int))];
+		char space[CMSG_SPACE(SB_MAX_FDS * sizeof(int))];
 	} c;
 	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = c.space, .msg_controllen = sizeof(c.space) };
 	ssize_t n;
@@ -99,9 +99,9 @@ static int payload_fd(const struct gr_buf *b)
 int gr_sandbox_open(int spawner_fd, const struct gr_sandbox_spec *spec, struct gr_err *err)
 {
 	struct sb_open o = { SB_OPEN, spec->tier, spec->has_userns, spec->n_shown, spec->uid, spec->gid, 0, 0,
-			     spec->tmp_bytes, spec->is_runner, spec->has_net };
+			     spec->tmp_bytes, spec->is_runner, spec->has_net, spec->group != NULL, spec->group && spec->group->is_v2 };
 	struct gr_buf b = { 0 };
-	int sv[2], fds[4];
+	int sv[2], fds[SB_OPEN_FDS + GR_GROUP_FDS];
 	ssize_t n;
 
 	add_str(&b, spec->root_path ? spec->root_path : "");
@@ -119,7 +119,9 @@ int gr_sandbox_open(int spawner_fd, const struct gr_sandbox_spec *spec, struct g
 	fds[0] = sv[1];
 	fds[1] = spec->rootfd;
 	fds[2] = spec->cachefd >= 0 ? spec->cachefd : spec->rootfd;
-	n = gr_sb_send(spawner_fd, &o, sizeof(o), NULL, 0, fds, 4);
+	if (spec->group)
+		memcpy(fds + SB_OPEN_FDS, spec->group->fds, sizeof(spec->group->fds));
+	n = gr_sb_send(spawner_fd, &o, sizeof(o), NULL, 0, fds, SB_OPEN_FDS + (spec->group ? (int)GR_GROUP_FDS : 0));
 	close(sv[1]);
 	close(fds[3]);
 	if (n < 0) {

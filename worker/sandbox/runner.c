@@ -58,8 +58,9 @@ struct runner {
 	struct sb_start m;
 	uint64_t n_sent[2], n_dropped[2];
 	struct rusage ru;              /* of all that was waited for */
-	uint64_t peak_bytes;
-	bool is_oom;
+	uint64_t peak_bytes, group_limit;      /* group_limit: as it is set */
+	struct gr_group_seen before;           /* the command */
+	bool is_oom, is_grouped;
 	uint32_t n_killed;
 	bool is_reaped;
 	int timerfd;
@@ -194,10 +195,43 @@ static bool end_tree(struct runner *r)
 
 /* ---- memory ---- */
 
+static void begin_memory(struct runner *r)
+{
+	r->peak_bytes = 0;
+	r->is_oom = false;
+	if (gr_group_is_open(&r->s->group) && r->group_limit != r->m.mem_bytes &&
+	    gr_group_limit(&r->s->group, r->m.mem_bytes))
+		r->group_limit = r->m.mem_bytes;
+	r->is_grouped = gr_group_is_open(&r->s->group) && r->group_limit == r->m.mem_bytes;
+	if (r->is_grouped)
+		gr_group_look(&r->s->group, &r->before);
+}
+
+static void look_at_group(struct runner *r)
+{
+	struct gr_group_seen now;
+
+	gr_group_look(&r->s->group, &now);
+	if (now.resident_bytes > r->peak_bytes)
+		r->peak_bytes = now.resident_bytes;
+	if (!r->m.mem_bytes || now.n_full == r->before.n_full || now.n_killed == r->before.n_killed)
+		return;
+	r->is_oom = true;
+	if (r->peak_bytes < r->m.mem_bytes)
+		r->peak_bytes = r->m.mem_bytes;
+}
+
 static void sample(struct runner *r)
 {
-	uint64_t bytes = gr_sb_memory(r->s->procfd, r->tree, list_tree(r), r->m.mem_bytes);
+	uint64_t bytes;
 
+	if (r->is_grouped) {
+		look_at_group(r);
+		if (r->is_oom)
+			kill_tree(r);  /* the kernel has killed one of them */
+		return;
+	}
+	bytes = gr_sb_memory(r->s->procfd, r->tree, list_tree(r), r->m.mem_bytes);
 	if (bytes > r->peak_bytes)
 		r->peak_bytes = bytes;
 	if (r->m.mem_bytes && bytes > r->m.mem_bytes) {
@@ -368,13 +402,15 @@ static void launch(struct runner *r, struct start *st)
 	e = find_program(st, program);
 	if (e == 0) {
 		st->program = program;
-		r->n_sent[0] = r->n_sent[1] = r->n_dropped[0] = r->n_dropped[1] = r->peak_bytes = 0;
-		r->is_oom = false;
+		r->n_sent[0] = r->n_sent[1] = r->n_dropped[0] = r->n_dropped[1] = 0;
 		r->n_killed = 0;
+		begin_memory(r);
 		memset(&r->ru, 0, sizeof(r->ru));
+		gr_sb_oom_offer(r->s, true);
 		pid = vfork();
 		if (pid == 0)
 			child(r, st);
+		gr_sb_oom_offer(r->s, false);
 		e = pid < 0 ? errno : st->error;
 		if (pid > 0 && e)
 			waitpid(pid, NULL, 0);
@@ -452,6 +488,8 @@ static void on_exited(struct runner *r, int status)
 
 	r->is_reaped = true;
 	is_dead = end_tree(r);
+	if (r->is_grouped)
+		look_at_group(r);
 	set_timer(r, false);
 
 	for (int i = 0; i < 2; i++)
@@ -500,7 +538,7 @@ static void end(struct runner *r)
 
 static void on_packet(struct runner *r)
 {
-	int fds[4] = { -1, -1, -1, -1 }, n_fds;
+	int fds[SB_MAX_FDS], n_fds;
 	ssize_t n = gr_sb_recv(r->s->ctl, r->packet, sizeof(struct sb_start) + SB_INLINE_BYTES, fds, &n_fds, MSG_DONTWAIT);
 	uint32_t head[2] = { 0, 0 };
 
@@ -516,7 +554,7 @@ static void on_packet(struct runner *r)
 		kill_tree(r);
 	else if (head[0] == SB_SIGNAL && r->pid && head[1] < 64)
 		kill(-r->pid, (int)head[1]);
-	for (int i = 0; i < n_fds && i < 4; i++)
+	for (int i = 0; i < n_fds; i++)
 		close(fds[i]);
 }
 

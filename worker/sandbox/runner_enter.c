@@ -10,21 +10,35 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/seccomp.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "worker/sandbox/sandbox_int.h"
 
-/* Under memory pressure the kernel takes a command before the worker. */
-static void offer_to_oom(void)
+/* Under memory pressure the kernel takes a command before its runner, and both before the worker: see gr_sb_oom_offer.
+ * Opened while this process may be looked into, since the file is root's otherwise. */
+static void open_oom(struct sb_server *s)
 {
-	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	bool was_dumpable = prctl(PR_GET_DUMPABLE) == 1;
+	ssize_t n;
 
-	if (fd < 0)
-		return;
-	if (write(fd, "500", 3) < 0)
+	if (!was_dumpable)
+		prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+	s->oomfd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+	if (!was_dumpable)
+		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	n = s->oomfd < 0 ? -1 : pread(s->oomfd, s->oom_own, sizeof(s->oom_own) - 1, 0);
+	s->oom_own[n > 0 ? n : 0] = 0;
+}
+
+void gr_sb_oom_offer(const struct sb_server *s, bool is_offered)
+{
+	const char *text = is_offered ? "500" : s->oom_own;
+
+	if (s->oomfd >= 0 && atoi(s->oom_own) < 500 && pwrite(s->oomfd, text, strlen(text), 0) < 0)
 		errno = 0;            /* then they are equals */
-	close(fd);
 }
 
 static int open_own(const struct sb_server *s, const char *name, struct gr_err *err)
@@ -40,7 +54,7 @@ int gr_sb_runner_enter(struct sb_server *s, struct gr_err *err)
 {
 	int rc;
 
-	offer_to_oom();
+	open_oom(s);
 	s->shmfd = s->procfd = s->scopefd = -1;
 	rc = s->tier == GR_TIER_NAMESPACE ? gr_sb_namespace_enter(s, err) : gr_sb_landlock_enter(s, err);
 	if (rc < 0)
@@ -60,6 +74,7 @@ int gr_sb_runner_enter(struct sb_server *s, struct gr_err *err)
 	rc = gr_sb_landlock_runner(s, err);
 	if (rc < 0)
 		return rc;
+	gr_group_join(&s->group);      /* as the user it stays; what it cannot join it does without */
 	/* where a task may not signal, its runner must: it takes the filter after the vfork then */
 	if (!s->is_filter_late && syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &s->filter) < 0)
 		return gr_err_set(err, GR_ESANDBOX, "seccomp: %s", strerror(errno));

@@ -33,6 +33,7 @@ int gr_spawner_fork(struct gr_err *err) GR_MUST_CHECK;
  */
 int gr_spawner_settle(int spawner_fd, enum gr_tier tier, bool has_userns, uid_t uid, gid_t gid);
 
+struct gr_group;
 struct gr_sandbox_spec {
 	enum gr_tier tier;
 	bool has_userns;              /* namespace: through a user namespace (no privilege needed) */
@@ -47,6 +48,7 @@ struct gr_sandbox_spec {
 	uint32_t n_shown;
 	bool is_runner;               /* a runner (runner.h) and not a session's server; never in the chroot tier */
 	bool has_net;                 /* runner: the machine's network */
+	const struct gr_group *group; /* runner: where its memory is limited; NULL: it watches */
 };
 /**
  * gr_sandbox_open - ask for a session server; it says GR_SANDBOX_READY or FAILED on the socket

@@ -3,17 +3,20 @@
  */
 #pragma once
 #include <linux/filter.h>
+#include "worker/sandbox/group.h"
 #include "worker/sandbox/sandbox.h"
 
 enum { SB_OPEN = 1, SB_SETTLE, SB_SPAWN, SB_KILL, SB_START, SB_SIGNAL };
 #define SB_INLINE_BYTES 49152u         /* a larger payload travels in a memfd */
 #define SB_MAX_PAYLOAD (64u << 20)
+#define SB_OPEN_FDS 4                  /* without a group's */
+#define SB_MAX_FDS 8                   /* in one packet: room for them is what gr_sb_recv wants */
 
-struct sb_open {                       /* main -> spawner; fds: server's socket, root, cache, payload */
+struct sb_open {                       /* main -> spawner; fds: server's socket, root, cache, payload [, the group's] */
 	uint32_t op, tier, has_userns, n_shown;
 	uint32_t uid, gid, n_payload, n_root_path;   /* payload: root path, then the shown paths, each with its NUL */
 	uint64_t tmp_bytes;
-	uint32_t is_runner, has_net;
+	uint32_t is_runner, has_net, has_group, is_group_v2;
 };
 struct sb_settle {
 	uint32_t op, tier, has_userns, uid, gid;
@@ -45,6 +48,9 @@ struct sb_server {
 	int taskfd, shmfd, procfd, scopefd;   /* runner; but taskfd -1 when there is none */
 	uid_t uid;
 	gid_t gid;
+	struct gr_group group;         /* runner */
+	int oomfd;                     /* runner: its own oom_score_adj, and what that was; -1 */
+	char oom_own[12];
 	uint64_t tmp_bytes;
 	char *root_path;               /* landlock: prefix of everything; else "" */
 	char **shown;
@@ -54,7 +60,7 @@ struct sb_server {
 	struct sock_fprog filter;
 };
 
-/* Packets with descriptors; received ones are O_CLOEXEC. Return: bytes, 0 at the end, -errno. */
+/* Packets with at most SB_MAX_FDS descriptors; received ones are O_CLOEXEC. Return: bytes, 0 at the end, -errno. */
 ssize_t gr_sb_send(int fd, const void *head, size_t n_head, const void *tail, size_t n_tail, const int *fds, int n_fds);
 ssize_t gr_sb_recv(int fd, void *p, size_t max, int *fds, int *n_fds, int flags);
 /* Walks the next NUL-ended string of a payload; NULL when there is none. */
@@ -68,6 +74,8 @@ void gr_sb_runner_main(struct sb_server *s) __attribute__((noreturn));
 /* Steps; each returns 0 or an error with its sentence. */
 int gr_sb_namespace_enter(struct sb_server *s, struct gr_err *err);
 int gr_sb_runner_enter(struct sb_server *s, struct gr_err *err);       /* either of its tiers, and its layer */
+/* What is forked between the two calls, true and false, is killed before this runner when memory is short. */
+void gr_sb_oom_offer(const struct sb_server *s, bool is_offered);
 int gr_sb_chroot_enter(struct sb_server *s, struct gr_err *err);
 int gr_sb_landlock_enter(struct sb_server *s, struct gr_err *err);     /* the tier: root_path, no change of root */
 int gr_sb_landlock_base(struct sb_server *s, struct gr_err *err);      /* layer 1, for the server and all it forks */

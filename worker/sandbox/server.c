@@ -327,7 +327,7 @@ static void end(struct server *v)
 
 static void on_packet(struct server *v)
 {
-	int fds[4] = { -1, -1, -1, -1 }, n_fds;
+	int fds[SB_MAX_FDS], n_fds;
 	ssize_t n = gr_sb_recv(v->s->ctl, v->packet, sizeof(struct sb_spawn) + SB_INLINE_BYTES, fds, &n_fds, MSG_DONTWAIT);
 	uint32_t head[2] = { 0, 0 };
 
@@ -341,7 +341,7 @@ static void on_packet(struct server *v)
 		on_spawn(v, n, fds, n_fds);
 	else if (head[0] == SB_KILL && head[1] < GR_SANDBOX_SLOTS && v->pids[head[1]])
 		kill(-v->pids[head[1]], SIGKILL);
-	for (int i = 0; i < n_fds && i < 4; i++)
+	for (int i = 0; i < n_fds; i++)
 		close(fds[i]);
 }
 

@@ -69,7 +69,8 @@ static int enter(struct sb_server *s, struct gr_err *err)
 static void say(const struct sb_server *s, uint32_t kind, int code, const char *text)
 {
 	struct gr_sandbox_event ev = { .kind = kind, .code = code, .landlock_abi = (uint32_t)s->landlock_abi };
-	struct gr_runner_event rev = { .kind = kind, .code = code, .landlock_abi = ev.landlock_abi, .has_proc = s->has_proc };
+	struct gr_runner_event rev = { .kind = kind, .code = code, .landlock_abi = ev.landlock_abi, .has_proc = s->has_proc,
+						.has_group = gr_group_is_open(&s->group) };
 
 	snprintf(ev.text, sizeof(ev.text), "%s", text);
 	snprintf(rev.text, sizeof(rev.text), "%s", text);
@@ -263,7 +264,7 @@ static void end(void)
 	_exit(0);
 }
 
-static void on_open(const struct sb_open *o, int fds[4])
+static void on_open(const struct sb_open *o, const int *fds)
 {
 	struct sb_server s = { .tier = o->tier, .has_userns = o->has_userns, .ctl = fds[0], .rootfd = fds[1],
 			       .cachefd = fds[2], .uid = o->uid, .gid = o->gid, .tmp_bytes = o->tmp_bytes,
@@ -274,6 +275,10 @@ static void on_open(const struct sb_open *o, int fds[4])
 
 	if (!payload)
 		return;
+	gr_group_init(&s.group);
+	s.group.is_v2 = o->is_group_v2;
+	if (o->has_group)
+		memcpy(s.group.fds, fds + SB_OPEN_FDS, sizeof(s.group.fds));
 	p = payload;
 	end = payload + o->n_payload;
 	s.root_path = gr_sb_str(&p, end);
@@ -342,7 +347,7 @@ void gr_sb_spawner_main(int fd)
 	p[0] = (struct pollfd){ fd, POLLIN, 0 };
 	p[1] = (struct pollfd){ signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), POLLIN, 0 };
 	for (;;) {
-		int fds[4] = { -1, -1, -1, -1 }, n_fds;
+		int fds[SB_MAX_FDS], n_fds;
 		ssize_t n;
 
 		if (poll(p, 2, -1) < 0)
@@ -356,11 +361,12 @@ void gr_sb_spawner_main(int fd)
 			continue;
 		n = gr_sb_recv(fd, &m, sizeof(m), fds, &n_fds, 0);
 
-		if (n == (ssize_t)sizeof(m.open) && m.op == SB_OPEN && n_fds == 4)
+		if (n == (ssize_t)sizeof(m.open) && m.op == SB_OPEN &&
+		    n_fds == SB_OPEN_FDS + (m.open.has_group ? (int)GR_GROUP_FDS : 0))
 			on_open(&m.open, fds);
 		else if (n == (ssize_t)sizeof(m.settle) && m.op == SB_SETTLE)
 			on_settle(&m.settle);
-		for (int i = 0; i < n_fds && i < 4; i++)
+		for (int i = 0; i < n_fds; i++)
 			close(fds[i]);
 		if (n <= 0)
 			end();

@@ -211,6 +211,13 @@ void gr_cgroup_free(struct gr_cgroup **gp)
 	*gp = NULL;
 }
 
+const char *gr_cgroup_own(const struct gr_cgroup *g, bool is_v2)
+{
+	const struct gr_cgroup__chain *c = is_v2 ? &g->v2 : &g->mem;
+
+	return c->n ? c->dirs[0] : NULL;
+}
+
 /* Cores of a quota, mcpu; at least 1, since 0 says "no limit". */
 static uint64_t mcpu_of(uint64_t quota, uint64_t period)
 {

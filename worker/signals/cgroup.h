@@ -4,6 +4,7 @@
  * Files are named below @root ("" on a machine), so that recorded trees can stand in for /proc and /sys.
  */
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 #include "lib/base/err.h"
 
@@ -14,6 +15,8 @@ struct gr_cgroup;
  * no limit. */
 struct gr_cgroup *gr_cgroup_open(const char *root);
 void gr_cgroup_free(struct gr_cgroup **g);
+/* The folder of the process's own group: of v2, or of v1's memory controller. NULL: there is none. */
+const char *gr_cgroup_own(const struct gr_cgroup *g, bool is_v2);
 
 struct gr_limits {
 	uint64_t quota_mcpu;      /* the tightest of the group and its parents; 0 none */
