@@ -112,6 +112,12 @@ static int last_attempt(void *ctx, const struct gr_store_attempt_row *r)
 	json_object_set_new(x->o, "worker", json_string(r->worker ? r->worker : ""));
 	json_object_set_new(x->o, "start_ms", json_integer(r->start_ms));
 	json_object_set_new(x->o, "end_ms", json_integer(r->end_ms));
+	/* while it runs nothing is said of its end, nor is the end of the one before it told as its own */
+	json_object_del(x->o, "exit_code");
+	json_object_del(x->o, "signal");
+	json_object_del(x->o, "cause");
+	if (!r->end_ms)
+		return 0;
 	json_object_set_new(x->o, "exit_code", json_integer(r->exit_code));
 	json_object_set_new(x->o, "signal", json_integer(r->term_signal));
 	json_object_set_new(x->o, "cause", json_string(gr_bcause_name((enum gr_bcause)r->cause)));

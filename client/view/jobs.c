@@ -285,7 +285,9 @@ void gr_jobs_show(const json_t *show, uint64_t now_real_ms, FILE *out)
 
 static void ended_text(const json_t *t, char *out, size_t room)
 {
-	if (num(t, "signal"))
+	if (!num(t, "end_ms"))
+		snprintf(out, room, "-");
+	else if (num(t, "signal"))
 		snprintf(out, room, "signal %" JSON_INTEGER_FORMAT, num(t, "signal"));
 	else if (json_is_integer(json_object_get(t, "exit_code")))
 		snprintf(out, room, "exit %" JSON_INTEGER_FORMAT, num(t, "exit_code"));

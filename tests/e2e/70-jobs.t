@@ -51,6 +51,8 @@ check "one task's log" is 'task 1' "$G" job logs "$job" 1
 check "retry runs it again" sh -c '"$0" job retry "$1" --failed | grep -q " 1 tasks\| 2 tasks"' "$G" "$job"
 wait_for 10 sh -c '"$0" job show "$1" | grep -q "^state *failed"' "$G" "$job"
 slow=$("$G" map --detach -- sleep ::: 60 60 60 60 60 60)
+check "a task runs" wait_for 10 sh -c '"$0" task show "$1" 0 | grep -q "^state *running"' "$G" "$slow"
+check "and nothing says how it ended" sh -c '! "$0" task show "$1" 0 | grep "^ended" && "$0" task show "$1" 0 -o json | python3 -c "import json,sys; d=json.load(sys.stdin); assert not {\"exit_code\", \"signal\", \"cause\"} & set(d), d"' "$G" "$slow"
 check "pause" sh -c '"$0" job pause "$1" | grep -q paused' "$G" "$slow"
 check "resume" "$G" job resume "$slow" -q
 check "job ls shows it" sh -c '"$0" job ls | grep -q "^ *$1 "' "$G" "$slow"
