@@ -219,7 +219,8 @@ static void is_over_time(struct gr_run *r, uint64_t now)
 {
 	uint64_t limit = r->is_stopping ? r->stop_ns + STOP_NS :
 			 r->state == GR_RUN_RUNNING ? r->start_ns + (uint64_t)(r->plan->sched.len_s * 1e9) + r->plan->timeout_ns + END_NS :
-			 r->state == GR_RUN_PLACING ? r->asked_ns + PLACE_NS : r->prepared_ns + PREPARE_NS;
+			 r->state == GR_RUN_PLACING ? r->asked_ns + PLACE_NS :
+			 r->prepared_ns + PREPARE_NS + (r->plan->is_warm ? GR_LOAD_WARM_NS : 0);
 
 	if (now < limit)
 		return;

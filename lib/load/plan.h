@@ -29,6 +29,7 @@
 #define GR_LOAD_MAX_COLUMNS 64u
 #define GR_LOAD_MAX_THRESHOLDS 32u
 #define GR_LOAD_MAX_ORIGINS 64u
+#define GR_LOAD_WARM_NS 10000000000ull           /* at the most, for connections that are opened before the start */
 #define GR_LOAD_MAX_BURNS 16u
 #define GR_LOAD_MAX_RATE 10000000.0
 #define GR_LOAD_MAX_SHARDS 256u

@@ -196,11 +196,22 @@ static bool make_room(struct gr_gen *g, struct gr_pool *p)
 {
 	if (g->n_conns < g->max_conns)
 		return true;
-	for (uint32_t i = 0; i < g->n_pools; i++)        /* one that nobody uses, of another host */
-		if (&g->pools[i] != p && !gr_list_is_empty(&g->pools[i].idle)) {
-			gr_conn_close(g, GR_CONTAINER(g->pools[i].idle.prev, struct gr_conn, link));
-			return true;
+	for (uint32_t i = 0; i < g->n_pools; i++) {      /* one that nobody uses, of another host */
+		struct gr_pool *o = &g->pools[i];
+		struct gr_conn *unused = NULL;
+
+		if (o == p)
+			continue;
+		if (!gr_list_is_empty(&o->idle))
+			unused = GR_CONTAINER(o->idle.prev, struct gr_conn, link);
+		GR_LIST_EACH(c, &o->shared, struct gr_conn, link)
+			if (gr_h2_is_idle(c))
+				unused = c;
+		if (unused) {
+			gr_conn_close(g, unused);
+			return g->n_conns < g->max_conns;
 		}
+	}
 	return false;
 }
 
@@ -301,6 +312,13 @@ void gr_pool_kick(struct gr_gen *g, struct gr_pool *p)
 		if (rc < 0)
 			gr_visit_failed(g, v, fail_of(-rc));
 	}
+}
+
+void gr_pools_balance(struct gr_gen *g)
+{
+	for (uint32_t i = 0; g->plan->n_origins > 1 && i < g->n_pools; i++)
+		if (g->pools[i].n_waiting)
+			gr_pool_kick(g, &g->pools[i]);
 }
 
 enum gr_load_fail gr_pool_overdue(struct gr_gen *g, struct gr_pool *p)

@@ -27,7 +27,6 @@
 #define ADJUST_NS (5 * GR_NS_PER_MS)
 #define DEFAULT_CONNS 10000u                      /* of a worker */
 #define WARM_OPENING 256u                         /* at a time: what a target's backlog takes without losing any */
-#define WARM_NS (10 * GR_NS_PER_S)
 #define SPIN_LEAD_NS (5 * GR_NS_PER_MS)          /* before the start */
 
 /* ---- preparing ---- */
@@ -341,7 +340,7 @@ static uint32_t n_opening(const struct gr_gen *g)
 /* To every host in turn. One that refuses, or is slow, holds nobody up: the test will show it. */
 void gr_gen_warm(struct gr_gen *g)
 {
-	uint64_t until = gr_clock_mono_ns() + WARM_NS;
+	uint64_t until = gr_clock_mono_ns() + GR_LOAD_WARM_NS;
 	struct epoll_event ev[N_EVENTS];
 	uint32_t i = 0, n;
 
@@ -397,6 +396,7 @@ void gr_gen_run(struct gr_gen *g)
 			if (g->is_running && g->due_ns <= g->now_ns)
 				arrivals(g);
 		}
+		gr_pools_balance(g);
 		bury(g);
 	}
 	if (g->is_running)

@@ -182,6 +182,8 @@ void gr_conn_broke(struct gr_gen *g, struct gr_conn *c, enum gr_load_fail why); 
 void gr_conn_ready(struct gr_gen *g, struct gr_conn *c);         /* connected, handshakes done */
 void gr_conn_flush(struct gr_gen *g, struct gr_conn *c);
 void gr_pool_kick(struct gr_gen *g, struct gr_pool *p);
+/* Whoever waits for a connection to one host while another's are unused, or are gone, gets one. Once a turn. */
+void gr_pools_balance(struct gr_gen *g);
 /* HTTP/2: connections that take longer to open than a request may are given up. Return: what who waited for them failed of. */
 enum gr_load_fail gr_pool_overdue(struct gr_gen *g, struct gr_pool *p);
 bool gr_conn_warm(struct gr_gen *g, struct gr_pool *p);          /* one opened ahead */

@@ -196,8 +196,9 @@ static bool look(struct run *r, uint64_t now)
 		run_free(r);
 		return true;
 	}
-	if (st == GR_SHARD_PREPARING && now > r->asked_ns + NAMES_NS && !r->is_stopping) {
-		say(r, "failed", "looking up the names of its hosts takes longer than 10 s");
+	if (st == GR_SHARD_PREPARING && now > r->asked_ns + NAMES_NS + (r->plan->is_warm ? GR_LOAD_WARM_NS : 0) && !r->is_stopping) {
+		say(r, "failed", r->plan->is_warm ? "its hosts' names and its connections take longer than 20 s" :
+						    "looking up the names of its hosts takes longer than 10 s");
 		run_free(r);
 		return true;
 	}
