@@ -38,6 +38,8 @@ static enum gr_bcause cause_of(const struct gr_stage *st, const struct gr_blive 
 		return GR_BC_TIMEOUT;
 	case GR_OUTCOME_OOM:
 		return GR_BC_OOM;
+	case GR_OUTCOME_DISK:
+		return GR_BC_DISK;
 	case GR_OUTCOME_CANCELLED:
 		return l->stop_cause ? l->stop_cause : m->flags & GR_ENDED_F_DRAINED ? GR_BC_EVICTED : GR_BC_CANCELLED;
 	default:

@@ -12,7 +12,7 @@
 
 static json_t *stage_for_worker(const struct gr_stage *st)
 {
-	static const char *const unneeded[] = { "array", "after", "constraints", "prefer", "spread", "retry", "quorum", "resources", "secrets",
+	static const char *const unneeded[] = { "array", "after", "constraints", "prefer", "spread", "retry", "quorum", "secrets",
 							"rerunnable" };
 	json_t *o = json_copy((json_t *)st->json), *names, *axis;
 	size_t i;

@@ -40,7 +40,8 @@ static json_t *toolchains_json(const struct gr_worker *w)
 /* Attempts of jobs that ran to an end of their own which did not count as done. */
 static uint64_t jobs_failed(const struct gr_batch_stats *b)
 {
-	return b->causes[GR_BC_EXIT] + b->causes[GR_BC_OUTPUT] + b->causes[GR_BC_TIMEOUT] + b->causes[GR_BC_OOM];
+	return b->causes[GR_BC_EXIT] + b->causes[GR_BC_OUTPUT] + b->causes[GR_BC_TIMEOUT] + b->causes[GR_BC_OOM] +
+	       b->causes[GR_BC_DISK];
 }
 
 static json_t *tasks_json(const struct gr_coord *c)

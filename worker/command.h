@@ -5,6 +5,7 @@
  *   make_command.c templates and values -> words and files    command_io.c   its files in and out, in a thread
  *   command_log.c  its output, kept and followed              command_end.c  what came of it, kept until committed
  *   send_blob.c    its files to the coordinator               journal.c      what was not committed, across a restart
+ *   command_disk.c what its folder takes
  */
 #pragma once
 #include "lib/base/list.h"
@@ -33,7 +34,7 @@ struct gr_wstage {
 	struct gr_wfile *inputs, *outputs;
 	uint32_t n_argv, n_env, n_inputs, n_outputs, count;
 	uint32_t cpu_mcpu;
-	uint64_t mem_bytes, out_bytes;
+	uint64_t mem_bytes, disk_bytes, out_bytes;
 	const char **names;                    /* of the matrix, one a value */
 	uint32_t n_names;
 	int checkpoint_code;                   /* -1 none */
@@ -105,7 +106,9 @@ struct gr_wcommand {
 	int end_outcome;                       /* decided at the end: enum gr_outcome */
 	uint32_t end_flags;
 	uint64_t received_ns, started_ns, ended_ns, deadline_ns, kill_ns, in_bytes;   /* kill_ns: 0 none */
+	uint64_t walk_ns;                      /* its folder is measured again then */
 	bool is_begun, is_said_begun, is_cancelled, is_yielding, is_timeout, is_handed_back, is_sent, is_in_thread, is_saved;
+	bool is_walked, is_over_disk;          /* walked: a thread measures its folder */
 	struct gr_digest *pinned;              /* HELD: in the cache until committed */
 	uint32_t n_pinned;
 };
@@ -121,6 +124,7 @@ struct gr_commands {
 	uint64_t mem_used, held_bytes;
 	uint8_t slot_used[GR_SANDBOX_SLOTS];
 	struct gr_timer *begun_timer, *tell_timer;
+	uint32_t n_walks;                      /* threads that measure folders */
 	uint32_t n_untold;                     /* ended ones that wait for company */
 	struct gr_journal *journal;
 	struct gr_sends *sends;
@@ -152,6 +156,7 @@ int gr_commands_stop(struct gr_commands *c, struct gr_slice body);
 int gr_commands_follow(struct gr_commands *c, struct gr_slice body);
 int gr_commands_fetch(struct gr_commands *c, struct gr_slice body);
 void gr_commands_acked(struct gr_commands *c, uint64_t job, uint64_t task, uint32_t attempt);
+struct gr_wcommand *gr_commands_find(struct gr_commands *c, uint64_t job, uint64_t task, uint32_t attempt);
 void gr_command_move(struct gr_wcommand *t, enum gr_command_state to);
 void gr_command_free(struct gr_wcommand *t);
 /* It ends without having run (to its end). */
@@ -180,6 +185,10 @@ void gr_command_log_cut(struct gr_wcommand *t, int stream, uint64_t n_dropped);
 void gr_command_log_send(struct gr_wcommand *t);                /* what who follows has not had */
 void gr_command_log_name(const struct gr_wcommand *t, int stream, char out[24]);   /* of its file in logfd */
 void gr_command_log_fini(struct gr_wcommand *t);
+
+/* ---- command_disk.c ---- */
+void gr_command_watch_disk(struct gr_wcommand *t, uint64_t now_ns);    /* of one that runs, from time to time */
+void gr_command_judge_disk(struct gr_wcommand *t);              /* it took more than its stage asked for */
 
 /* ---- command_end.c ---- */
 void gr_command_finish(struct gr_wcommand *t);                  /* -> HELD: encodes, keeps, sends */

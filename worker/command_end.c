@@ -155,6 +155,14 @@ static void tell(struct gr_wcommand *t)
 	}
 }
 
+/* Its COMMAND holds its secrets. */
+static void frame_forget(struct gr_wcommand *t)
+{
+	if (t->frame.n)
+		explicit_bzero(t->frame.p, t->frame.n);
+	gr_buf_fini(&t->frame);
+}
+
 void gr_command_finish(struct gr_wcommand *t)
 {
 	struct gr_commands *c = t->c;
@@ -174,7 +182,7 @@ void gr_command_finish(struct gr_wcommand *t)
 	gr_command_move(t, GR_CS_HELD);
 	gr_command_log_send(t);
 	strip(t);
-	gr_buf_fini(&t->frame);
+	frame_forget(t);
 	t->frame = frame;
 	t->is_saved = note(t);
 	c->n_done++;
@@ -195,9 +203,7 @@ void gr_command_free(struct gr_wcommand *t)
 	gr_list_del(&t->link);
 	t->c->n[t->state]--;
 	gr_map_del(&t->c->by_key, &t->key, sizeof(t->key));
-	if (t->frame.n)
-		explicit_bzero(t->frame.p, t->frame.n);       /* secrets */
-	gr_buf_fini(&t->frame);
+	frame_forget(t);
 	free(t);
 }
 

@@ -31,7 +31,7 @@ struct job {                                   /* of the thread */
 	uint32_t from, to;                     /* of t->placed */
 	int *fds;                              /* one a placed of from..to, -1: no file */
 	bool is_bare;                          /* nothing to take: only to be emptied */
-	bool has_missing;
+	bool has_missing, is_over_disk;
 	int remove_rc, log_rc;
 };
 
@@ -254,6 +254,9 @@ static void take_work(uv_work_t *req)
 	const struct gr_wstage *s = t->stage;
 	bool is_saved = s->checkpoint_code >= 0 && t->end.status == s->checkpoint_code << 8 && !t->end.code;
 
+	/* before its outputs leave it; what is over takes nothing along */
+	if (t->runner && t->end_outcome == GR_OUTCOME_DONE && s->disk_bytes && gr_files_disk(t->runner->taskfd, s->disk_bytes) > s->disk_bytes)
+		j->is_bare = j->is_over_disk = true;
 	if (!j->is_bare && s->checkpoint_dir && is_saved)
 		take_output(j, s->checkpoint_dir, GR_WIRE_CHECKPOINT, false);
 	else if (!j->is_bare && t->runner)
@@ -314,6 +317,8 @@ static void take_end(struct job *j)
 		gr_runners_drop(&r);
 	else if (r)
 		gr_runners_give(r);
+	if (j->is_over_disk)
+		gr_command_judge_disk(t);
 	if (j->log_rc < 0 && t->end_outcome == GR_OUTCOME_DONE) {
 		t->end_outcome = GR_OUTCOME_RETRY;
 		snprintf(t->why, sizeof(t->why), "its output cannot be read back");

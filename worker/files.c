@@ -365,3 +365,38 @@ void gr_files_list_fini(struct gr_files_list *l)
 	free(l->items);
 	memset(l, 0, sizeof(*l));
 }
+
+/* Takes @fd. */
+static uint64_t disk_below(int fd, uint64_t limit, uint32_t depth)
+{
+	DIR *dir = fdopendir(fd);
+	struct dirent *de;
+	uint64_t sum = 0;
+	struct stat st;
+
+	if (!dir) {
+		close(fd);
+		return 0;
+	}
+	while (sum <= limit && (de = readdir(dir))) {
+		int sub;
+
+		if (!strcmp(de->d_name, ".") || !strcmp(de->d_name, "..") || fstatat(fd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			continue;
+		sum += (uint64_t)st.st_blocks * 512 / (S_ISDIR(st.st_mode) || !st.st_nlink ? 1 : st.st_nlink);
+		if (!S_ISDIR(st.st_mode) || depth == GR_FILES_DISK_DEPTH)
+			continue;
+		sub = openat(fd, de->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (sub >= 0)
+			sum += disk_below(sub, limit > sum ? limit - sum : 0, depth + 1);
+	}
+	closedir(dir);
+	return sum;
+}
+
+uint64_t gr_files_disk(int dirfd, uint64_t limit)
+{
+	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 ? 0 : disk_below(fd, limit, 1);
+}

@@ -55,4 +55,8 @@ int gr_files_take(int dirfd, const char *path, int tofd, const char *prefix, uin
 		  struct gr_err *err) GR_MUST_CHECK;
 /* Small files become data: up to @max_item bytes each and @max_all together. */
 void gr_files_load(struct gr_files_list *list, int fromfd, size_t max_item, size_t max_all);
+/* Bytes that all below @dirfd takes on the disk, a file of several names once when all of them are there; not counted on when it
+ * is more than @limit. At most GR_FILES_DISK_DEPTH folders deep. */
+#define GR_FILES_DISK_DEPTH 256u
+uint64_t gr_files_disk(int dirfd, uint64_t limit);
 void gr_files_list_fini(struct gr_files_list *list);

@@ -140,6 +140,7 @@ static bool take_stage(struct gr_wstage *s, json_t *o)
 	s->count = (uint32_t)number(o, "count", 0);
 	s->cpu_mcpu = (uint32_t)number(res, "cpu_mcpu", 1000);
 	s->mem_bytes = number(res, "mem_bytes", 0);
+	s->disk_bytes = number(res, "disk_bytes", 0);
 	s->out_bytes = number(o, "output_cap_bytes", GR_WIRE_MAX_STREAM_BYTES);
 	s->has_net = json_is_true(json_object_get(o, "network"));
 	s->checkpoint_code = ck ? (int)number(ck, "exit_code", 77) : -1;

@@ -185,7 +185,7 @@ static void begin(struct gr_wcommand *t)
 		blob_here(&t->waiter);
 }
 
-static struct gr_wcommand *find(struct gr_commands *c, uint64_t job, uint64_t task, uint32_t attempt)
+struct gr_wcommand *gr_commands_find(struct gr_commands *c, uint64_t job, uint64_t task, uint32_t attempt)
 {
 	struct { uint64_t job, task, attempt; } key = { job, task, attempt };
 
@@ -200,7 +200,7 @@ int gr_commands_receive(struct gr_commands *c, struct gr_slice body)
 	GR_NEW(t);
 	gr_buf_add(&t->frame, body.p, body.n);
 	rc = gr_command_decode(gr_buf_slice(&t->frame), &t->m);
-	old = rc < 0 ? NULL : find(c, t->m.job, t->m.task, t->m.attempt);
+	old = rc < 0 ? NULL : gr_commands_find(c, t->m.job, t->m.task, t->m.attempt);
 	if (rc < 0 || old) {
 		gr_buf_fini(&t->frame);
 		free(t);
@@ -337,6 +337,12 @@ static void yield_disk(struct gr_commands *c)
 		gr_cas_shrink(c->w->cas, wanted - free_bytes);
 }
 
+/* A limit beyond what the clock counts is none. */
+static uint64_t deadline_of(uint64_t now_ns, uint64_t timeout_ms)
+{
+	return timeout_ms && timeout_ms <= (UINT64_MAX - now_ns) / GR_NS_PER_MS ? now_ns + timeout_ms * GR_NS_PER_MS : 0;
+}
+
 /* Return: false when the next must wait too. */
 static bool start(struct gr_wcommand *t)
 {
@@ -367,7 +373,7 @@ static bool start(struct gr_wcommand *t)
 	}
 	t->is_begun = true;
 	t->started_ns = gr_loop_now_ns(c->w->loop);
-	t->deadline_ns = t->m.timeout_ms ? t->started_ns + t->m.timeout_ms * GR_NS_PER_MS : 0;
+	t->deadline_ns = deadline_of(t->started_ns, t->m.timeout_ms);
 	say_begun_soon(c);
 	return true;
 }
@@ -412,6 +418,8 @@ static void judge(struct gr_wcommand *t, const struct gr_runner_event *ev)
 	} else if (ev->is_oom) {
 		t->end_outcome = GR_OUTCOME_OOM;
 		snprintf(t->why, sizeof(t->why), "killed at its memory limit of %" PRIu64 " MiB", t->m.mem_limit_bytes >> 20);
+	} else if (t->is_over_disk) {
+		gr_command_judge_disk(t);
 	} else if (t->is_timeout && !is_saved) {
 		t->end_outcome = GR_OUTCOME_TIMEOUT;
 		snprintf(t->why, sizeof(t->why), "killed at its time limit of %" PRIu64 " ms", t->m.timeout_ms);
@@ -511,7 +519,7 @@ int gr_commands_stop(struct gr_commands *c, struct gr_slice body)
 	if (rc < 0)
 		return rc;
 	if (m.attempt && m.task != GR_WIRE_ALL_TASKS) {
-		struct gr_wcommand *t = find(c, m.job, m.task, m.attempt);
+		struct gr_wcommand *t = gr_commands_find(c, m.job, m.task, m.attempt);
 
 		if (t)
 			stop(t, m.how, m.grace_ms);
@@ -532,7 +540,7 @@ int gr_commands_follow(struct gr_commands *c, struct gr_slice body)
 
 	if (rc < 0)
 		return rc;
-	t = find(c, m.job, m.task, m.attempt);
+	t = gr_commands_find(c, m.job, m.task, m.attempt);
 	if (!t || t->state == GR_CS_HELD)
 		return 0;              /* its whole output is in its ENDED */
 	t->is_followed = m.is_on;
@@ -582,6 +590,7 @@ static void tick_running(struct gr_wcommand *t, uint64_t now_ns)
 		t->kill_ns = now_ns + GR_NS_PER_S;   /* once more, should the packet not have gone */
 		gr_runner_signal(t->runner->fd, SIGKILL);
 	}
+	gr_command_watch_disk(t, now_ns);
 	if (t->is_followed)
 		gr_command_log_send(t);
 }
@@ -748,6 +757,8 @@ void gr_commands_settle(struct gr_commands *c)
 	for (size_t i = 0; c && i < GR_LEN(in_thread); i++)
 		while (c->n[in_thread[i]])
 			uv_run(gr_loop_uv(c->w->loop), UV_RUN_ONCE);
+	while (c && c->n_walks)
+		uv_run(gr_loop_uv(c->w->loop), UV_RUN_ONCE);
 }
 
 void gr_commands_free(struct gr_commands **cp)

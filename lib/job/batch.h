@@ -35,7 +35,8 @@ int gr_bstate_parse(const char *name);            /* GR_EINVAL */
 	X(NONE, "none", 0) X(DONE, "done", 0) X(EXIT, "exit", 1) X(OUTPUT, "output missing", 1) X(TIMEOUT, "timeout", 1) X(OOM, "oom", 1) \
 	X(LOST, "lost", 1) X(WORKER, "worker trouble", 1) X(REFUSED, "refused", 1) X(CANCELLED, "cancelled", 0) X(UNSENT, "unsent", 0) \
 	X(EVICTED, "evicted", 0) X(PREEMPTED, "preempted", 0) X(CHECKPOINT, "checkpointed", 0) X(DISAGREED, "copies disagree", 1) \
-	X(DEADLINE, "deadline", 0) X(ATTEMPTS, "too many attempts", 0) X(RESTART, "coordinator restarted", 0) X(SUPERFLUOUS, "another copy was first", 0)
+	X(DEADLINE, "deadline", 0) X(ATTEMPTS, "too many attempts", 0) X(RESTART, "coordinator restarted", 0) X(SUPERFLUOUS, "another copy was first", 0) \
+	X(DISK, "disk", 1)
 enum gr_bcause {
 #define X(name, text, counts) GR_BC_##name,
 	GR_BCAUSE_MAP(X)

@@ -118,6 +118,7 @@ const char *gr_outcome_name(int outcome)
 	case GR_OUTCOME_CANCELLED: return "cancelled";
 	case GR_OUTCOME_TIMEOUT: return "timeout";
 	case GR_OUTCOME_OOM: return "out of memory";
+	case GR_OUTCOME_DISK: return "over its disk";
 	}
 	return "?";
 }

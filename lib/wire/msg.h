@@ -192,6 +192,7 @@ enum gr_outcome {                 /* numbers travel */
 	GR_OUTCOME_CANCELLED,
 	GR_OUTCOME_TIMEOUT,       /* killed at its time limit */
 	GR_OUTCOME_OOM,           /* killed for its memory */
+	GR_OUTCOME_DISK,          /* its folder took more disk than it asked for; of commands only */
 };
 const char *gr_outcome_name(int outcome);
 struct gr_result_out {

@@ -309,7 +309,7 @@ int gr_ended_decode(struct gr_slice body, struct gr_ended_msg *m)
 	read_item(&r, &o.out);
 	read_item(&r, &o.err);
 	read_list(&r, GR_WIRE_MAX_PLACED_FILES, PART_OUTPUT, &o.outputs);
-	if (r.rc == 0 && (o.outcome < GR_OUTCOME_DONE || o.outcome > GR_OUTCOME_OOM || o.flags & ~ALL_ENDED_FLAGS))
+	if (r.rc == 0 && (o.outcome < GR_OUTCOME_DONE || o.outcome > GR_OUTCOME_DISK || o.flags & ~ALL_ENDED_FLAGS))
 		r.rc = GR_EPROTO;
 	rc = gr_rd_end(&r);
 	if (rc < 0)

@@ -62,7 +62,10 @@ rules=$(submit <<'J'
  {"name": "slow", "array": 3, "command": "true", "constraints": {"fast": false}},
  {"name": "apart", "array": 3, "command": "sleep 0.3", "spread": {"by": "node"}},
  {"name": "saved", "retry": {"max": 0}, "checkpoint": {"dir": "ck"},
-  "command": "n=$(cat ck/n 2>/dev/null || echo 0); n=$((n + 1)); echo $n >ck/n; test $n = 4 || exit 77; echo made $n"}]}
+  "command": "n=$(cat ck/n 2>/dev/null || echo 0); n=$((n + 1)); echo $n >ck/n; test $n = 4 || exit 77; echo made $n"},
+ {"name": "disk", "resources": {"disk": "4M"}, "command": "head -c 20000000 /dev/zero >big; sleep 60", "retry": {"max": 2, "on": ["exit", "oom"]}},
+ {"name": "ends", "resources": {"disk": "4M"}, "command": "head -c 20000000 /dev/zero >big", "retry": {"max": 0}},
+ {"name": "fits", "resources": {"disk": "4M"}, "command": "mkdir d && head -c 2000000 /dev/zero >d/small"}]}
 J
 )
 stop=$(submit <<<'{"name": "stop", "stop_after_failures": 3, "array": 200, "command": "exit 1"}')
@@ -82,6 +85,10 @@ check "a code that is never tried again is not" [ "$(attempts "$rules" 1 'a["exi
 check "a timeout is tried again where it may" [ "$(attempts "$rules" 2 'a["cause"]')" = "timeout timeout" ]
 check "an exit is not where only others may" [ "$(attempts "$rules" 3 'a["cause"]')" = exit ]
 check "after an OOM it is given more memory" [ "$(attempts "$rules" 4 'a["cause"]')" = "oom done" ]
+of() { tasks "$rules" "t['state'] + ' ' + t['cause'] if t['stage'] == '$1' else ''" | xargs; }
+check "what takes more disk than it asked for is killed, once" [ "$(of disk)" = "failed disk" ]
+check "and found out when it ended before" [ "$(of ends)" = "failed disk" ]
+check "what stays within is done" [ "$(of fits)" = "done done" ]
 check "constraint by label" [ "$(tasks "$rules" 't["worker"] if t["stage"] == "ssd" else ""' | xargs)" = "w1 w1 w1" ]
 check "constraint against a label" sh -c '! echo "$0" | grep -q w1' "$(tasks "$rules" 't["worker"] if t["stage"] == "slow" else ""' | xargs)"
 check "spread over nodes" [ "$(tasks "$rules" 't["worker"] if t["stage"] == "apart" else ""' | xargs -n 1 | sort | xargs)" = "w1 w2 w3" ]
