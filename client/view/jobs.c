@@ -269,6 +269,7 @@ void gr_jobs_show(const json_t *show, uint64_t now_real_ms, FILE *out)
 	row(out, "state", text);
 	gr_jobs_progress_text(json_object_get(show, "counts"), (uint64_t)num(show, "n_tasks"), 0, text, sizeof(text));
 	row(out, "tasks", text);
+	row(out, "pending", str(show, "pending"));
 	row(out, "tenant", str(show, "tenant"));
 	row(out, "submitted", gr_jobs_when((uint64_t)num(show, "submitted_ms"), when));
 	row(out, "ended", gr_jobs_when((uint64_t)num(show, "ended_ms"), when));

@@ -222,7 +222,14 @@ static enum gr_top_mark mark_of(const char *state)
 	       !strcmp(state, "up") ? GR_TOP_PLAIN : GR_TOP_WAIT;
 }
 
-#define JOB_FIXED 70            /* columns of a job's line but for name and bar */
+/* Columns of a job's numbers; the narrow ones leave a terminal of 80 columns room for the name. */
+struct job_cols {
+	int done, failed, run, wait, time, what;
+	int fixed;              /* all of a line but for name and bar */
+};
+static const struct job_cols wide_cols = { 9, 8, 6, 9, 9, 6, 70 }, narrow_cols = { 8, 7, 5, 8, 9, 0, 57 };
+
+static const struct job_cols *cols_of(const struct page *p) { return p->cols < 100 ? &narrow_cols : &wide_cols; }
 
 /* At the pace it had since it began; 0 unknown. */
 static json_int_t left_ms(const json_t *j, json_int_t n_left, json_int_t now_ms)
@@ -242,8 +249,9 @@ static void job_line(struct page *p, const json_t *j, bool is_picked, int name_w
 		{ num(n, "running"), GR_TOP_RUN, "\u2592", "-" },
 	};
 	json_int_t waiting = num(n, "blocked") + num(n, "ready") + num(n, "backoff"), left = left_ms(j, waiting + num(n, "running"), now_ms);
+	const struct job_cols *w = cols_of(p);
 	struct gr_buf b = { 0 };
-	char text[24] = "";
+	char text[24] = "", about[26];
 
 	mark(&b, is_picked ? GR_TOP_PICKED : GR_TOP_PLAIN);
 	gr_buf_add_str(&b, is_picked ? ">" : " ");
@@ -255,26 +263,34 @@ static void job_line(struct page *p, const json_t *j, bool is_picked, int name_w
 	cell(&b, str(j, "state"), 10, false);
 	mark(&b, GR_TOP_PLAIN);
 	bar(&b, p->t, shares, GR_LEN(shares), num(j, "n_tasks"), bar_width);
-	cell_n(&b, num(n, "done"), 9);
+	cell_n(&b, num(n, "done"), w->done);
 	mark(&b, num(n, "failed") ? GR_TOP_FAIL : GR_TOP_PLAIN);
-	cell_n(&b, num(n, "failed"), 8);
+	cell_n(&b, num(n, "failed"), w->failed);
 	mark(&b, GR_TOP_PLAIN);
-	cell_n(&b, num(n, "running"), 6);
-	cell_n(&b, waiting, 9);
+	cell_n(&b, num(n, "running"), w->run);
+	cell_n(&b, waiting, w->wait);
 	if (left)
 		gr_view_seconds((uint64_t)left, text);
 	else if (num(j, "ended_ms") > num(j, "submitted_ms"))
 		gr_view_seconds((uint64_t)(num(j, "ended_ms") - num(j, "submitted_ms")), text);
-	cell(&b, text, 9, true);
-	cell(&b, is_over(str(j, "state")) ? " taken" : left ? " left" : "", 6, false);
+	snprintf(about, sizeof(about), "%s%s", left && !w->what ? "~" : "", text);      /* no room for the word: a guess is what is left */
+	cell(&b, about, w->time, true);
+	cell(&b, is_over(str(j, "state")) ? " taken" : left ? " left" : "", w->what, false);
 	put(p, &b);
+	if (*str(j, "pending")) {
+		mark(&b, GR_TOP_WAIT);
+		gr_buf_add_str(&b, "         waits: ");
+		cell(&b, str(j, "pending"), p->cols, false);
+		put(p, &b);
+	}
 	gr_buf_fini(&b);
 }
 
 static void jobs(struct page *p, const json_t *snap)
 {
 	const json_t *list = json_object_get(snap, "jobs");
-	int spare = p->cols - JOB_FIXED, name_width = spare > 30 ? 12 + spare / 3 : spare > 22 ? 12 : 8,
+	const struct job_cols *w = cols_of(p);
+	int spare = p->cols - w->fixed, name_width = spare > 30 ? 12 + spare / 3 : spare > 16 ? spare - 8 : 8,
 	    bar_width = spare - name_width > 8 ? spare - name_width : 8, n = 0;
 	struct gr_buf b = { 0 };
 	json_t *j;
@@ -294,12 +310,12 @@ static void jobs(struct page *p, const json_t *snap)
 	cell(&b, "NAME", name_width + 1, false);
 	cell(&b, "STATE", 10, false);
 	cell(&b, "PROGRESS", bar_width, false);
-	cell(&b, "DONE", 9, true);
-	cell(&b, "FAILED", 8, true);
-	cell(&b, "RUN", 6, true);
-	cell(&b, "WAIT", 9, true);
-	cell(&b, "TIME", 9, true);
-	cell(&b, "", 6, false);
+	cell(&b, "DONE", w->done, true);
+	cell(&b, "FAILED", w->failed, true);
+	cell(&b, "RUN", w->run, true);
+	cell(&b, "WAIT", w->wait, true);
+	cell(&b, "TIME", w->time, true);
+	cell(&b, "", w->what, false);
 	put(p, &b);
 	json_array_foreach(list, i, j) {
 		if (p->t->hides_ended && is_over(str(j, "state")))

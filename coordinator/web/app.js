@@ -101,10 +101,11 @@ function drawTiles() {
   const queued = s.tasks.queued + s.tasks.waiting;
   const active = state.jobs.filter((j) => j.state === 'running').length;
   const speed = mean(last(h.ended, 10));
+  const stuck = state.jobs.reduce((n, j) => n + (j.pending ? j.counts.ready : 0), 0), moving = Math.max(0, queued - stuck);
   $('now').replaceChildren(
     tile('Slots in use', `${count(used)}`, `of ${count(s.slots)}`, `${s.workers} worker${s.workers === 1 ? '' : 's'}${s.draining ? `, ${s.draining} draining` : ''}${s.quarantined ? `, ${s.quarantined} quarantined` : ''}`, meter),
     tile('Throughput', rate(speed), 'tasks/s', null, spark(last(h.ended, 60))),
-    tile('Tasks waiting', count(queued), null, queued && speed ? `about ${span(queued / speed * 1000)} at this rate` : queued ? 'nothing is getting done' : 'nothing waits'),
+    tile('Tasks waiting', count(queued), null, moving && speed ? `about ${span(moving / speed * 1000)} at this rate` : moving ? 'nothing is getting done' : queued ? 'see why below' : 'nothing waits'),
     s.jobs ? tile('Jobs running', count(active), null, `${state.jobs.filter((j) => j.state === 'failed').length} failed of the last ${state.jobs.length}`)
       : tile('Tasks ended', count(s.accepted - s.tasks.waiting - s.tasks.queued - s.tasks.running), null, `${count(s.outcomes.done)} of them done`));
 }
@@ -130,6 +131,7 @@ function tail(j) {
   if (j.ended_ms) bits.push(`took ${span(j.ended_ms - j.submitted_ms)}`);
   else if (j.eta_ms) bits.push(`${rate(j.rate_per_s)}/s, ${span(j.eta_ms)} left`);
   else if (j.counts.running) bits.push(`${count(j.counts.running)} running`);
+  if (j.counts.pending && j.pending) bits.push(j.pending);
   return bits.join(' · ');
 }
 
@@ -172,7 +174,7 @@ function detail(j) {
     d.spec ? el('div', { class: 'cmd', tabindex: 0 }, d.spec.stages.map((st) => `${st.name}: ${st.argv[1] === '-c' ? st.argv[2] : st.argv.join(' ')}`).join('\n')) : null,
     el('dl', { class: 'facts' }, fact('Owner', d.owner), fact('Tenant', d.tenant), fact('Priority', d.priority), fact('Submitted', clock(d.submitted_ms)),
       fact('Running', d.counts.running), fact('Waiting', d.counts.pending), fact('Tried again', d.accounting?.retries), fact('CPU time', d.accounting ? span(d.accounting.cpu_s * 1000) : ''),
-      fact('Wasted', d.accounting?.wasted_cpu_s ? span(d.accounting.wasted_cpu_s * 1000) : ''), fact('Why', d.reason)),
+      fact('Wasted', d.accounting?.wasted_cpu_s ? span(d.accounting.wasted_cpu_s * 1000) : ''), fact('Why', d.reason || d.pending)),
     el('div', { class: 'acts' }, ...acts), taskTable(j));
 }
 
@@ -196,7 +198,7 @@ function drawJobs() {
   $('job-list').replaceChildren(...(list.length ? list.map((j) => el('li', { class: `job${state.open === j.job ? ' open' : ''}`, 'data-id': j.job },
     el('button', { type: 'button', 'aria-expanded': String(state.open === j.job), onclick: () => toggle(j.job) },
       el('span', { class: 'name', title: j.name }, el('small', {}, j.job), j.name), el('span', { class: 'state', 'data-s': j.state }, j.state),
-      progress(j), el('span', { class: 'tail' }, tail(j))),
+      progress(j), el('span', { class: 'tail', title: tail(j) }, tail(j))),
     state.open === j.job ? detail(j) : null)) : [el('li', { class: 'empty', 'data-id': '' }, ...(all.length ? ['No job fits.'] :
       ['  No job yet. Try ', el('code', {}, 'seq 100 | griddle map -- sleep 0.{}')]))]));
   if (focused) document.querySelector(`.job[data-id="${CSS.escape(focused)}"] > button`)?.focus({ preventScroll: true });
@@ -207,7 +209,7 @@ function drawJobs() {
 
 function drawReasons() {
   const by = new Map();
-  for (const j of state.jobs) if (j.counts.pending && j.pending) by.set(j.pending, (by.get(j.pending) || 0) + j.counts.pending);
+  for (const j of state.jobs) if (j.counts.pending && j.pending) by.set(`job ${j.job}: ${j.pending}`, j.counts.pending);
   const n = state.status.tasks.waiting;
   if (n) by.set('no connected worker could run it', n);
   $('pending').hidden = !by.size;

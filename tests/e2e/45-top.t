@@ -19,6 +19,11 @@ cl_coordinator
 cl_worker w1
 "$G" top --coordinator "$ENDPOINT" --once --interval 100ms >"$T/out" 2>&1
 check "a real cluster has its worker's node" grep -q "1 workers" "$T/out"
+"$G" submit --coordinator "$ENDPOINT" --name "a job with a name" - <<<'{"command": "true", "constraints": {"cpu": "z"}}' >"$T/job"
+shown() { COLUMNS=80 "$G" top --coordinator "$ENDPOINT" --once --interval 100ms >"$T/out" 2>&1 && grep -q "$1" "$T/out"; }
+check "a job that waits says why" wait_for 10 shown '^ *waits: no worker could run it'
+check "80 columns leave room for its name" grep -q '^> *1  a job with a na' "$T/out"
+check "and for the whole of the numbers" sh -c 'grep -q "WAIT     TIME *$" "$0"' "$T/out"
 command -v tmux >/dev/null || { N_TEST=$((N_TEST + 1)); echo "ok $N_TEST - keys # SKIP tmux is not installed"; done_testing; exit 0; }
 tm() { tmux -S "$T/tmux" -f /dev/null "$@"; }
 seen() { tm capture-pane -p -t t >"$T/screen" 2>/dev/null && grep -q -- "$1" "$T/screen"; }

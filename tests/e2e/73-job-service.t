@@ -37,6 +37,7 @@ over "$same"; each "$same" 8 >"$T/rows"
 check "copies are compared among like workers alone" sh -c '[ "$(grep -c "w1.*w3\|w3.*w1" "$0")" = 8 ] && ! grep -q w2 "$0"' "$T/rows"
 never=$(submit --name never <<<'{"command": "true", "constraints": {"cpu": "z"}}')
 check "job ls tells why a job waits" wait_for 30 sh -c '"$0" job ls | grep "never" | grep -q "no worker could run it"' "$G"
+check "and job show" sh -c '"$0" job show "$1" | grep -q "^pending *no worker could run it"' "$G" "$never"
 check "so does the API" [ "$(api "/jobs?newest=true&limit=1")/$(of 'd["jobs"][0]["pending"]')" = "200/no worker could run it" ]
 
 # more kinds of tasks than placement tells apart: what it refused is offered again later, and the coordinator lives

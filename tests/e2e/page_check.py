@@ -22,11 +22,16 @@ try:
     check("each worker is shown with its slots", b.wait("document.querySelectorAll('.pod').length === 2 && document.querySelectorAll('.pod .slots i').length === 4"))
     check("throughput is drawn", b.wait("!!document.querySelector('#chart svg path')"))
     check("the timeline has a lane for each worker", b.wait("document.querySelectorAll('#lanes .lane-name').length === 2"))
+    check("a job that waits says why in its line", b.wait("[...document.querySelectorAll('.job .tail')].some((x) => x.textContent.includes('no worker could run it'))"))
+    check("and among the reasons, by its number", b.wait("/^4job 1: no worker could run it$/.test(document.querySelector('#reasons li')?.textContent)"))
+    check("what cannot run has no time left", b.eval("!document.getElementById('now').textContent.includes('at this rate')"))
     for name, width, height, dark in [("wide-light", 1360, 900, False), ("wide-dark", 1360, 900, True), ("phone-light", 390, 844, False), ("phone-dark", 390, 844, True)]:
         b.size(width, height, dark)
         b.wait("new Promise((r) => requestAnimationFrame(() => setTimeout(() => r(true), 200)))")
         over = b.eval("document.documentElement.scrollWidth - innerWidth")
         check(f"nothing is wider than the screen: {name}", over <= 0, f"{over} pixels too wide")
+        cut = b.eval("[...document.querySelectorAll('.job .tail')].some((x) => x.scrollWidth > x.clientWidth)")
+        check(f"the reason is not cut: {name}", not cut)
         back = b.eval("getComputedStyle(document.body).backgroundColor")
         light = sum(int(x) for x in back[back.index("(") + 1:-1].split(",")[:3]) > 3 * 128
         check(f"its colours are {'dark' if dark else 'light'}: {name}", light != dark, back)
