@@ -80,8 +80,9 @@ class Shared:
 
 class Client:
     """Somebody who waits for a job."""
-    def __init__(self, w, verb, name, n_tasks, argv, stdin=None):
+    def __init__(self, w, verb, name, n_tasks, argv, stdin=None, n_lines=None):
         self.verb, self.name, self.n, self.w = verb, name, n_tasks, w
+        self.n_lines = n_tasks if n_lines is None else n_lines
         self.out_path, self.err_path = (os.path.join(w.dir, f"{name}.{x}") for x in ("out", "err"))
         self.was_killed, self.job = False, None
         self.began_s = time.monotonic()
@@ -110,7 +111,7 @@ class World:
         os.chmod(folder, 0o755)
         self.mark = f"{folder} {os.getpid()} {time.time_ns()}"
         self.env = dict(os.environ, FAULT_MARK=self.mark, HOME=folder, XDG_CONFIG_HOME=folder + "/config", GRIDDLE_RUNTIME_DIR=folder + "/rt",
-                        GRIDDLE_STATE_DIR=folder + "/own", ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0")
+                        GRIDDLE_STATE_DIR=folder + "/own")
         self.all, self.clients, self.told = [], [], {}
         self.endpoint, self.keys, self.holder, self.settle = None, {}, None, "1s"
         self.coord, self.workers = None, {}
@@ -242,11 +243,20 @@ class World:
             argv = self.griddle("map", "-q", "--name", name, "--env", "FAULT_MARK=" + self.mark, "--retries", "4", "--", "sh", "-c", script)
             return Client(self, verb, name, n, argv, "".join(f"{i}\n" for i in range(n)))
         path = os.path.join(self.dir, name + ".json")
+        is_chain = rng.random() < .3
+        common = {"array": n, "env": {"FAULT_MARK": self.mark}, "retry": 4}
+        job = dict(common, command=["sh", "-c", script.replace("{}", "$GRIDDLE_INDEX")])
+        if is_chain:               # files that go in, come out and go on
+            with open(os.path.join(self.dir, name + ".in"), "w") as f:
+                f.write(name * 20000)
+            job = {"tasks": [
+                dict(common, name="make", command=["sh", "-c", f"cat {name}.in >made; echo $GRIDDLE_INDEX >>made"], inputs=[name + ".in"], outputs=["made"]),
+                dict(common, name="take", inputs=[{"from": "make", "output": "made", "each": True}],
+                     command=["sh", "-c", f"echo o$(tail -c +{len(name) * 20000 + 1} made)"])]}
         with open(path, "w") as f:
-            json.dump({"name": name, "command": ["sh", "-c", script.replace("{}", "$GRIDDLE_INDEX")], "array": n, "env": {"FAULT_MARK": self.mark},
-                       "retry": 4}, f)
+            json.dump(dict(job, name=name), f)
         argv = self.griddle("submit", path, *(["--wait"] if verb == "submit" else []))
-        return Client(self, verb, name, n, argv)
+        return Client(self, verb, name, 2 * n if is_chain else n, argv, n_lines=n)
 
     def keep_busy(self):
         while sum(c.p.poll() is None for c in self.clients) < 4:
@@ -277,8 +287,8 @@ class World:
 
     def check_output(self, c):
         got = sorted(x for x in c.out().split("\n") if x.startswith("o"))
-        if got != sorted(f"o{i}" for i in range(c.n)):
-            raise Wrong(f"{c.verb} {c.name}: {len(got)} lines of output, {len(set(got))} of them different, of {c.n} tasks")
+        if got != sorted(f"o{i}" for i in range(c.n_lines)):
+            raise Wrong(f"{c.verb} {c.name}: {len(got)} lines of output, {len(set(got))} of them different, of {c.n_lines} tasks")
 
     def attach(self, c, told):
         """Somebody killed it; another carries on by the job's number, which it was told or finds by the name."""
@@ -286,7 +296,7 @@ class World:
         if number is None:
             return                # it never got so far
         self.told[number] = c.n
-        again = Client(self, "follow", f"{c.name}-again", c.n, self.griddle("job", "logs", str(number), "-f", "--stdout"))
+        again = Client(self, "follow", f"{c.name}-again", c.n, self.griddle("job", "logs", str(number), "-f", "--stdout"), n_lines=c.n_lines)
         again.began_s = c.began_s
         self.clients.append(again)
 
