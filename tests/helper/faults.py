@@ -346,13 +346,18 @@ class World:
     def marked(self):
         """pid -> parent of all processes that carry our mark."""
         mark, found = ("FAULT_MARK=" + self.mark).encode(), {}
+        self.keepers = {}                                  # pid -> the worker whose groups it removes behind it
         for pid in filter(str.isdigit, os.listdir("/proc")):
             try:
                 with open(f"/proc/{pid}/environ", "rb") as f:
-                    if mark not in f.read().split(b"\0"):
-                        continue
+                    words = f.read().split(b"\0")
+                if mark not in words:
+                    continue
                 with open(f"/proc/{pid}/stat") as f:
-                    found[int(pid)] = int(f.read().rsplit(")", 1)[1].split()[1])
+                    head, tail = f.read().rsplit(")", 1)
+                found[int(pid)] = int(tail.split()[1])
+                if head.endswith("(griddle-keeper"):
+                    self.keepers[int(pid)] = next((w.rsplit(b"/", 1)[1].decode() for w in words if w.startswith(b"FAULT_UNDER=")), None)
             except OSError:
                 pass
         return found
@@ -367,7 +372,12 @@ class World:
                     return True
                 pid = found[pid]
             return False
-        return [pid for pid in found if not is_ours(pid)]
+        left = [pid for pid in found if not is_ours(pid)]
+        for name, p in self.workers.items():               # one a living worker is as it should be
+            kept = [pid for pid in left if self.keepers.get(pid) == name]
+            if p.poll() is None and kept:
+                left.remove(kept[0])
+        return left
 
     def no_orphans(self, why):
         try:
