@@ -110,9 +110,11 @@ static void man_options(const struct gr_cmd *cmd, FILE *out)
 		fprintf(out, "\n");
 		man_text(out, k->text);
 		if (k->def && *k->def) {
-			fprintf(out, " Default: ");
+			const char *quote = k->def[strlen(k->def) - 1] == '.' ? "\"" : "";
+
+			fprintf(out, " Default: %s", quote);
 			man_text(out, k->def);
-			fprintf(out, ".");
+			fprintf(out, "%s.", quote);
 		}
 		fprintf(out, "\n");
 	}

@@ -475,8 +475,11 @@ void gr_conf_print_help(const struct gr_conf *c, FILE *out)
 			print_wants(&b, k);
 		}
 		fprintf(out, "%s\n      %s", gr_buf_str(&b), k->text);
-		if (k->def && *k->def)
-			fprintf(out, " Default: %s.", k->def);
+		if (k->def && *k->def) {
+			const char *quote = k->def[strlen(k->def) - 1] == '.' ? "\"" : "";     /* "." would read as ".." */
+
+			fprintf(out, " Default: %s%s%s.", quote, k->def, quote);
+		}
 		fprintf(out, " [%s]\n", name);
 	}
 	gr_buf_fini(&b);

@@ -14,6 +14,7 @@
 #include "lib/conf/suggest.h"
 
 struct settings {
+	char *to;
 	char *name, *state;
 	int64_t slots, cache_bytes, wait_ms, mode;
 	bool is_fast;
@@ -29,6 +30,7 @@ static const struct gr_conf_key keys[] = {
 	{ "wait", GR_CONF_MS, "ms", "2s", 1, 3600000, NULL, "Wait.", AT(wait_ms), NULL },
 	{ "remote", GR_CONF_ENUM, "", "auto", 0, 0, modes, "Where.", AT(mode), NULL },
 	{ "fast", GR_CONF_BOOL, "", "false", 0, 0, NULL, "Hurry.", AT(is_fast), NULL },
+	{ "to", GR_CONF_STR, "DIR", ".", 0, 0, NULL, "Where to.", AT(to), NULL },
 };
 
 struct world {
@@ -237,6 +239,7 @@ static void help_markdown_and_values_name_every_key(void **state)
 		assert_non_null(strstr(values, keys[i].key));
 	}
 	assert_non_null(strstr(help, "--cache-bytes bytes 1M..1T\n      Cap. Default: 64M. [GRIDDLE_CACHE_BYTES]"));
+	assert_non_null(strstr(help, "--to DIR\n      Where to. Default: \".\". [GRIDDLE_TO]"));
 	assert_non_null(strstr(md, "auto\\|always\\|never"));
 	assert_non_null(strstr(values, "cache-bytes=64M  (default)"));
 	free(help);
