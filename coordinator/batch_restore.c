@@ -52,6 +52,7 @@ static int restore_attempt(void *ctx, const struct gr_store_attempt_row *r)
 		t->ordinal = (uint32_t)r->ordinal;
 	if (r->end_ms) {
 		t->n_tries += r->counts != 0;
+		t->n_lost += r->cause == GR_BC_LOST;
 		if (r->cause == GR_BC_OOM)
 			t->mem_permille += t->mem_permille / 2;
 		if (r->cause == GR_BC_CHECKPOINT)

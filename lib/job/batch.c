@@ -462,7 +462,7 @@ bool gr_bjob_adopt(struct gr_bjob *j, uint32_t task, uint32_t number, uint64_t w
 	if (gr_btask_n_live(t) && !st->replicas)
 		return false;                     /* another attempt runs already: that one */
 	was = state_of(j, task);
-	t->n_tries -= l->is_charged;
+	t->n_lost -= l->is_charged;
 	l->is_charged = l->is_lost = false;
 	l->peer = peer;
 	l->placed = placed;
@@ -495,7 +495,10 @@ static bool may_retry(const struct gr_stage *st, const struct gr_btask *t, const
 	case GR_BC_CANCELLED: case GR_BC_UNSENT: case GR_BC_EVICTED: case GR_BC_PREEMPTED: case GR_BC_CHECKPOINT: case GR_BC_RESTART:
 	case GR_BC_SUPERFLUOUS:
 		return true;
-	case GR_BC_LOST: case GR_BC_WORKER:
+	case GR_BC_LOST:
+		return st->retry_on & GR_RETRY_LOST && st->retry_max &&
+		       t->n_lost <= (st->retry_max > GR_BATCH_MAX_LOST ? st->retry_max : GR_BATCH_MAX_LOST);
+	case GR_BC_WORKER:
 		bit = GR_RETRY_LOST;
 		break;
 	case GR_BC_OOM:
@@ -677,8 +680,10 @@ struct gr_bended gr_bjob_end(struct gr_bjob *j, uint32_t task, uint32_t number, 
 		return out;
 	}
 	t->n_tries += causes[e->cause].counts;
-	if (e->cause == GR_BC_LOST)
+	if (e->cause == GR_BC_LOST) {
+		t->n_lost++;
 		l->is_charged = true;
+	}
 	if (may_retry(st, t, e)) {
 		if (!st->replicas && gr_btask_n_live(t)) {
 			out.verdict = GR_BV_WAIT;

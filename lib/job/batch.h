@@ -14,6 +14,7 @@
 #include "lib/job/states.h"
 
 #define GR_BATCH_STRIDE 65536u            /* attempts of a task in one life of the coordinator */
+#define GR_BATCH_MAX_LOST 20u             /* workers that may die under a task, besides its tries: or retry.max when that is more */
 #define GR_BATCH_MAX_LIVES 16u            /* live and lost attempts that are remembered */
 
 /* X(NAME, name, has its outcome) - order: they are stored */
@@ -33,7 +34,7 @@ int gr_bstate_parse(const char *name);            /* GR_EINVAL */
 /* Why an attempt ended. X(NAME, name, counts as a try) */
 #define GR_BCAUSE_MAP(X) \
 	X(NONE, "none", 0) X(DONE, "done", 0) X(EXIT, "exit", 1) X(OUTPUT, "output missing", 1) X(TIMEOUT, "timeout", 1) X(OOM, "oom", 1) \
-	X(LOST, "lost", 1) X(WORKER, "worker trouble", 1) X(REFUSED, "refused", 1) X(CANCELLED, "cancelled", 0) X(UNSENT, "unsent", 0) \
+	X(LOST, "lost", 0) X(WORKER, "worker trouble", 1) X(REFUSED, "refused", 1) X(CANCELLED, "cancelled", 0) X(UNSENT, "unsent", 0) \
 	X(EVICTED, "evicted", 0) X(PREEMPTED, "preempted", 0) X(CHECKPOINT, "checkpointed", 0) X(DISAGREED, "copies disagree", 1) \
 	X(DEADLINE, "deadline", 0) X(ATTEMPTS, "too many attempts", 0) X(RESTART, "coordinator restarted", 0) X(SUPERFLUOUS, "another copy was first", 0) \
 	X(DISK, "disk", 1)
@@ -49,7 +50,7 @@ struct gr_blive {                         /* an attempt that may still bring a r
 	uint32_t number, ordinal;
 	bool is_lost;                     /* its worker is not there; not placed */
 	bool is_started, is_alone;        /* alone: trusted without copies */
-	bool is_charged;                  /* its loss counted as a try: not when its worker comes back with it */
+	bool is_charged;                  /* its loss was counted: not when its worker comes back with it */
 	bool is_stored;                   /* the caller's: there is a row of it */
 	uint8_t stopping;                 /* what it was told, 0 nothing; enum gr_stop_how */
 	enum gr_bcause stop_cause;        /* what its end will be put down to then */
@@ -68,6 +69,7 @@ struct gr_btask {
 	uint64_t task;                    /* key */
 	struct gr_bjob *job;
 	uint32_t ordinal, n_tries, k;     /* attempts ever; that counted; numbers used in this life */
+	uint32_t n_lost;                  /* lost with their workers: no fault of the task, unless it kills them all */
 	uint32_t mem_permille;            /* of what was asked: grows after OOM */
 	uint64_t due_ns;                  /* BACKOFF until */
 	uint32_t heap_at;                 /* in job->due, from 1; 0: not there */

@@ -278,9 +278,30 @@ static void a_loss_is_no_try_when_the_worker_comes_back_with_it(void **st)
 		assert_int_equal(end(w, 0, a, 1, GR_BC_LOST, 0, 0), GR_BV_AGAIN);
 		assert_true(gr_bjob_adopt(&w->j, 0, a, 1, w, 0, &l));
 	}
-	assert_int_equal(end(w, 0, a, 1, GR_BC_LOST, 0, 0), GR_BV_AGAIN);
-	a = begin(w, 0, 2);
-	assert_int_equal(end(w, 0, a, 2, GR_BC_LOST, 0, 0), GR_BV_FAILED);
+	for (uint32_t i = 1; i <= GR_BATCH_MAX_LOST; i++) {
+		assert_int_equal(end(w, 0, a, i, GR_BC_LOST, 0, 0), GR_BV_AGAIN);
+		a = begin(w, 0, i + 1);
+	}
+	assert_int_equal(end(w, 0, a, GR_BATCH_MAX_LOST + 1, GR_BC_LOST, 0, 0), GR_BV_FAILED);
+	world_free(w);
+}
+
+/* Workers that die, one every few seconds, do not use up what a task may fail by itself; one that kills them all ends. */
+static void workers_that_die_cost_a_task_no_try(void **st)
+{
+	struct world *w = world_new("{\"stages\":[{\"argv\":[\"x\"],\"array\":{\"range\":[0,9]},\"retry\":{\"max\":1,\"on\":[\"exit\",\"lost\"],"
+				    "\"backoff_ms\":1000}},{\"name\":\"b\",\"argv\":[\"x\"],\"retry\":{\"max\":0,\"on\":[\"lost\"]}},"
+				    "{\"name\":\"c\",\"argv\":[\"x\"],\"retry\":{\"max\":30}}]}");
+
+	for (uint32_t i = 0; i < GR_BATCH_MAX_LOST; i++)       /* at once, not after a pause */
+		assert_int_equal(end(w, 0, begin(w, 0, i + 1), i + 1, GR_BC_LOST, 0, 0), GR_BV_AGAIN);
+	assert_int_equal(end(w, 0, begin(w, 0, 1), 1, GR_BC_EXIT, 1, 0), GR_BV_LATER);
+	gr_bjob_tick(&w->j, 1000 * GR_NS_PER_MS);
+	assert_int_equal(end(w, 0, begin(w, 0, 99), 99, GR_BC_LOST, 0, 0), GR_BV_FAILED);
+	assert_int_equal(end(w, 10, begin(w, 10, 1), 1, GR_BC_LOST, 0, 0), GR_BV_FAILED);      /* no second time whatever happens */
+	for (uint32_t i = 0; i < 30; i++)
+		assert_int_equal(end(w, 11, begin(w, 11, i + 1), i + 1, GR_BC_LOST, 0, 0), GR_BV_AGAIN);
+	assert_int_equal(end(w, 11, begin(w, 11, 1), 1, GR_BC_LOST, 0, 0), GR_BV_FAILED);
 	world_free(w);
 }
 
@@ -378,6 +399,7 @@ int main(void)
 		cmocka_unit_test(causes_and_exit_codes_decide_about_another_try),
 		cmocka_unit_test(enough_failures_end_the_job),
 		cmocka_unit_test(a_result_is_fenced_by_attempt_and_worker),
+		cmocka_unit_test(workers_that_die_cost_a_task_no_try),
 		cmocka_unit_test(a_lost_copy_does_not_make_ready_what_another_copy_runs),
 		cmocka_unit_test(a_cancel_ends_what_only_waits_for_another_copy),
 		cmocka_unit_test(a_loss_is_no_try_when_the_worker_comes_back_with_it),
