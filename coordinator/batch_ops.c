@@ -180,16 +180,17 @@ static void op_submit(struct ask *a)
 	json = read_spec(a);
 	if (!json || gr_spec_parse(json, &spec, &a->err) < 0)
 		goto out;
+	/* before files are asked for, which could not be kept either */
+	if (gr_store_trouble(b->store)) {
+		gr_err_set(&a->err, GR_ENOSPACE, "nothing can be stored now: %s", gr_store_trouble(b->store));
+		goto out;
+	}
 	missing = json_array();
 	if (!is_dry && gr_bblobs_missing(b, spec, missing, &a->err)) {
 		a->more = json_pack("{s:o}", "missing", missing);
 		goto out;
 	}
 	json_decref(missing);
-	if (gr_store_trouble(b->store)) {
-		gr_err_set(&a->err, GR_ENOSPACE, "nothing can be stored now: %s", gr_store_trouble(b->store));
-		goto out;
-	}
 	if (is_dry) {
 		if (take_secrets(a, spec, 0, NULL) >= 0) {
 			a->fn(a->ctx, json_pack("{s:i, s:I, s:b}", "job", 0, "n_tasks", (json_int_t)spec->n_tasks, "existing", 0), NULL);

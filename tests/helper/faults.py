@@ -240,11 +240,11 @@ class World:
         first = "[ $GRIDDLE_ATTEMPT = 1 ] && exit 3; " if rng.random() < .2 else ""
         script = f"{first}sleep {rng.choice(('0', '0.02', '0.05', '0.2', '0.7'))}; {says}"
         if verb == "map":
-            argv = self.griddle("map", "-q", "--name", name, "--env", "FAULT_MARK=" + self.mark, "--retries", "4", "--", "sh", "-c", script)
+            argv = self.griddle("map", "-q", "--name", name, "--env", "FAULT_MARK=" + self.mark, "--retries", "1000", "--", "sh", "-c", script)
             return Client(self, verb, name, n, argv, "".join(f"{i}\n" for i in range(n)))
         path = os.path.join(self.dir, name + ".json")
         is_chain = rng.random() < .3
-        common = {"array": n, "env": {"FAULT_MARK": self.mark}, "retry": 4}
+        common = {"array": n, "env": {"FAULT_MARK": self.mark}, "retry": 1000}      # a worker whose disk fails uses up many
         job = dict(common, command=["sh", "-c", script.replace("{}", "$GRIDDLE_INDEX")])
         if is_chain:               # files that go in, come out and go on
             with open(os.path.join(self.dir, name + ".in"), "w") as f:
@@ -278,8 +278,8 @@ class World:
         if c.was_killed:
             self.attach(c, told)
         elif c.p.returncode != 0:
-            # a store that cannot be written refuses new jobs, and says so
-            if c.began_s > self.disk_until_s or "be stored" not in c.err():
+            # a store that cannot be written refuses new jobs, and says so; files of a job may be the first that cannot be kept
+            if c.began_s > self.disk_until_s or not any(x in c.err() for x in ("be stored", "files are not here")):
                 raise Wrong(f"{c.verb} {c.name} ended with {c.p.returncode}: {c.err()}")
         elif c.verb in ("map", "follow"):
             self.check_output(c)
