@@ -1,6 +1,6 @@
 #!/bin/sh
 # bench/placement - the placement layer: time of a decision, quality against other policies, against the exact optimum;
-# SVG plots into build/bench-data. usage: bench/placement.sh [place|quality|optimum]...   (CASES=1000 NODES=250 SEEDS=3)
+# SVG plots into build/bench-data. usage: bench/placement.sh [place|quality|optimum]...   (CASES=1000 SECONDS_A_CASE=2 NODES=250 SEEDS=3)
 . "$(dirname "$0")/lib.sh" 2>/dev/null
 P=${BIN:-$TOP/build/release/bin}/../bench
 [ $# -gt 0 ] || set -- place quality optimum
@@ -32,7 +32,7 @@ for what; do
 		;;
 	optimum)
 		command -v cbc >/dev/null || { echo "optimum: skipped, cbc is not installed (coinor-cbc)"; continue; }
-		"$P/optimum" -n "${CASES:-1000}" || exit 1
+		"$P/optimum" -n "${CASES:-1000}" -s "${SECONDS_A_CASE:-2}" || exit 1
 		;;
 	*) echo "usage: bench/placement.sh [place|quality|optimum]..." >&2; exit 2 ;;
 	esac
