@@ -190,6 +190,23 @@ static int64_t copy_rows(sqlite3 *from, sqlite3 *to, const char *table, const ch
 static const char *const keys[] = { "key", "job", "job DESC,task DESC,attempt", "job DESC,task", "job DESC,task DESC,attempt DESC,seq", "job",
 				    "worker DESC,toolchain", "job DESC,name" };
 
+/* What is left of jobs that are not: their descriptions were in what could not be read. */
+static void tell_orphans(sqlite3 *db, struct gr_buf *report)
+{
+	static const char sql[] =
+		"SELECT job, (SELECT count(*) FROM outcomes o WHERE o.job=a.job), (SELECT count(*) FROM attempts t WHERE t.job=a.job) FROM "
+		"(SELECT job FROM attempts UNION SELECT job FROM outcomes UNION SELECT job FROM usage) a WHERE job NOT IN (SELECT job FROM jobs)";
+	sqlite3_stmt *st;
+
+	if (sqlite3_prepare_v2(db, sql, -1, &st, NULL) != SQLITE_OK)
+		return;
+	while (sqlite3_step(st) == SQLITE_ROW)
+		gr_buf_printf(report, "job %lld: its description is lost, it will not go on; %lld outcomes and %lld attempts of it are kept. Submit it again "
+			      "for the rest, or take it from a backup\n", (long long)sqlite3_column_int64(st, 0),
+			      (long long)sqlite3_column_int64(st, 1), (long long)sqlite3_column_int64(st, 2));
+	sqlite3_finalize(st);
+}
+
 int gr_store_recover(const char *dir, uint64_t now_ms, struct gr_buf *report, struct gr_err *err)
 {
 	static const char *const tails[] = { "", "-wal", "-shm" };
@@ -225,6 +242,7 @@ int gr_store_recover(const char *dir, uint64_t now_ms, struct gr_buf *report, st
 		}
 		gr_buf_printf(report, "%s: %lld rows%s\n", tables[i], (long long)n, is_whole ? "" : ", others could not be read");
 	}
+	tell_orphans(to, report);
 	if (sqlite3_exec(to, "COMMIT; PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL) != SQLITE_OK)
 		rc = gr_store__fail(to, fresh, "cannot be written", err);
 out:

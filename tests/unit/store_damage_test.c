@@ -16,6 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <sqlite3.h>
+
 #include "coordinator/store/store.h"
 #include "lib/base/alloc.h"
 #include "lib/base/clock.h"
@@ -322,6 +324,50 @@ static void recovery_keeps_the_damaged_file_and_gives_back_jobs(void **state)
 	gr_buf_fini(&report);
 }
 
+/* The root of the table of jobs is gone: what hung on it cannot be found, what else there is of each job is kept, and said. */
+static void recovery_names_the_jobs_whose_descriptions_are_lost(void **state)
+{
+	struct world *w = *state;
+	struct gr_buf report = { 0 };
+	struct gr_store *s = NULL;
+	struct gr_err err;
+	sqlite3 *db;
+	sqlite3_stmt *st;
+	char path[160];
+	size_t root;
+	json_t *j;
+
+	fold(w);
+	lay(w, 0);
+	snprintf(path, sizeof(path), "%s/jobs.db", w->cut);
+	assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, "SELECT rootpage FROM sqlite_schema WHERE name='jobs'", -1, &st, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+	root = (size_t)sqlite3_column_int64(st, 0);
+	sqlite3_finalize(st);
+	sqlite3_close(db);
+	assert_true(root > 1 && root * 4096 <= w->db.n);
+	memset(w->db.p + (root - 1) * 4096, 0, 4096);
+	lay(w, 0);
+	if (gr_store_recover(w->cut, 78, &report, &err) < 0)
+		fail_msg("%s", err.text);
+	for (int job = 1; job <= N_JOBS; job++) {
+		char line[64];
+
+		snprintf(line, sizeof(line), "job %d: its description is lost", job);
+		if (!strstr(gr_buf_str(&report), line))
+			fail_msg("nothing is said of job %d: %s", job, gr_buf_str(&report));
+	}
+	assert_non_null(strstr(gr_buf_str(&report), "1 outcomes and 1 attempts of it are kept"));
+	if (gr_store_open(w->loop, w->cut, &OPS, w, &s, &err) < 0)
+		fail_msg("%s", err.text);
+	j = gr_store_check(s);
+	assert_true(json_is_true(json_object_get(j, "ok")));
+	json_decref(j);
+	gr_store_close(&s);
+	gr_buf_fini(&report);
+}
+
 static void a_backup_is_a_store_with_all_of_it(void **state)
 {
 	struct world *w = *state;
@@ -352,6 +398,7 @@ int main(void)
 		T(a_log_with_a_wrong_bit_ends_before_it),
 		T(a_database_that_was_cut_is_refused_with_what_to_do),
 		T(recovery_keeps_the_damaged_file_and_gives_back_jobs),
+		T(recovery_names_the_jobs_whose_descriptions_are_lost),
 		T(a_backup_is_a_store_with_all_of_it),
 	};
 
