@@ -14,6 +14,8 @@
 #include "lib/base/alloc.h"
 #include "lib/base/clock.h"
 
+#define TROUBLE_NS GR_NS_PER_S
+
 static const struct { const char *name; bool is_final; } states[] = {
 #define X(name, text, final) { text, final },
 	GR_BSTATE_MAP(X)
@@ -619,6 +621,9 @@ static enum gr_bverdict again(struct gr_bjob *j, const struct gr_stage *st, stru
 {
 	uint64_t wait = causes[cause].counts ? backoff_ns(st, t->n_tries) : 0;
 
+	/* a worker whose disk fails is free again at once: without a pause it would use up all tries of the task */
+	if (cause == GR_BC_WORKER && wait < TROUBLE_NS)
+		wait = TROUBLE_NS;
 	if (st->replicas) {
 		if (!t->n_target)         /* it is not remembered over a restart */
 			t->n_target = st->replicas;

@@ -124,6 +124,16 @@ check "with all it started" none_left "sleep 98765"
 stage '["perl","-e","$s = q(x) x 10000000; push @a, $s . $_ for 1..1000; sleep 5"]'; spec '{"mem_limit_bytes":100000000}'; run
 check "a memory limit ends it, and says so" says '"outcome":"out of memory"' "$(ended)"
 check "its log says whether the kernel limits memory" grep -q "the memory of commands is" "$T/w.log"
+sh_stage 'head -c 30000000 /dev/zero > big; exec sleep 98764' '"resources":{"disk_bytes":10485760}'; spec; run
+check "what takes more disk than it asked for is killed, and says so" says '"outcome":"over its disk"' "$(ended)"
+check "all of it" none_left "sleep 98764"
+sh_stage 'mkdir -p a/b; head -c 30000000 /dev/zero > a/b/c; ln a/b/c d' '"resources":{"disk_bytes":10485760},"outputs":[{"path":"d"}]'; spec; run
+check "also one that had ended before anybody looked" says '"outcome":"over its disk"' "$(ended)"
+check "with nothing taken along" says '"outputs":[]' "$(ended)"
+sh_stage 'head -c 6000000 /dev/zero > big; ln big other; truncate -s 1G sparse' '"resources":{"disk_bytes":10485760}'; spec; run
+check "two names of a file and a hole are not twice and not a gigabyte" says '"outcome":"done"' "$(ended)"
+sh_stage 'sleep 0.5; echo fine'; spec '{"timeout_ms":9000000000000000000}'; run
+check "a time limit beyond what a clock counts is none" says '"outcome":"done"' "$(ended)"
 stage '["sh","-c","b() { b | b & }; b; sleep 3; echo through"]'; spec '{"timeout_ms":1500}'; run
 check "a fork bomb is ended at its time limit" says '"outcome":"timeout"' "$(ended)"
 sh_stage 'echo fine'; spec; run

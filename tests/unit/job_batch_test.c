@@ -286,6 +286,19 @@ static void a_loss_is_no_try_when_the_worker_comes_back_with_it(void **st)
 	world_free(w);
 }
 
+/* A worker whose disk fails hands a task back at once, and is free for it again at once. */
+static void a_worker_in_trouble_does_not_use_up_the_tries_in_an_instant(void **st)
+{
+	struct world *w = world_new("{\"stages\":[{\"argv\":[\"x\"],\"retry\":{\"max\":2}}]}");
+
+	assert_int_equal(end(w, 0, begin(w, 0, 1), 1, GR_BC_WORKER, 0, 0), GR_BV_LATER);
+	gr_bjob_tick(&w->j, GR_NS_PER_S - 1);
+	assert_int_equal(gr_states_get(&w->j.states, 0), GR_B_BACKOFF);
+	gr_bjob_tick(&w->j, GR_NS_PER_S);
+	assert_int_equal(gr_states_get(&w->j.states, 0), GR_B_READY);
+	world_free(w);
+}
+
 /* Workers that die, one every few seconds, do not use up what a task may fail by itself; one that kills them all ends. */
 static void workers_that_die_cost_a_task_no_try(void **st)
 {
@@ -399,6 +412,7 @@ int main(void)
 		cmocka_unit_test(causes_and_exit_codes_decide_about_another_try),
 		cmocka_unit_test(enough_failures_end_the_job),
 		cmocka_unit_test(a_result_is_fenced_by_attempt_and_worker),
+		cmocka_unit_test(a_worker_in_trouble_does_not_use_up_the_tries_in_an_instant),
 		cmocka_unit_test(workers_that_die_cost_a_task_no_try),
 		cmocka_unit_test(a_lost_copy_does_not_make_ready_what_another_copy_runs),
 		cmocka_unit_test(a_cancel_ends_what_only_waits_for_another_copy),
