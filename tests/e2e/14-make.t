@@ -1,7 +1,7 @@
 #!/bin/bash
 # 14-make.t - griddle make on a small project: same bytes, exit codes, summary, job server, interrupt
 . "$(dirname "$0")/cluster.sh"
-unset GRIDDLE_SOCKET MAKEFLAGS MFLAGS MAKELEVEL
+unset GRIDDLE_SOCKET MAKEFLAGS MFLAGS MAKELEVEL CC CXX HOSTCC
 G=$BIN/griddle
 down() { "$G" down >/dev/null 2>&1; cl_cleanup; }
 trap down EXIT
