@@ -26,7 +26,7 @@ field() { echo "$1" | sed -n "s/.* $2=\([^ ]*\).*/\1/p" | head -n 1; }
 gone() { ! kill -0 "$1" 2>/dev/null; }
 sessions() { find "$T/$1/sessions" -mindepth 1 -maxdepth 1 2>/dev/null | wc -l; }
 
-cl_coordinator
+cl_coordinator --session-linger 10s
 # ---- each tier: the plain build's bytes
 for tier in namespace chroot landlock; do
 	"$BIN/griddle-worker" --coordinator "$ENDPOINT" --state "$T/$tier" --name "$tier" --slots 2 --sandbox $tier --toolchains /usr/bin/gcc \
