@@ -37,6 +37,9 @@ static const struct { const char *params, *sql; } sqls[] = {
 	GR_STORE_SQL_MAP(X)
 #undef X
 };
+#define X(name, p, s) _Static_assert(sizeof(p) <= MAX_PARAMS + 1, #name);
+GR_STORE_SQL_MAP(X)
+#undef X
 
 struct gr_store_tx {
 	struct gr_list link;

@@ -218,7 +218,8 @@ int gr_place_pending(const struct gr_place *p, int64_t queued)
 void gr_place_stats(const struct gr_place *p, uint64_t now_ns, struct gr_place_stats *out)
 {
 	struct gr_place_stats s = {
-		.n_held = p->held != NIL ? (uint32_t)p->tasks_queued : 0, .n_queued = p->tasks_queued, .n_placed = p->tasks_placed, .decisions = p->decisions, .looked = p->looked,
+		.n_held = p->held != NIL ? (uint32_t)p->tasks_queued : 0, .n_queued = p->tasks_queued,
+		.n_placed = p->tasks_placed, .decisions = p->decisions, .looked = p->looked,
 	};
 
 	(void)now_ns;

@@ -301,7 +301,7 @@ struct gr_place {
 	uint32_t first_due, n_copies;
 	struct gr_place__reserve reserve;
 	uint64_t wake_ns;             /* the first blocked worker's */
-	uint64_t retry_ns;            /* a search was cut short: look again then */
+	uint64_t retry_ns;            /* a search was cut short, or what is held is to be planned anew: look again then */
 	uint32_t held;                /* the queue whose last tasks wait for busy workers, or NIL; tail.c */
 	uint64_t tasks_queued, tasks_placed;
 	uint8_t *log_buf; uint32_t n_log;
@@ -483,7 +483,7 @@ void gr_place__log(struct gr_place *p, enum gr_place__op op, const uint64_t *v, 
 #define LOG_BYTES(p, op, b, n, ...) do { if ((p)->cfg.log) gr_place__log((p), (op), LOG_ARGS(__VA_ARGS__), (b), (n)); } while (0)
 
 /* ---- tail.c ---- */
-/* The queue holds all that waits, few enough for few enough workers to be planned as a list. O(1). */
+/* The queue holds all that waits, few enough for few enough workers to be planned as a list. O(its items, of which it has 32 at most then). */
 bool gr_place__is_tail(const struct gr_place *p, uint32_t queue);
 /* The item of it that starts now, and in @s where; NIL: all of them had better wait, and are asked for again at p->retry_ns. */
 uint32_t gr_place__tail(struct gr_place *p, uint32_t queue, struct gr_place__search *s);

@@ -8,17 +8,6 @@
 #include "lib/base/clock.h"
 #include "lib/place/place_int.h"
 
-static void setup(const struct gr_place *p, struct gr_place__search *s, uint32_t queue, uint64_t now_ns)
-{
-	const struct gr_place__queue *q = &p->queues[queue];
-	const struct gr_place__queued *item = &p->queued[q->heap[0]];
-
-	*s = (struct gr_place__search){
-		.t = &item->t, .owner = q->owner, .class_id = q->class, .class = &p->classes[q->class], .avoid_node = NIL,
-		.reserved_for = queue, .now_ns = now_ns, .work_us = gr_place__work_us(p, item->t.family, item->t.work_ms),
-	};
-}
-
 /* When the worker will have room for the class: what it runs ends one after another, as expected. UINT64_MAX: never. */
 static uint64_t free_at(struct gr_place *p, uint32_t worker, const struct gr_place__search *s)
 {
@@ -84,7 +73,7 @@ void gr_place__reserve_for(struct gr_place *p, uint64_t now_ns, uint32_t queue)
 	const struct gr_place__queued *item = &p->queued[p->queues[queue].heap[0]];
 	uint8_t by = p->classes[p->queues[queue].class].spec.spread_by;
 
-	setup(p, &s, queue, now_ns);
+	gr_place__search_for(p, p->queues[queue].heap[0], now_ns, &s);
 	gr_place__class_pools(p, &p->classes[s.class_id]);
 	want = item->t.is_gang ? item->t.count : 1;
 	for (uint32_t i = 0; i < p->n_workers; i++) {

@@ -499,9 +499,18 @@ static void finish(const struct gr_place *p, struct gr_place__search *s)
 	s->finish_us = c.wait_us + c.fetch_us + c.run_us;
 }
 
+static void forget_next(struct gr_place__search *s)
+{
+	for (uint32_t i = 0; i < GR_PLACE_N_NEXT; i++) {
+		s->next[i].worker = NIL;
+		s->next[i].score_us = UINT32_MAX;
+	}
+}
+
 bool gr_place__search_at(const struct gr_place *p, struct gr_place__search *s, uint32_t worker)
 {
 	s->worker = NIL;
+	forget_next(s);
 	look(p, s, worker);
 	finish(p, s);
 	return s->worker != NIL;
@@ -620,14 +629,6 @@ uint32_t gr_place__best_rank(struct gr_place *p, const struct gr_place__search *
 				out[n++] = b->w[b->n - 1 - k];
 		}
 	return n;
-}
-
-static void forget_next(struct gr_place__search *s)
-{
-	for (uint32_t i = 0; i < GR_PLACE_N_NEXT; i++) {
-		s->next[i].worker = NIL;
-		s->next[i].score_us = UINT32_MAX;
-	}
 }
 
 void gr_place__search_for(const struct gr_place *p, uint32_t queued, uint64_t now_ns, struct gr_place__search *s)

@@ -300,19 +300,25 @@ class World:
         again.began_s = c.began_s
         self.clients.append(again)
 
-    def find(self, name):
+    def jobs(self):
+        """What `job ls` tells; None: it got no answer."""
         out = os.path.join(self.dir, "ls")
+        open(out, "w").close()
+        p = self.spawn(self.griddle("job", "ls", "-o", "json", "--limit", "100000"), out, out + ".err")
+        try:
+            p.wait(LIMIT)
+        except subprocess.TimeoutExpired:
+            self.end(p)
+        if p.returncode != 0:
+            return None
+        with open(out) as f:
+            jobs = json.load(f)
+        return jobs["jobs"] if isinstance(jobs, dict) else jobs
+
+    def find(self, name):
         for _ in range(20):
-            open(out, "w").close()
-            p = self.spawn(self.griddle("job", "ls", "-o", "json", "--limit", "100000"), out, out + ".err")
-            try:
-                p.wait(LIMIT)
-            except subprocess.TimeoutExpired:
-                self.end(p)
-            if p.returncode == 0:
-                with open(out) as f:
-                    jobs = json.load(f)
-                jobs = jobs["jobs"] if isinstance(jobs, dict) else jobs
+            jobs = self.jobs()
+            if jobs is not None:
                 return next((int(j["job"]) for j in jobs if j["name"] == name), None)
             time.sleep(0.1)
         raise Wrong("job ls gets no answer")
@@ -563,19 +569,8 @@ class World:
         return p.stdout.strip()
 
     def is_quiet(self):
-        out = os.path.join(self.dir, "open")
-        open(out, "w").close()
-        p = self.spawn(self.griddle("job", "ls", "-o", "json", "--limit", "100000"), out, out + ".err")
-        try:
-            p.wait(LIMIT)
-        except subprocess.TimeoutExpired:
-            self.end(p)
-        with open(out) as f:
-            text = f.read()
-        if p.returncode != 0:
-            return False
-        jobs = json.loads(text)
-        return all(j["state"] in ("done", "failed", "cancelled") for j in (jobs["jobs"] if isinstance(jobs, dict) else jobs))
+        jobs = self.jobs()
+        return jobs is not None and all(j["state"] in ("done", "failed", "cancelled") for j in jobs)
 
     # ---- single scenes, told in full ----
     def sleepers(self, n):

@@ -190,6 +190,14 @@ static void on_told(void *ctx, int rc)
 
 static void on_soon(void *ctx) { gr_loop_stop(world->loop); }
 
+static void run_a_little(struct world *w)
+{
+	struct gr_timer *soon = gr_timer_start(w->loop, 10, 0, on_soon, w);
+
+	gr_loop_run(w->loop);
+	gr_timer_stop(&soon);
+}
+
 static void put(struct world *w, int64_t task, bool may_fail, int *rc)
 {
 	struct gr_store_tx *tx = gr_store_tx_new(w->store);
@@ -205,35 +213,38 @@ static int tell(void *ctx, int64_t task, int64_t state, int64_t attempt)
 	return 0;
 }
 
-/* Files may not grow (RLIMIT_FSIZE): to the store that is a full disk, without a disk of its own. */
+/* Files may not grow (RLIMIT_FSIZE): to the store that is a full disk, without a disk of its own. @old: as it was. */
+static void fill_disk(struct rlimit *old)
+{
+	struct rlimit full;
+
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, old), 0);
+	full = *old;
+	full.rlim_cur = 1024;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &full), 0);
+}
+
 static void a_full_disk_refuses_what_may_fail_and_keeps_the_rest(void **state)
 {
 	struct world w = { 0 };
-	struct rlimit old, full;
+	struct rlimit old;
 	struct gr_timer *late;
 	uint32_t there = 0;
 	int first, refused, kept;
 
-	signal(SIGXFSZ, SIG_IGN);
 	open_it(&w);
 	late = gr_timer_start(w.loop, 60000, 0, on_late, &w);
 	put(&w, 0, true, &first);
 	gr_loop_run(w.loop);
 	assert_int_equal(first, 0);
-	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
-	full = old;
-	full.rlim_cur = 1024;
-	assert_int_equal(setrlimit(RLIMIT_FSIZE, &full), 0);
+	fill_disk(&old);
 	put(&w, 1, true, &refused);
 	gr_loop_run(w.loop);
 	assert_true(refused < 0);
 	put(&w, 2, false, &kept);
-	for (struct gr_store_stats s = { 0 }; s.failures < 2; gr_store_stats(w.store, &s)) {       /* the kept one has failed too */
-		struct gr_timer *soon = gr_timer_start(w.loop, 10, 0, on_soon, &w);
-
-		gr_loop_run(w.loop);
-		gr_timer_stop(&soon);
-	}
+	for (struct gr_store_stats s = { 0 }; s.failures < 2; gr_store_stats(w.store, &s))       /* the kept one has failed too */
+		run_a_little(&w);
 	assert_int_equal(kept, 1);
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
 	while (kept == 1)
@@ -250,28 +261,20 @@ static void a_full_disk_refuses_what_may_fail_and_keeps_the_rest(void **state)
 static void a_store_with_nothing_to_write_sees_that_it_could_again(void **state)
 {
 	struct world w = { 0 };
-	struct rlimit old, full;
+	struct rlimit old;
 	struct gr_timer *late;
 	int refused;
 
-	signal(SIGXFSZ, SIG_IGN);
 	open_it(&w);
 	late = gr_timer_start(w.loop, 20000, 0, on_late, &w);
-	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
-	full = old;
-	full.rlim_cur = 1024;
-	assert_int_equal(setrlimit(RLIMIT_FSIZE, &full), 0);
+	fill_disk(&old);
 	put(&w, 1, true, &refused);
 	gr_loop_run(w.loop);
 	assert_true(refused < 0);
 	assert_non_null(gr_store_trouble(w.store));
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
-	while (gr_store_trouble(w.store)) {
-		struct gr_timer *soon = gr_timer_start(w.loop, 10, 0, on_soon, &w);
-
-		gr_loop_run(w.loop);
-		gr_timer_stop(&soon);
-	}
+	while (gr_store_trouble(w.store))
+		run_a_little(&w);
 	gr_timer_stop(&late);
 	close_it(&w);
 }

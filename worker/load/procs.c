@@ -31,14 +31,20 @@ extern char **environ;
 
 /* ---- messages on a stream ---- */
 
-static bool put(int fd, struct gr_slice frame, int flags)
+static void add_message(struct gr_buf *b, struct gr_slice frame)
 {
 	uint8_t head[4] = { (uint8_t)frame.n, (uint8_t)(frame.n >> 8), (uint8_t)(frame.n >> 16), (uint8_t)(frame.n >> 24) };
+
+	gr_buf_add(b, head, 4);
+	gr_buf_add(b, frame.p, frame.n);
+}
+
+static bool put(int fd, struct gr_slice frame, int flags)
+{
 	struct gr_buf b = { 0 };
 	size_t at = 0;
 
-	gr_buf_add(&b, head, 4);
-	gr_buf_add(&b, frame.p, frame.n);
+	add_message(&b, frame);
 	while (at < b.n) {
 		ssize_t n = send(fd, b.p + at, b.n - at, MSG_NOSIGNAL | (at ? 0 : flags));
 
@@ -360,7 +366,6 @@ static void *procs_main(void *arg)
 static void add_prepare(struct gr_procs *p, const struct gr_shard_spec *spec, uint32_t i)
 {
 	struct gr_buf frame = { 0 };
-	uint8_t head[4];
 	char id[17];
 	json_t *o;
 
@@ -370,10 +375,7 @@ static void add_prepare(struct gr_procs *p, const struct gr_shard_spec *spec, ui
 		      spec->plan_json);
 	gr_json_encode(&frame, GR_MSG_LOAD_PREPARE, o);
 	json_decref(o);
-	for (int k = 0; k < 4; k++)
-		head[k] = (uint8_t)(frame.n >> (8 * k));
-	gr_buf_add(&p->prepare, head, 4);
-	gr_buf_add(&p->prepare, frame.p, frame.n);
+	add_message(&p->prepare, gr_buf_slice(&frame));
 	gr_buf_fini(&frame);
 }
 

@@ -36,6 +36,7 @@
 #include "lib/base/alloc.h"
 #include "lib/base/file.h"
 #include "lib/base/log.h"
+#include "worker/sandbox/memory.h"
 
 enum { JOIN, LIMIT, EVENTS, STAT };
 #define SLACK_BYTES (4u << 20)         /* the runner itself, page tables, what the kernel charges ahead */
@@ -261,24 +262,6 @@ static void kill_below(const char *path)
 
 /* ---- whether there can be any ---- */
 
-static pid_t parent_of(pid_t pid)
-{
-	char path[64], text[512], *p;
-	ssize_t n;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	if (fd >= 0)
-		close(fd);
-	if (n <= 0)
-		return 0;
-	text[n] = 0;
-	p = strrchr(text, ')');
-	return p && p[1] == ' ' ? (pid_t)strtol(p + 4, NULL, 10) : 0;
-}
-
 /* To whoever is not root a folder of its own says so. Root may write everywhere: what systemd has marked is given away, and
  * so is the top of a cgroup namespace, which a container has for itself. */
 static bool is_delegated(const char *own, struct gr_err *err)
@@ -308,14 +291,18 @@ static bool is_delegated(const char *own, struct gr_err *err)
 static bool move_down(const char *own, const char *leaf, struct gr_err *err)
 {
 	pid_t pids[64], self = getpid();
-	uint32_t n = list_members(own, pids, GR_LEN(pids));
+	uint32_t n = list_members(own, pids, GR_LEN(pids)), n_others = 0;
+	int procfd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	char text[24];
 
 	for (uint32_t i = 0; i < n; i++)
-		if (pids[i] != self && parent_of(pids[i]) != self) {
-			gr_err_set(err, GR_ESANDBOX, "%s has other processes in it", own);
-			return false;
-		}
+		n_others += pids[i] != self && gr_sb_parent(procfd, pids[i]) != self;
+	if (procfd >= 0)
+		close(procfd);
+	if (n_others) {
+		gr_err_set(err, GR_ESANDBOX, "%s has other processes in it", own);
+		return false;
+	}
 	for (uint32_t i = 0; i < n; i++) {
 		snprintf(text, sizeof(text), "%d", (int)pids[i]);
 		if (!put(leaf, "cgroup.procs", text)) {

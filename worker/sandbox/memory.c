@@ -49,6 +49,16 @@ bool gr_sb_read_at(int dirfd, const char *path, char *buf, size_t size)
 	return true;
 }
 
+pid_t gr_sb_parent(int procfd, pid_t pid)
+{
+	char path[32], text[512], *p;
+
+	snprintf(path, sizeof(path), "%d/stat", (int)pid);
+	if (!gr_sb_read_at(procfd, path, text, sizeof(text)) || !(p = strrchr(text, ')')) || strlen(p) < 4)
+		return 0;
+	return (pid_t)strtol(p + 4, NULL, 10);   /* ") S PPID" */
+}
+
 /* Resident bytes, and those of them that no file lies behind. */
 static uint64_t resident(int procfd, pid_t pid, uint64_t *anonymous)
 {

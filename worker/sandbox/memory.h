@@ -21,3 +21,5 @@ uint64_t gr_sb_memory(int procfd, const pid_t *pids, uint32_t n, uint64_t limit)
 
 /* The first @size - 1 bytes of a file below @dirfd, ended by NUL. Return: false with errno when it cannot be read. */
 bool gr_sb_read_at(int dirfd, const char *path, char *buf, size_t size);
+/* @procfd: /proc. 0: no such process is seen there. */
+pid_t gr_sb_parent(int procfd, pid_t pid);

@@ -81,16 +81,6 @@ static int send_event(struct runner *r, const struct gr_runner_event *ev, const 
 
 /* ---- the tree ---- */
 
-static pid_t parent_of(int procfd, pid_t pid)
-{
-	char path[32], text[512], *p;
-
-	snprintf(path, sizeof(path), "%d/stat", (int)pid);
-	if (!gr_sb_read_at(procfd, path, text, sizeof(text)) || !(p = strrchr(text, ')')))
-		return 0;
-	return (pid_t)strtol(p + 4, NULL, 10);   /* ") S PPID" */
-}
-
 /* All that descends from this process, at most MAX_TREE. In a PID namespace of its own everything else does. */
 static uint32_t list_tree(struct runner *r)
 {
@@ -109,7 +99,7 @@ static uint32_t list_tree(struct runner *r)
 
 		if (pid <= 0 || pid == self)
 			continue;
-		r->parents[n] = r->s->has_pidns ? self : parent_of(r->s->procfd, pid);
+		r->parents[n] = r->s->has_pidns ? self : gr_sb_parent(r->s->procfd, pid);
 		r->tree[n++] = pid;
 	}
 	if (dir)

@@ -1,0 +1,437 @@
+/* place_wait_test.c - lib/place: who waits, is stopped or moved for whom: gangs, reservations, preemption, copies, leaving workers, a job's last tasks */
+#include "tests/unit/place_fixture.h"
+
+/* ---- gangs and reservations ---- */
+
+static void a_gang_comes_whole_or_not_at_all(void **state)
+{
+	struct world *w = *state;
+	struct gr_place_class c;
+	int64_t h;
+
+	memset(&c, 0, sizeof(c));
+	c.spread_by = GR_PLACE_BY_WORKER;
+	for (uint64_t i = 1; i <= 3; i++)
+		up(w, (struct pod){ .tag = i, .slots = 2 });
+	h = put(w, (struct gr_place_task){ .tag = 7, .owner = w->owner, .class = class_of(w, c), .count = 4, .is_gang = true });
+	assert_int_equal(next(w), 0);
+	assert_int_equal(gr_place_pending(w->p, h), GR_PLACE_P_GANG);
+	up(w, (struct pod){ .tag = 4, .slots = 2 });
+	assert_int_equal(next(w), 4);
+	for (uint32_t i = 0; i < 4; i++) {
+		assert_int_equal(w->d[i].gang, 4);
+		assert_int_equal(w->d[i].nth, i);
+		for (uint32_t k = 0; k < i; k++)
+			assert_int_not_equal(w->d[i].worker, w->d[k].worker);
+	}
+}
+
+/* Small tasks would always take the room: after a while it is kept for the large one, and short ones still go before. */
+static void a_large_task_is_not_starved_by_small_ones(void **state)
+{
+	struct world *w = *state;
+	uint32_t small = plain(w), large = class_of(w, (struct gr_place_class){ .need.v = { 4000 } });
+	uint64_t running[4];
+	bool is_placed = false;
+
+	up(w, (struct pod){ .tag = 1, .slots = 4 });
+	put(w, (struct gr_place_task){ .tag = 1, .owner = w->owner, .class = small, .count = 10000, .work_ms = 1000 });
+	assert_int_equal(next(w), 4);
+	for (int i = 0; i < 4; i++)
+		running[i] = w->d[i].placed;
+	put(w, (struct gr_place_task){ .tag = 2, .owner = owner(w, 0, 4, false), .class = large, .work_ms = 1000 });
+	for (int step = 0; step < 200 && !is_placed; step++) {
+		int n;
+
+		w->now += 250 * GR_NS_PER_MS;
+		if (running[step % 4])
+			end(w, running[step % 4], GR_PLACE_DONE, 1000000);
+		running[step % 4] = 0;
+		n = next(w);
+		for (int i = 0; i < n; i++) {
+			is_placed |= w->d[i].tag == 2;
+			if (w->d[i].tag == 1)
+				running[step % 4] = w->d[i].placed;
+		}
+	}
+	assert_true(is_placed);
+}
+
+/* Room is kept for one owner's queue; another's, of the same class, is in line before it, and is refused. */
+static void what_room_is_kept_for_is_not_held_up_by_its_like(void **state)
+{
+	struct world *w = *state;
+	uint32_t c = plain(w), other = owner(w, 0, 4, false);
+	uint64_t running[4];
+
+	up(w, (struct pod){ .tag = 1, .slots = 4 });
+	put(w, (struct gr_place_task){ .tag = 1, .owner = w->owner, .class = c, .count = 100, .work_ms = 5000 });
+	assert_int_equal(next(w), 4);
+	for (int i = 0; i < 4; i++)
+		running[i] = w->d[i].placed;
+	put(w, (struct gr_place_task){ .tag = 2, .owner = other, .class = c, .count = 100, .work_ms = 5000 });
+	for (int k = 0; k < 60; k++) {
+		w->now += GR_NS_PER_S;
+		assert_int_equal(next(w), 0);
+	}
+	for (int i = 0; i < 4; i++)
+		end(w, running[i], GR_PLACE_DONE, 1000000);
+	assert_int_not_equal(next(w), 0);
+}
+
+/* One that did not come true is let go, and what it kept out is asked for again without anything else happening. */
+static void a_reservation_that_lapses_leaves_nobody_waiting(void **state)
+{
+	struct world *w = *state;
+	uint32_t small = plain(w), large = class_of(w, (struct gr_place_class){ .need.v = { 4000 } });
+
+	up(w, (struct pod){ .tag = 1, .slots = 4 });
+	put(w, (struct gr_place_task){ .tag = 1, .owner = w->owner, .class = small, .work_ms = 1000 });
+	assert_int_equal(next(w), 1);
+	put(w, (struct gr_place_task){ .tag = 2, .owner = owner(w, 0, 4, false), .class = large, .work_ms = 1000 });
+	for (int k = 0; k < 3; k++) {             /* until it has waited for long, and the worker is kept for it */
+		assert_int_equal(next(w), 0);
+		if (k < 2)
+			w->now = gr_place_wake_ns(w->p);
+	}
+	put(w, (struct gr_place_task){ .tag = 3, .owner = w->owner, .class = small, .work_ms = 100000 });
+	assert_int_equal(next(w), 0);
+	for (int k = 0; k < 10 && !next(w); k++) {
+		assert_true(gr_place_wake_ns(w->p) != UINT64_MAX);
+		w->now = gr_place_wake_ns(w->p);
+	}
+	assert_int_equal(w->d[0].tag, 3);
+}
+
+/* ---- what is placed already ---- */
+
+static void the_urgent_stops_just_enough_of_what_may_be_stopped(void **state)
+{
+	struct world *w = *state;
+	uint32_t idle = owner(w, 0, 31, true), urgent = owner(w, 0, 0, false), c = plain(w);
+	uint64_t tag_stopped;
+
+	up(w, (struct pod){ .tag = 1, .slots = 4 });
+	put(w, (struct gr_place_task){ .tag = 1, .owner = idle, .class = c, .count = 4 });
+	assert_int_equal(next(w), 4);
+	w->now += GR_NS_PER_S;
+	put(w, (struct gr_place_task){ .tag = 2, .owner = urgent, .class = c });
+	assert_int_equal(next(w), 1);
+	assert_int_equal(w->d[0].act, GR_PLACE_PREEMPT);
+	tag_stopped = w->d[0].tag;
+	assert_int_equal(tag_stopped, 1);
+	/* not again while the first is on its way out */
+	assert_int_equal(next(w), 0);
+	end(w, w->d[0].placed, GR_PLACE_STOPPED, 0);
+	put(w, (struct gr_place_task){ .tag = 1, .owner = idle, .class = c });
+	assert_int_equal(next(w), 1);
+	assert_int_equal(w->d[0].act, GR_PLACE_RUN);
+	assert_int_equal(w->d[0].tag, 2);
+	assert_int_equal(next(w), 0);
+}
+
+static uint32_t on_label(struct world *w, uint32_t label)
+{
+	struct gr_place_class c;
+
+	memset(&c, 0, sizeof(c));
+	c.term[0] = (struct gr_place_term){ .op = GR_PLACE_IN, .n = 1, .label = { label } };
+	return class_of(w, c);
+}
+
+static void no_more_is_stopped_than_waits_for_what_it_frees(void **state)
+{
+	struct world *w = *state;
+	uint32_t idle = owner(w, 0, 31, true), urgent = owner(w, 0, 0, false), c = plain(w);
+	uint32_t other = on_label(w, (uint32_t)gr_place_label(w->p, "disk", "ssd"));
+
+	for (uint64_t i = 1; i <= 4; i++)
+		up(w, (struct pod){ .tag = i, .slots = 1 });
+	put(w, (struct gr_place_task){ .tag = 1, .owner = idle, .class = c, .count = 4 });
+	assert_int_equal(next(w), 4);
+	w->now += GR_NS_PER_S;
+	/* ten of the same owner wait for something else */
+	put(w, (struct gr_place_task){ .tag = 3, .owner = urgent, .class = other, .count = 10 });
+	put(w, (struct gr_place_task){ .tag = 2, .owner = urgent, .class = c });
+	assert_int_equal(next(w), 1);
+	assert_int_equal(w->d[0].act, GR_PLACE_PREEMPT);
+}
+
+static void what_was_stopped_for_an_urgent_task_leaves_it_its_tenants_quota(void **state)
+{
+	struct world *w = *state;
+	uint32_t ssd = (uint32_t)gr_place_label(w->p, "disk", "ssd");
+	uint32_t tenant = (uint32_t)gr_place_tenant_add(w->p, &(struct gr_place_tenant){ .weight = 1, .quota.v = { 1000 } });
+	uint32_t idle = owner(w, 0, 31, true), urgent = owner(w, tenant, 0, false), lesser = owner(w, tenant, 5, false);
+	uint64_t victim;
+
+	up(w, (struct pod){ .tag = 1, .slots = 1, .label = ssd });
+	put(w, (struct gr_place_task){ .tag = 1, .owner = idle, .class = on_label(w, ssd) });
+	assert_int_equal(next(w), 1);
+	up(w, (struct pod){ .tag = 2, .slots = 1 });
+	w->now += GR_NS_PER_S;
+	put(w, (struct gr_place_task){ .tag = 2, .owner = urgent, .class = on_label(w, ssd) });
+	put(w, (struct gr_place_task){ .tag = 3, .owner = lesser, .class = plain(w) });
+	assert_int_equal(next(w), 1);
+	assert_int_equal(w->d[0].act, GR_PLACE_PREEMPT);
+	victim = w->d[0].placed;
+	end(w, victim, GR_PLACE_STOPPED, 0);
+	assert_int_equal(next(w), 1);
+	assert_int_equal(w->d[0].tag, 2);
+	assert_int_equal(w->d[0].worker_tag, 1);
+}
+
+static void the_urgent_does_not_wait_behind_the_less_urgent(void **state)
+{
+	struct world *w = *state;
+	uint32_t idle = owner(w, 0, 31, true), urgent = owner(w, 0, 0, false), c = plain(w);
+
+	up(w, (struct pod){ .tag = 1, .slots = 2, .prefetch = 4 });
+	put(w, (struct gr_place_task){ .tag = 1, .owner = idle, .class = c, .count = 2 });
+	assert_int_equal(next(w), 2);
+	w->now += GR_NS_PER_S;
+	put(w, (struct gr_place_task){ .tag = 2, .owner = urgent, .class = c });
+	assert_int_equal(next(w), 1);             /* it could be sent there, to wait; for a task that may be stopped it does not */
+	assert_int_equal(w->d[0].act, GR_PLACE_PREEMPT);
+	assert_int_equal(next(w), 0);
+	end(w, w->d[0].placed, GR_PLACE_STOPPED, 0);
+	put(w, (struct gr_place_task){ .tag = 1, .owner = idle, .class = c });
+	assert_true(next(w) >= 1);
+	assert_int_equal(w->d[0].act, GR_PLACE_RUN);
+	assert_int_equal(w->d[0].tag, 2);
+}
+
+static void nothing_of_the_same_band_is_stopped(void **state)
+{
+	struct world *w = *state;
+	uint32_t a = owner(w, 0, 4, true), b = owner(w, 0, 4, true), c = plain(w);
+
+	up(w, (struct pod){ .tag = 1, .slots = 2 });
+	put(w, (struct gr_place_task){ .tag = 1, .owner = a, .class = c, .count = 2 });
+	assert_int_equal(next(w), 2);
+	w->now += 600 * GR_NS_PER_S;
+	put(w, (struct gr_place_task){ .tag = 2, .owner = b, .class = c });
+	assert_int_equal(next(w), 0);
+}
+
+static void what_waits_is_taken_back_when_another_worker_is_idle(void **state)
+{
+	struct world *w = *state;
+	uint32_t c = plain(w);
+
+	up(w, (struct pod){ .tag = 1, .slots = 1, .prefetch = 4 });
+	put(w, (struct gr_place_task){ .tag = 1, .owner = w->owner, .class = c, .count = 3, .work_ms = 10000 });
+	assert_int_equal(next(w), 3);
+	up(w, (struct pod){ .tag = 2, .slots = 1 });
+	assert_int_equal(next(w), 1);
+	assert_int_equal(w->d[0].act, GR_PLACE_RETRACT);
+	assert_int_equal(w->d[0].worker_tag, 1);
+	/* too late: it stays, and is not asked for again at once */
+	assert_int_equal(gr_place_kept(w->p, w->d[0].placed), 0);
+	assert_int_equal(next(w), 1);
+	end(w, w->d[0].placed, GR_PLACE_STOPPED, 0);
+	put(w, (struct gr_place_task){ .tag = 1, .owner = w->owner, .class = c, .work_ms = 10000 });
+	assert_int_equal(next(w), 1);
+	assert_int_equal(w->d[0].act, GR_PLACE_RUN);
+	assert_int_equal(w->d[0].worker_tag, 2);
+}
+
+static void a_straggler_gets_one_copy_on_another_node(void **state)
+{
+	struct world *w = *state;
+	uint32_t c = plain(w);
+	uint64_t first;
+
+	for (uint64_t i = 1; i <= 3; i++)
+		up(w, (struct pod){ .tag = i, .slots = 8 });
+	for (int i = 0; i < 8; i++) {
+		put(w, (struct gr_place_task){ .tag = 1, .owner = w->owner, .class = c, .family = 5 });
+		assert_int_equal(next(w), 1);
+		w->now += GR_NS_PER_S;
+		end(w, w->d[0].placed, GR_PLACE_DONE, 1000000);
+	}
+	put(w, (struct gr_place_task){ .tag = 9, .owner = w->owner, .class = c, .family = 5 });
+	assert_int_equal(next(w), 1);
+	first = w->d[0].worker;
+	for (int i = 0; i < 40; i++) {
+		w->now += 250 * GR_NS_PER_MS;
+		if (next(w))
+			break;
+	}
+	assert_int_equal(w->d[0].act, GR_PLACE_COPY);
+	assert_int_equal(w->d[0].tag, 9);
+	assert_int_not_equal(w->d[0].worker, first);
+	for (int i = 0; i < 100; i++) {
+		w->now += GR_NS_PER_S;
+		assert_int_equal(next(w), 0);
+	}
+	end(w, w->d[0].placed, GR_PLACE_DONE, 1000000);
+	end(w, w->d[0].other, GR_PLACE_STOPPED, 0);
+}
+
+static void a_leaving_worker_keeps_what_ends_in_time_and_gives_back_the_rest(void **state)
+{
+	struct world *w = *state;
+	uint32_t c = plain(w), a = up(w, (struct pod){ .tag = 1, .slots = 2, .prefetch = 4 });
+	int n, moved = 0, taken = 0;
+
+	put(w, (struct gr_place_task){ .tag = 1, .owner = w->owner, .class = c, .work_ms = 5000 });
+	put(w, (struct gr_place_task){ .tag = 2, .owner = w->owner, .class = c, .work_ms = 100000 });
+	assert_int_equal(next(w), 2);
+	put(w, (struct gr_place_task){ .tag = 3, .owner = w->owner, .class = c, .work_ms = 5000 });
+	assert_int_equal(next(w), 1);
+	assert_int_equal(gr_place_worker_drain(w->p, w->now, a, true, w->now + 30 * GR_NS_PER_S), 0);
+	n = next(w);
+	for (int i = 0; i < n; i++) {
+		moved += w->d[i].act == GR_PLACE_MOVE && w->d[i].tag == 2;
+		taken += w->d[i].act == GR_PLACE_RETRACT && w->d[i].tag == 3;
+	}
+	assert_int_equal(n, 2);
+	assert_int_equal(moved, 1);
+	assert_int_equal(taken, 1);
+	assert_int_equal(next(w), 0);
+}
+
+static void what_is_over_its_time_is_not_taken_to_end_at_once_on_a_leaving_worker(void **state)
+{
+	struct world *w = *state;
+	uint32_t c = plain(w), a = up(w, (struct pod){ .tag = 1, .slots = 2 });
+
+	put(w, (struct gr_place_task){ .tag = 1, .owner = w->owner, .class = c, .work_ms = 1000 });
+	assert_int_equal(next(w), 1);
+	w->now += 60 * GR_NS_PER_S;                        /* 59 s more than it was to take */
+	assert_int_equal(gr_place_worker_drain(w->p, w->now, a, true, w->now + 300 * GR_NS_PER_S), 0);
+	assert_int_equal(next(w), 0);
+	assert_int_equal(gr_place_worker_drain(w->p, w->now, a, true, w->now + 30 * GR_NS_PER_S), 0);
+	assert_int_equal(next(w), 1);
+	assert_int_equal(w->d[0].act, GR_PLACE_MOVE);
+}
+
+/* ---- the last tasks of a job ---- */
+
+/* Two machines, each of one slot, the second three times as fast as the first: learned from what they ran. */
+static void two_speeds(struct world *w, uint32_t c, uint32_t out[2])
+{
+	for (uint32_t i = 0; i < 2; i++)
+		out[i] = up(w, (struct pod){ .tag = i + 1, .slots = 1 });
+	for (int i = 0; i < 60; i++) {
+		put(w, (struct gr_place_task){ .tag = 1, .owner = w->owner, .class = c, .family = 7, .count = 2 });
+		assert_int_equal(next(w), 2);
+		w->now += 6 * GR_NS_PER_S;
+		for (int k = 0; k < 2; k++)
+			end(w, w->d[k].placed, GR_PLACE_DONE, w->d[k].worker_tag == 2 ? 2000000 : 6000000);
+	}
+}
+
+static uint32_t whole(struct world *w)
+{
+	int rc = gr_place_owner_add(w->p, &(struct gr_place_owner){ .tag = 9, .weight = 1, .band = 4, .is_whole = true });
+
+	assert_true(rc >= 0);
+	return (uint32_t)rc;
+}
+
+/* The fast machine has begun 3 s of work; a task of 3 s more is at hand. Return: its handle. */
+static int64_t one_left(struct world *w, uint32_t owner, uint32_t c, uint64_t *running)
+{
+	int64_t h;
+
+	put(w, (struct gr_place_task){ .tag = 20, .owner = owner, .class = c, .work_ms = 3000 });
+	assert_int_equal(next(w), 1);
+	assert_int_equal(w->d[0].worker_tag, 2);
+	*running = w->d[0].placed;
+	w->now += 1900 * GR_NS_PER_MS;
+	h = put(w, (struct gr_place_task){ .tag = 21, .owner = owner, .class = c, .work_ms = 3000 });
+	return h;
+}
+
+static void the_last_task_waits_for_the_fast_worker_where_it_ends_sooner(void **state)
+{
+	struct world *w = *state;
+	uint32_t c = plain(w), worker[2];
+	uint64_t running;
+	int64_t h;
+
+	two_speeds(w, c, worker);
+	h = one_left(w, whole(w), c, &running);
+	assert_int_equal(next(w), 0);
+	assert_int_equal(gr_place_pending(w->p, h), GR_PLACE_P_FASTER);
+	w->now += 200 * GR_NS_PER_MS;
+	end(w, running, GR_PLACE_DONE, 2000000);
+	assert_int_equal(next(w), 1);
+	assert_int_equal(w->d[0].tag, 21);
+	assert_int_equal(w->d[0].worker_tag, 2);
+}
+
+static void a_short_one_behind_it_takes_the_slow_worker_meanwhile(void **state)
+{
+	struct world *w = *state;
+	uint32_t c = plain(w), worker[2], o = whole(w);
+	uint64_t running;
+
+	two_speeds(w, c, worker);
+	one_left(w, o, c, &running);
+	put(w, (struct gr_place_task){ .tag = 22, .owner = o, .class = c, .work_ms = 300 });
+	assert_int_equal(next(w), 1);
+	assert_int_equal(w->d[0].tag, 22);
+	assert_int_equal(w->d[0].worker_tag, 1);
+}
+
+static void nothing_waits_where_more_may_come(void **state)
+{
+	struct world *w = *state;
+	uint32_t c = plain(w), worker[2];
+	uint64_t running;
+
+	two_speeds(w, c, worker);
+	one_left(w, w->owner, c, &running);
+	assert_int_equal(next(w), 1);
+	assert_int_equal(w->d[0].worker_tag, 1);
+}
+
+static void the_wait_ends_when_the_fast_worker_is_late(void **state)
+{
+	struct world *w = *state;
+	uint32_t c = plain(w), worker[2], n_asked = 0;
+	uint64_t running, since;
+
+	two_speeds(w, c, worker);
+	one_left(w, whole(w), c, &running);
+	since = w->now;
+	while (!next(w)) {
+		uint64_t at = gr_place_wake_ns(w->p);
+
+		assert_true(at > w->now && at != UINT64_MAX);
+		w->now = at;
+		n_asked++;
+		assert_true(w->now < since + 60 * GR_NS_PER_S);
+	}
+	assert_int_equal(w->d[0].worker_tag, 1);
+	assert_in_range(n_asked, 1, 200);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		T(a_gang_comes_whole_or_not_at_all),
+		T(a_large_task_is_not_starved_by_small_ones),
+		T(what_room_is_kept_for_is_not_held_up_by_its_like),
+		T(a_reservation_that_lapses_leaves_nobody_waiting),
+		T(the_urgent_stops_just_enough_of_what_may_be_stopped),
+		T(no_more_is_stopped_than_waits_for_what_it_frees),
+		T(what_was_stopped_for_an_urgent_task_leaves_it_its_tenants_quota),
+		T(the_urgent_does_not_wait_behind_the_less_urgent),
+		T(nothing_of_the_same_band_is_stopped),
+		T(what_waits_is_taken_back_when_another_worker_is_idle),
+		T(a_straggler_gets_one_copy_on_another_node),
+		T(a_leaving_worker_keeps_what_ends_in_time_and_gives_back_the_rest),
+		T(what_is_over_its_time_is_not_taken_to_end_at_once_on_a_leaving_worker),
+		T(the_last_task_waits_for_the_fast_worker_where_it_ends_sooner),
+		T(a_short_one_behind_it_takes_the_slow_worker_meanwhile),
+		T(nothing_waits_where_more_may_come),
+		T(the_wait_ends_when_the_fast_worker_is_late),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
