@@ -81,7 +81,7 @@ static int open_groups(void **state)
 	(void)state;
 	for (int is_v2 = 1; is_v2 >= 0 && !groups; is_v2--)
 		if (gr_cgroup_own(own, is_v2))
-			groups = gr_groups_open(gr_cgroup_own(own, is_v2), is_v2, 0x7e57, geteuid() == 0 ? 65532 : geteuid(),
+			groups = gr_groups_open(gr_cgroup_own(own, is_v2), is_v2, (uint64_t)getpid(), geteuid() == 0 ? 65532 : geteuid(),
 						geteuid() == 0 ? 65532 : getegid(), &err);
 	snprintf(why_no_groups, sizeof(why_no_groups), "%.250s", groups ? gr_groups_path(groups) : err.text);
 	gr_cgroup_free(&own);
@@ -388,8 +388,9 @@ static void a_memory_hog_is_killed_at_its_limit(void **state)
 	struct ran r;
 
 	TIER(f);
-	/* three processes that each stay below the limit */
-	start_sh(f, "hog() { perl -e '$s = \"x\" x (40 << 20); sleep 100'; }; hog & hog & hog & wait; echo survived", &t);
+	/* Three processes. Where the kernel takes them one by one, their shell sees the last one die before the runner
+	   does: it sleeps, so that it can only tell of it when nobody ends it. */
+	start_sh(f, "hog() { perl -e '$s = \"x\" x (40 << 20); sleep 100'; }; hog & hog & hog & wait; sleep 100; echo survived", &t);
 	finish(f, &r);
 	assert_int_equal(r.ev.is_oom, 1);
 	assert_true(r.ev.max_rss_bytes >= 64 << 20);
@@ -558,7 +559,7 @@ static void files_that_were_read_and_written_are_no_need_of_memory(void **state)
 	finish(f, &r);
 	assert_int_equal(r.ev.is_oom, 0);
 	assert_string_equal(r.out, "104857600\n");
-	assert_true(r.ev.max_rss_bytes < 32 << 20);
+	assert_true(r.ev.max_rss_bytes < 64 << 20);    /* a sanitizer's own memory, before the exec, is about 30 MB */
 }
 
 static void its_group_goes_with_its_worker(void **state)
@@ -581,6 +582,9 @@ static void its_group_goes_with_its_worker(void **state)
 	for (int i = 0; i < LIMIT_MS / 10 && access(path, F_OK) == 0; i++)
 		poll(NULL, 0, 10);
 	assert_int_equal(access(path, F_OK), -1);
+	/* The new folder has the same name: the keeper must be through with the old one. In v2 this process stays in it. */
+	for (int i = 0; i < 100 && access(gr_groups_path(groups), F_OK) == 0; i++)
+		poll(NULL, 0, 10);
 	close_groups(NULL);
 	open_groups(NULL);
 	f->group = -1;
