@@ -25,7 +25,8 @@ PKGS_CLIENT := ncursesw
 PKGS_COORD := libcurl
 PKGS_TEST := cmocka
 # These call make again once scripts/deps.sh has put everything there, or need nothing.
-NEEDS_PKG := $(filter-out help clean distclean deps demo demo-load check unit e2e asan tsan fuzz bench bench-peers uninstall,$(or $(MAKECMDGOALS),all))
+NEEDS_PKG := $(filter-out help clean distclean deps demo demo-load check unit e2e asan tsan fuzz bench bench-peers uninstall \
+	kube-e2e kube-signals image-check ansible-check kernel-matrix load-hostile,$(or $(MAKECMDGOALS),all))
 ifneq ($(NEEDS_PKG),)
 MISSING := $(shell for p in $(PKGS) $(PKGS_CLIENT) $(PKGS_COORD); do pkg-config --exists $$p 2>/dev/null || echo $$p; done)
 ifneq ($(strip $(MISSING)),)

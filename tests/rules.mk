@@ -50,7 +50,11 @@ demo-load:  ## a web analytics service from npm under load from two workers, and
 	@+$(AGAIN) programs
 	@BIN='$(CURDIR)/$(B)/bin' examples/analytics/run.sh '$(CURDIR)/build/analytics.html'
 .PHONY: kube-signals
-kube-signals: programs  ## cordon, deletion, an API server away and the scaler, on a real control plane (as kube-e2e builds it)
+kube-signals: TIMEOUT_S = 3600
+kube-signals:  ## cordon, deletion, an API server away and the scaler, on a real control plane (as kube-e2e builds it)
+	@scripts/deps.sh build test
+	@+$(AGAIN) programs
+	@tests/kube/build.sh >/dev/null || echo "kube-signals: Kubernetes cannot be built here; the test says what it lacks"
 	$(PROVE) tests/kube/10-signals.t
 torture-batch: programs $(B)/helper/fault.so  ## KILLS (1000) faults of every kind at random moments, SEED=n; every history proved (root for partitions)
 	POINTS=$(or $(KILLS),1000) $(if $(SEED),SEED=$(SEED)) BIN='$(CURDIR)/$(B)/bin' tests/e2e/81-faults.t
@@ -187,6 +191,7 @@ ansible-check:  ## the Ansible playbook against two hosts in chroots, reached by
 
 .PHONY: image-check
 image-check:  ## build the Dockerfile's images from a Debian root made here, and run them (podman, debootstrap, root; 3 minutes)
+	@scripts/deps.sh image || true
 	@scripts/image-check.sh
 
 .PHONY: kernel-matrix
@@ -199,6 +204,7 @@ kernel-matrix:  ## byte identity of defconfig objects with and without DWARF 5, 
 kube-e2e: TIMEOUT_S = 3600
 kube-e2e:  ## the chart and the cluster's signals on a real Kubernetes control plane and a real node (20 minutes; once 10 to 40 more to build it)
 	@scripts/deps.sh build test
+	@scripts/deps.sh kube || true
 	@+$(AGAIN) programs
 	@bash -c '. tests/kube/control-plane.sh; . tests/kube/node.sh; tests/kube/build.sh $$KP_PROGRAMS $$KN_PROGRAMS' >/dev/null || echo "kube-e2e: Kubernetes cannot be built here; the tests say what they lack"
 	$(PROVE) tests/kube/kube-e2e.t tests/kube/10-signals.t tests/kube/node-e2e.t
