@@ -16,6 +16,13 @@
 {{- end -}}
 {{- end -}}
 
+{{/* An object of the whole cluster bears the namespace, so that releases of one name do not meet; a long one ends with a hash of all of it. */}}
+{{- define "griddle.clusterName" -}}
+{{- $n := printf "%s-%s" .Release.Namespace (include "griddle.fullname" .) -}}
+{{- if gt (len $n) 57 }}{{ $n = printf "%s-%s" (trunc 48 $n | trimSuffix "-") (sha256sum $n | trunc 8) }}{{ end -}}
+{{- $n -}}
+{{- end -}}
+
 {{- define "griddle.selector" -}}
 app.kubernetes.io/name: {{ include "griddle.name" .root }}
 app.kubernetes.io/instance: {{ .root.Release.Name }}
@@ -131,6 +138,45 @@ readinessProbe:
   timeoutSeconds: 3
 {{- end -}}
 
+{{/* Bytes of a quantity. */}}
+{{- define "griddle.bytes" -}}
+{{- $of := dict "" 1 "K" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
+{{- mulf (regexFind "^[0-9.]+" . | float64) (get $of (regexFind "[KMGT]i?$" .)) | int64 -}}
+{{- end -}}
+
+{{/*
+What caches may take of a volume (of, as a quantity; keys): 40 % each, two of them beside each other, and the rest for what has no limit.
+An emptyDir that outgrows its size is the end of its pod, with all that is on it.
+*/}}
+{{- define "griddle.shares" -}}
+{{- $share := max 67108864 (div (mul 2 (include "griddle.bytes" .of | int64)) 5) -}}
+{{- $c := dict -}}
+{{- range .keys }}{{ $_ := set $c . $share }}{{ end -}}
+{{- toJson $c -}}
+{{- end -}}
+
+{{/*
+resources, with room below the limit of ephemeral storage for what the emptyDirs may hold (dirs: quantities): a kubelet counts them
+in, and evicts a pod that takes more, whatever the emptyDirs' own limits say.
+*/}}
+{{- define "griddle.resources" -}}
+{{- $r := deepCopy .resources -}}
+{{- $need := 67108864 -}}
+{{- range .dirs }}{{ $need = add $need (include "griddle.bytes" . | int64) }}{{ end -}}
+{{- $limit := dig "limits" "ephemeral-storage" "" $r -}}
+{{- if kindIs "float64" $limit }}{{ $limit = int64 $limit }}{{ end -}}
+{{- $limit = toString $limit -}}
+{{- if $limit -}}
+{{- if not (regexMatch "^[0-9]+(\\.[0-9]+)?([KMGT]i?)?$" $limit) -}}
+{{- fail (printf "resources.limits.ephemeral-storage: %q is no number of bytes (12Gi)" $limit) -}}
+{{- end -}}
+{{- if lt (include "griddle.bytes" $limit | int64) (int64 $need) -}}
+{{- $_ := set $r.limits "ephemeral-storage" (printf "%dMi" (div (add $need 1048575) 1048576)) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $r -}}
+{{- end -}}
+
 {{- define "griddle.secretName" -}}
 {{- default (printf "%s-%s-keys" (include "griddle.fullname" .root) .which) (get .root.Values.keys (printf "%sSecret" .which)) -}}
 {{- end -}}
@@ -151,6 +197,18 @@ readinessProbe:
 {{- end -}}
 {{- if and (eq $p.autoscaling.mode "hpa") (lt (int $p.autoscaling.minReplicas) 1) -}}
 {{- fail (printf "workerPools: pool %q: hpa does not scale to zero; keda does" .name) -}}
+{{- end -}}
+{{- if and (eq (toString $p.maxSurge | trimSuffix "%") "0") (eq (toString $p.maxUnavailable | trimSuffix "%") "0") -}}
+{{- fail (printf "workerPools: pool %q: maxSurge and maxUnavailable are both 0: nothing could ever be replaced" .name) -}}
+{{- end -}}
+{{- if and $p.spot (not (hasKey . "graceSeconds")) -}}
+{{- $_ := set $p "graceSeconds" 15 -}}
+{{- if not (hasKey . "graceExtraSeconds") }}{{ $_ := set $p "graceExtraSeconds" 5 }}{{ end -}}
+{{- end -}}
+{{- if $p.spot -}}
+{{- range list (dict "key" "cloud.google.com/gke-spot" "value" "true") (dict "key" "kubernetes.azure.com/scalesetpriority" "value" "spot") -}}
+{{- $_ := set $p "tolerations" (append $p.tolerations (merge . (dict "operator" "Equal" "effect" "NoSchedule"))) -}}
+{{- end -}}
 {{- end -}}
 {{- $pools = append $pools $p -}}
 {{- end -}}
@@ -206,10 +264,15 @@ readinessProbe:
 {{- $_ := set $c "kube-scale" $scaled -}}
 {{- $_ := set $c "kube-scale-down" (printf "%ds" $down) -}}
 {{- end -}}
+{{- $size := ternary .Values.coordinator.persistence.size .Values.coordinator.emptyDirSize .Values.coordinator.persistence.enabled -}}
+{{- $c = merge $c (include "griddle.shares" (dict "of" $size "keys" (list "cache-bytes" "job-bytes" "keep-bytes")) | fromJson) -}}
 {{- toPrettyJson (mergeOverwrite $c (deepCopy .Values.coordinator.config)) -}}
 {{- end -}}
 
 {{- define "griddle.workerConfig" -}}
 {{- $c := dict "coordinator" (printf "tcp://%s-coordinator-headless.%s.svc.%s:7420" (include "griddle.fullname" .root) .root.Release.Namespace .root.Values.clusterDomain) "state" "/var/lib/griddle/worker" "keys" "/etc/griddle/keys/worker.key" "probe" "*:7422" "grace" (printf "%ds" (int .pool.graceSeconds)) "sandbox" .pool.sandbox "require-sandbox" .pool.requireSandbox "toolchains" .pool.toolchains -}}
-{{- toPrettyJson (mergeOverwrite $c (deepCopy .pool.config)) -}}
+{{- $c = merge $c (include "griddle.shares" (dict "of" .pool.stateSize "keys" (list "cache-bytes" "tree-bytes")) | fromJson) -}}
+{{- $c = mergeOverwrite $c (deepCopy .pool.config) -}}
+{{- if .pool.spot }}{{ $_ := set $c "labels" (list (get $c "labels") "spot=true" | compact | join ",") }}{{ end -}}
+{{- toPrettyJson $c -}}
 {{- end -}}

@@ -58,8 +58,8 @@ PY
 check "where clients are named, workers and \`helm test\` come in all the same" [ $? = 0 ]
 full() { grep -q -- "$1" "$T/full-values.yaml"; }
 for want in 'sha256:aaaa' 'runtimeClassName: gvisor' 'runtimeClassName: kata' 'hostUsers: false' 'loadBalancerClass: example.com/lb' 'kind: ScaledObject' \
-	'kind: HorizontalPodAutoscaler' 'kind: ServiceMonitor' 'kind: PrometheusRule' 'grafana_dashboard: "1"' 'kind: DaemonSet' 'priorityClassName: r-griddle-low' \
-	'priorityClassName: r-griddle-high' 'mountPath: /more' 'name: TZ' 'team: build' 'note: ci' 'cidr: 198.51.100.0/24' 'registry.test:5000/griddle/' '- name: pull' 'preStop:' 'griddle.dev/spot: "true"'; do
+	'kind: HorizontalPodAutoscaler' 'kind: ServiceMonitor' 'kind: PrometheusRule' 'grafana_dashboard: "1"' 'kind: DaemonSet' 'priorityClassName: build-r-griddle-low' \
+	'priorityClassName: build-r-griddle-high' 'mountPath: /more' 'name: TZ' 'team: build' 'note: ci' 'cidr: 198.51.100.0/24' 'registry.test:5000/griddle/' '- name: pull' 'preStop:' 'griddle.dev/spot: "true"'; do
 	check "everything on has \"$want\"" full "$want"
 done
 has() { grep -q -- "$1" "$T/minimal-values.yaml"; }
@@ -71,11 +71,14 @@ render -f "$C/ci/full-values.yaml" --set commonLabels.x=y | grep -A14 'matchLabe
 
 for bad in coordinater.x=1 coordinator.persistance.enabled=true workerDefaults.replicas=two service.type=Cluster 'workerPools[0].nam=x' \
 	coordinator.image.tag=latest coordinator.image.digest=sha256:1 workerDefaults.autoscaling.mode=on 'workerPools[0].name=A_b' workTarget=soon \
-	coordinator.resources.limits.cpus=1 networkPolicy.enable=true; do
+	coordinator.resources.limits.cpus=1 networkPolicy.enable=true coordinator.config.lisen=x workerDefaults.config.lables=x 'workerPools[0].config.http=x' \
+	podDisruptionBudget.maxUnavailable=0 podDisruptionBudget.maxUnavailable=0% workerDefaults.maxSurge=some keys.workerSecret=A_b nameOverride=A_b clusterDomain=; do
 	check "a mistake is said: $bad" says "values don't meet the specifications" render --set "$bad"
 done
 check "two pools of one name are refused" says 'two pools are called' render --set 'workerPools[0].name=a,workerPools[1].name=a'
 check "a DaemonSet cannot be scaled" says 'is a DaemonSet' render --set 'workerPools[0].name=a,workerPools[0].kind=DaemonSet,workerPools[0].autoscaling.mode=keda'
+check "a roll-out that could replace nothing is refused" says 'both 0' render --set workerDefaults.maxSurge=0
+check "parts of a pool will do" eval 'render --set workerDefaults.maxSurge=25%,workerDefaults.maxUnavailable=10% | grep -qF "{maxSurge: 25%, maxUnavailable: 10%}"'
 check "hpa does not go to zero" says 'does not scale to zero' render --set 'workerPools[0].name=a,workerPools[0].autoscaling.mode=hpa,workerPools[0].autoscaling.minReplicas=0'
 check "KEDA has to be there" says 'needs KEDA' "$HELM" template r "$C" --kube-version 1.36.3 --set 'workerPools[0].name=a,workerPools[0].autoscaling.mode=keda'
 check "so has the Prometheus operator" says 'needs the Prometheus operator' "$HELM" template r "$C" --kube-version 1.36.3 --set metrics.serviceMonitor.enabled=true
@@ -85,6 +88,33 @@ check "an old cluster is refused" says 'incompatible with Kubernetes' "$HELM" te
 names() { $PY -c 'import sys, yaml; [print(d["kind"], d["metadata"]["name"]) for d in yaml.safe_load_all(sys.stdin) if d]'; }
 RELEASE=one render -f "$C/ci/full-values.yaml" | names >"$T/one"; RELEASE=two render -f "$C/ci/full-values.yaml" | names >"$T/two"
 check "two releases in one namespace do not meet" [ -s "$T/one" -a -z "$(sort "$T/one" "$T/two" | uniq -d)" ]
+NS=one render -f "$C/ci/full-values.yaml" --set kube.nodes=true | names | grep -E '^(Cluster|Priority)' >"$T/one"
+NS=two render -f "$C/ci/full-values.yaml" --set kube.nodes=true | names | grep -E '^(Cluster|Priority)' >"$T/two"
+check "nor do two of one name in two namespaces, in what the whole cluster shares" [ "$(wc -l <"$T/one")" = 4 -a -z "$(sort "$T/one" "$T/two" | uniq -d)" ]
+for i in one two; do NS=$(printf 'n%.0s' $(seq 60))$i render --set kube.nodes=true | names | grep ^Cluster >"$T/$i"; done
+check "not even with long names" [ -z "$(sort "$T/one" "$T/two" | uniq -d)" -a "$(awk '{ print length($2) }' "$T/one" | sort -n | tail -n 1)" -le 63 ]
+
+# ---- disk: what fills up has a limit below that of its volume, and no kubelet takes the pod away before (check.py has the rule) ----
+disk() { render "$@" >"$T/disk.yaml" && quiet $PY "$TOP/tests/chart/check.py" "$T/disk.yaml"; }
+limits() { $PY -c 'import sys, yaml
+for d in yaml.safe_load_all(open(sys.argv[1])):
+    if d and d["kind"] in ("StatefulSet", "Deployment"): print(d["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["ephemeral-storage"], end=" ")' "$T/disk.yaml"; }
+check "a coordinator without a volume of its own may fill its emptyDir" disk --set coordinator.persistence.enabled=false
+check "so may a worker with a larger one" disk --set coordinator.persistence.size=1.5Gi,workerDefaults.stateSize=50Gi
+check "its limit is raised to that, and the other's stays" [ "$(limits)" = "$(((50 + 1) * 1024 + 64))Mi 1Gi " ] || limits | diag
+check "what is large enough stays as it is" disk --set workerDefaults.resources.limits.ephemeral-storage=100G
+check "to the letter" [ "$(limits)" = "100G 1Gi " ]
+check "as bytes too" eval 'disk --set workerDefaults.resources.limits.ephemeral-storage=99000000000 && [ "$(limits)" = "99000000000 1Gi " ]'
+check "what is no size is said" says 'is no number of bytes' render --set workerDefaults.resources.limits.ephemeral-storage=much
+check "the caches can be set by hand" eval 'render --set workerDefaults.config.cache-bytes=1G | grep -q "\"cache-bytes\": \"1G\""'
+
+# ---- spot pools ----
+spot() { render --set 'workerPools[0].name=a,workerPools[0].spot=true' "$@" >"$T/spot.yaml"; }
+spot; check "a spot pool goes where GKE and AKS let only spot pods go" [ "$(grep -cE 'key: (cloud.google.com/gke-spot|kubernetes.azure.com/scalesetpriority)$' "$T/spot.yaml")" = 2 ]
+check "its grace is shorter than the notice" eval 'grep -q "\"grace\": \"15s\"" "$T/spot.yaml" && grep -q "terminationGracePeriodSeconds: 20$" "$T/spot.yaml"'
+check "jobs may ask for it, or for what is not" grep -q '"labels": "spot=true"' "$T/spot.yaml"
+spot --set 'workerPools[0].graceSeconds=90,workerPools[0].config.labels=gpu=no,workerPools[0].tolerations[0].key=mine,workerPools[0].tolerations[0].operator=Exists'
+check "what the pool names itself stays" eval 'grep -q "\"grace\": \"90s\"" "$T/spot.yaml" && grep -q "\"labels\": \"gpu=no,spot=true\"" "$T/spot.yaml" && grep -q "key: mine" "$T/spot.yaml"'
 RELEASE=$(printf 'r%.0s' $(seq 53)) render -f "$C/ci/full-values.yaml" >"$T/long.yaml" 2>&1
 check "the longest release name fits" quiet $PY "$TOP/tests/chart/check.py" "$T/long.yaml"
 a=$(render | grep checksum | sort -u | wc -l); check "coordinator and worker have each their checksum" [ "$a" = 2 ]

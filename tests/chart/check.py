@@ -8,6 +8,10 @@ bad = []
 def say(d, text): bad.append("%s/%s: %s" % (d["kind"], d["metadata"]["name"], text))
 VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
 LABELS = ["app.kubernetes.io/" + x for x in ("name", "instance", "version", "managed-by", "component", "part-of")] + ["helm.sh/chart"]
+UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+def number(quantity):
+    n, unit = re.fullmatch(r"([0-9.]+)([KMGT]?i?)", str(quantity)).groups()
+    return float(n) * UNITS[unit]
 CLUSTER = {"PriorityClass", "ClusterRole", "ClusterRoleBinding"}
 
 def pod(d, spec, where):
@@ -23,6 +27,10 @@ def pod(d, spec, where):
         if kind == "emptyDir" and not v[kind].get("sizeLimit"): say(d, "emptyDir %s without a limit" % v["name"])
         if kind == "secret" and v[kind].get("defaultMode") != 0o400: say(d, "secret %s is not mode 0400" % v["name"])
     names |= {t["metadata"]["name"] for t in d["spec"].get("volumeClaimTemplates", [])}
+    # a kubelet evicts a pod whose containers and emptyDirs together outgrow its limit of ephemeral storage
+    dirs = sum(number(v["emptyDir"]["sizeLimit"]) for v in spec.get("volumes", []) if v.get("emptyDir", {}).get("sizeLimit"))
+    limits = [c["resources"]["limits"].get("ephemeral-storage") for c in spec["containers"]]
+    if None not in limits and sum(map(number, limits)) < dirs: say(d, "may be evicted before its emptyDirs are full")
     for c in spec["containers"] + spec.get("initContainers", []):
         s, p = c.get("securityContext", {}), spec.get("securityContext", {})
         def get(key): return s.get(key, p.get(key))
@@ -57,6 +65,10 @@ def pod(d, spec, where):
                 if path != ("/readyz" if probe == "readinessProbe" else "/livez"): say(d, "%s asks %s" % (probe, path))
             config = [x for x in docs if x["kind"] == "ConfigMap" and x["metadata"]["name"] == d["metadata"]["name"]][0]
             settings = json.loads(config["data"]["config.json"])
+            claims = d["spec"].get("volumeClaimTemplates", [])
+            held = [v["emptyDir"]["sizeLimit"] for v in spec["volumes"] if v["name"] == "state"] + [t["spec"]["resources"]["requests"]["storage"] for t in claims]
+            told = [int(settings[k]) for k in ("cache-bytes", "tree-bytes", "job-bytes") if str(settings.get(k, "")).isdigit()]
+            if len(told) == 2 and not 0 < sum(told) <= 0.81 * number(held[0]): say(d, "caches of %s on a volume of %s" % (told, held[0]))
             if "grace" in settings and int(settings["grace"][:-1]) >= spec["terminationGracePeriodSeconds"]:
                 say(d, "is killed before its grace is over")
 
@@ -82,7 +94,7 @@ for d in docs:
         if d["spec"]["replicas"] != 1: say(d, "more than one coordinator")
         if ("Service", d["spec"]["serviceName"]) not in {(x["kind"], x["metadata"]["name"]) for x in docs}: say(d, "no headless service")
         r = d["spec"]["template"]["spec"]["containers"][0]["resources"]
-        if r["requests"] != r["limits"]: say(d, "not Guaranteed")
+        if any(r["requests"][k] != r["limits"][k] for k in ("cpu", "memory")): say(d, "not Guaranteed")
     if d["kind"] == "Pod": pod(d, d["spec"], "test")
     if d["kind"] == "Job": pod(d, d["spec"]["template"]["spec"], "job")
     if d["kind"] in ("Role", "ClusterRole"):

@@ -105,11 +105,16 @@ kill -TERM "$w1_PID"; wait "$w1_PID"; check "SIGTERM then ends it in order" [ $?
 check "the job is done, with no retries allowed" wait_for 120 job_is "$(cat "$T/job")" 'done\|succeeded'
 k -n build delete pod "$w1_POD" --force >/dev/null 2>&1
 
-# ---- the API server away for a minute, and the token another one ----
+# ---- the API server away for a minute, the token another one, and the watches too far behind ----
 said_is 'cannot be used' 0 || diag <"$T/coord.log"
 api=$(for p in $KP_PIDS; do tr '\0' '\n' <"/proc/$p/cmdline" | grep -q 'kube-apiserver$' && echo "$p"; done)
 tr '\0' '\n' <"/proc/$api/cmdline" | tail -n +2 >"$T/api.args"
+was=$(k get nodes -o json | jq -r .metadata.resourceVersion) lists=$(metric griddle_kube_relists_total)
 kill "$api"; wait "$api" 2>/dev/null; from=$SECONDS
+# The store goes on meanwhile and forgets what was: etcd is compacted, as an API server has it done every five minutes.
+etcd() { curl -s "http://127.0.0.1:$KP_ETCD/v3/kv/$1" -d "$2"; }
+rev=$(etcd put '{"key": "Z3JpZGRsZQ==", "value": "eA=="}' | jq -r .header.revision)
+etcd compaction "{\"revision\": \"$rev\", \"physical\": true}" >"$T/compacted"
 check "API gone: said" wait_for 60 said_is 'API server cannot be used' 1
 "$G" map -q --detach -- sleep ::: 1 1 1 1 1 1 >"$T/job"
 check "work goes on" wait_for 60 job_is "$(cat "$T/job")" 'done\|succeeded'
@@ -117,11 +122,16 @@ while [ $((SECONDS - from)) -lt 60 ]; do sleep 1; done
 echo invalid >"$T/sa/token"
 mapfile -t args <"$T/api.args"; kp_run kube-apiserver "${args[@]}"
 wait_for 120 k get --raw /readyz
+k get --raw "/api/v1/nodes?watch=1&timeoutSeconds=10&resourceVersion=$was" >"$T/gone" 2>&1
+check "what the watches went by is gone at this server: 410" grep -qE 'too old resource version|"code":410' "$T/gone" || diag <"$T/gone"
+k cordon "$n2" >/dev/null                                                 # nobody is watching: with that token it may not
 token
 check "back with a new token: said" wait_for 90 said_is 'API server is back' 1
 check "each once" said_is 'API server cannot be used' 1
-k cordon "$n2" >/dev/null; check "and changes are seen" wait_for 60 state_has w2 ^cordoned
-k uncordon "$n2" >/dev/null; wait_for 60 state_has w2 ^up
+check "what changed meanwhile is learned" wait_for 60 state_has w2 ^cordoned
+check "by a new list of each, the one answer to 410" wait_for 60 metric_is griddle_kube_relists_total $((lists + 2))
+k uncordon "$n2" >/dev/null; check "and what changes then is seen" wait_for 60 state_has w2 ^up
+check "by the watches, without another list" metric_is griddle_kube_relists_total $((lists + 2))
 
 # ---- the scaler ----
 kill "$COORD_PID"; wait "$COORD_PID"

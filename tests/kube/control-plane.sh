@@ -1,5 +1,5 @@
 # tests/kube/control-plane.sh - sourced: a real control plane on loopback, without nodes. Needs $T, $K8S (folder of the programs).
-# kp_start sets KUBECONFIG and KP_PIDS; kp_stop ends exactly those. Ports are chosen by the kernel just before. A node's script sets
+# kp_start sets KUBECONFIG, KP_PIDS and the ports KP_PORT and KP_ETCD; kp_stop ends exactly those. Ports are chosen by the kernel just before. A node's script sets
 # KP_ADDRESS first, an address that pods reach the API server at (in a network namespace of its own).
 KP_PIDS= KP_ADDRESS=
 KP_PROGRAMS="etcd kube-apiserver kube-controller-manager kube-scheduler kubectl"
@@ -26,13 +26,13 @@ kp_start() {
 	kp_cert apiserver /CN=kube-apiserver "IP:127.0.0.1,IP:10.96.0.1,DNS:kubernetes.default.svc${KP_ADDRESS:+,IP:$KP_ADDRESS}"
 	kp_cert admin /O=system:masters/CN=admin
 	openssl genrsa -out "$T/kp/sa.key" 2048 2>/dev/null; openssl rsa -in "$T/kp/sa.key" -pubout -out "$T/kp/sa.pub" 2>/dev/null
-	_e=$(free_port) _p=$(free_port) KP_PORT=$(free_port)
-	kp_run etcd --data-dir "$T/kp/etcd" --listen-client-urls "http://127.0.0.1:$_e" --advertise-client-urls "http://127.0.0.1:$_e" \
+	KP_ETCD=$(free_port) _p=$(free_port) KP_PORT=$(free_port)
+	kp_run etcd --data-dir "$T/kp/etcd" --listen-client-urls "http://127.0.0.1:$KP_ETCD" --advertise-client-urls "http://127.0.0.1:$KP_ETCD" \
 		--listen-peer-urls "http://127.0.0.1:$_p" --initial-advertise-peer-urls "http://127.0.0.1:$_p" --initial-cluster "default=http://127.0.0.1:$_p" --unsafe-no-fsync
 	_a="--bind-address=127.0.0.1 --advertise-address=127.0.0.1 --endpoint-reconciler-type=none"
 	[ -z "$KP_ADDRESS" ] || _a="--bind-address=0.0.0.0 --advertise-address=$KP_ADDRESS --kubelet-preferred-address-types=InternalIP
 		--kubelet-client-certificate=$T/kp/admin.crt --kubelet-client-key=$T/kp/admin.key"
-	kp_run kube-apiserver $_a --etcd-servers="http://127.0.0.1:$_e" --secure-port="$KP_PORT" \
+	kp_run kube-apiserver $_a --etcd-servers="http://127.0.0.1:$KP_ETCD" --secure-port="$KP_PORT" \
 		--client-ca-file="$T/kp/ca.crt" --tls-cert-file="$T/kp/apiserver.crt" --tls-private-key-file="$T/kp/apiserver.key" \
 		--service-account-key-file="$T/kp/sa.pub" --service-account-signing-key-file="$T/kp/sa.key" --service-account-issuer="https://127.0.0.1:$KP_PORT" \
 		--service-cluster-ip-range=10.96.0.0/24 --authorization-mode=Node,RBAC
