@@ -1,5 +1,6 @@
-/* rpc.c - see rpc.h. The loop runs inside each call; what arrives without having been asked (CLUSTER) is passed over. Files
- * the coordinator asks for are read in pieces and go out as the link takes them, also while nothing is called. */
+/* rpc.c - see rpc.h. The loop runs inside each call that waits; what arrives without having been asked (CLUSTER) is passed over.
+ * Files the coordinator asks for are read in pieces and go out as the link takes them, also while nothing is called. Questions
+ * are told apart by the number they carry, so that any of them may be answered first. */
 #include "client/rpc.h"
 
 #include <errno.h>
@@ -23,6 +24,14 @@ struct wanted {
 	uint64_t session;
 	struct gr_digest digest;
 };
+struct gr_rpc_question {
+	struct gr_list link;                    /* of r->questions until it is answered or dropped */
+	json_t *req, *rep;
+	json_int_t id;
+	bool is_asked, is_done;
+	int rc;
+	struct gr_err err;
+};
 struct gr_rpc {
 	struct gr_loop *loop;
 	struct gr_link *link;
@@ -30,12 +39,10 @@ struct gr_rpc {
 	const struct gr_rpc_ops *ops;
 	void *ctx;
 	char *endpoint;
-	/* the question on its way */
-	json_t *req, *rep;
-	json_int_t id;
-	bool is_asked, is_done, is_limited;
-	int rc;
-	struct gr_err err;
+	struct gr_list questions;               /* on their way */
+	const struct gr_rpc_question *awaited;  /* whose answer ends the loop's turn; NULL none */
+	json_int_t last_id;
+	bool is_limited;
 	/* why there is no connection */
 	char why[512];
 	int why_code;
@@ -52,13 +59,27 @@ struct gr_rpc {
 	uint64_t take_job, take_at;
 	struct gr_digest take;
 	struct gr_sha256 *take_hash;
-	bool is_take_asked;
+	bool is_take_asked, is_taken;
+	int take_rc;
+	struct gr_err take_err;
 };
 
-static void end(struct gr_rpc *r, int rc)
+/* Of a question: its answer @rc, with @err's text when it is an error. */
+static void end(struct gr_rpc *r, struct gr_rpc_question *q, int rc, const struct gr_err *err)
 {
-	r->rc = rc;
-	r->is_done = true;
+	q->rc = rc;
+	if (rc < 0)
+		q->err = *err;
+	q->is_done = true;
+	gr_list_del(&q->link);
+	if (r->awaited == q)
+		gr_loop_stop(r->loop);
+}
+
+static void end_take(struct gr_rpc *r, int rc)
+{
+	r->take_rc = rc;
+	r->is_taken = true;
 	gr_loop_stop(r->loop);
 }
 
@@ -73,13 +94,17 @@ static json_t *make_hello(void *ctx)
 
 static void ask(struct gr_rpc *r)
 {
-	struct gr_buf frame = { 0 };
-
-	if (!r->req || r->is_asked || !gr_link_is_up(r->link))
+	if (!gr_link_is_up(r->link))
 		return;
-	gr_json_encode(&frame, GR_MSG_CTL_REQ, r->req);
-	r->is_asked = gr_link_send(r->link, &frame) >= 0;
-	gr_buf_fini(&frame);
+	GR_LIST_EACH(q, &r->questions, struct gr_rpc_question, link) {
+		struct gr_buf frame = { 0 };
+
+		if (q->is_asked)
+			continue;
+		gr_json_encode(&frame, GR_MSG_CTL_REQ, q->req);
+		q->is_asked = gr_link_send(r->link, &frame) >= 0;
+		gr_buf_fini(&frame);
+	}
 }
 
 static void ask_for_file(struct gr_rpc *r)
@@ -123,7 +148,9 @@ static void on_down(void *ctx, int code, const char *why)
 	struct gr_rpc *r = ctx;
 	bool is_first = !r->why[0];
 
-	r->is_asked = r->is_take_asked = false;
+	r->is_take_asked = false;
+	GR_LIST_EACH(q, &r->questions, struct gr_rpc_question, link)
+		q->is_asked = false;
 	if (r->is_uploading)
 		gr_loop_stop(r->loop);
 	r->why_code = code;
@@ -132,8 +159,12 @@ static void on_down(void *ctx, int code, const char *why)
 	if (is_first && r->ops && r->ops->on_link)
 		r->ops->on_link(r->ctx, false, r->why);
 	/* what trying again does not mend */
-	if (r->req && (code == GR_EAUTH || code == GR_EROLE || code == GR_EVERSION))
-		end(r, gr_err_set(&r->err, code, "%s", r->why));
+	if (code == GR_EAUTH || code == GR_EROLE || code == GR_EVERSION)
+		GR_LIST_EACH_SAFE(q, &r->questions, struct gr_rpc_question, link) {
+			struct gr_err err;
+
+			end(r, q, gr_err_set(&err, code, "%s", r->why), &err);
+		}
 }
 
 /* ---- files ---- */
@@ -263,27 +294,38 @@ static int code_of(const char *name)
 	return GR_EUNSUP;
 }
 
+static struct gr_rpc_question *question_of(struct gr_rpc *r, json_int_t id)
+{
+	GR_LIST_EACH(q, &r->questions, struct gr_rpc_question, link)
+		if (q->id == id)
+			return q;
+	return NULL;
+}
+
 static int on_reply(struct gr_rpc *r, struct gr_slice body)
 {
+	struct gr_rpc_question *q;
 	const char *refusal;
+	struct gr_err err;
 	json_t *rep;
-	int rc = gr_json_decode(body, &rep, &r->err);
+	int rc = gr_json_decode(body, &rep, &err);
 
 	if (rc < 0)
 		return rc;
-	if (!r->req || json_integer_value(json_object_get(rep, "id")) != r->id) {
+	q = question_of(r, json_integer_value(json_object_get(rep, "id")));
+	if (!q) {
 		json_decref(rep);       /* of a question that was given up */
 		return 0;
 	}
 	refusal = json_string_value(json_object_get(rep, "error"));
 	if (refusal) {
-		end(r, gr_err_set(&r->err, code_of(json_string_value(json_object_get(rep, "code"))), "%s", refusal));
+		end(r, q, gr_err_set(&err, code_of(json_string_value(json_object_get(rep, "code"))), "%s", refusal), &err);
 		json_decref(rep);
 		return 0;
 	}
 	json_object_del(rep, "id");
-	r->rep = rep;
-	end(r, 0);
+	q->rep = rep;
+	end(r, q, 0, NULL);
 	return 0;
 }
 
@@ -310,10 +352,10 @@ static int on_piece(struct gr_rpc *r, struct gr_slice body)
 		gr_sha256_add(r->take_hash, raw.p, raw.n);
 		r->take_at += raw.n;
 		if (gr_write_all(r->take_fd, raw.p, raw.n) < 0)
-			end(r, gr_err_set(&r->err, gr_err_errno(errno), "cannot write: %s", strerror(errno)));
+			end_take(r, gr_err_set(&r->take_err, gr_err_errno(errno), "cannot write: %s", strerror(errno)));
 		else if (r->take_at == m.total) {
 			gr_sha256_end(r->take_hash, &got);
-			end(r, gr_digest_eq(&got, &r->take) ? 0 : gr_err_set(&r->err, GR_ECORRUPT, "arrived damaged"));
+			end_take(r, gr_digest_eq(&got, &r->take) ? 0 : gr_err_set(&r->take_err, GR_ECORRUPT, "arrived damaged"));
 		}
 	}
 	gr_buf_fini(&raw);
@@ -329,7 +371,7 @@ static int on_missing(struct gr_rpc *r, struct gr_slice body)
 		struct gr_digest d = gr_digests_at(&m, i);
 
 		if (gr_digest_eq(&d, &r->take))
-			end(r, gr_err_set(&r->err, GR_ENOENT, "the coordinator does not have it any more"));
+			end_take(r, gr_err_set(&r->take_err, GR_ENOENT, "the coordinator does not have it any more"));
 	}
 	return rc;
 }
@@ -396,6 +438,7 @@ int gr_rpc_open(const struct gr_target *t, const struct gr_rpc_ops *ops, void *c
 	r->fd = -1;
 	r->endpoint = gr_xstrdup(t->endpoint);
 	gr_list_init(&r->wanted);
+	gr_list_init(&r->questions);
 	r->loop = gr_loop_new((uint64_t)getpid() << 20 ^ (uint64_t)(uintptr_t)r);
 	if (t->keys) {
 		rc = gr_keypair_load(t->keys, &r->keys, err);
@@ -428,7 +471,6 @@ void gr_rpc_close(struct gr_rpc **rp)
 		gr_loop_run(r->loop);   /* the handles' close callbacks */
 	}
 	gr_loop_free(&r->loop);
-	json_decref(r->req);
 	explicit_bzero(&r->keys, sizeof(r->keys));
 	free(r->endpoint);
 	free(r);
@@ -442,36 +484,68 @@ static void on_limit(void *ctx)
 	gr_loop_stop(r->loop);
 }
 
-int gr_rpc_call(struct gr_rpc *r, json_t *req, int limit_ms, json_t **rep, struct gr_err *err)
+struct gr_rpc_question *gr_rpc_ask(struct gr_rpc *r, json_t *req)
+{
+	struct gr_rpc_question *q;
+
+	GR_NEW(q);
+	q->req = req;
+	q->id = ++r->last_id;
+	json_object_set_new(req, "id", json_integer(q->id));
+	gr_list_push(&r->questions, &q->link);
+	ask(r);
+	return q;
+}
+
+void gr_rpc_drop(struct gr_rpc_question **qp)
+{
+	struct gr_rpc_question *q = *qp;
+
+	*qp = NULL;
+	if (!q)
+		return;
+	if (!q->is_done)
+		gr_list_del(&q->link);
+	json_decref(q->req);
+	json_decref(q->rep);
+	free(q);
+}
+
+int gr_rpc_answer(struct gr_rpc *r, struct gr_rpc_question **qp, int limit_ms, json_t **rep, struct gr_err *err)
 {
 	struct gr_timer *limit = limit_ms ? gr_timer_start(r->loop, (uint64_t)limit_ms, 0, on_limit, r) : NULL;
-	int rc;
+	struct gr_rpc_question *q = *qp;
+	int rc = 0;
 
-	r->req = req;
-	r->rep = NULL;
-	json_object_set_new(req, "id", json_integer(++r->id));
-	r->is_asked = r->is_done = r->is_limited = false;
-	ask(r);
-	while (!r->is_done && !r->is_limited && !r->signum)
+	r->is_limited = false;
+	r->awaited = q;
+	while (!q->is_done && !r->is_limited && !r->signum)
 		gr_loop_run(r->loop);
+	r->awaited = NULL;
 	gr_timer_stop(&limit);
-	json_decref(r->req);
-	r->req = NULL;
-	if (r->is_done && r->rc >= 0) {
-		*rep = r->rep;
-		return 0;
-	}
-	if (r->is_done)
-		rc = gr_err_set(err, r->rc, "%s", r->err.text);
-	else if (r->signum)
-		return gr_err_set(err, GR_EGONE, "interrupted");
-	else if (r->why[0])
+	if (q->is_done && q->rc >= 0) {
+		*rep = q->rep;
+		q->rep = NULL;
+	} else if (q->is_done) {
+		rc = gr_err_set(err, q->rc, "%s", q->err.text);
+	} else if (r->signum) {
+		rc = gr_err_set(err, GR_EGONE, "interrupted");
+	} else if (r->why[0]) {
 		rc = gr_err_set(err, r->why_code, "%s", r->why);
-	else
+	} else {
 		rc = gr_err_set(err, GR_EUNREACH, "no answer");
+	}
+	gr_rpc_drop(qp);
 	if (rc == GR_EUNREACH || rc == GR_EAUTH || rc == GR_EVERSION)
 		gr_err_wrap(err, "coordinator %s", r->endpoint);
 	return rc;
+}
+
+int gr_rpc_call(struct gr_rpc *r, json_t *req, int limit_ms, json_t **rep, struct gr_err *err)
+{
+	struct gr_rpc_question *q = gr_rpc_ask(r, req);
+
+	return gr_rpc_answer(r, &q, limit_ms, rep, err);
 }
 
 int gr_rpc_sleep(struct gr_rpc *r, int ms)
@@ -511,21 +585,20 @@ int gr_rpc_download(struct gr_rpc *r, uint64_t job, const struct gr_digest *dige
 {
 	struct gr_digest none;
 
-
 	r->take = *digest;
 	r->take_job = job;
 	r->take_fd = fd;
 	r->take_at = 0;
 	r->take_hash = gr_sha256_new();
-	r->is_take_asked = r->is_done = false;
+	r->is_take_asked = r->is_taken = false;
 	ask_for_file(r);
-	while (!r->is_done && !r->signum)
+	while (!r->is_taken && !r->signum)
 		gr_loop_run(r->loop);
 	gr_sha256_end(r->take_hash, &none);
 	gr_sha256_free(&r->take_hash);
-	if (!r->is_done)
+	if (!r->is_taken)
 		return gr_err_set(err, GR_EGONE, "interrupted");
-	return r->rc < 0 ? gr_err_set(err, r->rc, "%s", r->err.text) : 0;
+	return r->take_rc < 0 ? gr_err_set(err, r->take_rc, "%s", r->take_err.text) : 0;
 }
 
 int gr_rpc_take_signal(struct gr_rpc *r)

@@ -1,8 +1,9 @@
 /**
  * rpc - a conversation with the coordinator that outlives its restarts: question and answer, and files when it asks
  *
- * For commands that do one thing after the other: each call runs the loop until it is answered. A connection that is lost
- * is made anew and the question asked again, so every op that is called with RPC_AGAIN must bear being asked twice.
+ * For commands that do one thing after the other: gr_rpc_call runs the loop until it is answered. Who has several questions
+ * asks them all (gr_rpc_ask) and then waits for one answer at a time. A connection that is lost is made anew and what was not
+ * answered is asked again, so every op must bear being asked twice.
  */
 #pragma once
 #include <jansson.h>
@@ -11,6 +12,7 @@
 #include "lib/wire/msg_job.h"
 
 struct gr_rpc;
+struct gr_rpc_question;
 struct gr_rpc_ops {
 	/* What is wanted of a file the coordinator asked for: a descriptor for @digest (the caller of this closes it) and its
 	 * size; GR_ENOENT. May be NULL: nothing is had. */
@@ -36,6 +38,16 @@ void gr_rpc_close(struct gr_rpc **r);
  * when SIGINT or SIGTERM came meanwhile.
  */
 int gr_rpc_call(struct gr_rpc *r, json_t *req, int limit_ms, json_t **rep, struct gr_err *err) GR_MUST_CHECK;
+/**
+ * gr_rpc_ask - a question on its way beside others; answers come in any order
+ * @req: with "op"; taken. Who keeps a reference may change it until it is answered: what it is then is what is asked anew after a
+ *       break.
+ * Return: yours until gr_rpc_answer or gr_rpc_drop, which must come before gr_rpc_close.
+ */
+struct gr_rpc_question *gr_rpc_ask(struct gr_rpc *r, json_t *req) GR_MUST_CHECK;
+/* Waits for its answer, as gr_rpc_call, which is the two in one. Consumes @q in every case. */
+int gr_rpc_answer(struct gr_rpc *r, struct gr_rpc_question **q, int limit_ms, json_t **rep, struct gr_err *err) GR_MUST_CHECK;
+void gr_rpc_drop(struct gr_rpc_question **q);    /* gives it up: an answer that comes still is passed over */
 /**
  * gr_rpc_upload - send contents (ops->open_blob has them) ahead of a submit, on this connection
  * Return: 0 when all were handed to the connection; GR_EUNREACH when it went meanwhile: ask anew what is missing.

@@ -204,7 +204,7 @@ static void watcher_free(struct watcher *w)
 	free(w);
 }
 
-static void reply(struct gr_batch *b, struct gr_peer *peer, json_t *id, json_t *rep)
+static int reply(struct gr_batch *b, struct gr_peer *peer, json_t *id, json_t *rep)
 {
 	struct gr_buf f = { 0 };
 
@@ -212,10 +212,11 @@ static void reply(struct gr_batch *b, struct gr_peer *peer, json_t *id, json_t *
 		json_object_set(rep, "id", id);
 	gr_json_encode(&f, GR_MSG_CTL_REP, rep);
 	json_decref(rep);
-	gr_peers_send(b->c, peer, &f);
+	return gr_peers_send(b->c, peer, &f);
 }
 
-static void finish(struct gr_batch *b, struct watcher *w, struct gr_bj *j)
+/* Return: whether the answer went; a follower that takes nothing now gets it with a tick. */
+static bool finish(struct gr_batch *b, struct watcher *w, struct gr_bj *j)
 {
 	json_t *row = gr_show_task_row(j, w->task), *rep = json_object(), *v;
 	static const char *const kept[] = { "state", "exit_code", "signal", "cause" };
@@ -224,8 +225,10 @@ static void finish(struct gr_batch *b, struct watcher *w, struct gr_bj *j)
 		if ((v = json_object_get(row, kept[i])))
 			json_object_set(rep, kept[i], v);
 	json_decref(row);
-	reply(b, w->peer, w->id, rep);
+	if (reply(b, w->peer, w->id, rep) == GR_EBUSY)
+		return false;
 	watcher_free(w);
+	return true;
 }
 
 /* Return: true when the follower has all there will be, and is gone. */
@@ -249,8 +252,7 @@ static bool try_finish(struct gr_batch *b, struct watcher *w)
 		return false;                     /* on its way to the disk */
 	if (send_stored(b, w, w->ordinal ? 0 : (uint32_t)attempt) < 0)
 		return false;
-	finish(b, w, j);
-	return true;
+	return finish(b, w, j);
 }
 
 static void follow(struct gr_batch *b, struct watcher *w, const struct gr_blive *l)

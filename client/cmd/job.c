@@ -7,9 +7,11 @@
 #include "client/cmd/commands.h"
 #include "client/cmd/words.h"
 #include "client/job/follow.h"
+#include "client/job/logs.h"
 #include "client/view/jobs.h"
 #include "client/view/table.h"
 #include "lib/base/alloc.h"
+#include "lib/base/file.h"
 #include "lib/conf/suggest.h"
 
 #define LIST_AT_ONCE 1000
@@ -172,6 +174,28 @@ static int task_show(struct ask *a, struct gr_err *err)
 	return rc;
 }
 
+/* What there is of all tasks, in their order. One whose reader is gone is not worth a word. */
+static int print_logs(struct ask *a, uint64_t job, uint64_t n_tasks, int out, int errs, struct gr_err *err)
+{
+	struct gr_logs *logs = gr_logs_new(&a->b, job, false);
+	struct gr_task_log t;
+	uint64_t next = 0;
+	bool is_broken = false;
+	int rc = 0;
+
+	while (rc == 0 && !is_broken) {
+		while (next < n_tasks && !gr_logs_is_full(logs))
+			gr_logs_push(logs, next++);
+		if (gr_logs_is_empty(logs))
+			break;
+		rc = gr_logs_pop(logs, &t, err);
+		is_broken = (out >= 0 && gr_write_all(out, t.out.p, t.out.n) < 0) || (errs >= 0 && gr_write_all(errs, t.err.p, t.err.n) < 0);
+		gr_task_log_fini(&t);
+	}
+	gr_logs_free(&logs);
+	return rc;
+}
+
 static int job_logs(struct ask *a, struct gr_err *err)
 {
 	int out = a->o.stderr_only ? -1 : 1, errs = a->o.stdout_only ? -1 : 2;
@@ -188,15 +212,11 @@ static int job_logs(struct ask *a, struct gr_err *err)
 	if (rc < 0)
 		return rc;
 	if (a->n_words > 1 || gr_jnum(rep, "n_tasks") == 1)
-		rc = gr_follow_logs(&a->b, job, task, (uint64_t)a->o.attempt, a->o.follow, out, errs, NULL, err);
+		rc = gr_logs_copy(&a->b, job, task, (uint64_t)a->o.attempt, a->o.follow, out, errs, NULL, err);
 	else if (a->o.follow)
 		rc = gr_follow(&a->b, job, (uint64_t)gr_jnum(rep, "n_tasks"), &fo, &end, err);
 	else
-		for (task = 0; rc == 0 && task < (uint64_t)gr_jnum(rep, "n_tasks"); task++) {
-			rc = gr_follow_logs(&a->b, job, task, 0, false, out, errs, NULL, err);
-			if (rc == GR_ENOENT || rc == GR_ESTATE)
-				rc = 0;                 /* has not begun, or its output is not kept */
-		}
+		rc = print_logs(a, job, (uint64_t)gr_jnum(rep, "n_tasks"), out, errs, err);
 	gr_follow_end_fini(&end);
 	json_decref(rep);
 	return rc;

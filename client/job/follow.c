@@ -1,4 +1,4 @@
-/* follow.c - see follow.h. Events say which tasks ended; what they printed is asked for then. After a break the tasks are
+/* follow.c - see follow.h. Events say which tasks ended; what they printed is asked for then (logs.c). After a break the tasks are
  * listed once, and a bit a task tells which are in the queue already. */
 #include "client/job/follow.h"
 
@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "client/job/logs.h"
 #include "client/view/jobs.h"
 #include "lib/base/alloc.h"
 #include "lib/base/file.h"
@@ -18,70 +19,6 @@
 #define NAP_MS 200
 #define SHOW_EVERY_MS 2000          /* job.show, should an event have been lost */
 #define LIST_AT_ONCE 1000
-
-/* ---- one task's logs ---- */
-
-struct log {
-	struct gr_talk *b;
-	json_t *req;                        /* of the call that runs; its offsets follow what came */
-	uint64_t job, task, at[2];
-	uint32_t attempt;
-	int fds[2];
-	struct gr_buf *into[2];             /* instead of fds */
-	bool is_broken;                     /* nobody reads our output */
-};
-
-static void on_log_out(void *ctx, const struct gr_out_msg *m)
-{
-	struct log *l = ctx;
-	int s = m->stream == GR_STREAM_ERR;
-	struct gr_slice data = m->data;
-
-	if (m->job != l->job || m->task != l->task || (m->stream != GR_STREAM_OUT && m->stream != GR_STREAM_ERR))
-		return;
-	if (l->attempt && m->attempt != l->attempt) {
-		if (l->at[0] || l->at[1])
-			gr_talk_note(l->b, "the task is tried again; its output begins anew");
-		l->at[0] = l->at[1] = 0;
-	}
-	l->attempt = m->attempt;
-	if (m->offset + data.n <= l->at[s])
-		return;                         /* had before the connection broke */
-	if (m->offset < l->at[s]) {
-		data.p += l->at[s] - m->offset;
-		data.n -= l->at[s] - m->offset;
-	}
-	l->at[s] = m->offset + m->data.n;
-	if (l->into[s])
-		gr_buf_add(l->into[s], data.p, data.n);
-	else if (l->fds[s] >= 0 && !l->is_broken && gr_write_all(l->fds[s], data.p, data.n) < 0)
-		l->is_broken = true;
-	json_object_set_new(l->req, "out", json_integer((json_int_t)l->at[0]));
-	json_object_set_new(l->req, "err", json_integer((json_int_t)l->at[1]));
-}
-
-static int read_log(struct log *l, uint64_t ordinal, bool is_live, json_t **rep, struct gr_err *err)
-{
-	struct gr_talk *b = l->b;
-	int rc;
-
-	l->req = json_pack("{s:s, s:I, s:I, s:I, s:i, s:i, s:b}", "op", "logs.read", "job", (json_int_t)l->job, "task", (json_int_t)l->task,
-			   "ordinal", (json_int_t)ordinal, "out", 0, "err", 0, "follow", is_live);
-	b->on_out = on_log_out;
-	b->out_ctx = l;
-	rc = gr_talk_call(b, true, json_incref(l->req), rep, err);
-	b->on_out = NULL;
-	json_decref(l->req);
-	return rc;
-}
-
-int gr_follow_logs(struct gr_talk *b, uint64_t job, uint64_t task, uint64_t ordinal, bool is_live, int out, int errout, json_t **rep,
-		   struct gr_err *err)
-{
-	struct log l = { .b = b, .job = job, .task = task, .fds = { out, errout } };
-
-	return read_log(&l, ordinal, is_live, rep, err);
-}
 
 /* ---- outputs ---- */
 
@@ -158,23 +95,26 @@ static int fetch_one(struct gr_talk *b, uint64_t job, const json_t *o, const cha
 	return rc < 0 ? gr_err_wrap(err, "output %s", path) : 0;
 }
 
+/* Of a task of which task.show said @show. Return: files written. */
+static int fetch_shown(struct gr_talk *b, uint64_t job, const json_t *show, const char *dir, struct gr_err *err)
+{
+	const json_t *outputs = json_object_get(show, "outputs");
+	int rc = 0;
+
+	for (size_t i = 0; i < json_array_size(outputs) && rc == 0; i++)
+		rc = fetch_one(b, job, json_array_get(outputs, i), dir, err);
+	return rc < 0 ? rc : (int)json_array_size(outputs);
+}
+
 int gr_follow_fetch(struct gr_talk *b, uint64_t job, uint64_t task, const char *dir, struct gr_err *err)
 {
-	json_t *rep = NULL, *o;
-	size_t i;
-	int n = 0, rc = gr_talk_call(b, true, json_pack("{s:s, s:I, s:I}", "op", "task.show", "job", (json_int_t)job, "task", (json_int_t)task),
-				      &rep, err);
+	json_t *rep = NULL;
+	int rc = gr_talk_call(b, true, json_pack("{s:s, s:I, s:I}", "op", "task.show", "job", (json_int_t)job, "task", (json_int_t)task), &rep, err);
 
-	if (rc < 0)
-		return rc;
-	json_array_foreach(json_object_get(rep, "outputs"), i, o) {
-		rc = fetch_one(b, job, o, dir, err);
-		if (rc < 0)
-			break;
-		n++;
-	}
+	if (rc == 0)
+		rc = fetch_shown(b, job, rep, dir, err);
 	json_decref(rep);
-	return rc < 0 ? rc : n;
+	return rc;
 }
 
 /* ---- the job ---- */
@@ -183,10 +123,11 @@ struct follow {
 	struct gr_talk *b;
 	const struct gr_follow_opts *o;
 	struct gr_jobline *line;
-	uint64_t job, n_tasks, next;        /* next: keeps_order: the task whose turn it is */
+	uint64_t job, n_tasks, next;        /* next: keeps_order: the task whose turn it is to be asked for */
 	uint8_t *is_ended;                  /* a bit a task */
-	uint32_t *queue;                    /* tasks that ended, in that order; printed up to i_queue */
+	uint32_t *queue;                    /* tasks that ended, in that order; asked for up to i_queue */
 	size_t i_queue, n_queue, cap_queue;
+	struct gr_logs *logs;               /* of those asked for and not printed yet */
 	json_t *counts;
 	bool must_look, is_over, wants_list;
 	uint64_t begun_ms, shown_ms;
@@ -306,68 +247,67 @@ static void put_tagged(FILE *out, const struct gr_buf *b, const char *tag)
 	}
 }
 
-static const char *tag_of(struct follow *f, uint64_t task, struct gr_buf *text)
+static const char *tag_of(const struct gr_task_log *t, struct gr_buf *text)
 {
-	json_t *rep = NULL, *v;
+	json_t *v;
 	size_t i;
 
-	if (gr_talk_call(f->b, true, json_pack("{s:s, s:I, s:I}", "op", "task.show", "job", (json_int_t)f->job, "task", (json_int_t)task), &rep, NULL) == 0)
-		json_array_foreach(json_object_get(rep, "values"), i, v)
-			gr_buf_printf(text, "%s%s", i ? " " : "", json_string_value(v));
-	json_decref(rep);
+	json_array_foreach(json_object_get(t->show, "values"), i, v)
+		gr_buf_printf(text, "%s%s", i ? " " : "", json_string_value(v));
 	if (!text->n)
-		gr_buf_printf(text, "%" PRIu64, task);
+		gr_buf_printf(text, "%" PRIu64, t->task);
 	return gr_buf_str(text);
 }
 
-static int print_task(struct follow *f, uint64_t task, struct gr_err *err)
+static void print_task(struct follow *f, const struct gr_task_log *t)
 {
-	struct gr_buf out = { 0 }, errs = { 0 }, tag = { 0 };
-	struct log l = { .b = f->b, .job = f->job, .task = task, .into = { &out, &errs } };
-	json_t *rep = NULL;
-	struct gr_err e;
-	int rc = read_log(&l, 0, false, &rep, err);
+	bool is_good = json_is_integer(json_object_get(t->end, "exit_code")) && !gr_jnum(t->end, "exit_code") && !gr_jnum(t->end, "signal");
+	struct gr_err e = t->why;
+	struct gr_buf tag = { 0 };
 
-	if (rc == GR_ENOENT || rc == GR_ESTATE) {       /* it has none: cancelled before it began, or not kept */
-		rc = 0;
-	} else if (rc == 0) {
-		bool is_good = json_is_integer(json_object_get(rep, "exit_code")) && !gr_jnum(rep, "exit_code") && !gr_jnum(rep, "signal");
-
-		if (out.n || errs.n)
-			gr_jobline_hide(f->line);
-		if (f->o->tags && (out.n || errs.n)) {
-			tag_of(f, task, &tag);
-			put_tagged(stdout, &out, gr_buf_str(&tag));
-			fflush(stdout);
-			put_tagged(stderr, &errs, gr_buf_str(&tag));
-		} else {
-			if (out.n)
-				fwrite(out.p, 1, out.n, stdout);
-			fflush(stdout);
-			if (errs.n)
-				fwrite(errs.p, 1, errs.n, stderr);
-		}
-		if (is_good && f->o->fetch_to && gr_follow_fetch(f->b, f->job, task, f->o->fetch_to, &e) < 0)
-			gr_talk_note(f->b, "task %" PRIu64 ": %s", task, e.text);
+	if (t->out.n || t->err.n)
+		gr_jobline_hide(f->line);
+	if (f->o->tags && (t->out.n || t->err.n)) {
+		tag_of(t, &tag);
+		put_tagged(stdout, &t->out, gr_buf_str(&tag));
+		fflush(stdout);
+		put_tagged(stderr, &t->err, gr_buf_str(&tag));
+	} else {
+		if (t->out.n)
+			fwrite(t->out.p, 1, t->out.n, stdout);
+		fflush(stdout);
+		if (t->err.n)
+			fwrite(t->err.p, 1, t->err.n, stderr);
 	}
-	gr_buf_fini(&out);
-	gr_buf_fini(&errs);
+	if (is_good && f->o->fetch_to && (!t->show || fetch_shown(f->b, f->job, t->show, f->o->fetch_to, &e) < 0))
+		gr_talk_note(f->b, "task %" PRIu64 ": %s", t->task, e.text);
 	gr_buf_fini(&tag);
-	json_decref(rep);
-	return rc;
+}
+
+/* Whose output is wanted next and there is. */
+static bool next_ended(struct follow *f, uint64_t *task)
+{
+	if (f->o->keeps_order ? f->next >= f->n_tasks || !bit(f->is_ended, f->next) : f->i_queue == f->n_queue)
+		return false;
+	*task = f->o->keeps_order ? f->next++ : f->queue[f->i_queue++];
+	return true;
 }
 
 static int print_ended(struct follow *f, struct gr_err *err)
 {
+	struct gr_task_log t;
+	uint64_t task;
 	int rc = 0;
 
 	while (rc == 0) {
-		uint64_t task;
-
-		if (f->o->keeps_order ? f->next >= f->n_tasks || !bit(f->is_ended, f->next) : f->i_queue == f->n_queue)
+		while (!gr_logs_is_full(f->logs) && next_ended(f, &task))
+			gr_logs_push(f->logs, task);
+		if (gr_logs_is_empty(f->logs))
 			break;
-		task = f->o->keeps_order ? f->next++ : f->queue[f->i_queue++];
-		rc = print_task(f, task, err);
+		rc = gr_logs_pop(f->logs, &t, err);
+		if (rc == 0 && !t.rc)
+			print_task(f, &t);
+		gr_task_log_fini(&t);
 		gr_jobline_update(f->line, f->job, f->counts, f->n_tasks, gr_rpc_now_ms(f->b->rpc));
 	}
 	return rc;
@@ -395,7 +335,7 @@ static int interrupted(struct follow *f, struct gr_follow_end *end, struct gr_er
 static int live(struct follow *f, struct gr_follow_end *end, struct gr_err *err)
 {
 	json_t *rep = NULL;
-	int rc = gr_follow_logs(f->b, f->job, 0, 0, true, 1, 2, &rep, err);
+	int rc = gr_logs_copy(f->b, f->job, 0, 0, true, 1, 2, &rep, err);
 
 	if (rc < 0)
 		return rc;
@@ -416,6 +356,7 @@ static int wait_over(struct follow *f, struct gr_follow_end *end, struct gr_err 
 {
 	int rc = 0;
 
+	f->logs = gr_logs_new(f->b, f->job, f->o->tags || f->o->fetch_to);
 	f->must_look = f->wants_list = true;
 	while (rc == 0) {
 		uint64_t now = gr_rpc_now_ms(f->b->rpc);
@@ -442,6 +383,7 @@ static int wait_over(struct follow *f, struct gr_follow_end *end, struct gr_err 
 		if (rc == 0)
 			rc = print_ended(f, err);
 	}
+	gr_logs_free(&f->logs);
 	return rc;
 }
 

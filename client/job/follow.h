@@ -32,8 +32,5 @@ int gr_follow(struct gr_talk *b, uint64_t job, uint64_t n_tasks, const struct gr
 	      struct gr_err *err) GR_MUST_CHECK;
 void gr_follow_end_fini(struct gr_follow_end *e);
 
-/* One task's kept output to @out and @errout, at once or (@is_live) until the task is over. *rep: the reply, may be NULL. */
-int gr_follow_logs(struct gr_talk *b, uint64_t job, uint64_t task, uint64_t ordinal, bool is_live, int out, int errout, json_t **rep,
-		   struct gr_err *err) GR_MUST_CHECK;
 /* Outputs of a task below @dir. Return: files written. */
 int gr_follow_fetch(struct gr_talk *b, uint64_t job, uint64_t task, const char *dir, struct gr_err *err) GR_MUST_CHECK;
