@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #define HUGE (2u << 20)
+#define LINE 64u
 
 static void die(size_t n)
 {
@@ -23,18 +24,38 @@ void *gr_xalloc(size_t n)
 	return p;
 }
 
-void *gr_xtable(size_t n)
+static void *aligned(size_t to, size_t n)
 {
-	size_t size = (n + HUGE - 1) / HUGE * HUGE;
-	void *p;
+	void *p = aligned_alloc(to, (n + to - 1) / to * to);
 
-	if (n < HUGE)
-		return gr_xalloc(n);
-	p = aligned_alloc(HUGE, size);
 	if (!p)
 		die(n);
-	madvise(p, size, MADV_HUGEPAGE);
+	return p;
+}
+
+void *gr_xlines(size_t n) { return aligned(LINE, n ? n : 1); }
+
+void *gr_xtable(size_t n)
+{
+	void *p;
+
+	if (n < HUGE) {
+		p = gr_xlines(n);
+	} else {
+		p = aligned(HUGE, n);
+		madvise(p, (n + HUGE - 1) / HUGE * HUGE, MADV_HUGEPAGE);
+	}
 	memset(p, 0, n);
+	return p;
+}
+
+void *gr_xtable_grow(void *old, size_t n_old, size_t n)
+{
+	void *p = gr_xtable(n);
+
+	if (n_old)
+		memcpy(p, old, n_old);
+	free(old);
 	return p;
 }
 

@@ -7,8 +7,13 @@
 /* Zeroed, never NULL; aborts with a message on stderr. Free with free(). */
 void *gr_xalloc(size_t n) __attribute__((malloc, returns_nonnull));
 void *gr_xrealloc(void *p, size_t n) __attribute__((returns_nonnull));
-/* As gr_xalloc, for a table that is read all over: from 2 MiB on in huge pages, where the kernel gives them. */
+/* As gr_xalloc, for a table that is read all over: it begins with a cache line, and is from 2 MiB on in huge pages, where the
+ * kernel gives them. */
 void *gr_xtable(size_t n) __attribute__((malloc, returns_nonnull));
+/* A table of @n bytes that begins with the @n_old of @old, which is freed. */
+void *gr_xtable_grow(void *old, size_t n_old, size_t n) __attribute__((returns_nonnull));
+/* Begins with a cache line; not zeroed, so that only what is used of it takes memory. */
+void *gr_xlines(size_t n) __attribute__((malloc, returns_nonnull));
 char *gr_xstrdup(const char *s) __attribute__((malloc, returns_nonnull));
 char *gr_xstrndup(const char *s, size_t n) __attribute__((malloc, returns_nonnull));
 /* @n bytes copied, one NUL added behind them. */

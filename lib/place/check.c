@@ -79,8 +79,8 @@ static bool check_worker(const struct gr_place *p, uint32_t i, uint32_t *node_us
 	*n_late += n_waiting > 0;
 	if (w->n_waiting > w->prefetch && w->n_waiting > p->cfg.max_credits)
 		return fault(f, "more waits there than it may hold: worker, waiting", i, w->n_waiting);
-	if (w->group != G_NONE) {
-		const struct gr_place__bucket *b = &p->pools[w->pool].groups[w->group].buckets[w->rank];
+	if (p->group[i] != G_NONE) {
+		const struct gr_place__bucket *b = &p->pools[w->pool].groups[p->group[i]].buckets[w->rank];
 
 		if (w->pos >= b->n || b->w[w->pos] != i)
 			return fault(f, "worker is not in its bucket", i, w->pos);
@@ -106,7 +106,7 @@ static bool check_buckets(const struct gr_place *p, struct fault *f)
 			}
 		}
 	for (uint32_t i = 0; i < p->n_workers; i++)
-		n_should += (p->workers[i].flags & W_UP) && p->workers[i].group != G_NONE;
+		n_should += (p->workers[i].flags & W_UP) && p->group[i] != G_NONE;
 	return n_in == n_should || fault(f, "workers in buckets, that should be", n_in, n_should);
 }
 
@@ -129,7 +129,7 @@ static bool check_queue(const struct gr_place *p, uint32_t i, uint64_t *queued, 
 	}
 	if ((q->where == Q_EMPTY) != (q->n == 0))
 		return fault(f, "queue is on the wrong list: queue, where", i, q->where);
-	if (q->where == Q_LINE && (p->lines[q->line].class != q->class || p->lines[q->line].heap[q->at].queue != i ||
+	if (q->where == Q_LINE && (p->lines[q->line].class != q->class || p->lines[q->line].heap[q->at].who != i ||
 				   p->lines[q->line].heap[q->at].share != p->owners[q->owner].share))
 		return fault(f, "queue's seat in line is off: queue, seat", i, q->at);
 	if (q->where == Q_STUCK && p->stuck[q->at] != i)
@@ -144,27 +144,43 @@ static bool check_lines(const struct gr_place *p, struct fault *f)
 	for (uint32_t b = 0; b <= GR_PLACE_MAX_BAND; b++)
 		for (uint32_t r = 0; r < GR_PLACE_N_RES; r++)
 			for (uint32_t k = 0; k < p->bands[b].by[r].n; k++) {
-				const struct gr_place__stand *s = &p->stands[p->bands[b].by[r].heap[k]];
+				const struct gr_place__seat *heap = p->bands[b].by[r].heap;
+				const struct gr_place__stand *s = &p->stands[heap[k].who];
 				const struct gr_place__tenant *t = &p->tenants[s->tenant];
 
 				if (s->at != k || s->band != b || s->res != r || s->first_line == NIL)
 					return fault(f, "stand is off: band, place", b, k);
-				if (t->used[r] >> 7 <= p->total[r] && s->key != t->used[r] * p->inverse[r] / t->weight && !p->is_total_new)
+				if (t->used[r] >> 7 <= p->total[r] && heap[k].share != t->used[r] * p->inverse[r] / t->weight && !p->is_total_new)
 					return fault(f, "stand's key is old: band, place", b, k);
-				if (k && p->stands[p->bands[b].by[r].heap[(k - 1) / 4]].key > s->key)
+				if (k && heap[(k - 1) / 4].share > heap[k].share)
 					return fault(f, "band's stands are no heap: band, place", b, k);
 				for (uint32_t l = s->first_line; l != NIL; l = p->lines[l].next) {
 					const struct gr_place__line *line = &p->lines[l];
 
-					if (!line->n || line->key != line->heap[0].share)
-						return fault(f, "line is empty or its key old: line", l, line->n);
+					if (!line->n)
+						return fault(f, "line is empty: line, class", l, line->class);
 					for (uint32_t q = 1; q < line->n; q++)
 						if (line->heap[(q - 1) / 4].share > line->heap[q].share)
 							return fault(f, "line is no heap: line, place", l, q);
-					n_open += p->classes[line->class].parked_at == NIL;
+					n_open += !gr_place__is_parked(p, line->class);
 				}
 			}
 	return n_open == p->n_open || fault(f, "open lines, counted", n_open, p->n_open);
+}
+
+static bool check_parked(const struct gr_place *p, struct fault *f)
+{
+	uint32_t n_closed = 0, n_parked = 0;
+
+	for (uint32_t i = 0; i < p->n_classes; i++) {
+		uint32_t at = p->classes[i].parked_at;
+
+		n_closed += gr_place__is_parked(p, i);
+		n_parked += at != NIL;
+		if (at == NIL ? gr_place__is_parked(p, i) : p->parked[at].class != i)
+			return fault(f, "class is not where it is parked: class, place", i, at);
+	}
+	return (n_closed == p->n_closed && n_parked == p->n_parked) || fault(f, "parked classes, closed ones", n_parked, n_closed);
 }
 
 static bool check_owners(const struct gr_place *p, const uint64_t *queued, const uint64_t *placed, const uint64_t (*used)[GR_PLACE_N_RES],
@@ -233,7 +249,7 @@ bool gr_place_check(const struct gr_place *p, char *why, size_t n_why)
 		for (int r = 0; r < GR_PLACE_N_RES; r++)
 			used[pl->owner][r] += p->classes[pl->class].spec.need.v[r];
 	}
-	is_ok = is_ok && check_lines(p, &f) && check_owners(p, queued, placed, (const uint64_t (*)[GR_PLACE_N_RES])used, &f);
+	is_ok = is_ok && check_lines(p, &f) && check_parked(p, &f) && check_owners(p, queued, placed, (const uint64_t (*)[GR_PLACE_N_RES])used, &f);
 	free(node_used);
 	free(queued);
 	free(placed);

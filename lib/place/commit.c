@@ -21,7 +21,7 @@ void gr_place__room(struct gr_place *p, uint32_t n)
 		/* the first, which may be all there is, takes no more than is used of it */
 		GR_GROW(p->chunks, p->cap_chunks, p->n_chunks + 1);
 		c = &p->chunks[p->n_chunks];
-		c->placed = p->n_chunks++ ? gr_xtable(sizeof(*c->placed) << CHUNK_BITS) : gr_xalloc(sizeof(*c->placed) << CHUNK_BITS);
+		c->placed = p->n_chunks++ ? gr_xtable(sizeof(*c->placed) << CHUNK_BITS) : gr_xlines(sizeof(*c->placed) << CHUNK_BITS);
 		c->asked = gr_xalloc(sizeof(*c->asked) << CHUNK_BITS);
 	}
 	/* each placement may add an entry for its spread and one for its nearness */
@@ -51,8 +51,10 @@ static uint32_t record_new(struct gr_place *p)
 {
 	uint32_t i = p->free_placed;
 
-	if (i == NIL)
+	if (i == NIL) {
+		gr_place__at(p, p->n_placed)->gen = 0;
 		return p->n_placed++;
+	}
 	p->free_placed = gr_place__at(p, i)->next;
 	return i;
 }
@@ -204,6 +206,17 @@ static void tally(struct gr_place *p, uint32_t owner, const struct gr_place__cla
 
 /* ---- taking and giving back ---- */
 
+/* @n tasks of the class take room there; a negative n gives it back. */
+static void take_room(struct gr_place *p, uint32_t worker, const struct gr_place__class *c, int32_t n)
+{
+	int32_t *f = p->workers[worker].free;
+
+	for (uint32_t r = 0; r < N_INLINE; r++)
+		f[r] -= c->need4[r] * n;
+	for (uint32_t k = c->n_need; k && c->need_res[k - 1] >= N_INLINE; k--)
+		p->over[worker][c->need_res[k - 1] - N_INLINE] -= (int32_t)c->spec.need.v[c->need_res[k - 1]] * n;
+}
+
 static uint32_t record(struct gr_place *p, const struct gr_place__search *s, uint64_t tag, uint32_t nth, enum gr_place_act act,
 		       struct gr_place_decision *d)
 {
@@ -228,10 +241,7 @@ static uint32_t record(struct gr_place *p, const struct gr_place__search *s, uin
 	d->gang = 0;
 	d->n_looked = s->n_looked;
 	d->finish_us = s->finish_us;
-	for (uint32_t i = 0; i < GR_PLACE_N_NEXT; i++) {
-		d->next[i].worker = s->next[i].worker == NIL ? UINT32_MAX : p->workers[s->next[i].worker].id;
-		d->next[i].score_us = s->next[i].score_us;
-	}
+	memcpy(d->next, s->next, sizeof(d->next));
 	chain_add(p, &p->holds[s->worker], id);
 	if (p->owners[s->owner].spec.is_preemptible && !s->t->is_gang)
 		victim_add(p, id);
@@ -257,8 +267,7 @@ uint32_t gr_place__commit(struct gr_place *p, const struct gr_place__search *s, 
 		gr_place__at(p, id)->flags |= P_RUNNING;
 		gr_place__wheel_add(p, id);
 	}
-	for (uint32_t k = 0; k < c->n_need; k++)
-		*gr_place__free(p, s->worker, c->need_res[k]) -= (int32_t)(c->spec.need.v[c->need_res[k]] * n);
+	take_room(p, s->worker, c, (int32_t)n);
 	w->backlog_ms += s->work_us / 1000 * n;
 	p->placed_ms += (uint64_t)(s->work_us / 1000) * n;
 	w->n_placed = (uint16_t)(w->n_placed + n);
@@ -301,8 +310,7 @@ void gr_place__release(struct gr_place *p, uint32_t placed)
 		p->n_copies--;
 	if (pl->twin != NIL)
 		gr_place__at(p, pl->twin)->twin = NIL;
-	for (uint32_t k = 0; k < c->n_need; k++)
-		*gr_place__free(p, worker, c->need_res[k]) += (int32_t)c->spec.need.v[c->need_res[k]];
+	take_room(p, worker, c, -1);
 	w->n_placed--;
 	if (w->n_waiting && p->holds[worker].wait == placed)
 		wait_next(p, worker);

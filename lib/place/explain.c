@@ -94,7 +94,7 @@ static void judge(const struct gr_place *p, uint32_t worker, struct gr_place__se
 			y->verdict = GR_PLACE_V_CORDONED;
 		else if (y->verdict == GR_PLACE_V_FITS && (w->flags & W_BLOCKED))
 			y->verdict = w->flags & W_QUARANTINED ? GR_PLACE_V_QUARANTINED : GR_PLACE_V_PAUSED;
-		else if (y->verdict == GR_PLACE_V_FITS && !w->group)
+		else if (y->verdict == GR_PLACE_V_FITS && !p->group[worker])
 			y->verdict = GR_PLACE_V_NO_CREDIT;
 	}
 	if (y->verdict == GR_PLACE_V_TOO_SMALL || y->verdict == GR_PLACE_V_NO_ROOM) {
@@ -203,7 +203,7 @@ int gr_place_pending(const struct gr_place *p, int64_t queued)
 		return GR_PLACE_P_FASTER;
 	if (item->t.is_gang && q->where == Q_STUCK)
 		return GR_PLACE_P_GANG;
-	if (q->where == Q_STUCK || p->classes[q->class].parked_at != NIL)
+	if (q->where == Q_STUCK || gr_place__is_parked(p, q->class))
 		return GR_PLACE_P_ROOM;
 	first = gr_place__choose(p);
 	if (first == NIL)
@@ -254,7 +254,7 @@ void gr_place_stats(const struct gr_place *p, uint64_t now_ns, struct gr_place_s
 
 void gr_place_memory(const struct gr_place *p, size_t *all, size_t *workers)
 {
-	size_t w = (size_t)p->cap_workers * (sizeof(*p->workers) + sizeof(*p->holds)) + (size_t)p->cap_have * sizeof(*p->have) +
+	size_t w = (size_t)p->cap_workers * (sizeof(*p->workers) + sizeof(*p->holds) + sizeof(*p->group)) + (size_t)p->cap_have * sizeof(*p->have) +
 		   (size_t)p->cap_late * sizeof(*p->late) + (p->over ? (size_t)p->cap_over * sizeof(*p->over) : 0), a;
 
 	for (uint32_t i = 0; i < p->n_pools; i++)

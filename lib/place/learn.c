@@ -76,9 +76,12 @@ static void learn_speed(struct gr_place *p, struct gr_place__node *n, const stru
 		n->n_samples++;
 }
 
+/* Above the mean or below it is a toss-up: no branch hangs on it. */
 static uint32_t nearer(uint32_t mean, uint32_t sample, uint32_t n)
 {
-	return sample > mean ? mean + (sample - mean) / n : mean - (mean - sample) / n;
+	uint32_t below = sample < mean ? UINT32_MAX : 0, off = ((sample - mean) ^ below) - below;
+
+	return mean + ((off / n ^ below) - below);
 }
 
 static void learn_time(struct gr_place *p, const struct gr_place__placed *pl, uint64_t now_ns, uint64_t cpu_us)

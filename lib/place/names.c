@@ -81,7 +81,10 @@ int gr_place_node(struct gr_place *p, const char *name)
 	if (id != NIL) {
 		p->free_node = p->nodes[id].first_worker;
 	} else {
-		GR_GROW(p->nodes, p->cap_nodes, p->n_nodes + 1);
+		if (p->n_nodes == p->cap_nodes) {
+			p->cap_nodes += p->cap_nodes / 2 + 16;
+			p->nodes = gr_xtable_grow(p->nodes, p->n_nodes * sizeof(*p->nodes), p->cap_nodes * sizeof(*p->nodes));
+		}
 		id = p->n_nodes++;
 	}
 	node = &p->nodes[id];

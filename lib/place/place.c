@@ -57,7 +57,7 @@ struct gr_place *gr_place_new(const struct gr_place_config *cfg)
 	p->wake_ns = p->retry_ns = UINT64_MAX;
 	p->free_queue = p->free_queued = p->free_placed = p->free_worker = p->free_owner = NIL;
 	p->free_node = p->free_cap = p->free_stand = p->free_line = p->first_due = p->reserve.queue = p->held = NIL;
-	p->families = gr_xalloc(FAMILY_SLOTS * sizeof(*p->families));
+	p->families = gr_xtable(FAMILY_SLOTS * sizeof(*p->families));
 	p->sets = gr_xalloc(N_SETS * sizeof(*p->sets));
 	p->mean_work_us = UNKNOWN_WORK_US;
 	for (uint32_t i = 0; i < WHEEL_SLOTS; i++)
@@ -126,6 +126,7 @@ void gr_place_free(struct gr_place **pp)
 	free(p->holds);
 	free(p->over);
 	free(p->late);
+	free(p->group);
 	free(p->blocked);
 	free(p->kept);
 	free(p->leaving);
@@ -325,6 +326,15 @@ static bool stops_rather(struct gr_place *p, uint32_t queue, uint64_t now_ns, co
 	return true;
 }
 
+/* It is asked for while the item is, not after it. */
+static void fetch_owner(const struct gr_place__owner *o)
+{
+	__builtin_prefetch(o);
+	__builtin_prefetch(o->used);
+	__builtin_prefetch(o->warm.w);
+	__builtin_prefetch(&o->warm.n);
+}
+
 static uint32_t place(struct gr_place *p, uint64_t now_ns, struct gr_place_decision *out, uint32_t n, uint32_t max)
 {
 	while (n < max) {
@@ -333,6 +343,7 @@ static uint32_t place(struct gr_place *p, uint64_t now_ns, struct gr_place_decis
 
 		if (queue == NIL)
 			return n;
+		fetch_owner(&p->owners[p->queues[queue].owner]);
 		item = p->queues[queue].heap[0];
 		left = p->queued[item].t.count - p->queued[item].nth;
 		if (p->queued[item].t.is_gang) {
@@ -411,22 +422,22 @@ static uint32_t longest_waiting(const struct gr_place *p, uint64_t now_ns)
 			best_ns = q->stuck_ns;
 		}
 	}
-	if (!p->n_parked)
+	if (!p->n_closed)
 		return best;
 	for (uint32_t bands = p->band_bits; bands; bands &= bands - 1) {
 		uint32_t band = (uint32_t)__builtin_ctz(bands);
 
 		for (uint32_t r = 0; r < GR_PLACE_N_RES; r++)
 			for (uint32_t k = 0; k < p->bands[band].by[r].n; k++) {
-				uint32_t l = p->stands[p->bands[band].by[r].heap[k]].first_line;
+				uint32_t l = p->stands[p->bands[band].by[r].heap[k].who].first_line;
 
 				for (; l != NIL; l = p->lines[l].next) {
 					const struct gr_place__class *c = &p->classes[p->lines[l].class];
 
-					if (c->parked_at == NIL || c->parked_ns > since || band > best_band ||
+					if (!gr_place__is_parked(p, p->lines[l].class) || c->parked_ns > since || band > best_band ||
 					    (band == best_band && c->parked_ns >= best_ns))
 						continue;
-					best = p->lines[l].heap[0].queue;
+					best = p->lines[l].heap[0].who;
 					best_band = band;
 					best_ns = c->parked_ns;
 				}
@@ -446,7 +457,7 @@ static void reserve(struct gr_place *p, uint64_t now_ns)
 {
 	uint32_t queue;
 
-	if (p->reserve.queue != NIL || now_ns < p->reserve.made_ns + RESERVE_EVERY_NS || (!p->n_stuck && !p->n_parked))
+	if (p->reserve.queue != NIL || now_ns < p->reserve.made_ns + RESERVE_EVERY_NS || (!p->n_stuck && !p->n_closed))
 		return;
 	p->reserve.made_ns = now_ns;
 	queue = longest_waiting(p, now_ns);
@@ -509,7 +520,7 @@ uint64_t gr_place_wake_ns(const struct gr_place *p)
 	if (p->is_more_stuck && p->now_ns + RETRY_NS < at)
 		at = p->now_ns + RETRY_NS;
 	/* something waits for room: it may be given a reservation, or one that did not come true is made anew */
-	if (p->n_stuck || p->n_parked) {
+	if (p->n_stuck || p->n_closed) {
 		due = p->reserve.queue != NIL ? p->reserve.until_ns + RESERVE_EVERY_NS : p->now_ns + p->cfg.reserve_after_ns;
 		if (due <= p->now_ns)
 			due = p->now_ns + RESERVE_EVERY_NS;
@@ -571,7 +582,7 @@ int gr_place_adopt(struct gr_place *p, uint64_t now_ns, uint32_t owner, uint32_t
 	s.class = &p->classes[class];
 	s.work_us = gr_place__work_us(p, 0, work_ms);
 	for (uint32_t k = 0; k < GR_PLACE_N_NEXT; k++)
-		s.next[k].worker = NIL;
+		s.next[k] = (struct gr_place_next){ UINT32_MAX, UINT32_MAX };
 	/* whatever else is in the way: it runs */
 	for (uint32_t k = 0; k < s.class->n_need; k++) {
 		res = s.class->need_res[k];

@@ -196,12 +196,12 @@ struct gr_place_task {                    /* one task, or a range of @count equa
 	uint32_t first, count;            /* numbered first .. first + count - 1; count >= 1 */
 	uint32_t work_ms;                 /* expected CPU time of one, 0 unknown */
 	bool is_gang;                     /* all of the range at once or none; count <= GR_PLACE_MAX_GANG */
+	uint8_t n_exclude, n_exclude_node;
 	uint64_t family;                  /* what learned times are kept by, 0 none */
 	uint64_t input_bytes;             /* what a cold worker would have to fetch for one */
 	uint64_t input_set;               /* files shared beyond the owner, by a hash of them; 0: the owner's own */
 	uint32_t exclude[GR_PLACE_MAX_EXCLUDES];       /* workers it must not go to; one that is gone excludes nobody */
 	uint32_t exclude_node[GR_PLACE_MAX_EXCLUDES];  /* nodes, likewise */
-	uint8_t n_exclude, n_exclude_node;
 };
 /* Return: a handle for gr_place_cancel, >= 0, void once all of the range were decided. GR_EINVAL, GR_ENOENT, GR_ELIMIT. */
 int64_t gr_place_ready(struct gr_place *p, uint64_t now_ns, const struct gr_place_task *t) GR_MUST_CHECK;
@@ -209,6 +209,7 @@ int64_t gr_place_ready(struct gr_place *p, uint64_t now_ns, const struct gr_plac
 int64_t gr_place_cancel(struct gr_place *p, int64_t queued);
 
 #define GR_PLACE_N_NEXT 3u
+struct gr_place_next { uint32_t worker, score_us; };   /* worker UINT32_MAX: none */
 struct gr_place_decision {
 	enum gr_place_act act;
 	uint64_t tag;                     /* the task's */
@@ -220,7 +221,7 @@ struct gr_place_decision {
 	uint32_t gang;                    /* members of the gang, which follow one another; 0 no gang */
 	uint32_t n_looked;                /* workers scored */
 	uint64_t finish_us;               /* predicted: wait, fetch and run together, from now */
-	struct { uint32_t worker, score_us; } next[GR_PLACE_N_NEXT];   /* the runners-up; worker UINT32_MAX: none */
+	struct gr_place_next next[GR_PLACE_N_NEXT];    /* the runners-up */
 };
 /**
  * gr_place_next - decide placements until nothing runnable fits or @max are made

@@ -18,7 +18,8 @@
 #define N_CPU_LEVELS 5u               /* of room; a class looks at the groups whose room may suffice */
 #define N_MEM_LEVELS 4u
 #define N_GROUPS (2 + N_CPU_LEVELS * N_MEM_LEVELS)    /* 0 is full, 1 has credits alone, from 2 on by room */
-#define G_NONE 0xffu                  /* draining, quarantined, cordoned: in no bucket */
+#define G_NONE 31u                    /* draining, quarantined, cordoned: in no bucket; a bit that no mask of groups has */
+#define G_SOME_ROOM (((1u << N_GROUPS) - 1) & ~1u)    /* the groups where a task may run, or wait on credit */
 #define N_RANKS 64u                   /* of predicted slowness, eight an octave; 27: the typical worker, idle */
 #define RANK_TYPICAL 27u
 #define N_INLINE 4u                   /* resources that stand in the worker itself */
@@ -97,10 +98,8 @@ struct gr_place__class {
 struct gr_place__worker {             /* what a search looks at: one line of memory */
 	int32_t free[N_INLINE];       /* CPU goes below 0 by credits */
 	uint32_t id, node;
-	uint16_t pool;
-	uint8_t group, rank;
-	uint16_t slots, n_placed;
-	uint8_t prefetch, n_waiting, flags;
+	uint16_t pool, slots, n_placed;
+	uint8_t rank, prefetch, n_waiting, flags;
 	uint8_t mem_psi_32;           /* memory pressure, permille / 32 */
 	uint16_t rtt_16us;            /* round trip */
 	uint16_t quota_10mcpu;        /* 0 none */
@@ -121,11 +120,11 @@ struct gr_place__holds {              /* the rest of it, at the same index of p-
 	uint8_t suspicion;            /* fast failures that were not their owner's; learn.c */
 	uint8_t quarantines;
 };
+_Static_assert(N_GROUPS <= G_NONE, "a bit for each group, and for none");
 _Static_assert(sizeof(struct gr_place__worker) == 64 && sizeof(struct gr_place__holds) == 32, "a worker's record");
 enum { W_UP = 1, W_DRAINING = 2, W_BLOCKED = 4, W_QUARANTINED = 8, W_RESERVED = 16, W_LEAVING = 32, W_KEPT = 64 };  /* leaving: in p->leaving; kept: in p->kept */
 
-struct gr_place__queued {
-	struct gr_place_task t;       /* owner: its index */
+struct gr_place__queued {             /* what a decision needs stands together: the excludes, which few have, end it */
 	uint64_t seq;
 	uint32_t each_ms;             /* expected work of one */
 	uint32_t gen, nth;            /* decided so far */
@@ -133,6 +132,7 @@ struct gr_place__queued {
 	uint32_t at;                  /* its place in the queue's heap; next free record */
 	uint16_t rank;                /* expected work, two steps an octave */
 	bool is_used;
+	struct gr_place_task t;       /* owner: its index */
 };
 enum gr_place__where { Q_EMPTY, Q_LINE, Q_STUCK, Q_HELD };    /* the list a queue is on */
 struct gr_place__queue {              /* of one (owner, class); tasks that are choosy wait apart, to hold up nobody */
@@ -147,10 +147,9 @@ struct gr_place__queue {              /* of one (owner, class); tasks that are c
 	uint64_t stuck_ns;            /* since when */
 	uint32_t next;                /* chain of the owner's queues, or of free ones */
 };
-struct gr_place__seat { uint64_t share; uint32_t queue; };
+struct gr_place__seat { uint64_t share; uint32_t who, tie; };  /* who: a queue, tie its owner; or a stand, its tenant */
 struct gr_place__line {               /* queues of one class in one stand */
 	uint32_t stand, class;
-	uint64_t key;                 /* share of the first */
 	struct gr_place__seat *heap;
 	uint32_t n, cap;
 	uint32_t next;                /* in its stand, or free */
@@ -161,11 +160,10 @@ struct gr_place__stand {              /* a tenant in a band, for the classes who
 	uint32_t first_line;
 	uint32_t at;                  /* in the band's heap */
 	uint32_t next;                /* of the tenant, or free */
-	uint64_t key;
 	uint64_t classes;             /* bit by class % 64: it has a line of such a class */
 };
 struct gr_place__band {
-	struct { uint32_t *heap; uint32_t n, cap; } by[GR_PLACE_N_RES];
+	struct { struct gr_place__seat *heap; uint32_t n, cap; } by[GR_PLACE_N_RES];
 	uint8_t res;                  /* bits of the heaps in use */
 	uint32_t first_victim;        /* chain of placements that may be preempted, the newest first */
 	uint64_t n_queued;
@@ -253,6 +251,7 @@ struct gr_place {
 	uint32_t n_classes, cap_classes;
 	struct gr_place__worker *workers;
 	struct gr_place__holds *holds;
+	uint8_t *group;               /* where each stands: apart, since it is what most of those asked are turned down by */
 	uint32_t n_workers, cap_workers, free_worker, n_up;
 	int32_t (*over)[GR_PLACE_N_RES - N_INLINE];            /* free user resources by worker, once one has any */
 	uint32_t cap_over;
@@ -277,8 +276,8 @@ struct gr_place {
 	uint32_t n_queued, cap_queued, free_queued;
 	struct gr_place__chunk *chunks;
 	uint32_t n_chunks, cap_chunks, n_placed, free_placed;
-	struct gr_place__parked *parked; uint32_t n_parked, cap_parked;      /* classes that found no room */
-	uint64_t closed[GR_PLACE_MAX_CLASSES / 64];            /* bit by class: it is parked */
+	struct gr_place__parked *parked; uint32_t n_parked, cap_parked;      /* classes that found no room, and some that may have now */
+	uint64_t closed[GR_PLACE_MAX_CLASSES / 64]; uint32_t n_closed;       /* bit by class: it is parked, and not woken since */
 	uint32_t n_open_at[64]; uint64_t open;                 /* lines whose class is not parked, by class % 64; bit: some */
 	uint32_t woken[N_WOKEN], n_woken;                      /* classes unparked for a worker's room, not tried since */
 	uint32_t *stuck, n_stuck, cap_stuck;                   /* queues that found none of their own */
@@ -376,6 +375,10 @@ void gr_place__owner_hold(struct gr_place *p, uint32_t owner);
 /* A removed owner whose last placement ended is no more. */
 void gr_place__owner_done(struct gr_place *p, uint32_t owner);
 uint32_t gr_place__choose(const struct gr_place *p);   /* the queue whose turn it is, or NIL */
+
+/* ---- park.c ---- */
+/* @n lines of the class are open now that were not, or the other way round. */
+void gr_place__count_open(struct gr_place *p, uint32_t class, int n);
 void gr_place__park(struct gr_place *p, uint32_t class, uint64_t now_ns, bool is_exact);
 void gr_place__unpark(struct gr_place *p, uint32_t class);
 /* The worker gained room: classes that wait for it may be tried again. */
@@ -417,8 +420,8 @@ struct gr_place__search {
 	uint64_t set;                 /* the input set's name */
 	bool is_plain;                /* the class is, and nothing is excluded */
 	bool is_cut;                  /* not all that could fit were looked at */
-	uint64_t score, finish_us;
-	struct { uint32_t worker, score_us; } next[GR_PLACE_N_NEXT];
+	uint64_t score, fetch_us, finish_us;
+	struct gr_place_next next[GR_PLACE_N_NEXT];
 };
 struct gr_place__cost { uint64_t wait_us, fetch_us, run_us, more_us; };
 /* Asks for the next of a queued item; then gr_place__search looks for the worker, or search_at scores one alone (false: it does not fit). */
@@ -471,7 +474,7 @@ void gr_place__reserve_drop(struct gr_place *p);
 bool gr_place__is_kept(const struct gr_place *p, uint32_t worker, uint32_t queue, uint64_t end_ns);
 
 /* ---- log.c: opcodes are the log's format, docs/placement.md#log ---- */
-#define LOG_VERSION 2u                 /* what the records say */
+#define LOG_VERSION 3u                 /* what the records say */
 enum gr_place__op {
 	OP_NEW = 1, OP_ENV, OP_HOLD, OP_NODE, OP_LABEL, OP_KEY, OP_CLASS, OP_UP, OP_DOWN, OP_DRAIN, OP_PAUSE, OP_SIGNALS,
 	OP_NODE_SET, OP_ZONE, OP_TENANT, OP_TENANT_SET, OP_TENANT_DEL, OP_OWNER, OP_OWNER_DEL, OP_OWNER_PAUSE, OP_OWNER_BYTES,

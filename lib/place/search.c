@@ -211,20 +211,24 @@ static uint64_t wait_us(const struct gr_place *p, const struct gr_place__worker 
 
 uint64_t gr_place__fetch_us(const struct gr_place *p, uint32_t worker, const struct gr_place__search *s) { return fetch_us(p, worker, s); }
 
+/* The task's own part of it. */
+static inline struct gr_place__cost own_cost(const struct gr_place *p, uint32_t worker, const struct gr_place__search *s, uint64_t fetch)
+{
+	const struct gr_place__worker *w = &p->workers[worker];
+	uint64_t m = gr_place__contention(p, w, s->class->spec.need.v[GR_PLACE_CPU_MCPU]);
+
+	return (struct gr_place__cost){ .run_us = s->work_us * m / p->nodes[w->node].speed_permille, .fetch_us = fetch,
+					.wait_us = wait_us(p, w, s, m) };
+}
+
 struct gr_place__cost gr_place__cost(const struct gr_place *p, uint32_t worker, const struct gr_place__search *s)
 {
 	const struct gr_place__worker *w = &p->workers[worker];
 	const struct gr_place__class *c = s->class;
-	uint32_t speed = p->nodes[w->node].speed_permille;
-	uint64_t m = gr_place__contention(p, w, c->spec.need.v[GR_PLACE_CPU_MCPU]);
-	struct gr_place__cost cost = { 0 };
+	struct gr_place__cost cost = own_cost(p, worker, s, fetch_us(p, worker, s));
 	uint32_t at = c->pool_at[w->pool];
-	int64_t more = 0;
+	int64_t more = (int64_t)(cost.run_us * others_permille(p, w, c->spec.need.v[GR_PLACE_CPU_MCPU]) / 1000);
 
-	cost.run_us = s->work_us * m / speed;
-	more += (int64_t)(cost.run_us * others_permille(p, w, c->spec.need.v[GR_PLACE_CPU_MCPU]) / 1000);
-	cost.fetch_us = fetch_us(p, worker, s);
-	cost.wait_us = wait_us(p, w, s, m);
 	if (at && c->prefer[at - 1])
 		more -= (int64_t)(cost.run_us + cost.fetch_us) * c->prefer[at - 1] / 1000;
 	if (c->spec.spread_by && c->spec.is_spread_soft)
@@ -305,7 +309,7 @@ enum gr_place_verdict gr_place__fits(const struct gr_place *p, uint32_t worker, 
 
 /* ---- looking ---- */
 
-static void keep_next(struct gr_place__search *s, uint32_t worker, uint64_t score)
+static void keep_next(struct gr_place__search *s, uint32_t worker_id, uint64_t score)
 {
 	uint32_t us = score > UINT32_MAX - 1 ? UINT32_MAX - 1 : (uint32_t)score, at = GR_PLACE_N_NEXT;
 
@@ -315,13 +319,12 @@ static void keep_next(struct gr_place__search *s, uint32_t worker, uint64_t scor
 		at--;
 	for (uint32_t i = GR_PLACE_N_NEXT - 1; i > at; i--)
 		s->next[i] = s->next[i - 1];
-	s->next[at].worker = worker;
-	s->next[at].score_us = us;
+	s->next[at] = (struct gr_place_next){ worker_id, us };
 }
 
 /* Most classes ask for one core and room, most workers have neither a quota nor pressure: then the node's price is all
  * that gr_place__cost would find, to within its rounding. Return: false when it does not fit. */
-static inline bool quick(const struct gr_place *p, const struct gr_place__search *s, uint32_t worker, uint64_t *score)
+static inline bool quick(const struct gr_place *p, const struct gr_place__search *s, uint32_t worker, uint64_t *score, uint64_t *fetch)
 {
 	const struct gr_place__worker *w = &p->workers[worker];
 	const int32_t *f = w->free, *need = s->class->need4;
@@ -338,31 +341,34 @@ static inline bool quick(const struct gr_place *p, const struct gr_place__search
 		if (gr_place__fits(p, worker, s, &res) != GR_PLACE_V_FITS)
 			return false;
 		c = gr_place__cost(p, worker, s);
+		*fetch = c.fetch_us;
 		*score = c.wait_us + c.fetch_us + c.run_us + c.more_us;
 		return true;
 	}
-	*score = ((uint64_t)s->work_us * p->nodes[w->node].price_1024 >> 10) + fetch_us(p, worker, s);
+	*fetch = fetch_us(p, worker, s);
+	*score = ((uint64_t)s->work_us * p->nodes[w->node].price_1024 >> 10) + *fetch;
 	return true;
 }
 
 static inline void look(const struct gr_place *p, struct gr_place__search *s, uint32_t worker)
 {
 	const struct gr_place__worker *w = &p->workers[worker];
-	uint64_t score;
+	uint64_t score, fetch;
 
-	if (worker == s->worker || !quick(p, s, worker, &score))
+	if (worker == s->worker || !quick(p, s, worker, &score, &fetch))
 		return;
 	s->n_looked++;
 	if (s->worker != NIL) {
 		if (score > s->score ||
 		    (score == s->score && (uint32_t)w->n_placed * p->workers[s->worker].slots >= (uint32_t)p->workers[s->worker].n_placed * w->slots)) {
-			keep_next(s, worker, score);
+			keep_next(s, w->id, score);
 			return;
 		}
-		keep_next(s, s->worker, s->score);
+		keep_next(s, p->workers[s->worker].id, s->score);
 	}
 	s->worker = worker;
 	s->score = score;
+	s->fetch_us = fetch;
 }
 
 /* Of the workers that hold the files, a few from a random one on. Return: how many of them may take it. */
@@ -370,7 +376,7 @@ static uint32_t warm_ones(struct gr_place *p, const struct gr_place__search *s, 
 {
 	const struct gr_place__owner *o = &p->owners[s->owner];
 	const struct gr_place__warm *warm = &o->warm;
-	uint32_t slot = (uint32_t)(s->t->input_set ^ s->t->input_set >> 29) % N_SETS, n = 0, at;
+	uint32_t slot = (uint32_t)(s->t->input_set ^ s->t->input_set >> 29) % N_SETS, some[WARM_TRIED], n_some = 0, n = 0, at, tried;
 
 	if (s->t->input_set) {
 		if (p->sets[slot].set != s->t->input_set)
@@ -380,10 +386,17 @@ static uint32_t warm_ones(struct gr_place *p, const struct gr_place__search *s, 
 	if (!warm->n)
 		return 0;
 	at = warm->n > WARM_LOOKED ? gr_rng_below(&p->rng, warm->n) : 0;
-	for (uint32_t i = 0; i < warm->n && i < WARM_TRIED && n < WARM_LOOKED; i++, at = at + 1 < warm->n ? at + 1 : 0) {
-		uint32_t w = gr_place__worker(p, warm->w[at]);
+	tried = gr_place__min(warm->n, WARM_TRIED);
+	/* most have no room: only where they stand is looked at, and no branch hangs on it */
+	for (uint32_t i = 0; i < tried; i++) {
+		some[n_some] = warm->w[at];
+		n_some += groups >> p->group[warm->w[at] & WORKER_MASK] & 1;
+		at = at + 1 < warm->n ? at + 1 : 0;
+	}
+	for (uint32_t i = 0; i < n_some && n < WARM_LOOKED; i++) {
+		uint32_t w = gr_place__worker(p, some[i]);
 
-		if (w != NIL && p->workers[w].group != G_NONE && (groups >> p->workers[w].group & 1) && s->class->pool_at[p->workers[w].pool])
+		if (w != NIL && s->class->pool_at[p->workers[w].pool])
 			out[n++] = w;
 	}
 	return n;
@@ -423,6 +436,12 @@ static void make_field(struct gr_place *p, const struct gr_place__search *s, uin
 	}
 }
 
+static uint32_t fetched(const struct gr_place *p, uint32_t worker)
+{
+	__builtin_prefetch(&p->workers[worker]);
+	return worker;
+}
+
 /* Up to @want workers into @out, from the lowest rank on: all of a rank when they are few, else drawn. Return: how many. */
 static uint32_t draw(struct gr_place *p, const struct field *f, uint32_t *out, uint32_t want, bool *is_all)
 {
@@ -456,7 +475,7 @@ static uint32_t draw(struct gr_place *p, const struct field *f, uint32_t *out, u
 		if (n <= want - got) {
 			for (uint32_t i = 0; i < n_b; i++)
 				for (uint32_t k = 0; k < b[i]->n; k++)
-					out[got++] = b[i]->w[k];
+					out[got++] = fetched(p, b[i]->w[k]);
 			continue;
 		}
 		*is_all = false;
@@ -465,17 +484,16 @@ static uint32_t draw(struct gr_place *p, const struct field *f, uint32_t *out, u
 
 			while (at >= b[i]->n)
 				at -= b[i++]->n;
-			out[got++] = b[i]->w[at];
+			out[got++] = fetched(p, b[i]->w[at]);
 		}
 	}
 	return got;
 }
 
-/* In three passes, so that what each needs is on its way while the others are looked at. */
+/* The workers were asked for when they were found; in two passes, so that what else each needs is on its way while the
+ * others are looked at. */
 static void look_at(struct gr_place *p, struct gr_place__search *s, const uint32_t *w, uint32_t n)
 {
-	for (uint32_t i = 0; i < n; i++)
-		__builtin_prefetch(&p->workers[w[i]]);
 	for (uint32_t i = 0; i < n; i++) {
 		const struct gr_place__worker *v = &p->workers[w[i]];
 
@@ -495,16 +513,14 @@ static void finish(const struct gr_place *p, struct gr_place__search *s)
 	if (s->worker == NIL)
 		return;
 	__builtin_prefetch(&p->holds[s->worker]);
-	c = gr_place__cost(p, s->worker, s);
+	c = own_cost(p, s->worker, s, s->fetch_us);
 	s->finish_us = c.wait_us + c.fetch_us + c.run_us;
 }
 
 static void forget_next(struct gr_place__search *s)
 {
-	for (uint32_t i = 0; i < GR_PLACE_N_NEXT; i++) {
-		s->next[i].worker = NIL;
-		s->next[i].score_us = UINT32_MAX;
-	}
+	for (uint32_t i = 0; i < GR_PLACE_N_NEXT; i++)
+		s->next[i] = (struct gr_place_next){ UINT32_MAX, UINT32_MAX };
 }
 
 bool gr_place__search_at(const struct gr_place *p, struct gr_place__search *s, uint32_t worker)
@@ -564,9 +580,7 @@ static bool pass(struct gr_place *p, struct gr_place__search *s, const struct fi
 	bool is_all;
 
 	for (uint32_t i = 0; s->class->n_kept && i < p->n_kept && n < 16; i++) {
-		const struct gr_place__worker *w = &p->workers[p->kept[i].worker];
-
-		if (p->kept[i].class == s->class_id && w->group != G_NONE && (f->groups >> w->group & 1))
+		if (p->kept[i].class == s->class_id && f->groups >> p->group[p->kept[i].worker] & 1)
 			out[n++] = p->kept[i].worker;
 	}
 	if (s->input_kib) {
@@ -599,9 +613,9 @@ static bool look_at_changed(struct gr_place *p, struct gr_place__search *s)
 	for (int pass = 0; pass < 1 + s->may_wait && s->worker == NIL; pass++) {
 		s->with_credits = pass;
 		for (uint32_t i = 0; i < n; i++) {
-			uint32_t g = p->workers[w[i]].group;
+			uint32_t groups = pass ? G_SOME_ROOM : s->class->group_mask;
 
-			if (g != G_NONE && g && (pass || (s->class->group_mask >> g & 1)) && s->class->pool_at[p->workers[w[i]].pool])
+			if ((groups >> p->group[w[i]] & 1) && s->class->pool_at[p->workers[w[i]].pool])
 				look(p, s, w[i]);
 		}
 	}
@@ -676,7 +690,7 @@ void gr_place__search(struct gr_place *p, struct gr_place__search *s)
 	/* groups that have no core for it, and may have credit */
 	if (s->worker == NIL && s->may_wait && (f.waiting & ~1u)) {
 		s->with_credits = true;
-		make_field(p, s, ((1u << N_GROUPS) - 1) & ~1u, &f);
+		make_field(p, s, G_SOME_ROOM, &f);
 		if (f.n)
 			s->is_cut |= !pass(p, s, &f);
 	}

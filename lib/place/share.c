@@ -14,6 +14,8 @@
 #include "lib/base/alloc.h"
 #include "lib/place/place_int.h"
 
+#define FEW_STANDS 16u
+
 /* ---- keys ---- */
 
 /* Of all there is. A cluster that shrank a hundredfold under what is placed would overflow it. */
@@ -42,40 +44,68 @@ static uint64_t stand_key(const struct gr_place *p, const struct gr_place__stand
 	return share_of(p, t->used[s->res], s->res) / t->weight;
 }
 
-/* ---- a band's heap of stands ---- */
+/* ---- heaps of seats: of stands in a band, of queues in a line ---- */
 
-static bool stand_before(const struct gr_place *p, uint32_t a, uint32_t b)
+/* Which of two comes first is as good as random to the processor: no branch hangs on it, here and below. */
+static inline unsigned __int128 key_of(const struct gr_place__seat *s) { return (unsigned __int128)s->share << 64 | s->tie; }
+static inline bool goes_before(const struct gr_place__seat *a, const struct gr_place__seat *b) { return key_of(a) < key_of(b); }
+
+
+static inline uint32_t first_kid(const struct gr_place__seat *heap, uint32_t n, uint32_t at)
 {
-	const struct gr_place__stand *x = &p->stands[a], *y = &p->stands[b];
+	uint32_t a = at * 4 + 1, b = a + 2;
 
-	return x->key != y->key ? x->key < y->key : x->tenant < y->tenant;
+	if (b + 1 < n) {
+		a += goes_before(&heap[a + 1], &heap[a]);
+		b += goes_before(&heap[b + 1], &heap[b]);
+		return a + (b - a) * goes_before(&heap[b], &heap[a]);
+	}
+	for (uint32_t k = a + 1; k < n; k++)
+		a = goes_before(&heap[k], &heap[a]) ? k : a;
+	return a;
 }
 
-static void stand_sift(struct gr_place *p, uint32_t stand)
+static inline void sit(struct gr_place *p, struct gr_place__seat *heap, uint32_t at, struct gr_place__seat seat, bool is_stand)
 {
-	struct gr_place__stand *s = &p->stands[stand];
-	uint32_t *heap = p->bands[s->band].by[s->res].heap, n = p->bands[s->band].by[s->res].n, at = s->at;
+	heap[at] = seat;
+	*(is_stand ? &p->stands[seat.who].at : &p->queues[seat.who].at) = at;
+}
 
-	while (at && stand_before(p, stand, heap[(at - 1) / 4])) {
-		heap[at] = heap[(at - 1) / 4];
-		p->stands[heap[at]].at = at;
+/* @seat, which was or is to be at @at, goes where it belongs. */
+static inline void sift(struct gr_place *p, struct gr_place__seat *heap, uint32_t n, uint32_t at, struct gr_place__seat seat, bool is_stand)
+{
+	uint32_t from = at, kid;
+
+	while (at && goes_before(&seat, &heap[(at - 1) / 4])) {
+		sit(p, heap, at, heap[(at - 1) / 4], is_stand);
 		at = (at - 1) / 4;
 	}
-	for (;;) {
-		uint32_t kid = at * 4 + 1, best = NIL;
-
-		for (uint32_t k = kid; k < kid + 4 && k < n; k++)
-			if (best == NIL || stand_before(p, heap[k], heap[best]))
-				best = k;
-		if (best == NIL || !stand_before(p, heap[best], stand))
+	while (at == from && at * 4 + 1 < n) {
+		kid = first_kid(heap, n, at);
+		if (!goes_before(&heap[kid], &seat))
 			break;
-		heap[at] = heap[best];
-		p->stands[heap[at]].at = at;
-		at = best;
+		sit(p, heap, at, heap[kid], is_stand);
+		from = at = kid;
 	}
-	heap[at] = stand;
-	s->at = at;
+	sit(p, heap, at, seat, is_stand);
 }
+
+static void stand_sift(struct gr_place *p, uint32_t stand, uint32_t at)
+{
+	const struct gr_place__stand *s = &p->stands[stand];
+
+	sift(p, p->bands[s->band].by[s->res].heap, p->bands[s->band].by[s->res].n, at,
+	     (struct gr_place__seat){ stand_key(p, s), stand, s->tenant }, true);
+}
+
+static void queue_sift(struct gr_place *p, uint32_t line, uint32_t queue, uint32_t at)
+{
+	uint32_t owner = p->queues[queue].owner;
+
+	sift(p, p->lines[line].heap, p->lines[line].n, at, (struct gr_place__seat){ p->owners[owner].share, queue, owner }, false);
+}
+
+/* ---- stands ---- */
 
 static uint32_t stand_get(struct gr_place *p, uint32_t tenant, uint8_t band, uint8_t res)
 {
@@ -97,13 +127,10 @@ static uint32_t stand_get(struct gr_place *p, uint32_t tenant, uint8_t band, uin
 	*s = (struct gr_place__stand){ .tenant = tenant, .band = band, .res = res, .first_line = NIL,
 				       .next = p->tenants[tenant].first_stand };
 	p->tenants[tenant].first_stand = i;
-	s->key = stand_key(p, s);
 	GR_GROW(b->by[res].heap, b->by[res].cap, b->by[res].n + 1);
-	s->at = b->by[res].n++;
-	b->by[res].heap[s->at] = i;
 	b->res |= (uint8_t)(1u << res);
 	p->band_bits |= 1u << band;
-	stand_sift(p, i);
+	stand_sift(p, i, b->by[res].n++);
 	return i;
 }
 
@@ -111,13 +138,10 @@ static void stand_free(struct gr_place *p, uint32_t stand)
 {
 	struct gr_place__stand *s = &p->stands[stand];
 	struct gr_place__band *b = &p->bands[s->band];
-	uint32_t last = b->by[s->res].heap[--b->by[s->res].n], *at;
+	uint32_t last = b->by[s->res].heap[--b->by[s->res].n].who, *at;
 
-	if (last != stand) {
-		b->by[s->res].heap[s->at] = last;
-		p->stands[last].at = s->at;
-		stand_sift(p, last);
-	}
+	if (last != stand)
+		stand_sift(p, last, s->at);
 	if (!b->by[s->res].n)
 		b->res &= (uint8_t)~(1u << s->res);
 	if (!b->res)
@@ -129,50 +153,7 @@ static void stand_free(struct gr_place *p, uint32_t stand)
 	p->free_stand = stand;
 }
 
-/* ---- a line's heap of queues ---- */
-
-static bool seat_before(const struct gr_place *p, const struct gr_place__seat *a, const struct gr_place__seat *b)
-{
-	if (a->share != b->share)
-		return a->share < b->share;
-	return p->queues[a->queue].owner < p->queues[b->queue].owner;
-}
-
-static void seat_sift(struct gr_place *p, struct gr_place__line *l, uint32_t at, struct gr_place__seat seat)
-{
-	struct gr_place__seat *heap = l->heap;
-
-	while (at && seat_before(p, &seat, &heap[(at - 1) / 4])) {
-		heap[at] = heap[(at - 1) / 4];
-		p->queues[heap[at].queue].at = at;
-		at = (at - 1) / 4;
-	}
-	for (;;) {
-		uint32_t kid = at * 4 + 1, best = NIL;
-
-		for (uint32_t k = kid; k < kid + 4 && k < l->n; k++)
-			if (best == NIL || seat_before(p, &heap[k], &heap[best]))
-				best = k;
-		if (best == NIL || !seat_before(p, &heap[best], &seat))
-			break;
-		heap[at] = heap[best];
-		p->queues[heap[at].queue].at = at;
-		at = best;
-	}
-	heap[at] = seat;
-	p->queues[seat.queue].at = at;
-	l->key = heap[0].share;
-}
-
-/* @n lines of the class are open now that were not, or the other way round. */
-static void count_open(struct gr_place *p, uint32_t class, int n)
-{
-	uint32_t at = class % 64;
-
-	p->n_open += (uint32_t)n;
-	p->n_open_at[at] += (uint32_t)n;
-	p->open = p->n_open_at[at] ? p->open | 1ull << at : p->open & ~(1ull << at);
-}
+/* ---- lines ---- */
 
 static uint32_t line_get(struct gr_place *p, uint32_t stand, uint32_t class)
 {
@@ -200,7 +181,7 @@ static uint32_t line_get(struct gr_place *p, uint32_t stand, uint32_t class)
 		p->stands[stand].first_line = i;
 		c->n_lines++;
 		p->stands[stand].classes |= 1ull << class % 64;
-		count_open(p, class, !gr_place__is_parked(p, class));
+		gr_place__count_open(p, class, !gr_place__is_parked(p, class));
 	}
 	c->line_hint = i;
 	return i;
@@ -212,7 +193,7 @@ static void line_free(struct gr_place *p, uint32_t line)
 	uint32_t *at;
 
 	p->classes[l->class].n_lines--;
-	count_open(p, l->class, -!gr_place__is_parked(p, l->class));
+	gr_place__count_open(p, l->class, -!gr_place__is_parked(p, l->class));
 	for (at = &p->stands[l->stand].first_line; *at != line; at = &p->lines[*at].next)
 		;
 	*at = l->next;
@@ -228,10 +209,10 @@ static void line_free(struct gr_place *p, uint32_t line)
 static void line_leave(struct gr_place *p, struct gr_place__queue *q)
 {
 	struct gr_place__line *l = &p->lines[q->line];
-	struct gr_place__seat last = l->heap[--l->n];
+	uint32_t last = l->heap[--l->n].who;
 
 	if (q->at < l->n)
-		seat_sift(p, l, q->at, last);
+		queue_sift(p, q->line, last, q->at);
 	if (!l->n)
 		line_free(p, q->line);
 }
@@ -246,7 +227,7 @@ static void line_join(struct gr_place *p, uint32_t queue)
 	q->line = line_get(p, stand, q->class);
 	l = &p->lines[q->line];
 	GR_GROW(l->heap, l->cap, l->n + 1);
-	seat_sift(p, l, l->n++, (struct gr_place__seat){ o->share, queue });
+	queue_sift(p, q->line, queue, l->n++);
 }
 
 void gr_place__queue_move(struct gr_place *p, uint32_t queue, enum gr_place__where to)
@@ -281,133 +262,6 @@ void gr_place__queue_move(struct gr_place *p, uint32_t queue, enum gr_place__whe
 	}
 }
 
-/* ---- parking: a class that found no room is not tried again before something changed that could fit it ---- */
-
-void gr_place__park(struct gr_place *p, uint32_t class, uint64_t now_ns, bool is_exact)
-{
-	struct gr_place__class *c = &p->classes[class];
-	struct gr_place__parked *k;
-
-	if (c->parked_at != NIL)
-		return;
-	GR_GROW(p->parked, p->cap_parked, p->n_parked + 1);
-	k = &p->parked[p->n_parked];
-	k->class = class;
-	k->pools = c->pool_bits;
-	memcpy(k->need4, c->need4, sizeof(k->need4));
-	c->parked_at = p->n_parked++;
-	c->none_at = is_exact ? p->changes : 0;
-	p->closed[class / 64] |= 1ull << class % 64;
-	count_open(p, class, -(int)c->n_lines);
-	if (!c->parked_ns)
-		c->parked_ns = now_ns + 1;
-}
-
-void gr_place__unpark(struct gr_place *p, uint32_t class)
-{
-	struct gr_place__class *c = &p->classes[class];
-
-	if (c->parked_at == NIL)
-		return;
-	p->parked[c->parked_at] = p->parked[--p->n_parked];
-	p->classes[p->parked[c->parked_at].class].parked_at = c->parked_at;
-	c->parked_at = NIL;
-	p->closed[class / 64] &= ~(1ull << class % 64);
-	count_open(p, class, (int)c->n_lines);
-}
-
-uint32_t gr_place__changed(const struct gr_place *p, const struct gr_place__class *c, uint32_t out[N_CHANGED])
-{
-	uint64_t n = p->changes - c->none_at;
-
-	if (!c->none_at || n >= N_CHANGED)
-		return NIL;
-	for (uint32_t i = 0; i < n; i++) {
-		out[i] = p->changed[(p->changes - i) % N_CHANGED];
-		if (out[i] == NIL)
-			return NIL;
-	}
-	return (uint32_t)n;
-}
-
-void gr_place__change(struct gr_place *p, uint32_t worker)
-{
-	p->changed[++p->changes % N_CHANGED] = worker;
-}
-
-void gr_place__wake(struct gr_place *p, uint32_t worker)
-{
-	const struct gr_place__worker *w = &p->workers[worker];
-	const int32_t *f = w->free;
-	/* what waits behind others needs no core yet */
-	int32_t cpu = w->group == 1 ? INT32_MAX : f[GR_PLACE_CPU_MCPU];
-
-	if (!w->group || w->group == G_NONE)
-		return;
-	gr_place__change(p, worker);
-	for (uint32_t i = p->n_parked; i-- > 0;) {
-		const struct gr_place__parked *k = &p->parked[i];
-		uint32_t class = k->class;
-
-		if (!(k->pools >> w->pool % 64 & 1) ||
-		    ((cpu - k->need4[0]) | (f[1] - k->need4[1]) | (f[2] - k->need4[2]) | (f[3] - k->need4[3])) < 0)
-			continue;
-		gr_place__class_pools(p, &p->classes[class]);
-		if (!p->classes[class].pool_at[w->pool])
-			continue;
-		gr_place__unpark(p, class);
-		if (p->n_woken < N_WOKEN)
-			p->woken[p->n_woken++] = class;
-	}
-}
-
-/* Not exact: a worker that may be asked by a search may still be refused. */
-static bool may_take(const struct gr_place *p, const struct gr_place__class *c, uint32_t worker)
-{
-	const struct gr_place__worker *w = &p->workers[worker];
-	const int32_t *f = w->free;
-
-	if (!w->group || w->group == G_NONE || !c->pool_at[w->pool] ||
-	    ((f[1] - c->need4[1]) | (f[2] - c->need4[2]) | (f[3] - c->need4[3])) < 0)
-		return false;
-	return w->prefetch || f[GR_PLACE_CPU_MCPU] >= c->need4[GR_PLACE_CPU_MCPU];
-}
-
-/* One free slot wakes every class that could use it, and the first of them takes it: the others need no search of their
- * own to learn that it is gone. Those that could stop somebody for room are left to try. */
-void gr_place__park_woken(struct gr_place *p, uint64_t now_ns)
-{
-	uint32_t kept = 0, w[N_CHANGED];
-
-	if (p->victim_bits)
-		p->n_woken = 0;
-	for (uint32_t i = 0; i < p->n_woken; i++) {
-		uint32_t class = p->woken[i], n;
-		struct gr_place__class *c = &p->classes[class];
-		bool may = false;
-
-		if (c->parked_at != NIL || !c->n_items || !c->none_at || c->has_policy || c->spec.left_ms || c->pools_gen != p->pools_gen)
-			continue;
-		n = gr_place__changed(p, c, w);
-		if (n == NIL)
-			continue;
-		for (uint32_t k = 0; k < n && !may; k++)
-			may = may_take(p, c, w[k]);
-		if (may)
-			p->woken[kept++] = class;
-		else
-			gr_place__park(p, class, now_ns, true);
-	}
-	p->n_woken = kept;
-}
-
-void gr_place__wake_all(struct gr_place *p)
-{
-	gr_place__change(p, NIL);
-	while (p->n_parked)
-		gr_place__unpark(p, p->parked[p->n_parked - 1].class);
-}
-
 /* ---- whose turn ---- */
 
 static uint64_t promised(const struct gr_place *p, uint32_t tenant, uint8_t band, uint32_t res)
@@ -436,47 +290,43 @@ bool gr_place__quota_allows(const struct gr_place *p, const struct gr_place__ten
 
 static uint16_t front_rank(const struct gr_place *p, const struct gr_place__line *l)
 {
-	return p->queued[p->queues[l->heap[0].queue].heap[0]].rank;
+	return p->queued[p->queues[l->heap[0].who].heap[0]].rank;
 }
 
 /* The open line of a stand whose first owner has least; of one owner's, that with the longest task. */
 static uint32_t open_line(const struct gr_place *p, const struct gr_place__stand *s)
 {
 	const struct gr_place__tenant *t = &p->tenants[s->tenant];
+	unsigned __int128 least = ~(unsigned __int128)0;
 	uint32_t best = NIL;
 
 	for (uint32_t i = s->first_line; i != NIL; i = p->lines[i].next) {
-		const struct gr_place__line *l = &p->lines[i], *b;
-		uint32_t x, y;
+		const struct gr_place__line *l = &p->lines[i];
+		unsigned __int128 key = key_of(l->heap);
+		bool is_first;
 
-		if (gr_place__is_parked(p, l->class) || (t->has_quota && !gr_place__quota_allows(p, t, &p->classes[l->class], s->band, 1)))
+		if (t->has_quota && !gr_place__quota_allows(p, t, &p->classes[l->class], s->band, 1))
 			continue;
-		if (best == NIL) {
-			best = i;
-			continue;
-		}
-		b = &p->lines[best];
-		if (l->key != b->key) {
-			best = l->key < b->key ? i : best;
-			continue;
-		}
-		x = p->queues[l->heap[0].queue].owner;
-		y = p->queues[b->heap[0].queue].owner;
-		if (x < y || (x == y && front_rank(p, l) > front_rank(p, b)))
-			best = i;
+		is_first = !gr_place__is_parked(p, l->class) & (key < least);
+		if (key == least && !gr_place__is_parked(p, l->class))
+			is_first = front_rank(p, l) > front_rank(p, &p->lines[best]);
+		least = is_first ? key : least;
+		best = is_first ? i : best;
 	}
 	return best;
 }
 
-struct turn { uint32_t stand, line; };
+struct turn { struct gr_place__seat seat; uint32_t line; };
 
-static void explore(const struct gr_place *p, const uint32_t *heap, uint32_t n, uint32_t at, struct turn *best)
+static void explore(const struct gr_place *p, const struct gr_place__seat *heap, uint32_t n, uint32_t at, struct turn *best)
 {
+	const struct gr_place__stand *s;
 	uint32_t line;
 
-	if (at >= n || (best->stand != NIL && !stand_before(p, heap[at], best->stand)))
+	if (at >= n || !goes_before(&heap[at], &best->seat))
 		return;
-	line = p->stands[heap[at]].classes & p->open ? open_line(p, &p->stands[heap[at]]) : NIL;
+	s = &p->stands[heap[at].who];
+	line = s->classes & p->open ? open_line(p, s) : NIL;
 	if (line != NIL) {
 		*best = (struct turn){ heap[at], line };
 		return;
@@ -485,18 +335,47 @@ static void explore(const struct gr_place *p, const uint32_t *heap, uint32_t n, 
 		explore(p, heap, n, k, best);
 }
 
+/* Few are looked through as they stand. */
+static void look_through(const struct gr_place *p, const struct gr_place__seat *heap, uint32_t n, struct turn *best)
+{
+	unsigned __int128 least = key_of(&best->seat);
+	uint32_t first = NIL, line;
+
+	for (uint32_t k = 0; k < n; k++) {
+		unsigned __int128 key = key_of(&heap[k]);
+		bool is_first = (key < least) & !!(p->stands[heap[k].who].classes & p->open);
+
+		least = is_first ? key : least;
+		first = is_first ? k : first;
+	}
+	if (first == NIL)
+		return;
+	line = open_line(p, &p->stands[heap[first].who]);
+	if (line != NIL)
+		*best = (struct turn){ heap[first], line };
+	else
+		explore(p, heap, n, 0, best);   /* the bits are of more classes than one */
+}
+
 uint32_t gr_place__choose(const struct gr_place *p)
 {
 	if (!p->n_open)
 		return NIL;
 	for (uint32_t bands = p->band_bits; bands; bands &= bands - 1) {
 		const struct gr_place__band *b = &p->bands[__builtin_ctz(bands)];
-		struct turn best = { NIL, NIL };
+		struct turn best = { { UINT64_MAX, NIL, NIL }, NIL };
 
-		for (uint32_t res = b->res; res; res &= res - 1)
-			explore(p, b->by[__builtin_ctz(res)].heap, b->by[__builtin_ctz(res)].n, 0, &best);
+		for (uint32_t res = b->res; res; res &= res - 1) {
+			const struct gr_place__seat *heap = b->by[__builtin_ctz(res)].heap;
+			uint32_t n = b->by[__builtin_ctz(res)].n;
+
+			if (n <= FEW_STANDS)
+				look_through(p, heap, n, &best);
+			else
+				explore(p, heap, n, 0, &best);
+		}
 		if (best.line != NIL)
-			return p->lines[best.line].heap[0].queue;
+			return p->lines[best.line].heap[0].who;
 	}
 	return NIL;
 }
@@ -512,40 +391,32 @@ static void owner_rekey(struct gr_place *p, struct gr_place__owner *o)
 	o->share = share;
 	for (uint32_t i = o->first_queue; i != NIL; i = p->queues[i].next)
 		if (p->queues[i].where == Q_LINE)
-			seat_sift(p, &p->lines[p->queues[i].line], p->queues[i].at, (struct gr_place__seat){ share, i });
+			queue_sift(p, p->queues[i].line, i, p->queues[i].at);
 }
 
 void gr_place__charge(struct gr_place *p, uint32_t owner, const struct gr_place__class *c, int n)
 {
 	struct gr_place__owner *o = &p->owners[owner];
 	struct gr_place__tenant *t = &p->tenants[o->spec.tenant];
-	uint32_t changed = 0;
 
-	for (uint32_t k = 0; k < c->n_need; k++) {
-		uint32_t r = c->need_res[k];
-		uint64_t amount = (uint64_t)(int64_t)n * c->spec.need.v[r];
-
-		o->used[r] += amount;
-		t->used[r] += amount;
-		changed |= 1u << r;
+	for (uint32_t r = 0; r < N_INLINE; r++) {
+		o->used[r] += (uint64_t)((int64_t)n * c->need4[r]);
+		t->used[r] += (uint64_t)((int64_t)n * c->need4[r]);
+	}
+	for (uint32_t k = c->n_need, r; k && (r = c->need_res[k - 1]) >= N_INLINE; k--) {
+		o->used[r] += (uint64_t)(int64_t)n * c->spec.need.v[r];
+		t->used[r] += (uint64_t)(int64_t)n * c->spec.need.v[r];
 	}
 	owner_rekey(p, o);
-	for (uint32_t i = t->first_stand; i != NIL; i = p->stands[i].next) {
-		struct gr_place__stand *s = &p->stands[i];
-
-		if (!(changed >> s->res & 1))
-			continue;
-		s->key = stand_key(p, s);
-		stand_sift(p, i);
-	}
+	for (uint32_t i = t->first_stand; i != NIL; i = p->stands[i].next)
+		if (c->spec.need.v[p->stands[i].res])
+			stand_sift(p, i, p->stands[i].at);
 }
 
 void gr_place__tenant_rekey(struct gr_place *p, uint32_t tenant)
 {
-	for (uint32_t s = p->tenants[tenant].first_stand; s != NIL; s = p->stands[s].next) {
-		p->stands[s].key = stand_key(p, &p->stands[s]);
-		stand_sift(p, s);
-	}
+	for (uint32_t s = p->tenants[tenant].first_stand; s != NIL; s = p->stands[s].next)
+		stand_sift(p, s, p->stands[s].at);
 }
 
 static bool is_dominant_new(struct gr_place *p)

@@ -1,6 +1,6 @@
 /* worker.c - workers, and the index they stand in.
  *
- * Each worker that takes tasks stands in one bucket: of its pool, by room (group) and by predicted cost (rank:
+ * Each worker that takes tasks stands in one bucket: of its pool, by room (group) and, when there is some, by cost (rank:
  * eight steps an octave of its node's contention over its node's speed). Moving is a swap with the bucket's last.
  * A node's workers are ranked anew only when its quantised contention moves. Buckets by emptiness were not kept: idle
  * workers tend to be the slow ones. */
@@ -116,7 +116,7 @@ static void bucket_del(struct gr_place *p, uint32_t worker)
 {
 	struct gr_place__worker *w = &p->workers[worker];
 	struct gr_place__pool *pool = &p->pools[w->pool];
-	struct gr_place__group *g = &pool->groups[w->group];
+	struct gr_place__group *g = &pool->groups[p->group[worker]];
 	struct gr_place__bucket *b = &g->buckets[w->rank];
 	uint32_t last = b->w[--b->n];
 
@@ -126,14 +126,14 @@ static void bucket_del(struct gr_place *p, uint32_t worker)
 		return;
 	g->ranks &= ~(1ull << w->rank);
 	if (!g->ranks)
-		pool->group_bits &= ~(1u << w->group);
+		pool->group_bits &= ~(1u << p->group[worker]);
 }
 
 static void bucket_add(struct gr_place *p, uint32_t worker)
 {
 	struct gr_place__worker *w = &p->workers[worker];
 	struct gr_place__pool *pool = &p->pools[w->pool];
-	struct gr_place__group *g = &pool->groups[w->group];
+	struct gr_place__group *g = &pool->groups[p->group[worker]];
 	struct gr_place__bucket *b;
 
 	if (!g->buckets)
@@ -143,22 +143,26 @@ static void bucket_add(struct gr_place *p, uint32_t worker)
 	w->pos = b->n;
 	b->w[b->n++] = worker;
 	g->ranks |= 1ull << w->rank;
-	pool->group_bits |= 1u << w->group;
+	pool->group_bits |= 1u << p->group[worker];
+}
+
+static void move(struct gr_place *p, uint32_t worker, uint8_t group, uint8_t rank)
+{
+	if (p->group[worker] != G_NONE)
+		bucket_del(p, worker);
+	p->group[worker] = group;
+	p->workers[worker].rank = rank;
+	if (group != G_NONE)
+		bucket_add(p, worker);
 }
 
 void gr_place__refresh(struct gr_place *p, uint32_t worker)
 {
 	struct gr_place__worker *w = &p->workers[worker];
-	uint8_t group = group_of(p, w), rank = rank_of(p, w);
+	uint8_t group = group_of(p, w), rank = G_SOME_ROOM >> group & 1 ? rank_of(p, w) : 0;
 
-	if (group == w->group && rank == w->rank)
-		return;
-	if (w->group != G_NONE)
-		bucket_del(p, worker);
-	w->group = group;
-	w->rank = rank;
-	if (group != G_NONE)
-		bucket_add(p, worker);
+	if (group != p->group[worker] || rank != w->rank)
+		move(p, worker, group, rank);
 }
 
 /* Ranks follow two steps behind: candidates are scored exactly, so what moves by less is not worth moving its workers. */
@@ -173,7 +177,8 @@ void gr_place__node_price(struct gr_place *p, struct gr_place__node *n)
 		return;
 	n->rank = rank;
 	for (uint32_t i = n->first_worker; i != NIL; i = p->workers[i].node_next)
-		gr_place__refresh(p, i);
+		if ((G_SOME_ROOM >> p->group[i] & 1) && p->workers[i].rank != (rank = rank_of(p, &p->workers[i])))
+			move(p, i, p->group[i], rank);
 }
 
 void gr_place__node_load(struct gr_place *p, uint32_t node, int32_t more_mcpu)
@@ -311,18 +316,12 @@ static void grow_workers(struct gr_place *p)
 {
 	uint32_t cap = p->cap_workers + p->cap_workers / 32 + 16;
 
-	struct gr_place__worker *workers;
-
 	if (p->n_workers < p->cap_workers)
 		return;
-	workers = gr_xtable(cap * sizeof(*p->workers));
-	if (p->n_workers)
-		memcpy(workers, p->workers, p->n_workers * sizeof(*p->workers));
-	free(p->workers);
-	p->workers = workers;
-	p->holds = gr_xrealloc(p->holds, cap * sizeof(*p->holds));
-	memset(p->holds + p->cap_workers, 0, (cap - p->cap_workers) * sizeof(*p->holds));
+	p->workers = gr_xtable_grow(p->workers, p->n_workers * sizeof(*p->workers), cap * sizeof(*p->workers));
+	p->holds = gr_xtable_grow(p->holds, p->n_workers * sizeof(*p->holds), cap * sizeof(*p->holds));
 	p->late = gr_xrealloc(p->late, cap * sizeof(*p->late));
+	p->group = gr_xrealloc(p->group, cap);
 	p->cap_workers = cap;
 }
 
@@ -406,8 +405,9 @@ int gr_place_worker_up(struct gr_place *p, uint64_t now_ns, const struct gr_plac
 	*w = (struct gr_place__worker){
 		.flags = W_UP, .id = i | ((w->id >> WORKER_BITS) + 1) % WORKER_GENS << WORKER_BITS,
 		.cap = gr_place__cap(p, &spec->cap), .slots = (uint16_t)spec->slots,
-		.prefetch = (uint8_t)gr_place__min(spec->prefetch, 255), .node = on, .pool = (uint16_t)pool, .group = G_NONE,
+		.prefetch = (uint8_t)gr_place__min(spec->prefetch, 255), .node = on, .pool = (uint16_t)pool,
 	};
+	p->group[i] = G_NONE;
 	p->holds[i] = (struct gr_place__holds){ .tag = spec->tag, .first = NIL, .last = NIL, .wait = NIL };
 	for (uint32_t r = 0; r < GR_PLACE_N_RES; r++)
 		if (r < N_INLINE || p->over)
