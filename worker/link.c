@@ -128,6 +128,7 @@ static void on_up(void *ctx, const json_t *welcome)
 
 	(void)welcome;
 	gr_report_reset(&w->report);
+	gr_session_doubt(w);
 	gr_info("link", "connected to %s", w->cfg->coordinator);
 	say_ready(w);
 	if (w->is_draining)
@@ -172,6 +173,7 @@ static int on_session_open(struct gr_worker *w, struct gr_slice body)
 		return 0;
 	}
 	s->is_closed = false;
+	s->doubtful_ns = 0;
 	gr_session_encode(&frame, GR_MSG_SESSION_OK, id, s->n_records);
 	if (gr_link_send(w->link, &frame) < 0)
 		gr_debug("link", "SESSION_OK not sent");

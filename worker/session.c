@@ -21,6 +21,7 @@
 
 #define CHUNK_BYTES (256u << 10)
 #define MAX_SANDBOX_FAILURES 5
+#define DOUBT_NS (30 * GR_NS_PER_S)
 
 struct gr_wsession *gr_session_find(struct gr_worker *w, uint64_t id)
 {
@@ -335,13 +336,23 @@ static void forget_session(struct gr_worker *w, struct gr_wsession *s)
 	gr_session_close(&s);
 }
 
+void gr_session_doubt(struct gr_worker *w)
+{
+	GR_LIST_EACH_SAFE(s, &w->session_list, struct gr_wsession, link)
+		s->doubtful_ns = gr_loop_now_ns(w->loop);
+}
+
 void gr_session_tick(struct gr_worker *w)
 {
 	uint64_t now_ns = gr_loop_now_ns(w->loop), idle_ns = (uint64_t)w->cfg->session_idle_ms * GR_NS_PER_MS;
 
-	GR_LIST_EACH_SAFE(s, &w->session_list, struct gr_wsession, link)
-		if (!s->n_tasks && (s->is_closed || now_ns - s->last_used_ns > idle_ns))
+	GR_LIST_EACH_SAFE(s, &w->session_list, struct gr_wsession, link) {
+		uint64_t unused_ns = now_ns - s->last_used_ns;
+		bool is_over = s->doubtful_ns && now_ns - s->doubtful_ns > DOUBT_NS && unused_ns > DOUBT_NS;
+
+		if (!s->n_tasks && (s->is_closed || unused_ns > idle_ns || is_over))
 			forget_session(w, s);
+	}
 	GR_LIST_EACH_SAFE(s, &w->session_list, struct gr_wsession, link) {
 		if (w->tree_bytes <= (uint64_t)w->cfg->tree_bytes)
 			break;

@@ -83,6 +83,7 @@ struct gr_wsession {
 	uint32_t n_failures;            /* of the sandbox, in a row */
 	uint32_t n_tasks;               /* not yet turned into a result */
 	uint64_t last_used_ns;
+	uint64_t doubtful_ns;           /* since when: the link is another, and nobody opened it there; 0 not */
 	bool is_closed;                 /* SESSION_CLOSE came; goes when its last task went */
 };
 struct gr_wsession *gr_session_find(struct gr_worker *w, uint64_t id);
@@ -95,7 +96,9 @@ const struct gr_srecord *gr_session_file(const struct gr_wsession *s, uint32_t i
 struct gr_path *gr_session_path(struct gr_wsession *s, const char *name, uint32_t n);   /* made when new; NULL: not allowed */
 void gr_session_close(struct gr_wsession **s);            /* no tasks; removes the tree */
 void gr_session_reset_tree(struct gr_wsession *s);        /* no tasks; the records stay */
-void gr_session_tick(struct gr_worker *w);                /* idle ones, and too much on disk */
+void gr_session_tick(struct gr_worker *w);                /* idle ones, those nobody asks for any more, and too much on disk */
+/* The link is another: which of them were closed meanwhile nobody says. Those that are not opened there anew soon are over. */
+void gr_session_doubt(struct gr_worker *w);
 /* Starts the server when there is none. Return: 1 ready, 0 soon, or an error. */
 int gr_session_sandbox(struct gr_wsession *s, struct gr_err *err);
 
