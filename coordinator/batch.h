@@ -40,6 +40,22 @@ void gr_batch_control(struct gr_coord *c, struct gr_peer *peer, const char *op, 
 /* Output of an attempt as it is stored: appends at most @max bytes from @offset. Return: 0; GR_ENOENT. @total: its whole size. */
 int gr_batch_log_read(struct gr_coord *c, uint64_t job, uint32_t task, uint32_t ordinal, int stream, uint64_t offset, size_t max, struct gr_buf *out,
 		      uint64_t *total);
+/**
+ * gr_batch_log_follow - one stream of a task's output from @offset on, as it is written, until the task is over; each byte once
+ * @sink: take is called from the loop: 0, or GR_EBUSY: not now; it comes again after gr_batch_log_more or a tick. end: once, when all was
+ *        taken or the job is gone; *out is freed then. Neither before this returns. What another try of the task prints follows behind.
+ * Return: 0; GR_ENOENT no such task; GR_EBUSY too many follow. @out: yours until end, or gr_batch_log_stop.
+ */
+struct gr_log_sink {
+	int (*take)(void *ctx, struct gr_slice data);
+	void (*end)(void *ctx);
+};
+struct gr_watcher;
+int gr_batch_log_follow(struct gr_coord *c, uint64_t job, uint32_t task, int stream, uint64_t offset, const struct gr_log_sink *sink, void *ctx,
+			struct gr_watcher **out) GR_MUST_CHECK;
+/* What is stored and was not taken; may call end. */
+void gr_batch_log_more(struct gr_coord *c, struct gr_watcher *w);
+void gr_batch_log_stop(struct gr_watcher **w);           /* NULL is fine */
 /* An upload of a file that no job names yet: begin, pieces in order, end (GR_ECORRUPT: not that digest) or abort. GR_ELIMIT:
  * more than fits; GR_ENOSPACE, GR_EIO. */
 struct gr_cas_put;

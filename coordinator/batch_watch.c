@@ -20,9 +20,11 @@
 #define MAX_WATCHERS 4096u
 #define PROGRESS_TICKS 2u
 
-struct watcher {
+struct gr_watcher {
 	struct gr_list link;
-	struct gr_peer *peer;
+	struct gr_peer *peer;             /* NULL: a sink */
+	const struct gr_log_sink *sink;
+	void *ctx;                        /* sink's */
 	json_t *id;
 	bool is_log, has_tasks;
 	uint64_t job;                     /* 0: every job's events */
@@ -54,7 +56,7 @@ static bool is_of_task(const char *type)
 
 bool gr_watch_wants_tasks(const struct gr_batch *b)
 {
-	GR_LIST_EACH(w, &b->watchers, struct watcher, link)
+	GR_LIST_EACH(w, &b->watchers, struct gr_watcher, link)
 		if (w->has_tasks)
 			return true;
 	return false;
@@ -71,7 +73,7 @@ void gr_batch_emit(struct gr_batch *b, const char *type, json_t *data)
 	json_object_set_new(data, "type", json_string(type));
 	json_object_set_new(data, "id", json_integer((json_int_t)b->event_id));
 	json_object_set_new(data, "t_ms", json_integer((json_int_t)gr_clock_real_ms()));
-	GR_LIST_EACH(w, &b->watchers, struct watcher, link) {
+	GR_LIST_EACH(w, &b->watchers, struct gr_watcher, link) {
 		struct gr_buf copy = { 0 };
 
 		if (w->is_log || (w->job && w->job != job) || (is_of_task(type) && !w->has_tasks))
@@ -156,17 +158,19 @@ int gr_batch_log_read(struct gr_coord *c, uint64_t job, uint32_t task, uint32_t 
 	return rc;
 }
 
-static int send_out(struct gr_batch *b, struct watcher *w, int stream, uint64_t offset, struct gr_slice data, uint32_t attempt)
+static int send_out(struct gr_batch *b, struct gr_watcher *w, int stream, uint64_t offset, struct gr_slice data, uint32_t attempt)
 {
 	const struct gr_out_msg m = { w->job, w->task, attempt, (uint8_t)stream, 0, offset, data };
 	struct gr_buf f = { 0 };
 
+	if (w->sink)
+		return w->sink->take(w->ctx, data);
 	gr_out_encode(&f, &m);
 	return gr_peers_send(b->c, w->peer, &f);
 }
 
 /* What the store has of @attempt (0: of the ordinal asked for) and the follower has not. Return: 0 all went, GR_EBUSY. */
-static int send_stored(struct gr_batch *b, struct watcher *w, uint32_t attempt)
+static int send_stored(struct gr_batch *b, struct gr_watcher *w, uint32_t attempt)
 {
 	struct gr_buf piece = { 0 };
 	int rc = 0;
@@ -197,9 +201,11 @@ static int send_stored(struct gr_batch *b, struct watcher *w, uint32_t attempt)
 	return rc;
 }
 
-static void watcher_free(struct watcher *w)
+static void watcher_free(struct gr_watcher *w)
 {
 	gr_list_del(&w->link);
+	if (w->sink)
+		w->sink->end(w->ctx);
 	json_decref(w->id);
 	free(w);
 }
@@ -208,6 +214,10 @@ static int reply(struct gr_batch *b, struct gr_peer *peer, json_t *id, json_t *r
 {
 	struct gr_buf f = { 0 };
 
+	if (!peer) {                              /* a sink: its end says it */
+		json_decref(rep);
+		return 0;
+	}
 	if (id)
 		json_object_set(rep, "id", id);
 	gr_json_encode(&f, GR_MSG_CTL_REP, rep);
@@ -216,7 +226,7 @@ static int reply(struct gr_batch *b, struct gr_peer *peer, json_t *id, json_t *r
 }
 
 /* Return: whether the answer went; a follower that takes nothing now gets it with a tick. */
-static bool finish(struct gr_batch *b, struct watcher *w, struct gr_bj *j)
+static bool finish(struct gr_batch *b, struct gr_watcher *w, struct gr_bj *j)
 {
 	json_t *row = gr_show_task_row(j, w->task), *rep = json_object(), *v;
 	static const char *const kept[] = { "state", "exit_code", "signal", "cause" };
@@ -232,7 +242,7 @@ static bool finish(struct gr_batch *b, struct watcher *w, struct gr_bj *j)
 }
 
 /* Return: true when the follower has all there will be, and is gone. */
-static bool try_finish(struct gr_batch *b, struct watcher *w)
+static bool try_finish(struct gr_batch *b, struct gr_watcher *w)
 {
 	struct gr_bj *j = gr_bj_find(b, w->job);
 	struct gr_err err;
@@ -255,7 +265,7 @@ static bool try_finish(struct gr_batch *b, struct watcher *w)
 	return finish(b, w, j);
 }
 
-static void follow(struct gr_batch *b, struct watcher *w, const struct gr_blive *l)
+static void follow(struct gr_batch *b, struct gr_watcher *w, const struct gr_blive *l)
 {
 	const struct gr_follow_msg m = { w->job, w->task, l->number, true, w->at[GR_STREAM_OUT], w->at[GR_STREAM_ERR] };
 	const struct gr_worker *worker = l->peer;
@@ -265,11 +275,24 @@ static void follow(struct gr_batch *b, struct watcher *w, const struct gr_blive 
 	gr_peers_send(b->c, worker->peer, &f);
 }
 
+/* Of an attempt that runs, if one does. */
+static void follow_live(struct gr_batch *b, struct gr_watcher *w, struct gr_bj *j)
+{
+	struct gr_btask *t = gr_bjob_find(&j->b, w->task);
+
+	for (uint32_t i = 0; t && i < t->n_lives; i++)
+		if (!t->lives[i].is_lost && t->lives[i].peer) {
+			w->attempt = t->lives[i].number;
+			follow(b, w, &t->lives[i]);
+			return;
+		}
+}
+
 void gr_watch_began(struct gr_bj *j, uint32_t task, struct gr_blive *l)
 {
-	GR_LIST_EACH(w, &j->batch->watchers, struct watcher, link)
+	GR_LIST_EACH(w, &j->batch->watchers, struct gr_watcher, link)
 		if (w->is_log && w->job == j->id && w->task == task && l->peer) {
-			if (w->attempt != l->number)
+			if (w->attempt != l->number && (w->attempt || !w->sink))
 				w->at[GR_STREAM_OUT] = w->at[GR_STREAM_ERR] = 0;
 			w->attempt = l->number;
 			follow(j->batch, w, l);
@@ -278,7 +301,7 @@ void gr_watch_began(struct gr_bj *j, uint32_t task, struct gr_blive *l)
 
 void gr_watch_out(struct gr_batch *b, const struct gr_out_msg *m)
 {
-	GR_LIST_EACH(w, &b->watchers, struct watcher, link) {
+	GR_LIST_EACH(w, &b->watchers, struct gr_watcher, link) {
 		uint64_t skip;
 
 		if (!w->is_log || w->job != m->job || w->task != m->task || w->attempt != m->attempt || !w->wants[m->stream] ||
@@ -310,7 +333,7 @@ int gr_batch_out(struct gr_coord *c, struct gr_worker *w, struct gr_slice body)
 
 void gr_watch_over(struct gr_bj *j, uint32_t task)
 {
-	GR_LIST_EACH_SAFE(w, &j->batch->watchers, struct watcher, link)
+	GR_LIST_EACH_SAFE(w, &j->batch->watchers, struct gr_watcher, link)
 		if (w->is_log && w->job == j->id && w->task == task)
 			try_finish(j->batch, w);
 }
@@ -320,7 +343,7 @@ void gr_watch_tick(struct gr_batch *b)
 	struct gr_bj *j;
 	size_t i = 0;
 
-	GR_LIST_EACH_SAFE(w, &b->watchers, struct watcher, link)
+	GR_LIST_EACH_SAFE(w, &b->watchers, struct gr_watcher, link)
 		if (w->is_log)
 			try_finish(b, w);
 	if (++b->n_ticks % PROGRESS_TICKS)
@@ -359,23 +382,33 @@ static void refuse(struct gr_batch *b, struct gr_peer *peer, const json_t *req, 
 	reply(b, peer, json_object_get(req, "id"), json_pack("{s:s, s:s}", "error", why, "code", gr_err_name(code)));
 }
 
-static struct watcher *watcher_new(struct gr_batch *b, struct gr_peer *peer, const json_t *req)
+/* NULL: too many follow already. */
+static struct gr_watcher *watcher_add(struct gr_batch *b, uint64_t job)
 {
-	struct watcher *w;
+	struct gr_watcher *w;
 	uint32_t n = 0;
 
-	GR_LIST_EACH(old, &b->watchers, struct watcher, link)
+	GR_LIST_EACH(old, &b->watchers, struct gr_watcher, link)
 		n++;
-	if (n >= MAX_WATCHERS) {
+	if (n >= MAX_WATCHERS)
+		return NULL;
+	GR_NEW(w);
+	w->job = job;
+	gr_list_init(&w->link);
+	gr_list_push(&b->watchers, &w->link);
+	return w;
+}
+
+static struct gr_watcher *watcher_new(struct gr_batch *b, struct gr_peer *peer, const json_t *req)
+{
+	struct gr_watcher *w = watcher_add(b, (uint64_t)num(req, "job", 0));
+
+	if (!w) {
 		refuse(b, peer, req, GR_EBUSY, "too many follow already");
 		return NULL;
 	}
-	GR_NEW(w);
 	w->peer = peer;
 	w->id = json_incref(json_object_get(req, "id"));
-	w->job = (uint64_t)num(req, "job", 0);
-	gr_list_init(&w->link);
-	gr_list_push(&b->watchers, &w->link);
 	return w;
 }
 
@@ -388,8 +421,7 @@ static void read_op(struct gr_batch *b, struct gr_peer *peer, const json_t *req)
 {
 	struct gr_bj *j = gr_bj_find(b, (uint64_t)num(req, "job", 0));
 	int64_t task = num(req, "task", -1);
-	struct gr_btask *t;
-	struct watcher *w;
+	struct gr_watcher *w;
 	struct gr_err err;
 
 	if (!j || !j->is_committed || !may_see(b, peer, j) || gr_bj_load(j, &err) < 0 || task < 0 || task >= (int64_t)j->n_tasks) {
@@ -417,23 +449,56 @@ static void read_op(struct gr_batch *b, struct gr_peer *peer, const json_t *req)
 	}
 	if (try_finish(b, w))
 		return;
-	t = gr_bjob_find(&j->b, w->task);
-	for (uint32_t i = 0; t && i < t->n_lives; i++)
-		if (!t->lives[i].is_lost && t->lives[i].peer) {
-			w->attempt = t->lives[i].number;
-			follow(b, w, &t->lives[i]);
-			break;
-		}
+	follow_live(b, w, j);
+}
+
+int gr_batch_log_follow(struct gr_coord *c, uint64_t job, uint32_t task, int stream, uint64_t offset, const struct gr_log_sink *sink, void *ctx,
+			struct gr_watcher **out)
+{
+	struct gr_batch *b = c->batch;
+	struct gr_bj *j = gr_bj_find(b, job);
+	struct gr_watcher *w;
+	struct gr_err err;
+
+	if (!j || !j->is_committed || gr_bj_load(j, &err) < 0 || task >= j->n_tasks)
+		return GR_ENOENT;
+	w = watcher_add(b, job);
+	if (!w)
+		return GR_EBUSY;
+	w->is_log = true;
+	w->task = task;
+	w->sink = sink;
+	w->ctx = ctx;
+	w->wants[stream] = true;
+	w->at[stream] = offset;
+	if (gr_states_get(&j->b.states, task) < GR_B_DONE)
+		follow_live(b, w, j);
+	*out = w;
+	return 0;
+}
+
+void gr_batch_log_more(struct gr_coord *c, struct gr_watcher *w)
+{
+	try_finish(c->batch, w);
+}
+
+void gr_batch_log_stop(struct gr_watcher **w)
+{
+	if (!*w)
+		return;
+	(*w)->sink = NULL;
+	watcher_free(*w);
+	*w = NULL;
 }
 
 void gr_watch_op(struct gr_batch *b, struct gr_peer *peer, const char *op, const json_t *req)
 {
-	struct watcher *w;
+	struct gr_watcher *w;
 
 	if (!strcmp(op, "logs.read")) {
 		read_op(b, peer, req);
 	} else if (!strcmp(op, "logs.stop")) {
-		GR_LIST_EACH_SAFE(x, &b->watchers, struct watcher, link)
+		GR_LIST_EACH_SAFE(x, &b->watchers, struct gr_watcher, link)
 			if (x->is_log && x->peer == peer && x->id && json_equal(x->id, json_object_get(req, "of")))
 				watcher_free(x);
 		reply(b, peer, json_object_get(req, "id"), json_object());
@@ -450,7 +515,7 @@ void gr_watch_op(struct gr_batch *b, struct gr_peer *peer, const char *op, const
 		w->has_tasks = json_is_true(json_object_get(req, "tasks"));
 		reply(b, peer, json_object_get(req, "id"), json_pack("{s:I}", "next", (json_int_t)b->event_id));
 	} else {
-		GR_LIST_EACH_SAFE(x, &b->watchers, struct watcher, link)
+		GR_LIST_EACH_SAFE(x, &b->watchers, struct gr_watcher, link)
 			if (!x->is_log && x->peer == peer)
 				watcher_free(x);
 		reply(b, peer, json_object_get(req, "id"), json_object());
@@ -459,13 +524,13 @@ void gr_watch_op(struct gr_batch *b, struct gr_peer *peer, const char *op, const
 
 void gr_watch_peer_gone(struct gr_batch *b, struct gr_peer *peer)
 {
-	GR_LIST_EACH_SAFE(w, &b->watchers, struct watcher, link)
+	GR_LIST_EACH_SAFE(w, &b->watchers, struct gr_watcher, link)
 		if (w->peer == peer)
 			watcher_free(w);
 }
 
 void gr_watch_close(struct gr_batch *b)
 {
-	GR_LIST_EACH_SAFE(w, &b->watchers, struct watcher, link)
+	GR_LIST_EACH_SAFE(w, &b->watchers, struct gr_watcher, link)
 		watcher_free(w);
 }

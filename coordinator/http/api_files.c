@@ -1,4 +1,4 @@
-/* api_files.c - files of jobs over HTTP: inputs go up under their digest, outputs come down, a log is followed
+/* api_files.c - files of jobs over HTTP: inputs go up under their digest, outputs come down
  *
  * An upload goes to disk as it comes and counts when its bytes have the digest that the path says. It is kept until a job
  * names it, or the room is needed: job.submit answers what is missing. See api_jobs.h.

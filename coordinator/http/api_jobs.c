@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "coordinator/batch.h"
+#include "coordinator/http/tail.h"
 #include "lib/base/alloc.h"
 
 #define MAX_LOG_BYTES (1u << 20)
@@ -165,10 +166,21 @@ void gr_api_jobs_task(struct gr_coord *c, struct gr_request *rq, struct gr_reply
 		call(c, rq, "task.show", json_pack("{s:I, s:I}", "job", (json_int_t)job, "task", (json_int_t)task), 200, NULL);
 }
 
+/* Output as it is written. */
+static void follow_log(struct gr_request *rq, struct gr_reply *r, uint64_t job, uint32_t task, int stream, uint64_t at)
+{
+	int rc = gr_tail_new(gr_http_tails(rq), job, task, stream, at, &r->tail);
+
+	if (rc < 0)
+		gr_api_problem(r, rc == GR_EBUSY ? 503 : status_of(rc), rc == GR_EBUSY ? "too many follow already" : "there is no such task");
+	else
+		r->type = "text/plain; charset=utf-8";
+}
+
 /* Kept output as it is; X-Total-Bytes would be the whole's size, so "offset" can go on. */
 void gr_api_jobs_log(struct gr_coord *c, struct gr_request *rq, struct gr_reply *r)
 {
-	const char *offset = gr_request_query(rq, "offset"), *attempt = gr_request_query(rq, "attempt");
+	const char *offset = gr_request_query(rq, "offset"), *attempt = gr_request_query(rq, "attempt"), *follow = gr_request_query(rq, "follow");
 	int stream = !strcmp(rq->param[2], "stdout") ? 1 : !strcmp(rq->param[2], "stderr") ? 2 : 0;
 	uint64_t job, task, at = 0, ordinal = 0, total = 0;
 	int rc;
@@ -178,6 +190,18 @@ void gr_api_jobs_log(struct gr_coord *c, struct gr_request *rq, struct gr_reply 
 		return;
 	if (!stream) {
 		gr_api_problem(r, 404, "there are stdout and stderr");
+		return;
+	}
+	if (follow && strcmp(follow, "true") && strcmp(follow, "false")) {
+		gr_api_problem(r, 400, "follow: true or false");
+		return;
+	}
+	if (follow && !strcmp(follow, "true") && ordinal) {
+		gr_api_problem(r, 400, "follow goes with what is printed now, not with an attempt's number");
+		return;
+	}
+	if (follow && !strcmp(follow, "true")) {
+		follow_log(rq, r, job, (uint32_t)task, stream, at);
 		return;
 	}
 	rc = gr_batch_log_read(c, job, (uint32_t)task, (uint32_t)ordinal, stream, at, MAX_LOG_BYTES, &r->body, &total);

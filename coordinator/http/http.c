@@ -12,6 +12,7 @@
 #include "coordinator/http/http.h"
 #include "coordinator/http/recent.h"
 #include "coordinator/http/stream.h"
+#include "coordinator/http/tail.h"
 #include "lib/base/alloc.h"
 #include "lib/base/log.h"
 #include "lib/net/addr.h"
@@ -28,6 +29,7 @@ struct gr_http {
 	struct MHD_Daemon *daemon;
 	struct gr_http_access access;
 	struct gr_streams *streams;
+	struct gr_tails *tails;
 	struct gr_timer *ping, *second;
 	uv_poll_t poll;
 	uv_timer_t timer;
@@ -69,6 +71,8 @@ static enum MHD_Result queue(struct gr_http *h, struct MHD_Connection *conn, str
 		if (!resp)
 			gr_api_problem(r, 503, "too many listen already");
 	}
+	if (r->tail)
+		resp = gr_tail_respond(&r->tail, conn);
 	if (!resp && r->has_file) {
 		resp = MHD_create_response_from_fd64(r->n_file, r->file);
 		r->has_file = !resp;           /* the response closes it */
@@ -220,6 +224,7 @@ static void on_done(void *ctx, struct MHD_Connection *conn, void **state, enum M
 	gr_list_del(&q->link);
 	json_decref(q->rq.body);
 	gr_batch_put_abort(&q->rq.put);
+	gr_tail_free(&q->r.tail);
 	if (q->r.has_file)
 		close(q->r.file);
 	gr_buf_fini(&q->body);
@@ -236,6 +241,13 @@ struct gr_later *gr_http_later(struct gr_request *rq)
 	GR_NEW(q->later);
 	q->later->q = q;
 	return q->later;
+}
+
+struct gr_tails *gr_http_tails(const struct gr_request *rq)
+{
+	const struct request *q = rq->http;
+
+	return q->h->tails;
 }
 
 struct gr_reply *gr_later_reply(struct gr_later *l)
@@ -322,6 +334,11 @@ static void turn_now(void *ctx)
 	turn(ctx);
 }
 
+static void turn_after(void *ctx)
+{
+	turn_soon(ctx);
+}
+
 /* Events come in bursts: who listens is woken once in 50 ms. */
 static void on_news(void *ctx)
 {
@@ -338,6 +355,7 @@ static void on_ping(void *ctx)
 	struct gr_http *h = ctx;
 
 	gr_streams_ping(h->streams);
+	gr_tails_ping(h->tails);
 }
 
 static void say_where(struct gr_http *h, const char *endpoint)
@@ -353,6 +371,7 @@ static void http_free(struct gr_http *h)
 	if (h->daemon)
 		MHD_stop_daemon(h->daemon);
 	gr_streams_free(&h->streams);
+	gr_tails_free(&h->tails);
 	gr_tokens_free(&h->access.tokens);
 	free(h);
 }
@@ -418,6 +437,7 @@ int gr_http_open(struct gr_coord *c, struct gr_err *err)
 	uv_poll_start(&h->poll, UV_READABLE, on_poll);
 	c->events = gr_events_new(gr_clock_real_ms());
 	h->streams = gr_streams_new(c->events, turn_now, h);
+	h->tails = gr_tails_new(c, turn_after, h);
 	gr_events_watch(c->events, on_news, h);
 	c->recent = gr_recent_new();
 	h->second = gr_timer_start(c->loop, 0, 1000, on_second, h);
@@ -449,6 +469,7 @@ void gr_http_close(struct gr_coord *c)
 		q->later->q = NULL;
 		wake(q);
 	}
+	gr_tails_end(h->tails);
 	gr_streams_end(h->streams);         /* suspended connections would keep the daemon */
 	MHD_run(h->daemon);
 	gr_timer_stop(&h->ping);

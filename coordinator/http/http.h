@@ -1,7 +1,8 @@
 /**
  * http - the coordinator's HTTP side: health and metrics, the API under /api/v1, the page at /
  *
- * http.c carries requests between libmicrohttpd and the table of api.c; auth.c decides who asks; stream.c sends events.
+ * http.c carries requests between libmicrohttpd and the table of api.c; auth.c decides who asks; stream.c sends events, tail.c output that
+ * is written still.
  */
 #pragma once
 #include <jansson.h>
@@ -40,6 +41,7 @@ struct gr_reply {
 	uint64_t n_file;
 	bool is_page;                               /* gets the page's Content-Security-Policy */
 	bool is_stream;                             /* events follow; stream.c */
+	struct gr_tail *tail;                       /* instead of body: output follows; tail.c */
 	char location[128];                         /* of a 201 */
 };
 
@@ -56,6 +58,9 @@ void gr_api_answer(struct gr_coord *c, const struct gr_route *route, struct gr_r
 void gr_api_problem(struct gr_reply *r, unsigned status, const char *fmt, ...) GR_PRINTF(3, 4);
 void gr_api_json(struct gr_reply *r, json_t *o);                       /* takes the reference */
 const char *gr_request_query(const struct gr_request *rq, const char *key);   /* NULL when absent */
+
+struct gr_tails;
+struct gr_tails *gr_http_tails(const struct gr_request *rq);
 
 /* ---- answers that come later ---- */
 struct gr_later;
