@@ -155,7 +155,8 @@ $(B)/sim/drf: $(B)/obj/tests/sim/drf.o
 CSIM_OBJ := $(call obj,$(filter-out tests/csim/main.c,$(SRC_CSIM)) $(filter-out coordinator/main.c,$(SRC_coordinator)))
 $(B)/sim/csim: $(B)/obj/tests/csim/main.o $(CSIM_OBJ)
 $(B)/bench/coordinator: $(B)/obj/tests/csim/world.o $(call obj,$(filter-out coordinator/main.c,$(SRC_coordinator)))
-$(B)/sim/csim $(B)/bench/coordinator: UNIT_LIBS := $(COORD_LIBS)
+$(B)/bench/store: $(call obj,$(filter-out coordinator/main.c,$(SRC_coordinator)))
+$(B)/sim/csim $(B)/bench/coordinator $(B)/bench/store: UNIT_LIBS := $(COORD_LIBS)
 $(SIM_BIN): $(ARCHIVES)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -o $@ $(filter %.o,$^) $(ARCHIVES) $(GR_LDFLAGS) $(PKG_LIBS) $(UNIT_LIBS) -lm

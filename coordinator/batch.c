@@ -352,6 +352,7 @@ int gr_batch_open(struct gr_coord *c, struct gr_err *err)
 	if (rc < 0)
 		return rc;
 	gr_begun_init(b);
+	gr_care_open(b);
 	b->tick = gr_timer_start(c->loop, TICK_MS, TICK_MS, on_tick, b);
 	return 0;
 }
@@ -367,6 +368,7 @@ void gr_batch_close(struct gr_coord *c)
 	b->is_closing = true;
 	gr_timer_stop(&b->tick);
 	gr_begun_close(b);
+	gr_care_close(b);
 	gr_store_close(&b->store);
 	gr_pends_close(b);
 	gr_ops_close(b);

@@ -84,6 +84,7 @@ struct gr_batch {
 	struct gr_bbegun *begun;          /* attempts that began and are not in the store yet, oldest first: batch_begun.c */
 	uint32_t n_begun, cap_begun;
 	struct gr_timer *begun_timer;
+	struct gr_care *care;             /* batch_care.c */
 	struct gr_list asked;             /* questions of the wire that are not answered: batch_ops.c */
 	uint32_t n_ticks, n_looks;
 	bool is_closing;
@@ -219,6 +220,15 @@ void gr_history(struct gr_batch *b, const char *what, uint64_t job, int64_t task
 
 /* ---- batch_ops.c ---- */
 void gr_ops_close(struct gr_batch *b);
+
+/* ---- batch_care.c ---- */
+enum gr_care_kind { GR_CARE_CHECK, GR_CARE_BACKUP, GR_CARE_EXPORT, GR_CARE_VACUUM };
+void gr_care_open(struct gr_batch *b);
+void gr_care_close(struct gr_batch *b);   /* ends what is under way, waits for it; nobody is answered any more. Before the store's close */
+/* @name: of a backup, or NULL. @fn is called once, later, unless this returns an error: GR_EINVAL, GR_EBUSY, what making the folder says. */
+int gr_care_ask(struct gr_batch *b, enum gr_care_kind kind, const char *name, struct gr_peer *peer, gr_batch_done *fn, void *ctx, struct gr_err *err)
+	GR_MUST_CHECK;
+void gr_care_peer_gone(struct gr_batch *b, struct gr_peer *peer);
 
 /* ---- batch_metrics.c ---- */
 void gr_batch_used(struct gr_batch *b, const char *tenant, const struct gr_tenant_use *more);

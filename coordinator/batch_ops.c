@@ -5,14 +5,11 @@
  */
 #include "coordinator/batch_int.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "lib/base/alloc.h"
-#include "lib/base/file.h"
 #include "lib/base/log.h"
 
 struct ask {
@@ -528,63 +525,16 @@ static void op_rm(struct ask *a)
 
 /* ---- care ---- */
 
-static void op_check(struct ask *a)
+static void look_after(struct ask *a, enum gr_care_kind kind)
 {
-	done(a, gr_store_check(a->b->store));
+	if (gr_care_ask(a->b, kind, text(a, "name"), a->who->peer, a->fn, a->ctx, &a->err) >= 0)
+		a->fn = NULL;
 }
 
-static void op_vacuum(struct ask *a)
-{
-	if (gr_store_vacuum(a->b->store, &a->err) >= 0)
-		done(a, json_object());
-}
-
-static void op_backup(struct ask *a)
-{
-	const char *name = text(a, "name");
-	char dir[4200], path[4400], own[64];
-
-	snprintf(own, sizeof(own), "jobs-%" PRIu64 ".db", gr_clock_real_ms());
-	name = name && *name ? name : own;
-	if (strchr(name, '/') || *name == '.' || strlen(name) > 100) {
-		gr_err_set(&a->err, GR_EINVAL, "name: a file name without folder, at most 100 bytes");
-		return;
-	}
-	snprintf(dir, sizeof(dir), "%s/backups", a->b->c->cfg.state);
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	if (gr_mkdir_p(dir, 0700, &a->err) >= 0 && gr_store_backup(a->b->store, path, &a->err) >= 0)
-		done(a, json_pack("{s:s}", "path", path));
-}
-
-static void op_export(struct ask *a)
-{
-	struct gr_buf body = { 0 };
-	char path[4200], hex[GR_DIGEST_HEX];
-	struct gr_digest d;
-	int64_t n;
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/export.tmp", a->b->c->cfg.state);
-	fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd < 0) {
-		gr_err_set(&a->err, GR_EIO, "export: %s cannot be written", path);
-		return;
-	}
-	unlink(path);
-	n = gr_store_export(a->b->store, fd, &a->err);
-	if (n >= 0 && lseek(fd, 0, SEEK_SET) == 0 && gr_file_read_fd(fd, 512u << 20, &body) >= 0) {
-		gr_sha256_of(body.p, body.n, &d);
-		gr_digest_hex(&d, hex);
-		if (gr_cas_put(a->b->cas, &d, body.p, body.n) >= 0)
-			done(a, json_pack("{s:s, s:I, s:I}", "digest", hex, "size", (json_int_t)body.n, "rows", (json_int_t)n));
-		else
-			gr_err_set(&a->err, GR_ENOSPACE, "export: cannot be kept");
-	} else if (n >= 0) {
-		gr_err_set(&a->err, GR_ELIMIT, "export: more than 512 MiB; take a backup");
-	}
-	gr_buf_fini(&body);
-	close(fd);
-}
+static void op_check(struct ask *a) { look_after(a, GR_CARE_CHECK); }
+static void op_vacuum(struct ask *a) { look_after(a, GR_CARE_VACUUM); }
+static void op_backup(struct ask *a) { look_after(a, GR_CARE_BACKUP); }
+static void op_export(struct ask *a) { look_after(a, GR_CARE_EXPORT); }
 
 static const struct {
 	const char *op;
@@ -682,6 +632,7 @@ void gr_batch_peer_gone(struct gr_coord *c, struct gr_peer *peer)
 	GR_LIST_EACH(x, &c->batch->asked, struct wire, link)
 		if (x->peer == peer)
 			x->peer = NULL;
+	gr_care_peer_gone(c->batch, peer);
 	gr_bblobs_peer_gone(c->batch, peer);
 	gr_watch_peer_gone(c->batch, peer);
 }

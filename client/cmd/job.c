@@ -522,6 +522,7 @@ const struct gr_cmd gr_cmd_admin = {
 	.name = "admin", .args = "backup|check|vacuum|export [NAME]", .summary = "care for the coordinator's store of jobs",
 	.help = "  griddle admin backup\n  griddle admin check\n  griddle admin export > jobs.jsonl\n\n"
 		"backup copies the store while it is in use, into the coordinator's state folder. check reads all of it. vacuum gives\n"
-		"room back to the disk. export prints it as JSON, a record a line. For admins.\n",
+		"room back to the disk. export prints it as JSON, a record a line. Jobs go on meanwhile; one is done at a time, the\n"
+		"next waits for its turn, and Ctrl-C ends what was asked for. For admins.\n",
 	.keys = admin_keys, .n_keys = GR_LEN(admin_keys), .shorts = "o=output", .run = run_admin,
 };

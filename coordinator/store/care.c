@@ -1,8 +1,11 @@
-/* care.c - checking, copying, shrinking, exporting and saving a database; see store.h
+/* care.c - checking, copying, exporting and saving a database; see store.h
  *
- * All of it on connections of its own: a backup is a consistent picture while the writer goes on. Recovery reads a
+ * All of it on connections of its own: a backup is a consistent picture while the writer goes on. It is read in one
+ * transaction, because SQLite begins a copy anew whenever another connection commits between two steps of it. Recovery reads a
  * damaged file table by table in both directions of its key, so that a hole costs what lies in it and no more.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,15 +15,77 @@
 #include "lib/base/alloc.h"
 #include "lib/base/file.h"
 
-json_t *gr_store_check(struct gr_store *s)
+#define STEP_PAGES 64                       /* of a backup, between two looks at @stop */
+#define SYNC_STEPS 64u                      /* 16 MiB: so much is written behind a commit's back at most */
+#define LOOK_OPS 10000                      /* of SQLite's machine: a few hundred microseconds */
+
+/* ---- ending early ---- */
+
+void gr_store_stop_init(struct gr_store_stop *stop)
+{
+	atomic_init(&stop->is_set, false);
+	pthread_mutex_init(&stop->lock, NULL);
+	stop->db = NULL;
+}
+
+void gr_store_stop_fini(struct gr_store_stop *stop) { pthread_mutex_destroy(&stop->lock); }
+void gr_store_stop_clear(struct gr_store_stop *stop) { atomic_store(&stop->is_set, false); }
+
+void gr_store_stop_set(struct gr_store_stop *stop)
+{
+	atomic_store(&stop->is_set, true);
+	pthread_mutex_lock(&stop->lock);
+	if (stop->db)
+		sqlite3_interrupt(stop->db);
+	pthread_mutex_unlock(&stop->lock);
+}
+
+static bool is_stopping(struct gr_store_stop *stop) { return stop && atomic_load(&stop->is_set); }
+static int is_to_end(void *ctx) { return is_stopping(ctx); }
+
+static void interrupts(struct gr_store_stop *stop, sqlite3 *db)
+{
+	if (!stop)
+		return;
+	pthread_mutex_lock(&stop->lock);
+	stop->db = db;
+	pthread_mutex_unlock(&stop->lock);
+}
+
+/* A reader for one piece of work. An interrupt reaches what is under way, also the walk through a tree that integrity_check
+ * is; one that comes just before it begins is forgotten, which the progress handler makes good. */
+static int open_reader(struct gr_store *s, struct gr_store_stop *stop, sqlite3 **db, struct gr_err *err)
+{
+	int rc = gr_store__open_db(gr_store__path(s), true, db, err);
+
+	if (rc < 0)
+		return rc;
+	if (stop)
+		sqlite3_progress_handler(*db, LOOK_OPS, is_to_end, stop);
+	interrupts(stop, *db);
+	return 0;
+}
+
+static void close_reader(struct gr_store_stop *stop, sqlite3 **db)
+{
+	interrupts(stop, NULL);
+	sqlite3_close(*db);
+	*db = NULL;
+}
+
+static int stopped(struct gr_err *err) { return gr_err_set(err, GR_EGONE, "ended before it was done"); }
+
+/* ---- check ---- */
+
+int gr_store_check(struct gr_store *s, struct gr_store_stop *stop, json_t **out, struct gr_err *err)
 {
 	json_t *problems = json_array();
+	struct gr_err why;
 	sqlite3 *db = NULL;
 	sqlite3_stmt *st;
-	struct gr_err err;
 
-	if (gr_store__open_db(gr_store__path(s), true, &db, &err) < 0) {
-		json_array_append_new(problems, json_string(err.text));
+	if (open_reader(s, stop, &db, &why) < 0) {
+		json_array_append_new(problems, json_string(why.text));
 		goto out;
 	}
 	if (sqlite3_prepare_v2(db, "PRAGMA integrity_check(100)", -1, &st, NULL) == SQLITE_OK) {
@@ -36,45 +101,108 @@ json_t *gr_store_check(struct gr_store *s)
 		json_array_append_new(problems, json_string(sqlite3_errmsg(db)));
 	}
 out:
-	sqlite3_close(db);
-	return json_pack("{s:b, s:o}", "ok", json_array_size(problems) == 0, "problems", problems);
+	close_reader(stop, &db);
+	if (is_stopping(stop)) {
+		json_decref(problems);
+		return stopped(err);
+	}
+	*out = json_pack("{s:b, s:o}", "ok", json_array_size(problems) == 0, "problems", problems);
+	return 0;
 }
 
-int gr_store_backup(struct gr_store *s, const char *path, struct gr_err *err)
+/* ---- backup ---- */
+
+/* All pages, of one transaction, on disk. @fd: of the file that @to has open. */
+static int copy_pages(sqlite3 *from, sqlite3 *to, const char *path, int fd, struct gr_store_stop *stop, struct gr_err *err)
+{
+	sqlite3_backup *b = sqlite3_backup_init(to, "main", from, "main");
+	uint32_t n = 0;
+	int rc;
+
+	if (!b)
+		return gr_store__fail(to, path, "backup cannot be made", err);
+	do {
+		rc = sqlite3_backup_step(b, STEP_PAGES);
+		if (++n % SYNC_STEPS == 0)
+			(void)!fdatasync(fd);             /* the last one tells what could not be written */
+	} while (rc == SQLITE_OK && !is_stopping(stop));
+	sqlite3_backup_finish(b);
+	if (rc == SQLITE_OK)
+		return stopped(err);
+	return rc == SQLITE_DONE ? 0 : gr_store__fail(to, path, "backup failed", err);
+}
+
+/* No file is replaced. */
+static int give_name(const char *tmp, const char *path, struct gr_err *err)
+{
+	int rc = renameat2(AT_FDCWD, tmp, AT_FDCWD, path, RENAME_NOREPLACE);
+
+	if (rc < 0 && (errno == EINVAL || errno == ENOSYS) && access(path, F_OK) < 0)       /* a file system that cannot */
+		rc = rename(tmp, path);
+	if (rc < 0 && errno == EEXIST)
+		return gr_err_set(err, GR_EEXIST, "backup: %s is there already", path);
+	return rc < 0 ? gr_err_set(err, gr_err_errno(errno), "backup: %s: %s", path, strerror(errno)) : 0;
+}
+
+static int write_backup(struct gr_store *s, const char *tmp, int fd, struct gr_store_stop *stop, struct gr_err *err)
 {
 	sqlite3 *from = NULL, *to = NULL;
-	sqlite3_backup *b;
-	int rc = gr_store__open_db(gr_store__path(s), true, &from, err);
+	int rc = open_reader(s, NULL, &from, err);
 
 	if (rc < 0)
 		return gr_err_wrap(err, "backup");
-	if (access(path, F_OK) == 0)
-		rc = gr_err_set(err, GR_EEXIST, "backup: %s is there already", path);
-	else if (sqlite3_open_v2(path, &to, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) != SQLITE_OK)
-		rc = gr_store__fail(to, path, "backup cannot be made", err);
-	else if (!(b = sqlite3_backup_init(to, "main", from, "main")))
-		rc = gr_store__fail(to, path, "backup cannot be made", err);
-	else {
-		sqlite3_backup_step(b, -1);
-		if (sqlite3_backup_finish(b) != SQLITE_OK)
-			rc = gr_store__fail(to, path, "backup failed", err);
-	}
-	sqlite3_close(to);
+	/* a transaction that is open is what every step copies from: else a commit meanwhile would begin it anew */
+	if (sqlite3_exec(from, "BEGIN; SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL) != SQLITE_OK)
+		rc = gr_store__fail(from, gr_store__path(s), "cannot be read", err);
+	else if (sqlite3_open_v2(tmp, &to, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL) != SQLITE_OK ||
+		 sqlite3_exec(to, "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-2000", NULL, NULL, NULL) != SQLITE_OK)
+		rc = gr_store__fail(to, tmp, "backup cannot be made", err);
+	else
+		rc = copy_pages(from, to, tmp, fd, stop, err);
+	if (sqlite3_close(to) != SQLITE_OK && rc >= 0)
+		rc = gr_err_set(err, GR_EIO, "backup: %s cannot be closed", tmp);
 	sqlite3_close(from);
-	if (rc < 0 && rc != GR_EEXIST)
-		unlink(path);
+	if (rc >= 0 && fsync(fd) < 0)
+		rc = gr_err_set(err, gr_err_errno(errno), "backup: %s: %s", tmp, strerror(errno));
 	return rc;
 }
 
-int gr_store_vacuum(struct gr_store *s, struct gr_err *err)
+int gr_store_backup(struct gr_store *s, const char *path, struct gr_store_stop *stop, struct gr_err *err)
 {
-	sqlite3 *db = NULL;
-	int rc = gr_store__open_db(gr_store__path(s), false, &db, err);
+	const char *slash = strrchr(path, '/');
+	int n_dir = slash ? (int)(slash - path) : 0, fd, dirfd, rc;
+	char tmp[4400], folder[4400];
 
-	if (rc >= 0 && sqlite3_exec(db, "PRAGMA wal_checkpoint(PASSIVE); VACUUM; PRAGMA wal_checkpoint(PASSIVE)", NULL, NULL, NULL) != SQLITE_OK)
-		rc = gr_store__fail(db, gr_store__path(s), "cannot be vacuumed", err);
-	sqlite3_close(db);
+	snprintf(folder, sizeof(folder), "%.*s", slash ? n_dir + (n_dir == 0) : 1, slash ? path : ".");
+	snprintf(tmp, sizeof(tmp), "%s/" GR_STORE_UNFINISHED, folder);
+	if (access(path, F_OK) == 0)
+		return gr_err_set(err, GR_EEXIST, "backup: %s is there already", path);
+	unlink(tmp);                              /* of an earlier life */
+	fd = open(tmp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return gr_err_set(err, gr_err_errno(errno), "backup: %s: %s", tmp, strerror(errno));
+	rc = write_backup(s, tmp, fd, stop, err);
+	if (rc >= 0)
+		rc = is_stopping(stop) ? stopped(err) : give_name(tmp, path, err);
+	if (rc < 0)
+		unlink(tmp);
+	close(fd);
+	dirfd = rc < 0 ? -1 : open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dirfd >= 0) {
+		if (fsync(dirfd) < 0)
+			rc = gr_err_set(err, gr_err_errno(errno), "backup: %s: %s", folder, strerror(errno));
+		close(dirfd);
+	}
 	return rc;
+}
+
+/* ---- cutting ---- */
+
+int64_t gr_store_free_bytes(struct gr_store *s)
+{
+	int64_t n = gr_store__pragma(gr_store__reader(s), "PRAGMA freelist_count"), page = gr_store__pragma(gr_store__reader(s), "PRAGMA page_size");
+
+	return n > 0 && page > 0 ? n * page : 0;
 }
 
 /* ---- export ---- */
@@ -107,49 +235,76 @@ static json_t *value_json(sqlite3_stmt *st, int i)
 	}
 }
 
-int64_t gr_store_export(struct gr_store *s, int fd, struct gr_err *err)
+/* A file that is hashed as it is written. */
+struct sink {
+	int fd;
+	uint64_t max;
+	struct gr_buf text;
+	struct gr_sha256 *hash;
+	struct gr_store_exported *out;
+};
+
+static int flush(struct sink *k, struct gr_err *err)
 {
-	struct gr_buf line = { 0 };
+	int rc = k->out->bytes + k->text.n > k->max ? GR_ELIMIT : gr_write_all(k->fd, k->text.p, k->text.n);
+
+	if (rc == GR_ELIMIT)
+		return gr_err_set(err, rc, "export: more than %llu MiB; take a backup", (unsigned long long)k->max >> 20);
+	if (rc < 0)
+		return gr_err_set(err, rc, "export: cannot be written: %s", gr_err_text(rc));
+	gr_sha256_add(k->hash, k->text.p, k->text.n);
+	k->out->bytes += k->text.n;
+	gr_buf_clear(&k->text);
+	return 0;
+}
+
+static int export_table(sqlite3 *db, const char *path, const char *table, struct gr_store_stop *stop, struct sink *k, struct gr_err *err)
+{
+	sqlite3_stmt *st;
+	char sql[64];
+	int rc = 0;
+
+	snprintf(sql, sizeof(sql), "SELECT * FROM %s", table);
+	if (sqlite3_prepare_v2(db, sql, -1, &st, NULL) != SQLITE_OK)
+		return gr_store__fail(db, path, table, err);
+	while (rc >= 0 && !is_stopping(stop) && sqlite3_step(st) == SQLITE_ROW) {
+		json_t *o = json_pack("{s:s}", "table", table);
+		char *text;
+
+		for (int i = 0; i < sqlite3_column_count(st); i++)
+			json_object_set_new(o, sqlite3_column_name(st, i), value_json(st, i));
+		text = json_dumps(o, JSON_COMPACT);
+		json_decref(o);
+		gr_buf_add_str(&k->text, text);
+		gr_buf_add_byte(&k->text, '\n');
+		free(text);
+		k->out->lines++;
+		if (k->text.n > 1 << 16)
+			rc = flush(k, err);
+	}
+	if (sqlite3_finalize(st) != SQLITE_OK && rc >= 0 && !is_stopping(stop))
+		rc = gr_store__fail(db, path, table, err);
+	return rc < 0 ? rc : is_stopping(stop) ? stopped(err) : flush(k, err);
+}
+
+int gr_store_export(struct gr_store *s, int fd, uint64_t max, struct gr_store_stop *stop, struct gr_store_exported *out, struct gr_err *err)
+{
+	struct gr_store_exported got = { .lines = 0 };
+	struct sink k = { .fd = fd, .max = max, .hash = gr_sha256_new(), .out = &got };
 	sqlite3 *db = NULL;
-	int64_t n = 0;
-	int rc = gr_store__open_db(gr_store__path(s), true, &db, err);
+	int rc = open_reader(s, stop, &db, err);
 
 	if (rc >= 0)
 		sqlite3_exec(db, "BEGIN", NULL, NULL, NULL);
-	for (size_t i = 0; i < N_EXPORTED && rc >= 0; i++) {
-		sqlite3_stmt *st;
-		char sql[64];
-
-		snprintf(sql, sizeof(sql), "SELECT * FROM %s", tables[i]);
-		if (sqlite3_prepare_v2(db, sql, -1, &st, NULL) != SQLITE_OK) {
-			rc = gr_store__fail(db, gr_store__path(s), tables[i], err);
-			break;
-		}
-		while (rc >= 0 && sqlite3_step(st) == SQLITE_ROW) {
-			json_t *o = json_pack("{s:s}", "table", tables[i]);
-			char *text;
-
-			for (int k = 0; k < sqlite3_column_count(st); k++)
-				json_object_set_new(o, sqlite3_column_name(st, k), value_json(st, k));
-			text = json_dumps(o, JSON_COMPACT);
-			json_decref(o);
-			gr_buf_add_str(&line, text);
-			gr_buf_add_byte(&line, '\n');
-			free(text);
-			n++;
-			if (line.n > 1 << 16) {
-				rc = gr_write_all(fd, line.p, line.n);
-				gr_buf_clear(&line);
-			}
-		}
-		if (sqlite3_finalize(st) != SQLITE_OK && rc >= 0)
-			rc = gr_store__fail(db, gr_store__path(s), tables[i], err);
-	}
+	for (size_t i = 0; i < N_EXPORTED && rc >= 0; i++)
+		rc = export_table(db, gr_store__path(s), tables[i], stop, &k, err);
+	gr_sha256_end(k.hash, &got.digest);
+	gr_sha256_free(&k.hash);
+	gr_buf_fini(&k.text);
+	close_reader(stop, &db);
 	if (rc >= 0)
-		rc = gr_write_all(fd, line.p, line.n);
-	gr_buf_fini(&line);
-	sqlite3_close(db);
-	return rc < 0 ? rc : n;
+		*out = got;
+	return rc;
 }
 
 /* ---- recovery ---- */

@@ -47,7 +47,7 @@ int gr_store__fail(sqlite3 *db, const char *path, const char *what, struct gr_er
 	}
 }
 
-static int64_t pragma(sqlite3 *db, const char *sql)
+int64_t gr_store__pragma(sqlite3 *db, const char *sql)
 {
 	sqlite3_stmt *st;
 	int64_t v = -1;
@@ -71,11 +71,14 @@ int gr_store__open_db(const char *path, bool is_read_only, sqlite3 **out, struct
 		sqlite3_close(db);
 		return rc;
 	}
-	sqlite3_busy_timeout(db, 5000);
+	sqlite3_busy_timeout(db, GR_STORE_BUSY_MS);
+	/* only what has no page yet can be told; before the log is, whose own page is one */
+	if (!is_read_only && gr_store__pragma(db, "PRAGMA page_count") == 0)
+		sqlite3_exec(db, "PRAGMA auto_vacuum=INCREMENTAL", NULL, NULL, NULL);
 	if (sqlite3_exec(db, is_read_only ? "PRAGMA query_only=1; PRAGMA mmap_size=0; PRAGMA cache_size=-8000" :
 			 "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-16000; PRAGMA journal_size_limit=67108864; "
 			 "PRAGMA secure_delete=ON",
-			 NULL, NULL, NULL) != SQLITE_OK || pragma(db, "PRAGMA user_version") < 0) {
+			 NULL, NULL, NULL) != SQLITE_OK || gr_store__pragma(db, "PRAGMA user_version") < 0) {
 		rc = gr_store__fail(db, path, "cannot be read", err);
 		sqlite3_close(db);
 		return rc;
@@ -86,7 +89,7 @@ int gr_store__open_db(const char *path, bool is_read_only, sqlite3 **out, struct
 
 int gr_store__migrate(sqlite3 *db, const char *path, struct gr_err *err)
 {
-	int64_t v = pragma(db, "PRAGMA user_version");
+	int64_t v = gr_store__pragma(db, "PRAGMA user_version");
 	char set[64];
 
 	if (v > GR_STORE_SCHEMA)
@@ -105,4 +108,13 @@ int gr_store__migrate(sqlite3 *db, const char *path, struct gr_err *err)
 		}
 	}
 	return 0;
+}
+
+int gr_store__make_shrinkable(sqlite3 *db, const char *path, struct gr_err *err)
+{
+	if (gr_store__pragma(db, "PRAGMA auto_vacuum") != 0)
+		return 0;
+	if (sqlite3_exec(db, "PRAGMA auto_vacuum=INCREMENTAL; VACUUM; PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL) != SQLITE_OK)
+		return gr_store__fail(db, path, "cannot be rewritten", err);
+	return 1;
 }

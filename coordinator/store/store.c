@@ -77,6 +77,7 @@ struct gr_store {
 	uint32_t n_sums;
 	struct gr_aside *aside;
 	bool has_old_secrets;
+	bool has_cut;                     /* pages off its end: the file is cut when the log is taken in */
 	int dirfd;                        /* of the file system that must be written before a commit */
 	/* shared, under lock */
 	pthread_mutex_t lock;
@@ -218,10 +219,12 @@ void gr_store_drop(struct gr_store_tx **tx)
 
 static int step(sqlite3_stmt *st)
 {
-	int rc = sqlite3_step(st);
+	int rc;
 
+	while ((rc = sqlite3_step(st)) == SQLITE_ROW)
+		;                                 /* SHRINK: one a page */
 	sqlite3_reset(st);
-	return rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : -1;
+	return rc == SQLITE_DONE ? 0 : -1;
 }
 
 /* USAGE only adds: of many rows of a job in one commit one is made. */
@@ -314,6 +317,7 @@ static int bind_and_step(struct gr_store *s, struct gr_slice *at)
 	}
 	rc = step(st);
 	s->has_old_secrets |= sql == GR_SQL_SECRET_RM && rc == 0 && sqlite3_changes(s->db) > 0;
+	s->has_cut |= sql == GR_SQL_SHRINK;
 	return rc;
 }
 
@@ -375,10 +379,13 @@ static void give_back(struct gr_store *s, struct gr_list *group, int rc)
 	}
 }
 
-/* Secrets that were removed are in the log still, as they were written. Not when a reader holds it: at the next commit then. */
+/* Secrets that were removed are in the log still, as they were written. Not when a reader holds it: at the next commit then;
+ * a backup may hold it for long, and no commit waits for that. */
 static void forget_secrets(struct gr_store *s)
 {
+	sqlite3_busy_timeout(s->db, 0);
 	s->has_old_secrets = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) != SQLITE_OK;
+	sqlite3_busy_timeout(s->db, GR_STORE_BUSY_MS);
 }
 
 /* Beside the loop: one group. Return: as gr_aside's work. */
@@ -414,6 +421,9 @@ static int write_one(void *ctx)
 		rc = 0;
 		if (s->has_old_secrets)
 			forget_secrets(s);
+		if (s->has_cut)
+			sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+		s->has_cut = false;
 	}
 	pthread_mutex_lock(&s->lock);
 	if (rc < 0) {
@@ -593,6 +603,18 @@ static int prepare_all(struct gr_store *s, struct gr_err *err)
 	return 0;
 }
 
+/* No reason not to start: it goes on as it did. */
+static void make_shrinkable(struct gr_store *s)
+{
+	struct gr_err err;
+	int rc = gr_store__make_shrinkable(s->db, s->path, &err);
+
+	if (rc < 0)
+		gr_warn("store", "%s; `griddle admin vacuum` can give nothing back until it is", err.text);
+	else if (rc > 0)
+		gr_info("store", "%s was rewritten, so that it can be cut while it is in use", s->path);
+}
+
 static void store_free(struct gr_store *s)
 {
 	GR_LIST_EACH_SAFE(q, &s->queries, struct query, link) {
@@ -632,6 +654,8 @@ int gr_store_open(struct gr_loop *loop, const char *dir, const struct gr_store_o
 		rc = look_at(s->db, s->path, err);
 	if (rc >= 0)
 		rc = gr_store__migrate(s->db, s->path, err);
+	if (rc >= 0)
+		make_shrinkable(s);
 	if (rc >= 0)
 		rc = prepare_all(s, err);
 	if (rc >= 0)

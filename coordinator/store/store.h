@@ -13,6 +13,8 @@
  */
 #pragma once
 #include <jansson.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include "lib/base/buf.h"
 #include "lib/base/sha256.h"
 #include "lib/net/loop.h"
@@ -53,7 +55,8 @@ struct gr_store_tx;
 	  "wasted_us=wasted_us+?9,done=done+?10,failed=failed+?11") \
 	X(TRUST, "iii", "INSERT OR REPLACE INTO trust VALUES(?1,?2,?3)") \
 	X(RM_JOB, "i", "DELETE FROM jobs WHERE job=?1") X(RM_ATTEMPTS, "i", "DELETE FROM attempts WHERE job=?1") \
-	X(RM_OUTCOMES, "i", "DELETE FROM outcomes WHERE job=?1") X(RM_OUTPUTS, "i", "DELETE FROM outputs WHERE job=?1")
+	X(RM_OUTCOMES, "i", "DELETE FROM outcomes WHERE job=?1") X(RM_OUTPUTS, "i", "DELETE FROM outputs WHERE job=?1") \
+	X(SHRINK, "", "PRAGMA incremental_vacuum(256)")
 enum gr_store_sql {
 #define X(name, params, sql) GR_SQL_##name,
 	GR_STORE_SQL_MAP(X)
@@ -130,11 +133,35 @@ int64_t gr_store_outcome_attempt(struct gr_store *s, int64_t job, int64_t task, 
 int64_t gr_store_meta(struct gr_store *s, const char *key, int64_t def);
 json_t *gr_store_usage(struct gr_store *s, const char *tenant, int64_t job);      /* rows; NULL tenant, 0 job: all */
 
-/* ---- care (care.c) ---- */
-json_t *gr_store_check(struct gr_store *s);                        /* {ok, problems} */
-int gr_store_backup(struct gr_store *s, const char *path, struct gr_err *err) GR_MUST_CHECK;
-int gr_store_vacuum(struct gr_store *s, struct gr_err *err) GR_MUST_CHECK;
-/* Everything but secrets as JSON lines, appended to @fd. Return: lines. */
-int64_t gr_store_export(struct gr_store *s, int fd, struct gr_err *err);
+/* ---- care (care.c) ----
+ * Check, backup and export read one consistent picture on connections of their own: from any one thread, for as long as the
+ * store is open, while it goes on. Until they are over the log of what is committed meanwhile cannot be taken in, so it grows.
+ * @stop (may be NULL): set by another thread, they end soon with GR_EGONE and leave nothing. */
+struct gr_store_stop {
+	atomic_bool is_set;
+	pthread_mutex_t lock;
+	void *db;                         /* whose statement is to be interrupted, or NULL; under the lock */
+};
+void gr_store_stop_init(struct gr_store_stop *stop);
+void gr_store_stop_fini(struct gr_store_stop *stop);
+void gr_store_stop_set(struct gr_store_stop *stop);
+/* For the next piece of work; nobody uses it now. */
+void gr_store_stop_clear(struct gr_store_stop *stop);
+/* *@out: {ok, problems}. GR_EGONE alone; what cannot be read is a problem. */
+int gr_store_check(struct gr_store *s, struct gr_store_stop *stop, json_t **out, struct gr_err *err) GR_MUST_CHECK;
+/* A store at @path, which must not be there (GR_EEXIST); it has that name only when it is whole and on disk, until then
+ * GR_STORE_UNFINISHED in its folder. GR_ENOSPACE; what the folder says, GR_EIO. */
+#define GR_STORE_UNFINISHED ".unfinished"
+int gr_store_backup(struct gr_store *s, const char *path, struct gr_store_stop *stop, struct gr_err *err) GR_MUST_CHECK;
+/* Everything but secrets as JSON lines, written to @fd; at most @max bytes (GR_ELIMIT). */
+struct gr_store_exported {
+	struct gr_digest digest;
+	uint64_t bytes, lines;
+};
+int gr_store_export(struct gr_store *s, int fd, uint64_t max, struct gr_store_stop *stop, struct gr_store_exported *out, struct gr_err *err)
+	GR_MUST_CHECK;
+/* Bytes that hold nothing. A GR_SQL_SHRINK in a transaction cuts 1 MiB of them off at most, and gives it back to the disk
+ * unless somebody reads an older picture. */
+int64_t gr_store_free_bytes(struct gr_store *s);
 /* Without a store open: what can be read of @dir/jobs.db goes into a new one; the damaged one is kept beside it. */
 int gr_store_recover(const char *dir, uint64_t now_ms, struct gr_buf *report, struct gr_err *err) GR_MUST_CHECK;
