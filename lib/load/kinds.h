@@ -29,7 +29,8 @@
 	X(20, CANCELLED, "cancelled", "the test was stopped meanwhile") \
 	X(21, UPGRADE, "upgrade", "the WebSocket upgrade was not granted") \
 	X(22, ALPN, "alpn", "the peer does not speak HTTP/2") \
-	X(23, LOST, "lost", "was due on a shard that was lost")
+	X(23, LOST, "lost", "was due on a shard that was lost") \
+	X(24, REGEX_LIMIT, "regex_limit", "its regular expressions took more steps than one answer may")
 enum gr_load_fail {
 #define X(num, name, json, text) GR_LOAD_F_##name = num,
 	GR_LOAD_FAIL_MAP(X)

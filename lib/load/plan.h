@@ -10,12 +10,12 @@
  */
 #pragma once
 #include <jansson.h>
-#include <regex.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
 #include "lib/base/rng.h"
+#include "lib/load/regex.h"
 
 #define GR_LOAD_MAX_SCENARIOS 64u
 #define GR_LOAD_MAX_REQUESTS 128u                /* of all scenarios together */
@@ -92,7 +92,7 @@ struct gr_load_check {
 	char *label;                             /* as shown in results */
 	uint16_t status_lo, status_hi;
 	char *name, *value;                      /* HEADER name, JSON pointer; value NULL: is there */
-	regex_t re;
+	struct gr_regex *re;
 	uint64_t max_ns;
 };
 enum gr_load_capture_kind { GR_LOAD_CAP_JSON, GR_LOAD_CAP_HEADER, GR_LOAD_CAP_REGEX };
@@ -100,7 +100,7 @@ struct gr_load_capture {
 	enum gr_load_capture_kind kind;
 	uint32_t var;
 	char *expr;
-	regex_t re;
+	struct gr_regex *re;
 };
 struct gr_load_request {
 	char *name, *method;

@@ -100,16 +100,12 @@ static int intern_origin(struct gr_load_plan *p, struct gr_load_origin *o, uint3
 
 /* ---- checks and captures ---- */
 
-static int get_regex(const char *text, regex_t *re, const struct gr_load__at *at)
+static int get_regex(const char *text, struct gr_regex **re, const struct gr_load__at *at)
 {
-	char why[120];
-	int rc = regcomp(re, text, REG_EXTENDED);
+	const char *why;
 
-	if (!rc)
-		return 0;
-	regerror(rc, re, why, sizeof(why));
-	memset(re, 0, sizeof(*re));
-	return gr_load__bad(at, "\"%.60s\" is no regular expression: %s", text, why);
+	*re = gr_regex_new(text, &why);
+	return *re ? 0 : gr_load__bad(at, "\"%.60s\" is no regular expression: %s", text, why);
 }
 
 static int check_status(struct gr_load_check *c, const json_t *v, const struct gr_load__at *at)
@@ -568,8 +564,6 @@ int gr_load__scenarios(struct gr_load_plan *p, const json_t *root, const char *t
 
 static void request_fini(struct gr_load_request *r)
 {
-	static const regex_t none;
-
 	free(r->name);
 	free(r->method);
 	free(r->until);
@@ -583,13 +577,11 @@ static void request_fini(struct gr_load_request *r)
 		free(r->checks[i].label);
 		free(r->checks[i].name);
 		free(r->checks[i].value);
-		if (memcmp(&r->checks[i].re, &none, sizeof(none)))
-			regfree(&r->checks[i].re);
+		gr_regex_free(&r->checks[i].re);
 	}
 	for (uint32_t i = 0; i < r->n_captures; i++) {
 		free(r->captures[i].expr);
-		if (memcmp(&r->captures[i].re, &none, sizeof(none)))
-			regfree(&r->captures[i].re);
+		gr_regex_free(&r->captures[i].re);
 	}
 }
 

@@ -60,6 +60,17 @@ check "raw TCP to a delimiter" ok_json "d['requests'] == 100 and f == {}"
 plan tcp '' ',"body":"12345678","receive":8'; run
 check "raw TCP, so many bytes" ok_json "d['requests'] == 100 and f == {}"
 
+# ---- expressions ----
+# (a|b)*a(a|b){300} has hundreds of states alive at each of a million bytes
+peer big
+printf '{"model":"closed","stages":[{"users":1,"for":"200ms"}],"timeout":"10s","requests":[{"url":"http://127.0.0.1:%s/","checks":[{"status":200},{"regex":"%s"},{"body":"no such"}]}]}' \
+	$PORT '(a|b)*a(a|b){300}c' >plan.json; run
+check "an expression that takes too much of an answer: regex_limit, and the generator goes on" ok_json "d['requests'] == 0 and set(f) == {'regex_limit'} and f['regex_limit'] > 0"
+ok_json "set(f) == {'regex_limit'}" || diag <r.json
+sed -i 's/"regex":"[^"]*"/"regex":"[b-y]+$|az$"/' plan.json; run
+check "one over a mebibyte that is moderate" ok_json "d['requests'] > 0 and f == {}"
+ok_json "f == {}" || diag <r.json
+
 peer cookies
 cat >plan.json <<EOF2
 {"stages":[{"rate":"100/s","for":"200ms"}],"timeout":"10s","target":"http://127.0.0.1:$PORT","cookies":true,"requests":[{"url":"/set"},

@@ -42,6 +42,12 @@ def http(c):
         c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n")
 
 
+def big(c):
+    while True:
+        head(c)
+        c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1048576\r\n\r\n" + b"a" * 1048575 + b"z")
+
+
 def cookies(c):
     while True:
         h = head(c).decode()
@@ -101,7 +107,7 @@ def serve(c):
         c.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if ctx:
             c = ctx.wrap_socket(c, server_side=True)
-        {"tls": http, "cookies": cookies, "ws": ws, "ws-refuse": ws, "ws-torn": ws}.get(mode, h2)(c)
+        {"tls": http, "big": big, "cookies": cookies, "ws": ws, "ws-refuse": ws, "ws-torn": ws}.get(mode, h2)(c)
     except (EOFError, OSError, ssl.SSLError):
         pass
     finally:

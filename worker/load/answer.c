@@ -1,6 +1,5 @@
 /* answer.c - what an answer is asked for: checks are counted one by one, captures feed the visit's later requests */
 #include <jansson.h>
-#include <regex.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -179,7 +178,8 @@ static char *text_at(const json_t *root, const char *pointer)
 struct body {
 	struct gr_visit *v;
 	json_t *root;
-	bool is_parsed;
+	bool is_parsed, is_over;                 /* over: regular expressions took all they may */
+	uint64_t steps;                          /* left for them */
 };
 
 static const json_t *root_of(struct body *b)
@@ -191,18 +191,19 @@ static const json_t *root_of(struct body *b)
 	return b->root;
 }
 
-static bool matches(const regex_t *re, struct gr_visit *v, regmatch_t *m, size_t n_m)
+static bool matches(const struct gr_regex *re, struct body *b, struct gr_regex_match m[2])
 {
-	m[0].rm_so = 0;
-	m[0].rm_eo = (regoff_t)v->x->body.n;
-	return regexec(re, gr_buf_str(&v->x->body), n_m, m, REG_STARTEND) == 0;
+	int rc = gr_regex_find(re, gr_buf_slice(&b->v->x->body), m, &b->steps);
+
+	b->is_over |= rc < 0;
+	return rc > 0;
 }
 
 static bool holds(const struct gr_load_check *c, struct body *b, uint64_t latency_ns)
 {
 	struct gr_visit *v = b->v;
 	struct gr_slice value;
-	regmatch_t m[1];
+	struct gr_regex_match m[2];
 	char *text;
 	bool is_ok;
 
@@ -217,7 +218,7 @@ static bool holds(const struct gr_load_check *c, struct body *b, uint64_t latenc
 	case GR_LOAD_C_BODY:
 		return !c->value || !*c->value || (v->x->body.n && memmem(v->x->body.p, v->x->body.n, c->value, strlen(c->value)));
 	case GR_LOAD_C_REGEX:
-		return matches(&c->re, v, m, 1);
+		return matches(c->re, b, m);
 	case GR_LOAD_C_JSON:
 		text = text_at(root_of(b), c->name);
 		is_ok = text && (!c->value || !strcmp(text, c->value));
@@ -232,7 +233,7 @@ static bool capture(const struct gr_load_capture *c, struct body *b)
 	struct gr_visit *v = b->v;
 	struct gr_buf *out = &v->x->values[c->var];
 	struct gr_slice value;
-	regmatch_t m[2];
+	struct gr_regex_match m[2];
 	char *text;
 	bool is_there = false;
 
@@ -251,33 +252,32 @@ static bool capture(const struct gr_load_capture *c, struct body *b)
 			gr_buf_add(out, value.p, value.n);
 		break;
 	case GR_LOAD_CAP_REGEX:
-		is_there = matches(&c->re, v, m, 2);
-		if (is_there) {                  /* the first group, else the whole */
-			regmatch_t *w = c->re.re_nsub && m[1].rm_so >= 0 ? &m[1] : &m[0];
-
-			gr_buf_add(out, v->x->body.p + w->rm_so, (size_t)(w->rm_eo - w->rm_so));
-		}
+		is_there = matches(c->re, b, m);
+		if (is_there && m[1].to > m[1].from)
+			gr_buf_add(out, v->x->body.p + m[1].from, m[1].to - m[1].from);
 		break;
 	}
 	v->x->vars[c->var] = gr_buf_slice(out);
 	return is_there;
 }
 
-bool gr_answer_judge(struct gr_gen *g, struct gr_visit *v, uint64_t latency_ns)
+enum gr_load_fail gr_answer_judge(struct gr_gen *g, struct gr_visit *v, uint64_t latency_ns)
 {
 	const struct gr_load_request *r = v->request;
-	struct body b = { .v = v };
+	struct body b = { .v = v, .steps = GR_REGEX_STEPS };
 	bool is_ok = true;
 
 	for (uint32_t i = 0; i < r->n_checks; i++) {
 		g->c.n[GR_LOAD_N_CHECKS]++;
 		if (holds(&r->checks[i], &b, latency_ns))
 			continue;
+		if (b.is_over)                   /* neither held nor failed: the request has */
+			break;
 		g->c.n[GR_LOAD_N_CHECKS_FAILED]++;
 		g->c.checks[r->id * 16 + i]++;
 	}
-	for (uint32_t i = 0; i < r->n_captures; i++)
+	for (uint32_t i = 0; i < r->n_captures && !b.is_over; i++)
 		is_ok &= capture(&r->captures[i], &b);
 	json_decref(b.root);
-	return is_ok;
+	return b.is_over ? GR_LOAD_F_REGEX_LIMIT : is_ok ? GR_LOAD_N_FAILS : GR_LOAD_F_CAPTURE;
 }

@@ -170,7 +170,7 @@ struct gr_visit *gr_heap_pop(struct gr_gen *g);
 void gr_answer_head(struct gr_visit *v, struct gr_slice head);   /* kept for checks and captures; cookies taken */
 void gr_answer_field(struct gr_visit *v, struct gr_slice name, struct gr_slice value);   /* one field, HTTP/2 */
 struct gr_slice gr_answer_cookies(const struct gr_visit *v);     /* for its next request; empty: none */
-bool gr_answer_judge(struct gr_gen *g, struct gr_visit *v, uint64_t latency_ns);     /* false: a capture failed */
+enum gr_load_fail gr_answer_judge(struct gr_gen *g, struct gr_visit *v, uint64_t latency_ns);     /* GR_LOAD_N_FAILS: none */
 
 /* ---- conn.c ---- */
 void gr_conn_want(struct gr_gen *g, struct gr_visit *v);         /* sent at once, when one is opened, or when one is free */

@@ -180,10 +180,13 @@ void gr_visit_answered(struct gr_gen *g, struct gr_visit *v)
 {
 	const struct gr_load_request *r = v->request;
 	uint64_t latency = g->now_ns - v->planned_ns;
+	enum gr_load_fail why = GR_LOAD_N_FAILS;
 
 	gr_count_time(g, GR_LOAD_SERIES(r->id, GR_LOAD_R_FIRST_BYTE), v->sent_ns, v->first_ns ? v->first_ns : g->now_ns);
-	if ((r->n_checks || r->n_captures) && !gr_answer_judge(g, v, latency)) {
-		gr_visit_failed(g, v, GR_LOAD_F_CAPTURE);
+	if (r->n_checks || r->n_captures)
+		why = gr_answer_judge(g, v, latency);
+	if (why != GR_LOAD_N_FAILS) {
+		gr_visit_failed(g, v, why);
 		return;
 	}
 	gr_hdr_add(&g->c.series[GR_LOAD_SERIES(r->id, gr_load_class(v->status))], latency);
