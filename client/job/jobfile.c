@@ -11,7 +11,6 @@
 
 #include "lib/base/alloc.h"
 #include "lib/base/file.h"
-#include "lib/conf/suggest.h"
 #include "lib/job/expand.h"
 
 static bool wants_hidden(struct gr_jf *j, const json_t *task)
@@ -234,7 +233,7 @@ static json_t *only_task(const json_t *file, json_t *rest)
 /* A name that is no member of the file, with what was meant, of tasks' members too. */
 static int check_names(struct gr_jf *j, const json_t *file, bool has_tasks)
 {
-	const char *known[GR_LEN(file_members) + GR_JF_MAX_MEMBERS], *key, *near;
+	const char *known[GR_LEN(file_members) + GR_JF_MAX_MEMBERS], *key;
 	size_t n = 0, i;
 	json_t *v;
 
@@ -249,9 +248,7 @@ static int check_names(struct gr_jf *j, const json_t *file, bool has_tasks)
 			continue;
 		if (i < n)
 			return gr_jf_bad(j, GR_EINVAL, "\"%s\" belongs to a task: put it into one, or into \"defaults\" for all", key);
-		near = gr_suggest(key, known, n);
-		return gr_jf_bad(j, GR_EINVAL, "\"%.60s\" is not known%s%s%s", key, near ? "; did you mean \"" : "", near ? near : "",
-				 near ? "\"?" : "");
+		return gr_jf_unknown(j, key, known, n);
 	}
 	return 0;
 }

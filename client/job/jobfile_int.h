@@ -30,6 +30,8 @@ size_t gr_jf_at(struct gr_jf *j, size_t i);
 void gr_jf_out(struct gr_jf *j, size_t was);
 /* Members but these (NULL at the end) are refused, with what was meant. */
 int gr_jf_only(struct gr_jf *j, const json_t *o, const char *const *known);
+/* The complaint about a @key that is none of the @n @known: with the one that was meant, or all of them when they are few. */
+int gr_jf_unknown(struct gr_jf *j, const char *key, const char *const *known, size_t n);
 /* JSON as people see it, cut. Free it. */
 char *gr_jf_show(const json_t *v);
 /* A text whose places are checked and, when there are hidden values, written out. New reference, or NULL with the complaint. */

@@ -10,6 +10,8 @@
 #include "lib/conf/suggest.h"
 #include "lib/job/expand.h"
 
+#define MAX_LISTED 8u               /* names that a complaint lists */
+
 /* ---- the place in the file ---- */
 
 int gr_jf_bad(struct gr_jf *j, int code, const char *fmt, ...)
@@ -42,9 +44,24 @@ void gr_jf_out(struct gr_jf *j, size_t was)
 	j->at[was] = 0;
 }
 
+int gr_jf_unknown(struct gr_jf *j, const char *key, const char *const *known, size_t n)
+{
+	const char *near = gr_suggest(key, known, n);
+	struct gr_buf all = { 0 };
+	int rc;
+
+	for (size_t i = 0; !near && i < n && n <= MAX_LISTED; i++)
+		gr_buf_printf(&all, "%s%s", !i ? "; there is " : i + 1 < n ? ", " : " and ", known[i]);
+	if (near)
+		gr_buf_printf(&all, "; did you mean \"%s\"?", near);
+	rc = gr_jf_bad(j, GR_EINVAL, "\"%.60s\" is not known%s", key, gr_buf_str(&all));
+	gr_buf_fini(&all);
+	return rc;
+}
+
 int gr_jf_only(struct gr_jf *j, const json_t *o, const char *const *known)
 {
-	const char *key, *near;
+	const char *key;
 	size_t n = 0, i;
 	json_t *v;
 
@@ -53,11 +70,8 @@ int gr_jf_only(struct gr_jf *j, const json_t *o, const char *const *known)
 	json_object_foreach((json_t *)o, key, v) {
 		for (i = 0; i < n && strcmp(known[i], key); i++)
 			;
-		if (i < n)
-			continue;
-		near = gr_suggest(key, known, n);
-		return gr_jf_bad(j, GR_EINVAL, "\"%.60s\" is not known%s%s%s", key, near ? "; did you mean \"" : "", near ? near : "",
-				 near ? "\"?" : "");
+		if (i == n)
+			return gr_jf_unknown(j, key, known, n);
 	}
 	return 0;
 }

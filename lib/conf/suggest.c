@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define MAX_WORD 63
+#define MIN_STEM 3u                /* letters of a name that a word goes on from */
 
 static size_t min2(size_t a, size_t b) { return a < b ? a : b; }
 
@@ -32,8 +33,8 @@ static size_t distance(const char *a, const char *b)
 
 const char *gr_suggest(const char *word, const char *const *names, size_t n)
 {
-	size_t n_word = strlen(word), best_d = (n_word + 2) / 3 + 1, n_prefix = 0;
-	const char *best = NULL, *prefix = NULL;
+	size_t n_word = strlen(word), best_d = (n_word + 2) / 3 + 1, n_prefix = 0, n_stem = MIN_STEM - 1;
+	const char *best = NULL, *prefix = NULL, *stem = NULL;
 
 	if (!n_word)
 		return NULL;
@@ -48,6 +49,10 @@ const char *gr_suggest(const char *word, const char *const *names, size_t n)
 			prefix = names[i];
 			n_prefix++;
 		}
+		if (strlen(names[i]) > n_stem && !strncmp(word, names[i], strlen(names[i]))) {
+			stem = names[i];
+			n_stem = strlen(stem);
+		}
 	}
-	return n_prefix == 1 ? prefix : best;
+	return n_prefix == 1 ? prefix : best ? best : stem;
 }

@@ -76,6 +76,11 @@ static void complaints_name_the_place(void **state)
 	static const struct { const char *text, *says; } bad[] = {
 		{ "{\"tasks\":[{\"command\":\"x\"},{\"command\":\"x\",\"resources\":{\"mem\":\"12Q\"}}]}", "tasks[1].resources.mem: \"12Q\" is not a size, e.g. 512M" },
 		{ "{\"comand\":\"x\"}", "\"comand\" is not known; did you mean \"command\"?" },
+		{ "{\"command\":\"x\",\"resources\":{\"memory\":1}}", "resources: \"memory\" is not known; did you mean \"mem\"?" },
+		{ "{\"command\":\"x\",\"resources\":{\"mem_bytes\":1}}", "resources: \"mem_bytes\" is not known; did you mean \"mem\"?" },
+		{ "{\"command\":\"x\",\"resources\":{\"cpu\":1}}", "resources: \"cpu\" is not known; did you mean \"cpus\"?" },
+		{ "{\"command\":\"x\",\"resources\":{\"ram\":1}}", "resources: \"ram\" is not known; there is cpus, mem, disk and gpus" },
+		{ "{\"command\":\"x\",\"timeout_ms\":1}", "\"timeout_ms\" is not known; did you mean \"timeout\"?" },
 		{ "{\"command\":\"x\",\"retry\":{\"maxx\":1}}", "retry: \"maxx\" is not known; did you mean \"max\"?" },
 		{ "{\"tasks\":[{\"command\":\"x\"}],\"timeout\":\"1s\"}", "\"timeout\" belongs to a task: put it into one, or into \"defaults\" for all" },
 		{ "{\"command\":[\"a\",\"{3}\"],\"array\":[\"x\"]}", "command[1]: {3}: there is 1 value" },

@@ -249,6 +249,7 @@ static void help_markdown_and_values_name_every_key(void **state)
 
 static void suggests_near_words_only(void **state)
 {
+	static const char *const stems[] = { "mem", "mem_limit", "me" };
 	static const char *const names[] = { "make", "status", "nodes", "keys", "doctor", "version" };
 
 	(void)state;
@@ -256,6 +257,9 @@ static void suggests_near_words_only(void **state)
 	assert_string_equal(gr_suggest("stat", names, 6), "status");
 	assert_string_equal(gr_suggest("node", names, 6), "nodes");
 	assert_null(gr_suggest("frobnicate", names, 6));
+	assert_string_equal(gr_suggest("memory", stems, 3), "mem");
+	assert_string_equal(gr_suggest("mem_limit_mb", stems, 3), "mem_limit");
+	assert_null(gr_suggest("memory", stems + 1, 2));
 	assert_null(gr_suggest("", names, 6));
 }
 
