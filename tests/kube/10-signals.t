@@ -109,7 +109,7 @@ k -n build delete pod "$w1_POD" --force >/dev/null 2>&1
 said_is 'cannot be used' 0 || diag <"$T/coord.log"
 api=$(for p in $KP_PIDS; do tr '\0' '\n' <"/proc/$p/cmdline" | grep -q 'kube-apiserver$' && echo "$p"; done)
 tr '\0' '\n' <"/proc/$api/cmdline" | tail -n +2 >"$T/api.args"
-was=$(k get nodes -o json | jq -r .metadata.resourceVersion) lists=$(metric griddle_kube_relists_total)
+was=$(k get --raw /api/v1/nodes | jq -r .metadata.resourceVersion) lists=$(metric griddle_kube_relists_total)
 kill "$api"; wait "$api" 2>/dev/null; from=$SECONDS
 # The store goes on meanwhile and forgets what was: etcd is compacted, as an API server has it done every five minutes.
 etcd() { curl -s "http://127.0.0.1:$KP_ETCD/v3/kv/$1" -d "$2"; }

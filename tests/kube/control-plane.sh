@@ -1,6 +1,6 @@
 # tests/kube/control-plane.sh - sourced: a real control plane on loopback, without nodes. Needs $T, $K8S (folder of the programs).
-# kp_start sets KUBECONFIG, KP_PIDS and the ports KP_PORT and KP_ETCD; kp_stop ends exactly those. Ports are chosen by the kernel just before. A node's script sets
-# KP_ADDRESS first, an address that pods reach the API server at (in a network namespace of its own).
+# kp_start sets KUBECONFIG, KP_PIDS and the ports KP_PORT and KP_ETCD; kp_stop ends exactly those. Ports are chosen by the kernel just
+# before. A node's script sets KP_ADDRESS first, an address that pods reach the API server at (in a network namespace of its own).
 KP_PIDS= KP_ADDRESS=
 KP_PROGRAMS="etcd kube-apiserver kube-controller-manager kube-scheduler kubectl"
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
@@ -13,13 +13,14 @@ kp_kubeconfig() {               # kp_kubeconfig CERTIFICATE
 	cat <<-Y
 	apiVersion: v1
 	kind: Config
-	clusters: [{name: t, cluster: {server: "https://127.0.0.1:$KP_PORT", certificate-authority: $T/kp/ca.crt}}]
+	clusters: [{name: t, cluster: {server: "https://${KP_ADDRESS:-127.0.0.1}:$KP_PORT", certificate-authority: $T/kp/ca.crt}}]
 	users: [{name: $1, user: {client-certificate: $T/kp/$1.crt, client-key: $T/kp/$1.key}}]
 	contexts: [{name: t, context: {cluster: t, user: $1}}]
 	current-context: t
 	Y
 }
-kp_run() { _n=$1; shift; "$K8S/$_n" "$@" >"$T/kp/$_n.log" 2>&1 & KP_PIDS="$! $KP_PIDS"; }
+# $KP_IN: words before the program (nsenter of a second node); $KP_LOG after its name.
+kp_run() { _n=$1; shift; ${KP_IN:-} "$K8S/$_n" "$@" >"$T/kp/$_n${KP_LOG:-}.log" 2>&1 & KP_PIDS="$! $KP_PIDS"; }
 kp_start() {
 	mkdir -p "$T/kp"
 	openssl req -x509 -newkey rsa:2048 -nodes -keyout "$T/kp/ca.key" -subj /CN=test-ca -days 2 -out "$T/kp/ca.crt" 2>/dev/null

@@ -13,6 +13,7 @@ REAL_HOME=$(getent passwd "$(id -u)" | cut -d: -f6)
 . "$TOP/tests/chart/tools.sh"
 . "$TOP/tests/kube/control-plane.sh"
 . "$TOP/tests/kube/node.sh"
+. "$TOP/tests/kube/release.sh"
 BG_PIDS=
 finish() { [ -z "$BG_PIDS" ] || kill $BG_PIDS 2>/dev/null; kp_stop; cl_cleanup; }
 trap finish EXIT
@@ -33,29 +34,8 @@ for ns in build odd; do k create namespace $ns >/dev/null; k label namespace $ns
 k create namespace dev >/dev/null
 
 # ---- values, keys ----
-mkdir -m 777 "$KUBE_RUN/volume"
-k apply -f - >/dev/null <<Y
-apiVersion: v1
-kind: PersistentVolume
-metadata: {name: state}
-spec: {capacity: {storage: 20Gi}, accessModes: [ReadWriteOnce], hostPath: {path: $KUBE_RUN/volume}, claimRef: {namespace: build, name: state-r-griddle-coordinator-0}}
-Y
-# Requests are small, so that a machine of two cores has room for the pods; limits are what a task may need.
-cat >"$T/small.yaml" <<'Y'
-coordinator:
-  image: &image {registry: localhost, pullPolicy: Never}
-  resources: {requests: {cpu: 100m, memory: 64Mi, ephemeral-storage: 64Mi}, limits: {cpu: "1", memory: 1Gi, ephemeral-storage: 2Gi}}
-  config: {history: /var/lib/griddle/history}
-service: {type: NodePort, nodePort: 30420}
-kube: {pods: true, nodes: true}
-workerDefaults:
-  image: *image
-  graceSeconds: 20
-  stateSize: 1Gi
-  resources: {requests: {cpu: 100m, memory: 64Mi, ephemeral-storage: 64Mi}, limits: {cpu: "2", memory: 2Gi, ephemeral-storage: 4Gi}}
-workerPools: [{name: a, replicas: 3}]
-tests: {image: *image}
-Y
+release_volume
+release_values >"$T/small.yaml"
 mkdir "$T/keys"; cd "$T/keys" || exit 1
 G=$BIN/griddle
 for n in coordinator worker client other; do "$G" keys new --keys $n.key >/dev/null; done
@@ -80,7 +60,7 @@ number() { sed -n 's/^  "'"$1"'": *\([0-9a-z]*\).*/\1/p' "$2" | head -n 1; }
 first() { rm -f "$T/first/a.o"; outside griddle make --remote always --no-cache --summary-json "$T/first.json" -C "$T/first" >"$T/out" 2>&1; [ "$(number remote "$T/first.json")" = 1 ]; }
 from=$(ms)
 check "helm install" quiet "$HELM" install r "$TOP/chart" -n build -f "$T/small.yaml" --set keys.generate=true
-installed=$(ms)
+installed=$(ms); cp "$T/out" "$T/installed"
 made() { k -n build get secrets -o json | jq -S '[.items[] | select(.metadata.name | endswith("-keys")) | {(.metadata.name): .data}]'; }
 made >"$T/made"; check "its hook made the keys, and is gone" [ "$(jq length "$T/made") $(k -n build get job,sa,role,rolebinding -o name | grep -c keys)" = "3 0" ]
 k -n build get secret r-griddle-client-keys -o json | jq '{apiVersion, kind, metadata: {name: .metadata.name}, data}' | k -n dev apply -f - >/dev/null
@@ -93,6 +73,10 @@ echo "# first compile done $(($(ms) - from)) ms after helm install began, $(($(m
 check "byte for byte" cmp -s "$T/first/a.o" "$T/first/plain.o"
 rolled() { k -n build rollout status "$1" --timeout=180s; }
 check "coordinator and workers are Running and ready" quiet eval 'rolled sts/r-griddle-coordinator && rolled deploy/r-griddle-worker-a'
+mkdir "$T/notes.d"; sed -n '/^A build from outside/,/griddle make/{/griddle make/d;s/^  //p}' "$T/installed" >"$T/notes.d/first"
+as_noted() { (cd "$T/notes.d" && unset GRIDDLE_COORDINATOR GRIDDLE_KEYS GRIDDLE_SERVER_KEY && PATH="$K8S:$BIN:$PATH" bash -ec 'trap "kill \$!" EXIT; . ./first'); }
+check "the notes' first commands, word for word, reach it" quiet as_noted
+check "they are four" [ "$(grep -c . "$T/notes.d/first")" = 4 ]
 check "no pod was forbidden by restricted Pod Security" [ -z "$(k -n build get events -o json | jq -r '.items[] | select(.reason == "FailedCreate") | .message')" ]
 nodes() { "$G" nodes -o json | jq -r "$1"; }
 pods() { k -n build get pods -l app.kubernetes.io/component=worker --field-selector=status.phase=Running -o jsonpath="{range .items[*]}{.metadata.$1}{'\n'}{end}" | sort; }
