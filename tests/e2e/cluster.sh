@@ -27,7 +27,7 @@ trap 'exit 130' INT; trap 'exit 143' TERM HUP
 
 ok() { N_TEST=$((N_TEST + 1)); echo "ok $N_TEST - $*"; }
 not_ok() { N_TEST=$((N_TEST + 1)); echo "not ok $N_TEST - $*"; }
-check() { _d=$1; shift; if "$@"; then ok "$_d"; else not_ok "$_d"; fi; }
+check() { _d=$1; shift; if "$@"; then ok "$_d"; else not_ok "$_d"; return 1; fi; }   # check NAME CMD...: as CMD ends
 skip_all() { echo "1..0 # SKIP $*"; exit 0; }
 done_testing() { echo "1..$N_TEST"; }
 diag() { sed 's/^/# /'; }
