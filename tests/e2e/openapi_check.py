@@ -1,5 +1,6 @@
-"""openapi_check.py URL TOKENS_URL TOKEN FULL_URL FULL_PID WORKER_PID OPENAPI API_C - asks live coordinators for each answer that the description
-declares: says a TAP line a claim. URL runs jobs with the worker WORKER_PID, TOKENS_URL wants a token, FULL_URL (of FULL_PID, which is ended) has a
+"""openapi_check.py URL TOKENS_URL TOKEN TORN_URL FULL_URL FULL_PID WORKER_PID OPENAPI API_C - asks live coordinators for each answer that the description
+declares: says a TAP line a claim. URL runs jobs with the worker WORKER_PID, TOKENS_URL wants a token, TORN_URL has a job 1 that is
+over and whose description cannot be read, FULL_URL (of FULL_PID, which is ended) has a
 full disk ("-": there is none), an open job 1 of the token "again" and jobs 2 and 3 that are over. An answer that is declared and never came fails, unless NOT_MADE says why it is not made here."""
 import http.client
 import hashlib
@@ -13,22 +14,18 @@ import urllib.parse
 
 import jsonschema
 
-base, tokens_url, token, full_url, full_pid, worker_pid, spec_path, table_path = sys.argv[1:9]
+base, tokens_url, token, torn_url, full_url, full_pid, worker_pid, spec_path, table_path = sys.argv[1:10]
 spec = json.load(open(spec_path))
-host, tokens_host, full_host = (urllib.parse.urlsplit(u).netloc for u in (base, tokens_url, full_url))
+host, tokens_host, torn_host, full_host = (urllib.parse.urlsplit(u).netloc for u in (base, tokens_url, torn_url, full_url))
 n = 0
 seen = set()                    # (method, path, status) that came and fits its description
 
-STORE = "of a store that cannot be read or a disk that fails with EIO: tests/unit/store_damage_test.c and 81-faults.t have these, below HTTP"
+DISK = "of a disk that fails with EIO: tests/unit/store_damage_test.c and 81-faults.t have these, below HTTP"
 NOT_MADE = {
     ("GET", "/readyz", 503): "between the listener's opening and the coordinator's: milliseconds",
-    ("POST", "/api/v1/jobs", 500): STORE,
-    ("PUT", "/api/v1/blobs/{digest}", 500): STORE,
-    ("GET", "/api/v1/jobs/{job}", 500): STORE,
-    ("GET", "/api/v1/jobs/{job}/tasks", 500): STORE,
-    ("GET", "/api/v1/jobs/{job}/tasks/{task}", 500): STORE,
-    ("GET", "/api/v1/jobs/{job}/tasks/{task}/logs/{stream}", 500): STORE,
-    **{("POST", "/api/v1/jobs/{job}/" + verb, 500): STORE for verb in ("cancel", "pause", "resume", "retry")},
+    ("POST", "/api/v1/jobs", 500): DISK,
+    ("PUT", "/api/v1/blobs/{digest}", 500): DISK,
+    ("GET", "/api/v1/jobs/{job}/tasks/{task}/logs/{stream}", 500): DISK,
 }
 
 
@@ -220,6 +217,11 @@ hit("POST", JOB + "/cancel", f"{JOBS}/{running}/cancel", 200, {})
 hit("POST", JOB + "/retry", f"{JOBS}/{running}/retry", 409, {})
 os.kill(int(worker_pid), signal.SIGCONT)
 hit("DELETE", JOB, fill(JOB, job=over), 200)
+
+# a description that cannot be read any more
+for method, path, op in operations:
+    if "500" in op["responses"] and "{job}" in path and path != LOG:
+        hit(method, path, fill(path, job=1, task=0), 500, {} if method == "POST" else None, at=torn_host)
 
 
 def crowd(path, filled, n):
