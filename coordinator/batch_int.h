@@ -172,6 +172,7 @@ int gr_run_send_command(struct gr_bj *j, struct gr_bworker *bw, const struct gr_
 /* ---- batch_start.c ---- */
 /* A decision comes to nothing, or its attempt is not wanted any more: its room is free. */
 void gr_run_give_back(struct gr_coord *c, uint64_t placed);
+void gr_run_started(struct gr_bj *j, struct gr_btask *t, struct gr_blive *l);  /* its worker says that it runs now */
 
 /* ---- batch_workers.c ---- */
 void gr_bworkers_tick(struct gr_batch *b);                /* sends what a full queue did not take */
@@ -234,7 +235,9 @@ void gr_care_peer_gone(struct gr_batch *b, struct gr_peer *peer);
 void gr_batch_used(struct gr_batch *b, const char *tenant, const struct gr_tenant_use *more);
 void gr_batch_free_uses(struct gr_batch *b);
 
-/* ---- batch_show.c ---- */
+/* ---- batch_show.c: a task that is with a worker is told as "sent" until the worker says that it began, then as "running" ---- */
+#define GR_SHOW_SENT "sent"
+bool gr_show_is_sent(struct gr_bj *j, uint32_t task);
 json_t *gr_show_summary(struct gr_bj *j);
 json_t *gr_show_job(struct gr_bj *j);
 json_t *gr_show_task_row(struct gr_bj *j, uint32_t task);

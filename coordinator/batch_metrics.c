@@ -52,7 +52,8 @@ static uint64_t n_in(const struct gr_bj *j, enum gr_bstate s)
 }
 
 static uint64_t waiting(const struct gr_bj *j) { return n_in(j, GR_B_BLOCKED) + n_in(j, GR_B_READY) + n_in(j, GR_B_BACKOFF); }
-static uint64_t running(const struct gr_bj *j) { return n_in(j, GR_B_RUNNING); }
+static uint64_t sent(const struct gr_bj *j) { return n_in(j, GR_B_RUNNING) - j->b.n_begun; }
+static uint64_t running(const struct gr_bj *j) { return j->b.n_begun; }
 static uint64_t done(const struct gr_bj *j) { return n_in(j, GR_B_DONE); }
 static uint64_t failed(const struct gr_bj *j) { return n_in(j, GR_B_FAILED); }
 
@@ -60,6 +61,7 @@ static void jobs(struct gr_batch *b, struct gr_buf *out)
 {
 	static const struct { const char *name, *help; uint64_t (*of)(const struct gr_bj *j); } families[] = {
 		{ "job_tasks_waiting", "Tasks of an open job that have not begun, or are to be tried again.", waiting },
+		{ "job_tasks_sent", "Tasks of an open job that are with a worker which has not begun them.", sent },
 		{ "job_tasks_running", "Tasks of an open job that run.", running },
 		{ "job_tasks_done", "Tasks of an open job that are done.", done },
 		{ "job_tasks_failed", "Tasks of an open job that failed.", failed },

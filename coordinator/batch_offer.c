@@ -286,6 +286,14 @@ const char *gr_run_pending(struct gr_bj *j, uint32_t task, struct gr_buf *text)
 			      t->due_ns > now ? (double)(t->due_ns - now) / GR_NS_PER_S : 0.0);
 		return gr_buf_str(text);
 	}
+	if (s == GR_B_RUNNING && t && !t->has_begun && gr_btask_n_live(t)) {
+		const struct gr_worker *w = NULL;
+
+		for (uint32_t i = 0; i < t->n_lives && !w; i++)
+			w = t->lives[i].peer;
+		gr_buf_printf(text, "handed to %s, which has not begun it", w ? w->name : "a worker");
+		return gr_buf_str(text);
+	}
 	if (s != GR_B_READY && !(t && t->n_queued && !gr_btask_n_live(t)))
 		return NULL;
 	if (gr_store_trouble(j->batch->store))

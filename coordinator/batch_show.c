@@ -5,13 +5,24 @@
 
 #include "lib/base/alloc.h"
 
-static json_t *counts_json(const struct gr_bj *j)
+/* Of what is with a worker only what has begun there is told as running. */
+static json_t *counts_json(const uint64_t counts[GR_B_N], uint64_t n_begun)
 {
 	json_t *o = json_object();
 
 	for (int i = 0; i < GR_B_N; i++)
-		json_object_set_new(o, gr_bstate_name((enum gr_bstate)i), json_integer((json_int_t)(j->spec ? j->b.states.count[i] : j->counts[i])));
+		json_object_set_new(o, gr_bstate_name((enum gr_bstate)i), json_integer((json_int_t)(i == GR_B_RUNNING ? n_begun : counts[i])));
+	json_object_set_new(o, GR_SHOW_SENT, json_integer((json_int_t)(counts[GR_B_RUNNING] - n_begun)));
 	return o;
+}
+
+static json_t *job_counts(const struct gr_bj *j)
+{
+	uint64_t counts[GR_B_N];
+
+	for (int i = 0; i < GR_B_N; i++)
+		counts[i] = j->spec ? j->b.states.count[i] : j->counts[i];
+	return counts_json(counts, j->spec ? j->b.n_begun : counts[GR_B_RUNNING]);
 }
 
 /* Why nothing of an open job runs: what is in the way of its first task that has not begun. */
@@ -35,7 +46,7 @@ json_t *gr_show_summary(struct gr_bj *j)
 	const char *pending = why_pending(j);
 
 	json_t *o = json_pack("{s:I, s:s, s:s, s:s, s:I, s:o, s:I, s:I, s:I, s:i}", "job", (json_int_t)j->id, "name", j->name, "tenant", j->tenant,
-			      "state", gr_bj_state_name(j), "n_tasks", (json_int_t)j->n_tasks, "counts", counts_json(j), "submitted_ms",
+			      "state", gr_bj_state_name(j), "n_tasks", (json_int_t)j->n_tasks, "counts", job_counts(j), "submitted_ms",
 			      (json_int_t)j->submitted_ms, "started_ms", (json_int_t)j->started_ms, "ended_ms", (json_int_t)j->ended_ms, "priority",
 			      j->priority);
 
@@ -50,17 +61,19 @@ json_t *gr_show_summary(struct gr_bj *j)
 
 static json_t *stage_json(const struct gr_bj *j, const struct gr_stage *st)
 {
-	uint32_t at = st->first, end = st->first + st->count, first, n, counts[GR_B_N] = { 0 };
-	json_t *o = json_object();
+	uint32_t at = st->first, end = st->first + st->count, first, n;
+	uint64_t counts[GR_B_N] = { 0 }, n_begun = 0;
+	struct gr_btask *t;
+	size_t i = 0;
 	uint8_t state;
 
 	while ((n = gr_states_run(&j->b.states, at, end, (1u << GR_B_N) - 1, &first, &state))) {
 		counts[state] += n;
 		at = first + n;
 	}
-	for (int i = 0; i < GR_B_N; i++)
-		json_object_set_new(o, gr_bstate_name((enum gr_bstate)i), json_integer(counts[i]));
-	return json_pack("{s:s, s:i, s:i, s:o}", "name", st->name, "first", (int)st->first, "count", (int)st->count, "counts", o);
+	while ((t = gr_map_each(&j->b.tasks, &i)))
+		n_begun += t->has_begun && t->task >= st->first && t->task < end;
+	return json_pack("{s:s, s:i, s:i, s:o}", "name", st->name, "first", (int)st->first, "count", (int)st->count, "counts", counts_json(counts, n_begun));
 }
 
 json_t *gr_show_job(struct gr_bj *j)
@@ -124,11 +137,19 @@ static int last_attempt(void *ctx, const struct gr_store_attempt_row *r)
 	return 0;
 }
 
+bool gr_show_is_sent(struct gr_bj *j, uint32_t task)
+{
+	const struct gr_btask *t = gr_bjob_find(&j->b, task);
+
+	return gr_states_get(&j->b.states, task) == GR_B_RUNNING && !(t && t->has_begun);
+}
+
 json_t *gr_show_task_row(struct gr_bj *j, uint32_t task)
 {
 	uint32_t s = gr_spec_stage_of(j->spec, task);
 	const struct gr_stage *st = &j->spec->stages[s];
 	enum gr_bstate state = (enum gr_bstate)gr_states_get(&j->b.states, task);
+	bool is_sent = gr_show_is_sent(j, task);
 	int64_t stored;
 	json_t *o;
 	struct last x = { 0 };
@@ -136,7 +157,8 @@ json_t *gr_show_task_row(struct gr_bj *j, uint32_t task)
 	/* an outcome that is not on disk yet is none */
 	if ((state == GR_B_DONE || state == GR_B_FAILED) && !gr_store_outcome_attempt(j->batch->store, (int64_t)j->id, task, &stored))
 		state = GR_B_RUNNING;
-	o = json_pack("{s:i, s:s, s:i, s:s}", "task", (int)task, "stage", st->name, "index", (int)(task - st->first), "state", gr_bstate_name(state));
+	o = json_pack("{s:i, s:s, s:i, s:s}", "task", (int)task, "stage", st->name, "index", (int)(task - st->first), "state", 
+		      is_sent ? GR_SHOW_SENT : gr_bstate_name(state));
 	x.o = o;
 	(void)!gr_store_each_attempt(j->batch->store, (int64_t)j->id, task, false, last_attempt, &x);
 	json_object_set_new(o, "attempts", json_integer(x.n));

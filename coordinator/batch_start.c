@@ -190,6 +190,15 @@ bool gr_batch_act(struct gr_coord *c, const struct gr_place_decision *d)
 	return true;
 }
 
+void gr_run_started(struct gr_bj *j, struct gr_btask *t, struct gr_blive *l)
+{
+	if (l->is_started)
+		return;
+	gr_bjob_started(t, l);
+	j->is_dirty = true;
+	gr_place_started(j->batch->c->place, gr_coord_now(j->batch->c), l->placed);
+}
+
 int gr_batch_started(struct gr_coord *c, struct gr_worker *w, struct gr_slice body)
 {
 	uint64_t job, task;
@@ -211,9 +220,6 @@ int gr_batch_started(struct gr_coord *c, struct gr_worker *w, struct gr_slice bo
 		l->stop_cause = GR_BC_NONE;
 		gr_place_kept(c->place, l->placed);
 	}
-	if (!l->is_started) {
-		l->is_started = true;
-		gr_place_started(c->place, gr_coord_now(c), l->placed);
-	}
+	gr_run_started(j, t, l);
 	return 0;
 }

@@ -152,7 +152,7 @@ int gr_batch_hello_offer(struct gr_coord *c, struct gr_worker *w, const json_t *
 	return 0;
 }
 
-static void adopt(struct gr_batch *b, struct gr_worker *w, uint64_t job, uint64_t task, uint32_t attempt)
+static void adopt(struct gr_batch *b, struct gr_worker *w, uint64_t job, uint64_t task, uint32_t attempt, bool has_begun)
 {
 	struct gr_bj *j = gr_bj_find(b, job);
 	struct gr_blive *l;
@@ -167,6 +167,8 @@ static void adopt(struct gr_batch *b, struct gr_worker *w, uint64_t job, uint64_
 		if (class >= 0 && gr_place_adopt(b->c->place, gr_coord_now(b->c), j->place_owner, (uint32_t)class, w->place, GR_BATCH_TAG(j->id),
 						 (uint32_t)task, 0, &placed) >= 0)
 			l->placed = placed;
+		if (has_begun)
+			gr_run_started(j, gr_bjob_find(&j->b, (uint32_t)task), l);
 		b->adopted++;
 		j->is_dirty = true;
 		gr_history(b, "adopted", job, (int64_t)task, attempt, w->name);
@@ -193,7 +195,7 @@ void gr_batch_worker_up(struct gr_coord *c, struct gr_worker *w, const json_t *h
 		return;
 	json_array_foreach(list, i, v)
 		adopt(c->batch, w, (uint64_t)json_integer_value(json_array_get(v, 0)), (uint64_t)json_integer_value(json_array_get(v, 1)),
-		      (uint32_t)json_integer_value(json_array_get(v, 2)));
+		      (uint32_t)json_integer_value(json_array_get(v, 2)), json_integer_value(json_array_get(v, 3)) > 0);
 }
 
 /* An attempt that is with nobody: whoever had it is gone, or came back without it. */

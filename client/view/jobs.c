@@ -27,6 +27,9 @@ static const char *str(const json_t *o, const char *key)
 
 static json_int_t over(const json_t *c) { return num(c, "done") + num(c, "failed") + num(c, "cancelled") + num(c, "skipped"); }
 
+/* What has not begun; sent: it is with a worker, and waits there. */
+static json_int_t waiting(const json_t *c) { return num(c, "blocked") + num(c, "ready") + num(c, "backoff") + num(c, "sent"); }
+
 const char *gr_jobs_progress_text(const json_t *c, uint64_t n_tasks, double rate, char *out, size_t room)
 {
 	json_int_t left = (json_int_t)n_tasks - over(c);
@@ -201,7 +204,7 @@ void gr_jobs_table(const json_t *jobs, uint64_t now_real_ms, FILE *out)
 		gr_table_cell(t, "%" JSON_INTEGER_FORMAT, num(c, "done"));
 		gr_table_cell(t, "%" JSON_INTEGER_FORMAT, num(c, "failed"));
 		gr_table_cell(t, "%" JSON_INTEGER_FORMAT, num(c, "running"));
-		gr_table_cell(t, "%" JSON_INTEGER_FORMAT, num(c, "blocked") + num(c, "ready") + num(c, "backoff"));
+		gr_table_cell(t, "%" JSON_INTEGER_FORMAT, waiting(c));
 		gr_table_cell(t, "%s", age(j, now_real_ms, time));
 		gr_table_cell(t, "%s", str(j, "tenant"));
 		gr_table_cell(t, "%s", json_object_get(j, "pending") ? str(j, "pending") : str(j, "reason"));
@@ -248,7 +251,7 @@ static void print_stages(const json_t *show, FILE *out)
 		gr_table_cell(t, "%" JSON_INTEGER_FORMAT, num(c, "done"));
 		gr_table_cell(t, "%" JSON_INTEGER_FORMAT, num(c, "failed"));
 		gr_table_cell(t, "%" JSON_INTEGER_FORMAT, num(c, "running"));
-		gr_table_cell(t, "%" JSON_INTEGER_FORMAT, num(c, "blocked") + num(c, "ready") + num(c, "backoff"));
+		gr_table_cell(t, "%" JSON_INTEGER_FORMAT, waiting(c));
 		gr_table_cell(t, "%.100s", gr_buf_str(&cmd));
 		gr_buf_fini(&cmd);
 	}

@@ -248,7 +248,7 @@ static void job_line(struct page *p, const json_t *j, bool is_picked, int name_w
 		{ num(n, "done"), GR_TOP_DONE, "\u2588", "=" }, { num(n, "failed"), GR_TOP_FAIL, "\u2593", "x" },
 		{ num(n, "running"), GR_TOP_RUN, "\u2592", "-" },
 	};
-	json_int_t waiting = num(n, "blocked") + num(n, "ready") + num(n, "backoff"), left = left_ms(j, waiting + num(n, "running"), now_ms);
+	json_int_t waiting = num(n, "blocked") + num(n, "ready") + num(n, "backoff") + num(n, "sent"), left = left_ms(j, waiting + num(n, "running"), now_ms);
 	const struct job_cols *w = cols_of(p);
 	struct gr_buf b = { 0 };
 	char text[24] = "", about[26];

@@ -45,7 +45,7 @@ async function pull() {
 // What the page shows of a job besides: tasks that wait, the pace, the time left.
 function prepare(j, now) {
   const c = j.counts;
-  c.pending = c.blocked + c.ready + c.backoff;
+  c.pending = c.blocked + c.ready + c.backoff + c.sent;
   const n = c.done + c.failed, took = now - j.started_ms;
   if (j.ended_ms || !j.started_ms || !n || took <= 0) return j;
   j.rate_per_s = 1000 * n / took;

@@ -70,8 +70,20 @@ struct gr_btask *gr_bjob_record(struct gr_bjob *j, uint32_t task)
 
 static void heap_drop(struct gr_btask *t);
 
+/* After its lives changed. */
+static void recount(struct gr_btask *t)
+{
+	bool has_begun = false;
+
+	for (uint32_t i = 0; i < t->n_lives; i++)
+		has_begun |= t->lives[i].is_started && !t->lives[i].is_lost;
+	t->job->n_begun += (uint32_t)has_begun - (uint32_t)t->has_begun;
+	t->has_begun = has_begun;
+}
+
 static void record_free(struct gr_btask *t)
 {
+	t->job->n_begun -= t->has_begun;
 	heap_drop(t);
 	gr_map_del(&t->job->tasks, &t->task, sizeof(t->task));
 	free(t->lives);
@@ -472,8 +484,15 @@ bool gr_bjob_adopt(struct gr_bjob *j, uint32_t task, uint32_t number, uint64_t w
 	if (was == GR_B_READY && !st->replicas)
 		j->ops->withdrawn(j->ctx, task, 1);
 	put(j, task, GR_B_RUNNING);
+	recount(t);
 	*out = l;
 	return true;
+}
+
+void gr_bjob_started(struct gr_btask *t, struct gr_blive *l)
+{
+	l->is_started = true;
+	recount(t);
 }
 
 /* ---- end ---- */
@@ -661,6 +680,7 @@ struct gr_bended gr_bjob_end(struct gr_bjob *j, uint32_t task, uint32_t number, 
 	} else {
 		live_drop(t, l);
 	}
+	recount(t);
 	if (e->cause == GR_BC_OOM)
 		t->mem_permille += t->mem_permille / 2;
 	if (e->cause == GR_BC_DONE) {

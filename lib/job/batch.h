@@ -74,6 +74,7 @@ struct gr_btask {
 	uint64_t due_ns;                  /* BACKOFF until */
 	uint32_t heap_at;                 /* in job->due, from 1; 0: not there */
 	uint32_t n_target;                /* copies wanted; 0 undecided, or no quorum */
+	bool has_begun;                   /* an attempt of it that is not lost is_started */
 	uint32_t n_queued;                /* copies that wait for placement besides (the caller's word) */
 	uint32_t n_lives, cap_lives, n_results;
 	struct gr_blive *lives;           /* at most GR_BATCH_MAX_LIVES */
@@ -102,6 +103,7 @@ struct gr_bjob {
 	struct gr_btask **due;            /* heap by due_ns */
 	uint32_t n_due, cap_due;
 	uint32_t *n_stage_done, *n_stage_final;   /* by stage */
+	uint32_t n_begun;                 /* of those RUNNING: has_begun; the others wait at their workers */
 	uint32_t floor;                   /* attempt numbers of this life are above it */
 	bool is_cancelled, is_stopping;   /* asked to; the failure limit was reached */
 };
@@ -129,6 +131,9 @@ struct gr_blive *gr_bjob_begin(struct gr_bjob *j, uint32_t task, uint64_t worker
 			       uint64_t now_ns);
 /* A lost attempt's worker is back with it. Return: false when it is not wanted. */
 bool gr_bjob_adopt(struct gr_bjob *j, uint32_t task, uint32_t number, uint64_t worker, void *peer, uint64_t placed, struct gr_blive **out);
+
+/* The worker says that it really runs now. @l: one of @t's, not lost. */
+void gr_bjob_started(struct gr_btask *t, struct gr_blive *l);
 
 struct gr_bend {
 	enum gr_bcause cause;

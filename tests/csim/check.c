@@ -90,7 +90,7 @@ void cs_check_now(struct cs *s)
 		return;
 	while ((j = gr_map_each(&s->c->batch->jobs, &i))) {
 		struct gr_btask *t;
-		uint64_t sum = 0;
+		uint64_t sum = 0, n_begun = 0;
 
 		if (!j->spec)
 			continue;
@@ -98,8 +98,17 @@ void cs_check_now(struct cs *s)
 			sum += j->b.states.count[x];
 		if (sum != j->n_tasks)
 			cs_fail(s, "job %llu: its states add up to %llu, it has %u tasks", (ull)j->id, (ull)sum, j->n_tasks);
-		for (k = 0; (t = gr_map_each(&j->b.tasks, &k));)
+		for (k = 0; (t = gr_map_each(&j->b.tasks, &k));) {
+			bool has_begun = false;
+
 			check_task(s, j, t, &n_placed);
+			for (uint32_t x = 0; x < t->n_lives; x++)
+				has_begun |= !t->lives[x].is_lost && t->lives[x].is_started;
+			n_begun += has_begun;
+		}
+		if (j->b.n_begun != n_begun || (j->state == GR_J_OPEN && n_begun > j->b.states.count[GR_B_RUNNING]))
+			cs_fail(s, "job %llu: %llu tasks have begun, it counts %u of %u", (ull)j->id, (ull)n_begun, j->b.n_begun,
+				j->b.states.count[GR_B_RUNNING]);
 		GR_LIST_EACH(r, &j->ranges, struct gr_jrange, link)
 			n_queued += r->queued >= 0 ? r->n_left : 0;
 	}

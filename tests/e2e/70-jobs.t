@@ -53,6 +53,17 @@ wait_for 10 sh -c '"$0" job show "$1" | grep -q "^state *failed"' "$G" "$job"
 slow=$("$G" map --detach -- sleep ::: 60 60 60 60 60 60)
 check "a task runs" wait_for 10 sh -c '"$0" task show "$1" 0 | grep -q "^state *running"' "$G" "$slow"
 check "and nothing says how it ended" sh -c '! "$0" task show "$1" 0 | grep "^ended" && "$0" task show "$1" 0 -o json | python3 -c "import json,sys; d=json.load(sys.stdin); assert not {\"exit_code\", \"signal\", \"cause\"} & set(d), d"' "$G" "$slow"
+# of what workers were handed ahead only what began is told as running
+runs() { "$G" job show "$slow" -o json | python3 -c 'import json,sys
+d = json.load(sys.stdin); c = d["counts"]; s = d["stages"][0]["counts"]
+assert c == s and sum(c.values()) == 6, c
+print(c["running"])'; }
+check "as many run as there is room for" wait_for 10 sh -c "[ \"\$($(declare -f runs); G='$G'; slow=$slow; runs)\" = 4 ]"
+check "and are listed as such" is '0
+1
+2
+3' "$G" task ls "$slow" --state running -o name
+check "what has not begun waits, wherever it is" sh -c '"$0" job ls | awk "\$1 == $1 && \$7 == 4 && \$8 == 2 { n = 1 } END { exit !n }"' "$G" "$slow"
 check "pause" sh -c '"$0" job pause "$1" | grep -q paused' "$G" "$slow"
 check "resume" "$G" job resume "$slow" -q
 check "job ls shows it" sh -c '"$0" job ls | grep -q "^ *$1 "' "$G" "$slow"

@@ -287,6 +287,40 @@ static void a_loss_is_no_try_when_the_worker_comes_back_with_it(void **st)
 }
 
 /* A worker whose disk fails hands a task back at once, and is free for it again at once. */
+static void begun_counts_tasks_of_which_an_attempt_runs(void **st)
+{
+	struct world *w = world_new("{\"stages\": [{\"argv\": [\"x\"], \"array\": {\"range\": [0, 2]}}, {\"name\": \"second\", \"argv\": [\"y\"], \"quorum\": {\"replicas\": 2}}]}");
+	uint32_t a = begin(w, 0, 1), b = begin(w, 1, 1), c = begin(w, 3, 1), d = begin(w, 3, 2), e;
+	struct gr_btask *t = gr_bjob_find(&w->j, 0);
+	struct gr_blive *l;
+
+	assert_int_equal(w->j.n_begun, 0);
+	gr_bjob_started(t, gr_btask_live(t, a));
+	gr_bjob_started(t, gr_btask_live(t, a));
+	assert_int_equal(w->j.n_begun, 1);
+	t = gr_bjob_find(&w->j, 3);
+	gr_bjob_started(t, gr_btask_live(t, c));
+	gr_bjob_started(t, gr_btask_live(t, d));
+	assert_int_equal(w->j.n_begun, 2);
+	end(w, 3, c, 1, GR_BC_LOST, 0, 0);                       /* the other copy runs */
+	assert_int_equal(w->j.n_begun, 2);
+	end(w, 3, d, 2, GR_BC_EXIT, 1, 0);
+	assert_int_equal(w->j.n_begun, 1);
+	end(w, 0, a, 1, GR_BC_LOST, 0, 0);
+	assert_int_equal(w->j.n_begun, 0);
+	assert_true(gr_bjob_adopt(&w->j, 0, a, 1, w, 2, &l));     /* it said before that it began */
+	assert_int_equal(w->j.n_begun, 1);
+	e = begin(w, 2, 2);
+	t = gr_bjob_find(&w->j, 2);
+	gr_bjob_started(t, gr_btask_live(t, e));
+	end(w, 0, a, 1, GR_BC_DONE, 0, 1);
+	end(w, 1, b, 1, GR_BC_DONE, 0, 1);
+	assert_int_equal(w->j.n_begun, 1);
+	end(w, 2, e, 2, GR_BC_DONE, 0, 1);
+	assert_int_equal(w->j.n_begun, 0);
+	world_free(w);
+}
+
 static void a_worker_in_trouble_does_not_use_up_the_tries_in_an_instant(void **st)
 {
 	struct world *w = world_new("{\"stages\":[{\"argv\":[\"x\"],\"retry\":{\"max\":2}}]}");
@@ -412,6 +446,7 @@ int main(void)
 		cmocka_unit_test(causes_and_exit_codes_decide_about_another_try),
 		cmocka_unit_test(enough_failures_end_the_job),
 		cmocka_unit_test(a_result_is_fenced_by_attempt_and_worker),
+		cmocka_unit_test(begun_counts_tasks_of_which_an_attempt_runs),
 		cmocka_unit_test(a_worker_in_trouble_does_not_use_up_the_tries_in_an_instant),
 		cmocka_unit_test(workers_that_die_cost_a_task_no_try),
 		cmocka_unit_test(a_lost_copy_does_not_make_ready_what_another_copy_runs),
