@@ -218,6 +218,8 @@ static void op_submit(struct ask *a)
 	}
 	b->next_job++;
 	gr_bj_pin_spec(j);
+	if (j->spec->n_blobs)
+		gr_store_files_named(b->store);
 	gr_store_add(tx, GR_SQL_META, "next_job", (int64_t)b->next_job);
 	gr_store_add(tx, GR_SQL_JOB, (int64_t)j->id, j->token, spec_text, j->name, j->tenant, (int64_t)j->priority, (int64_t)j->n_tasks, j->submitted_ms,
 		     (int64_t)j->floor, j->owner);

@@ -67,7 +67,7 @@ struct gr_store {
 	struct gr_timer *hand_over;
 	uint64_t handed_ns;               /* the last time */
 	uint64_t due_ns;                  /* of the timer, 0 not running */
-	bool has_files;                   /* written since then */
+	bool has_files;                   /* written since then, or named, of an earlier life, before they were known to be on disk */
 	char trouble[512];                /* the loop's copy */
 	/* the writer's own */
 	sqlite3 *db;
@@ -76,6 +76,8 @@ struct gr_store {
 	struct sum { int64_t job, v[9]; const char *tenant; } sums[MAX_SUMS];  /* USAGE of the group that is written */
 	uint32_t n_sums;
 	struct gr_aside *aside;
+	struct gr_aside *early;           /* syncs what an earlier life wrote, once; NULL: no thread for it */
+	atomic_bool is_early_synced;
 	bool has_old_secrets;
 	bool has_cut;                     /* pages off its end: the file is cut when the log is taken in */
 	int dirfd;                        /* of the file system that must be written before a commit */
@@ -144,6 +146,8 @@ void gr_store_add(struct gr_store_tx *tx, enum gr_store_sql sql, ...)
 		} else {
 			struct gr_slice v = va_arg(ap, struct gr_slice);
 
+			if (v.p && v.n == GR_DIGEST_BYTES)
+				gr_store_files_named(tx->store);
 			at = put_bytes(b, at, v.p, v.p ? v.n : 0, more);
 		}
 	}
@@ -449,6 +453,19 @@ static int write_one(void *ctx)
 	return rc;
 }
 
+/* Beside both: on a disk with much to write it takes seconds, for which no commit waits that names none of these files. */
+static int sync_early(void *ctx)
+{
+	struct gr_store *s = ctx;
+
+	if (!atomic_load(&s->is_early_synced) && syncfs(s->dirfd) < 0)
+		return GR_EIO;
+	atomic_store(&s->is_early_synced, true);
+	return 0;
+}
+
+static void on_early(void *ctx) { (void)ctx; }
+
 /* On the loop: what was committed is told. */
 static void on_written(void *ctx)
 {
@@ -480,6 +497,7 @@ static void on_written(void *ctx)
 }
 
 void gr_store_files_written(struct gr_store *s) { s->has_files = true; }
+void gr_store_files_named(struct gr_store *s) { s->has_files = s->has_files || !atomic_load(&s->is_early_synced); }
 
 const char *gr_store_trouble(const struct gr_store *s)
 {
@@ -662,13 +680,18 @@ int gr_store_open(struct gr_loop *loop, const char *dir, const struct gr_store_o
 		rc = gr_store__open_db(s->path, true, &s->reader, err);
 	if (rc < 0)
 		goto out_free;
-	s->has_files = true;             /* of an earlier life: in the page cache alone, perhaps */
 	s->hand_over = gr_timer_new(loop, on_hand_over, s);
 	s->aside = gr_aside_new(loop, AGAIN_MS, write_one, on_written, s);
 	if (!s->aside) {
 		rc = gr_err_set(err, GR_EIO, "the store's thread cannot be started");
 		goto out_free;
 	}
+	/* files of an earlier life are in the page cache alone, perhaps */
+	s->early = gr_aside_new(loop, AGAIN_MS, sync_early, on_early, s);
+	if (s->early)
+		gr_aside_wake(s->early);
+	else
+		s->has_files = true;
 	*out = s;
 	return 0;
 out_free:
@@ -688,6 +711,7 @@ void gr_store_close(struct gr_store **sp)
 	gr_timer_stop(&s->hand_over);
 	hand_over(s);
 	gr_aside_close(&s->aside);
+	gr_aside_close(&s->early);
 	while ((l = gr_list_pop(&s->over)) || (l = gr_list_pop(&s->waiting)))
 		tx_free(GR_CONTAINER(l, struct gr_store_tx, link));
 	store_free(s);

@@ -91,6 +91,9 @@ void gr_store_commit(struct gr_store_tx **tx, bool may_fail, gr_store_done *done
 /* Files beside the database, in its folder's file system, were written: they are on disk (one syncfs) before a transaction that is
  * committed from now on is told to be. */
 void gr_store_files_written(struct gr_store *s);
+/* A transaction that is committed from now on may name files of an earlier life, which are being synced since gr_store_open: it
+ * waits for that. A row with a digest among its parameters says so by itself. */
+void gr_store_files_named(struct gr_store *s);
 /* NULL: all is well; else why nothing can be written now. */
 const char *gr_store_trouble(const struct gr_store *s);
 void gr_store_stats(const struct gr_store *s, struct gr_store_stats *out);

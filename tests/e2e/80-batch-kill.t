@@ -36,13 +36,16 @@ start_coordinator
 kill -TERM "$w1_PID" "$w2_PID"
 wait_for 10 sh -c "'$BIN/griddle' status -o json | grep -q '\"workers\": *0'"
 echo '{"name":"big","command":["true"],"array":"0-999999"}' > "$T/big.json"
-from=$(date +%s%N); job=$("$BIN/griddle" submit "$T/big.json"); to=$(date +%s%N)
-limit=1000; [ "${VARIANT:-release}" = release ] || limit=5000
-check "a million tasks are submitted in $(((to - from) / 1000000)) ms" [ $(((to - from) / 1000000)) -lt $limit ]
+# judged by the coordinator's CPU: how long it takes is the disk's matter and the machine's (bench/store.sh submit). A record a task
+# would be seconds of it; it is 0 to 20 ms
+cpu_ms() { awk -v hz="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); print int(($12 + $13) * 1000 / hz) }' "/proc/$COORD_PID/stat"; }
+limit=300; [ "${VARIANT:-release}" = release ] || limit=3000
+from=$(cpu_ms); job=$("$BIN/griddle" submit "$T/big.json"); used=$(($(cpu_ms) - from))
+check "a million tasks are submitted for $used ms of the coordinator's CPU" [ -n "$job" -a "$used" -lt $limit ]
 rss=$(awk '/VmRSS/ { print $2 }' "/proc/$COORD_PID/status")
 [ "${VARIANT:-release}" = release ] && check "and held in $rss KiB" [ "$rss" -lt 102400 ]
-from=$(date +%s%N); "$BIN/griddle" job cancel "$job" >"$T/cancel" 2>&1; to=$(date +%s%N)
-check "cancelled in $(((to - from) / 1000000)) ms" [ $(((to - from) / 1000000)) -lt $limit ]
+from=$(cpu_ms); "$BIN/griddle" job cancel "$job" >"$T/cancel" 2>&1; rc=$?; used=$(($(cpu_ms) - from))
+check "cancelled for $used ms" [ $rc = 0 -a "$used" -lt $limit ]
 
 # damage is said, and what can be read is saved
 kill -KILL "$COORD_PID"; wait "$COORD_PID" 2>/dev/null

@@ -4,10 +4,12 @@
 #include <stddef.h>
 #include <cmocka.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "coordinator/store/store.h"
@@ -176,10 +178,19 @@ static void files_are_on_disk_before_the_next_commit_and_once_for_many(void **st
 		run(&w);
 		gr_store_stats(w.store, &s);
 		assert_int_equal(s.commits, k + 1);
-		/* one for what an earlier life may have left unwritten */
-		assert_int_equal(s.file_syncs, 1 + (k + 1) / 2);
+		assert_int_equal(s.file_syncs, (k + 1) / 2);
 	}
 	close_it(&w);
+}
+
+/* Stands before libc's: a disk that has much to write. */
+static atomic_bool is_held;
+
+int syncfs(int fd)
+{
+	while (atomic_load(&is_held))
+		usleep(1000);
+	return (int)syscall(SYS_syncfs, fd);
 }
 
 static void on_told(void *ctx, int rc)
@@ -223,6 +234,30 @@ static void fill_disk(struct rlimit *old)
 	full = *old;
 	full.rlim_cur = 1024;
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &full), 0);
+}
+
+/* A first submit took seconds where other programs had written much: the first commit of a life synced all of the file system. */
+static void only_what_names_files_waits_for_those_of_an_earlier_life(void **state)
+{
+	static const uint8_t digest[GR_DIGEST_BYTES] = { 1 };
+	struct world w = { 0 };
+	struct gr_store_tx *tx;
+
+	atomic_store(&is_held, true);
+	open_it(&w);
+	tx = gr_store_tx_new(w.store);
+	gr_store_add(tx, GR_SQL_OUTCOME, (int64_t)1, (int64_t)1, (int64_t)4, (int64_t)1);
+	commit(&w, tx);
+	run(&w);                                  /* told, and nothing is synced yet */
+	tx = gr_store_tx_new(w.store);
+	gr_store_add(tx, GR_SQL_OUTPUT, (int64_t)1, (int64_t)1, (int64_t)1, (int64_t)0, (int64_t)0, (int64_t)1, "out", (int64_t)0644, (int64_t)9,
+		     gr_slice(digest, sizeof(digest)), NULL);
+	commit(&w, tx);
+	run_a_little(&w);
+	assert_int_equal(w.n_done, 1);
+	atomic_store(&is_held, false);
+	run(&w);
+	close_it(&w);
 }
 
 static void a_full_disk_refuses_what_may_fail_and_keeps_the_rest(void **state)
@@ -284,6 +319,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(usage_is_added_up_and_nothing_of_it_is_lost),
 		cmocka_unit_test(files_are_on_disk_before_the_next_commit_and_once_for_many),
+		cmocka_unit_test(only_what_names_files_waits_for_those_of_an_earlier_life),
 		cmocka_unit_test(a_full_disk_refuses_what_may_fail_and_keeps_the_rest),
 		cmocka_unit_test(a_store_with_nothing_to_write_sees_that_it_could_again),
 		cmocka_unit_test(what_nobody_waits_for_keeps_its_place_and_outlives_a_close),
