@@ -109,7 +109,7 @@ $(B)/replay/%: $(B)/obj/tests/fuzz/%.o $(B)/obj/tests/fuzz/replay.o $(ARCHIVES)
 FUZZ_LIBS :=
 $(B)/fuzz/generator_fuzz $(B)/replay/generator_fuzz: $(call obj,$(addprefix worker/load/,answer.c conn.c count.c gen.c h1.c h2.c stream.c tls.c visit.c))
 $(B)/fuzz/generator_fuzz $(B)/replay/generator_fuzz: FUZZ_LIBS := \
-	$(addprefix -Wl$(,)--wrap=,socket connect setsockopt getsockopt read send close epoll_create1 epoll_ctl epoll_pwait2 gr_clock_mono_ns)
+	$(addprefix -Wl$(,)--wrap=,socket connect setsockopt getsockopt read send close SSL_set_fd epoll_create1 epoll_ctl epoll_pwait2 gr_clock_mono_ns)
 
 # The page and the API's description are taken into the coordinator by the assembler, which tells no dependencies.
 $(B)/obj/coordinator/web/files.o: $(filter-out %.c %.h,$(wildcard coordinator/web/*)) docs/openapi.json

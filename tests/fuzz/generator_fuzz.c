@@ -1,11 +1,19 @@
-/* generator_fuzz.c - the whole load generator against a hostile server, HTTP/1.1, HTTP/2, WebSocket and raw TCP
+/* generator_fuzz.c - the whole load generator against a hostile server: HTTP/1.1, HTTP/2, WebSocket, raw TCP, and TLS below them
  *
  * Sockets, epoll and the clock are the ones below (linked with --wrap), so that nothing depends on the machine. The first
  * byte chooses a plan; the rest are turns of the loop: an operation, which connection, and what the operation wants. Each
- * request that was begun has to be answered or failed once, and no connection may be left. */
+ * request that was begun has to be answered or failed once, and no connection may be left.
+ *
+ * Under TLS the server is a real one, so what is said is said inside; tls_hostile cuts, changes and repeats records, says
+ * alerts and goes on after them. Its randomness comes from a counter: the same input gives the same bytes. */
+#define OPENSSL_SUPPRESS_DEPRECATED              /* RAND_set_rand_method */
 #include <errno.h>
 #include <netinet/in.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/rand.h>
+#include <openssl/ssl.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,14 +47,17 @@ struct wire {
 	struct gr_buf rx;
 	size_t at;
 	char key[25];                            /* of a WebSocket upgrade */
+	SSL *ssl;                                /* the server's side; said things wait in its BIO while is_held */
+	bool is_held;
 };
 static struct {
 	struct wire wires[MAX_CONNS];
 	struct gr_slice in;
 	uint64_t now_ns;
 	size_t send_most;
-	bool is_started, wants_stop, refuses;
-	uint64_t started, done, failed, by_kind;
+	bool is_started, wants_stop, refuses, is_tls12;
+	uint64_t started, done, failed, by_kind, n_random;
+	SSL_CTX *server;
 } w;
 
 static uint8_t take(void)
@@ -58,6 +69,15 @@ static uint8_t take(void)
 	return b;
 }
 
+static size_t take_bytes(const uint8_t **p, size_t n)
+{
+	n = n < w.in.n ? n : w.in.n;
+	*p = w.in.p;
+	w.in.p += n;
+	w.in.n -= n;
+	return n;
+}
+
 static struct wire *wire_of(int fd) { return fd >= FD_BASE && fd < FD_BASE + MAX_CONNS ? &w.wires[fd - FD_BASE] : NULL; }
 
 int __wrap_socket(int family, int type, int protocol);
@@ -67,12 +87,265 @@ int __wrap_getsockopt(int fd, int level, int name, void *v, socklen_t *n);
 ssize_t __wrap_read(int fd, void *p, size_t n);
 ssize_t __wrap_send(int fd, const void *p, size_t n, int flags);
 int __wrap_close(int fd);
+int __wrap_SSL_set_fd(SSL *ssl, int fd);
 int __wrap_epoll_create1(int flags);
 int __wrap_epoll_ctl(int ep, int op, int fd, struct epoll_event *ev);
 int __wrap_epoll_pwait2(int ep, struct epoll_event *ev, int max, const struct timespec *ts, const sigset_t *set);
 uint64_t __wrap_gr_clock_mono_ns(void);
 ssize_t __real_read(int fd, void *p, size_t n);
 int __real_close(int fd);
+
+/* ---- the server's TLS ---- */
+
+static void find_key(struct wire *c, const void *p, size_t n)
+{
+	const char *key = memmem(p, n, "Sec-WebSocket-Key: ", 19);
+
+	if (key && (const char *)p + n - key >= 19 + 24)
+		memcpy(c->key, key + 19, 24);
+}
+
+static void tls_release(struct wire *c, size_t most)
+{
+	uint8_t piece[4096];
+	int n = 1;
+
+	while (most && n > 0) {
+		n = BIO_read(SSL_get_wbio(c->ssl), piece, (int)(most < sizeof(piece) ? most : sizeof(piece)));
+		if (n > 0) {
+			gr_buf_add(&c->rx, piece, (size_t)n);
+			most -= (size_t)n;
+			c->is_told_again = true;
+		}
+	}
+	ERR_clear_error();
+}
+
+/* The server reads all that came, shakes hands and answers on its own. */
+static void tls_go_on(struct wire *c)
+{
+	uint8_t in[4096];
+	int n;
+
+	while ((n = SSL_read(c->ssl, in, sizeof(in))) > 0)
+		find_key(c, in, (size_t)n);
+	ERR_clear_error();
+	if (!c->is_held)
+		tls_release(c, SIZE_MAX);
+}
+
+static void tls_heard(struct wire *c, const void *p, size_t n)
+{
+	BIO_write(SSL_get_rbio(c->ssl), p, (int)n);
+	tls_go_on(c);
+}
+
+/* What the server says: inside TLS once the hands are shaken, below it until then. */
+static void say(struct wire *c, const void *p, size_t n)
+{
+	if (!n)
+		return;
+	if (!c->ssl || SSL_in_init(c->ssl)) {
+		gr_buf_add(&c->rx, p, n);
+		return;
+	}
+	SSL_write(c->ssl, p, (int)n);
+	ERR_clear_error();
+	if (!c->is_held)
+		tls_release(c, SIZE_MAX);
+}
+
+/* What no honest peer does with its records. */
+static void tls_hostile(struct wire *c)
+{
+	uint8_t what = take();
+	const uint8_t *p;
+	size_t n, left = c->rx.n - c->at;
+
+	switch (what & 15) {
+	case 0:
+		SSL_shutdown(c->ssl);
+		break;
+	case 1:                                  /* its data goes on behind its close_notify */
+		SSL_shutdown(c->ssl);
+		SSL_set_shutdown(c->ssl, 0);
+		break;
+	case 2:                                  /* an alert nobody protected */
+		gr_buf_add(&c->rx, "\x15\x03\x03\x00\x02", 5);
+		gr_buf_add_byte(&c->rx, (what >> 4) & 1 ? 1 : 2);
+		gr_buf_add_byte(&c->rx, take());
+		break;
+	case 3:                                  /* it takes offence: a protected fatal alert */
+		BIO_write(SSL_get_rbio(c->ssl), "\x17\x03\x03\x00\x20 none of this is what it should be", 37);
+		tls_go_on(c);
+		break;
+	case 4:                                  /* cut */
+		n = take();
+		c->rx.n -= n < left ? n : left;
+		break;
+	case 5:
+		n = take();
+		if (left)
+			c->rx.p[c->at + n % left] ^= (uint8_t)(1u << (what >> 5));
+		break;
+	case 6:                                  /* below TLS */
+		n = take_bytes(&p, take());
+		if (n)
+			gr_buf_add(&c->rx, p, n);
+		break;
+	case 7:                                  /* a record's head, more promised than there is */
+		gr_buf_add_byte(&c->rx, (uint8_t)(20 + (what >> 4) % 6));
+		gr_buf_add(&c->rx, "\x03\x03", 2);
+		gr_buf_add_byte(&c->rx, take());
+		gr_buf_add_byte(&c->rx, take());
+		break;
+	case 8:
+		SSL_key_update(c->ssl, (what >> 4) & 1 ? SSL_KEY_UPDATE_REQUESTED : SSL_KEY_UPDATE_NOT_REQUESTED);
+		SSL_do_handshake(c->ssl);
+		break;
+	case 9:
+		SSL_renegotiate(c->ssl);
+		SSL_do_handshake(c->ssl);
+		break;
+	case 10:
+		SSL_new_session_ticket(c->ssl);
+		SSL_do_handshake(c->ssl);
+		break;
+	case 11:
+		c->is_held = true;
+		return;
+	case 12:                                 /* so many bytes of what was held */
+		tls_release(c, take());
+		return;
+	case 13:
+		c->is_held = false;
+		break;
+	case 14:                                 /* said again: a record twice */
+		if (left) {
+			struct gr_buf twice = { 0 };
+
+			gr_buf_add(&twice, c->rx.p + c->at, left);
+			gr_buf_add(&c->rx, twice.p, twice.n);
+			gr_buf_fini(&twice);
+		}
+		break;
+	case 15:
+		w.is_tls12 = !w.is_tls12;
+		return;
+	}
+	ERR_clear_error();
+	if (!c->is_held)
+		tls_release(c, SIZE_MAX);
+}
+
+static int counted_bytes(unsigned char *p, int n)
+{
+	for (int i = 0; i < n; i++) {            /* splitmix64, a byte a number */
+		uint64_t z = (w.n_random++ + 1) * 0x9e3779b97f4a7c15ull;
+
+		z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+		z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+		p[i] = (unsigned char)(z >> 32);
+	}
+	return 1;
+}
+static int counted_status(void) { return 1; }
+
+/* h2 when it is offered, else http/1.1 */
+static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *n_out, const unsigned char *in, unsigned n_in, void *arg)
+{
+	return SSL_select_next_proto((unsigned char **)out, n_out, (const unsigned char *)"\x02h2\x08http/1.1", 12, in, n_in) == OPENSSL_NPN_NEGOTIATED
+		       ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
+}
+
+static void tls_server_init(void)
+{
+	static const RAND_METHOD counted = { .bytes = counted_bytes, .pseudorand = counted_bytes, .status = counted_status };
+	static EVP_PKEY *key;
+	static X509 *cert;
+
+	if (!key) {
+		RAND_set_rand_method(&counted);
+		key = EVP_EC_gen("P-256");
+		cert = X509_new();
+		must(key && cert);
+		ASN1_INTEGER_set(X509_get_serialNumber(cert), 1);
+		X509_gmtime_adj(X509_getm_notBefore(cert), 0);
+		X509_gmtime_adj(X509_getm_notAfter(cert), 86400 * 30);
+		X509_set_pubkey(cert, key);
+		X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_ASC, (const unsigned char *)"h", -1, -1, 0);
+		X509_set_issuer_name(cert, X509_get_subject_name(cert));
+		must(X509_sign(cert, key, EVP_sha256()) > 0);
+	}
+	w.n_random = 0;
+	w.server = SSL_CTX_new(TLS_server_method());
+	must(w.server && SSL_CTX_use_certificate(w.server, cert) == 1 && SSL_CTX_use_PrivateKey(w.server, key) == 1);
+	SSL_CTX_set_alpn_select_cb(w.server, choose_alpn, NULL);
+	SSL_CTX_set_options(w.server, SSL_OP_ALLOW_CLIENT_RENEGOTIATION);
+}
+
+/* The generator's side reads and writes its wire, as OpenSSL's socket BIO would. */
+static int bio_read(BIO *b, char *p, int n)
+{
+	ssize_t got = __wrap_read((int)(intptr_t)BIO_get_data(b), p, (size_t)n);
+
+	BIO_clear_retry_flags(b);
+	BIO_clear_flags(b, BIO_FLAGS_IN_EOF);
+	if (got < 0 && errno == EAGAIN)
+		BIO_set_retry_read(b);
+	if (!got)
+		BIO_set_flags(b, BIO_FLAGS_IN_EOF);
+	return (int)got;
+}
+
+static int bio_write(BIO *b, const char *p, int n)
+{
+	ssize_t put = __wrap_send((int)(intptr_t)BIO_get_data(b), p, (size_t)n, 0);
+
+	BIO_clear_retry_flags(b);
+	if (put < 0 && errno == EAGAIN)
+		BIO_set_retry_write(b);
+	return (int)put;
+}
+
+static long bio_ctrl(BIO *b, int cmd, long num, void *ptr)
+{
+	switch (cmd) {
+	case BIO_CTRL_EOF:
+		return BIO_test_flags(b, BIO_FLAGS_IN_EOF) != 0;
+	case BIO_CTRL_FLUSH:
+	case BIO_CTRL_DUP:
+		return 1;
+	}
+	return 0;
+}
+
+int __wrap_SSL_set_fd(SSL *ssl, int fd)
+{
+	static BIO_METHOD *method;
+	struct wire *c = wire_of(fd);
+	BIO *b;
+
+	if (!method) {
+		method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "wire");
+		must(method && BIO_meth_set_read(method, bio_read) && BIO_meth_set_write(method, bio_write) && BIO_meth_set_ctrl(method, bio_ctrl));
+	}
+	must(c && c->is_open && !c->ssl);
+	b = BIO_new(method);
+	must(b != NULL);
+	BIO_set_data(b, (void *)(intptr_t)fd);
+	BIO_set_init(b, 1);
+	SSL_set_bio(ssl, b, b);
+	c->ssl = SSL_new(w.server);
+	must(c->ssl != NULL);
+	SSL_set_bio(c->ssl, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+	SSL_set_accept_state(c->ssl);
+	if (w.is_tls12)
+		SSL_set_max_proto_version(c->ssl, TLS1_2_VERSION);
+	return 1;
+}
+
+/* ---- sockets ---- */
 
 int __wrap_socket(int family, int type, int protocol)
 {
@@ -119,15 +392,17 @@ ssize_t __wrap_read(int fd, void *p, size_t n)
 ssize_t __wrap_send(int fd, const void *p, size_t n, int flags)
 {
 	struct wire *c = wire_of(fd);
-	const char *key = memmem(p, n, "Sec-WebSocket-Key: ", 19);
 
 	must(c && c->is_open && n);
-	if (key && (const char *)p + n - key >= 19 + 24)
-		memcpy(c->key, key + 19, 24);
 	errno = c->is_reset ? EPIPE : EAGAIN;
 	if (c->is_reset || !w.send_most)
 		return -1;
-	return (ssize_t)(n < w.send_most ? n : w.send_most);
+	n = n < w.send_most ? n : w.send_most;
+	if (c->ssl)
+		tls_heard(c, p, n);
+	else
+		find_key(c, p, n);
+	return (ssize_t)n;
 }
 
 int __wrap_close(int fd)
@@ -140,6 +415,7 @@ int __wrap_close(int fd)
 		return __real_close(fd);
 	must(c->is_open);
 	gr_buf_fini(&c->rx);
+	SSL_free(c->ssl);
 	*c = (struct wire){ 0 };
 	return 0;
 }
@@ -174,40 +450,44 @@ static void say_well(const struct gr_load_plan *p, struct wire *c, uint8_t which
 {
 	static const char h1[] = "HTTP/1.1 200 OK\r\nContent-Length: 12\r\nSet-Cookie: a=1; Path=/\r\nX-Token: t\r\n\r\n{\"a\":\"b\"}   ";
 	unsigned char sum[EVP_MAX_MD_SIZE], text[64];
+	struct gr_buf b = { 0 };
 	char in[80];
 	unsigned n;
 
 	switch (p->origins[0].scheme) {
 	case GR_LOAD_WS:
+	case GR_LOAD_WSS:
 		if (which & 1) {
-			gr_buf_add(&c->rx, "\x81\x02ok", 4);
+			gr_buf_add(&b, "\x81\x02ok", 4);
 			break;
 		}
 		snprintf(in, sizeof(in), "%.24s258EAFA5-E914-47DA-95CA-C5AB0DC85B11", c->key);
 		EVP_Digest(in, strlen(in), sum, &n, EVP_sha1(), NULL);
 		EVP_EncodeBlock(text, sum, (int)n);
-		gr_buf_printf(&c->rx, "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: %s\r\n\r\n", (char *)text);
+		gr_buf_printf(&b, "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: %s\r\n\r\n", (char *)text);
 		break;
 	case GR_LOAD_TCP:
-		gr_buf_add(&c->rx, "12345678\r\n", 10);
+		gr_buf_add(&b, "12345678\r\n", 10);
 		break;
 	default:
 		if (!p->is_http2) {
-			gr_buf_add(&c->rx, h1, sizeof(h1) - 1);
+			gr_buf_add(&b, h1, sizeof(h1) - 1);
 			break;
 		}
 		if (which & 1) {                         /* :status 200 from the static table, then a short body */
 			uint32_t stream = (which >> 1) * 2 + 1u;
 
-			frame(&c->rx, 1, 1, 4, stream);
-			gr_buf_add_byte(&c->rx, 0x88);
-			frame(&c->rx, 3, 0, 1, stream);
-			gr_buf_add(&c->rx, "ok\n", 3);
+			frame(&b, 1, 1, 4, stream);
+			gr_buf_add_byte(&b, 0x88);
+			frame(&b, 3, 0, 1, stream);
+			gr_buf_add(&b, "ok\n", 3);
 			break;
 		}
-		frame(&c->rx, 0, 4, 0, 0);
+		frame(&b, 0, 4, 0, 0);
 		break;
 	}
+	say(c, b.p, b.n);
+	gr_buf_fini(&b);
 }
 
 enum { SAY, SAY_MORE, CONNECT, END, RESET, TIME, SAY_WELL, SEND };
@@ -218,6 +498,7 @@ static const struct gr_load_plan *plan_now;
 int __wrap_epoll_pwait2(int ep, struct epoll_event *ev, int max, const struct timespec *ts, const sigset_t *set)
 {
 	uint8_t op, which;
+	const uint8_t *said;
 	struct wire *c = NULL;
 	size_t n;
 
@@ -254,6 +535,10 @@ int __wrap_epoll_pwait2(int ep, struct epoll_event *ev, int max, const struct ti
 	*ev = (struct epoll_event){ .events = EPOLLIN, .data.ptr = c->ptr };
 	switch (op & 7) {
 	case CONNECT:
+		if (c->ssl) {
+			tls_hostile(c);
+			break;
+		}
 		c->is_refused = take() == 7;
 		c->is_connected = true;
 		break;
@@ -274,11 +559,8 @@ int __wrap_epoll_pwait2(int ep, struct epoll_event *ev, int max, const struct ti
 		n = take();
 		if ((op & 7) == SAY_MORE)
 			n = n << 8 | take();
-		n = n < w.in.n ? n : w.in.n;
-		if (n)
-			gr_buf_add(&c->rx, w.in.p, n);
-		w.in.p += n;
-		w.in.n -= n;
+		n = take_bytes(&said, n);
+		say(c, said, n);
 	}
 	/* nothing is said before there is a connection; what was put there waits */
 	c->is_connected |= (op & 7) != RESET;
@@ -345,6 +627,10 @@ static const char *const plans[] = {
 	"{" CLOSED "\"body_limit\":1024,\"warm\":true,\"connections\":2,\"requests\":[{\"url\":\"ws://h/\",\"body\":\"m\",\"text\":false},{\"url\":\"ws://h/2\",\"body\":\"m\"}]}",
 	"{" STAGE "\"connections\":4,\"requests\":[{\"url\":\"tcp://h:1/\",\"body\":\"m\",\"until\":\"\\r\\n\"}]}",
 	"{" CLOSED "\"warm\":true,\"connections\":3,\"requests\":[{\"url\":\"tcp://h:1/\",\"body\":\"m\",\"receive\":8}]}",
+	"{" STAGE "\"connections\":6,\"cookies\":true,\"requests\":[{\"url\":\"https://h/\",\"capture\":[{\"as\":\"v\",\"json\":\"/a\"}]},{\"url\":\"https://h/{{v}}\"}]}",
+	"{" CLOSED "\"connections\":3,\"keepalive\":false,\"body_limit\":1024,\"requests\":[{\"url\":\"https://h/\"}]}",
+	"{" STAGE "\"http\":\"2\",\"streams\":5,\"connections\":2,\"requests\":[{\"url\":\"https://h/\"},{\"url\":\"https://h/b\",\"body\":\"static\"}]}",
+	"{" CLOSED "\"warm\":true,\"connections\":2,\"requests\":[{\"url\":\"wss://h/\",\"body\":\"m\"}]}",
 };
 #define N_PLANS GR_LEN(plans)
 
@@ -365,6 +651,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	w.now_ns = 1000 * MS;
 	w.send_most = SIZE_MAX;
 	plan_now = g.plan = parsed[i];
+	tls_server_init();
 	must(gr_gen_init(&g) == 0);
 	gr_gen_warm(&g);
 	gr_gen_run(&g);
@@ -372,6 +659,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	gr_gen_fini(&g);
 	for (int k = 0; k < MAX_CONNS; k++)
 		must(!w.wires[k].is_open);
+	SSL_CTX_free(w.server);
 	must(w.started == w.done + w.failed && w.failed == w.by_kind);
 	return 0;
 }
