@@ -74,10 +74,10 @@ ok_json "f == {}" || diag <r.json
 peer cookies
 cat >plan.json <<EOF2
 {"stages":[{"rate":"100/s","for":"200ms"}],"timeout":"10s","target":"http://127.0.0.1:$PORT","cookies":true,"requests":[{"url":"/set"},
- {"url":"/","capture":[{"as":"x","regex":"^a=1; b=2; c=3; d=4\$"}]},{"url":"/take"},{"url":"/after","capture":[{"as":"x","regex":"^a=1; b=2\$"}]},
+ {"url":"/","capture":[{"as":"x","regex":"^a=1; b=2; c=3; d=4\$"}]},{"url":"/only/x?/","capture":[{"as":"x","regex":"^e=5; a=1; b=2; c=3; d=4\$"}]},{"url":"/take"},{"url":"/after","capture":[{"as":"x","regex":"^a=1; b=2\$"}]},
  {"url":"http://127.0.0.2:$PORT/other","capture":[{"as":"x","regex":"^none\$"}]},{"url":"/again","capture":[{"as":"x","regex":"^a=1; b=2\$"}]}]}
 EOF2
-run; check "cookies: given, taken back by age or date, and not sent to another host" ok_json "d['requests'] > 20 and f == {}"
+run; check "cookies: given to the paths they are for, taken back by age or date, and not sent to another host" ok_json "d['requests'] > 20 and f == {}"
 ok_json "f == {}" || diag <r.json
 
 # ---- more than HTTP/1.1 ----

@@ -53,7 +53,8 @@ def cookies(c):
         h = head(c).decode()
         path, sent = h.split()[1], [l[8:] for l in h.split("\r\n") if l.startswith("Cookie: ")]
         fields = {"/set": "Set-Cookie: a=1; Path=/; Max-Age=60; Expires=Thu, 01 Jan 1970 00:00:00 GMT\r\nSet-Cookie: b=2; Expires=Fri, 01 Jan 2100 00:00:00 GMT\r\n"
-                          "Set-Cookie: c=3\r\nSet-Cookie: d=4\r\n",
+                          "Set-Cookie: c=3; Path=/\r\nSet-Cookie: d=4\r\nSet-Cookie: e=5; path=/only\r\nSet-Cookie: f=6; Secure\r\n"
+                          "Set-Cookie: g=7; Domain=example.org\r\n",
                   "/take": "Set-Cookie: c=; Expires=Thu, 01 Jan 1970 00:00:00 GMT\r\nSet-Cookie: d=; path=/; max-age=0\r\n"}.get(path, "")
         body = sent[0] if sent else "none"
         c.sendall(f"HTTP/1.1 200 OK\r\n{fields}Content-Length: {len(body)}\r\n\r\n{body}".encode())

@@ -3,108 +3,37 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
 #include "lib/base/alloc.h"
 #include "lib/net/loop.h"
 #include "worker/load/gen.h"
 
-#define MAX_JAR_BYTES 8192u
-
 /* ---- cookies ---- */
 
-static struct gr_buf *jar_of(struct gr_visit *v)
+static struct gr_jar_url url_of(const struct gr_visit *v)
 {
-	struct gr_extra *x = v->x;
+	const struct gr_load_origin *o = v->pool->origin;
 
-	if (!x->jars) {
-		x->n_jars = x->ctx.plan->n_origins;
-		x->jars = gr_xalloc(x->n_jars * sizeof(*x->jars));
-	}
-	return &x->jars[v->pool->i_jar];
+	return (struct gr_jar_url){ .host = o->host, .path = gr_buf_slice(&v->x->path), .is_tls = o->is_tls };
 }
 
-struct gr_slice gr_answer_cookies(const struct gr_visit *v)
+static int64_t now_s(void) { return (int64_t)(gr_clock_real_ms() / 1000); }
+
+struct gr_slice gr_answer_cookies(struct gr_visit *v)
 {
-	return v->x && v->x->jars ? gr_buf_slice(&v->x->jars[v->pool->i_jar]) : gr_slice(NULL, 0);
+	struct gr_jar_url url = url_of(v);
+
+	gr_buf_clear(&v->x->cookies);
+	if (v->x->jar.n)
+		gr_jar_give(&v->x->jar, &url, now_s(), &v->x->cookies);
+	return gr_buf_slice(&v->x->cookies);
 }
 
-static bool is_past(const char *date)
+static void set_cookie(struct gr_visit *v, struct gr_slice field)
 {
-	static const char *const forms[] = { "%a, %d %b %Y %H:%M:%S", "%a, %d-%b-%Y %H:%M:%S" };
+	struct gr_jar_url url = url_of(v);
 
-	for (size_t i = 0; i < GR_LEN(forms); i++) {
-		struct tm tm = { 0 };
-
-		if (strptime(date, forms[i], &tm))
-			return timegm(&tm) <= (time_t)(gr_clock_real_ms() / 1000);
-	}
-	return false;
-}
-
-/* "; Path=/; Max-Age=0": is that a cookie taken back? Max-Age stands above Expires (RFC 6265). */
-static bool takes_back(struct gr_slice attributes)
-{
-	bool is_gone = false, has_age = false;
-	const uint8_t *p = attributes.p, *end = p + attributes.n;
-
-	while (p < end) {
-		const uint8_t *next = memchr(p, ';', (size_t)(end - p));
-		char text[64];
-		size_t n;
-
-		next = next ? next : end;
-		while (p < next && *p == ' ')
-			p++;
-		n = (size_t)(next - p) < sizeof(text) - 1 ? (size_t)(next - p) : sizeof(text) - 1;
-		memcpy(text, p, n);
-		text[n] = 0;
-		if (!strncasecmp(text, "max-age=", 8)) {
-			has_age = true;
-			is_gone = text[8] == '-' || !strtoull(text + 8, NULL, 10);
-		} else if (!strncasecmp(text, "expires=", 8) && !has_age) {
-			is_gone = is_past(text + 8);
-		}
-		p = next + 1;
-	}
-	return is_gone;
-}
-
-/* "name=value; Path=/; Max-Age=0": the first pair replaces that of the same name in "a=1; b=2". Path and Domain are not looked at. */
-static void set_cookie(struct gr_buf *jar, struct gr_slice v)
-{
-	const uint8_t *end = memchr(v.p, ';', v.n), *eq;
-	struct gr_slice pair = gr_slice(v.p, end ? (size_t)(end - v.p) : v.n);
-	struct gr_buf out = { 0 };
-	bool is_gone = end && takes_back(gr_slice(end + 1, (size_t)(v.p + v.n - end - 1)));
-	size_t n_name;
-
-	while (pair.n && pair.p[pair.n - 1] == ' ')
-		pair.n--;
-	eq = memchr(pair.p, '=', pair.n);
-	if (!eq || eq == pair.p)
-		return;
-	n_name = (size_t)(eq - pair.p) + 1;
-	for (size_t at = 0; at < jar->n;) {
-		const uint8_t *p = jar->p + at, *semi = memchr(p, ';', jar->n - at);
-		size_t n = semi ? (size_t)(semi - p) : jar->n - at;
-
-		if (n < n_name || memcmp(p, pair.p, n_name)) {
-			if (out.n)
-				gr_buf_add_str(&out, "; ");
-			gr_buf_add(&out, p, n);
-		}
-		at += n + (semi ? 2 : 0);
-	}
-	if (!is_gone && out.n + pair.n + 2 <= MAX_JAR_BYTES) {
-		if (out.n)
-			gr_buf_add_str(&out, "; ");
-		gr_buf_add(&out, pair.p, pair.n);
-	}
-	gr_buf_clear(jar);
-	if (out.n)
-		gr_buf_add(jar, out.p, out.n);
-	gr_buf_fini(&out);
+	gr_jar_take(&v->x->jar, field, &url, now_s());
 }
 
 void gr_answer_head(struct gr_visit *v, struct gr_slice head)
@@ -117,7 +46,7 @@ void gr_answer_head(struct gr_visit *v, struct gr_slice head)
 		return;
 	while (gr_http1_field(&rest, &name, &value))
 		if (name.n == 10 && !strncasecmp((const char *)name.p, "set-cookie", 10))
-			set_cookie(jar_of(v), value);
+			set_cookie(v, value);
 }
 
 void gr_answer_field(struct gr_visit *v, struct gr_slice name, struct gr_slice value)
@@ -132,7 +61,7 @@ void gr_answer_field(struct gr_visit *v, struct gr_slice name, struct gr_slice v
 		gr_buf_add(h, value.p, value.n);
 	gr_buf_add_str(h, "\r\n");
 	if (v->scenario->has_cookies && name.n == 10 && !memcmp(name.p, "set-cookie", 10))
-		set_cookie(jar_of(v), value);
+		set_cookie(v, value);
 }
 
 /* ---- JSON pointers (RFC 6901) ---- */

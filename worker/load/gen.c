@@ -67,8 +67,6 @@ static void make_pools(struct gr_gen *g)
 			pool->upgrade = p->by_id[i - p->n_origins];
 		pool->i_origin = i < p->n_origins ? i : pool->upgrade->origin;
 		pool->origin = &p->origins[pool->i_origin];
-		while (strcasecmp(p->origins[pool->i_jar].host, pool->origin->host))
-			pool->i_jar++;
 	}
 }
 

@@ -21,6 +21,7 @@
 #include <sys/socket.h>
 #include "lib/base/list.h"
 #include "lib/load/http1.h"
+#include "lib/load/jar.h"
 #include "lib/load/kinds.h"
 #include "lib/load/plan.h"
 #include "lib/stats/hdr.h"
@@ -41,7 +42,7 @@ struct gr_pool {                                /* connections to one origin; We
 	struct gr_gen *g;
 	const struct gr_load_origin *origin;
 	const struct gr_load_request *upgrade;
-	uint32_t i_origin, i_jar;               /* i_jar: the first origin with this host: it has the cookies of all of them */
+	uint32_t i_origin;
 	struct gr_addrs addrs;                  /* of version @names, 0 none yet; taken in turn */
 	uint32_t names, i_addr;
 	struct gr_list idle;                    /* the last used first */
@@ -76,8 +77,8 @@ struct gr_extra {                               /* what only visits of templates
 	struct gr_slice vars[GR_LOAD_MAX_VARS];
 	struct gr_buf values[GR_LOAD_MAX_VARS];
 	struct gr_buf out, body_out, path, head, body;
-	struct gr_buf *jars;                    /* cookies, "a=1; b=2", by pool->i_jar; NULL none yet */
-	uint32_t n_jars;
+	struct gr_jar jar;
+	struct gr_buf cookies;                  /* what the request brings of it */
 };
 struct gr_visit {
 	struct gr_list time;                    /* gen->limits */
@@ -169,7 +170,8 @@ struct gr_visit *gr_heap_pop(struct gr_gen *g);
 /* ---- answer.c ---- */
 void gr_answer_head(struct gr_visit *v, struct gr_slice head);   /* kept for checks and captures; cookies taken */
 void gr_answer_field(struct gr_visit *v, struct gr_slice name, struct gr_slice value);   /* one field, HTTP/2 */
-struct gr_slice gr_answer_cookies(const struct gr_visit *v);     /* for its next request; empty: none */
+/* For its request, whose path is rendered into x->path; empty: none. Valid until the visit's next request. */
+struct gr_slice gr_answer_cookies(struct gr_visit *v);
 enum gr_load_fail gr_answer_judge(struct gr_gen *g, struct gr_visit *v, uint64_t latency_ns);     /* GR_LOAD_N_FAILS: none */
 
 /* ---- conn.c ---- */

@@ -271,7 +271,7 @@ static size_t fields(struct gr_visit *v, nghttp2_nv *nv)
 {
 	const struct gr_load_request *r = v->request;
 	const struct gr_load_origin *o = v->pool->origin;
-	struct gr_slice cookies = gr_answer_cookies(v);
+	struct gr_slice cookies;
 	struct gr_extra *x = v->x;
 	size_t ends[MAX_NV], n = 0, at = 0, n_end = 0;
 	bool has_agent = false;
@@ -279,6 +279,10 @@ static size_t fields(struct gr_visit *v, nghttp2_nv *nv)
 	gr_buf_clear(&x->out);
 	gr_load_render(&r->path, &x->ctx, &x->out);
 	ends[n_end++] = x->out.n;
+	gr_buf_clear(&x->path);
+	if (x->out.n)
+		gr_buf_add(&x->path, x->out.p, x->out.n);
+	cookies = gr_answer_cookies(v);
 	for (uint32_t i = 0; i < r->n_headers; i++) {
 		gr_load_render(&r->headers[i].value, &x->ctx, &x->out);
 		ends[n_end++] = x->out.n;

@@ -49,8 +49,7 @@ static void start(struct gr_gen *g, struct gr_visit *v, uint64_t seq, uint64_t p
 	if (v->x) {
 		gr_load_ctx_init(&v->x->ctx, g->plan, seq);
 		memset(v->x->vars, 0, g->plan->n_vars * sizeof(v->x->vars[0]));
-		for (uint32_t i = 0; i < v->x->n_jars; i++)
-			gr_buf_clear(&v->x->jars[i]);
+		gr_jar_clear(&v->x->jar);
 	}
 }
 
@@ -86,9 +85,8 @@ void gr_visit_fini(struct gr_visit *v)
 	gr_buf_fini(&x->path);
 	gr_buf_fini(&x->head);
 	gr_buf_fini(&x->body);
-	for (uint32_t i = 0; i < x->n_jars; i++)
-		gr_buf_fini(&x->jars[i]);
-	free(x->jars);
+	gr_jar_fini(&x->jar);
+	gr_buf_fini(&x->cookies);
 	free(x);
 	v->x = NULL;
 }
@@ -286,7 +284,7 @@ struct gr_slice gr_visit_render(struct gr_gen *g, struct gr_visit *v)
 	const struct gr_load_origin *o = v->pool->origin;
 	struct gr_extra *x = v->x;
 	bool has_host = false, has_agent = false, has_accept = false;
-	struct gr_slice cookies = gr_answer_cookies(v);
+	struct gr_slice cookies;
 	char text[32];
 	size_t at;
 
@@ -301,6 +299,7 @@ struct gr_slice gr_visit_render(struct gr_gen *g, struct gr_visit *v)
 		return gr_buf_slice(&x->out);
 	}
 	gr_load_render(&r->path, &x->ctx, &x->path);
+	cookies = gr_answer_cookies(v);
 	gr_buf_add_str(&x->out, r->method);
 	gr_buf_add_byte(&x->out, ' ');
 	add_path(&x->out, &x->path);
