@@ -162,6 +162,7 @@ void gr_bj_settle(struct gr_bj *j, struct gr_store_tx *tx)
 {
 	struct gr_store_tx *own = NULL;
 	const uint32_t *n = j->b.states.count;
+	const char *state;
 
 	if (j->state != GR_J_OPEN || !gr_bjob_is_over(&j->b))
 		return;
@@ -175,13 +176,14 @@ void gr_bj_settle(struct gr_bj *j, struct gr_store_tx *tx)
 		j->reason = gr_buf_take(&t, NULL);
 	}
 	j->ended_ms = (int64_t)gr_clock_real_ms();
+	state = gr_bj_state_name(j);           /* of one that is ending it would say that it is running */
 	j->is_ending = true;
 	gr_bj_save_state(j, tx);
 	save_counts(j, tx);
 	gr_store_add(tx, GR_SQL_SECRET_RM, (int64_t)j->id);
 	gr_bj_leave_placement(j);
 	j->used_ns = gr_coord_now(j->batch->c);
-	gr_info("batch", "job %" PRIu64 " (%s) is %s: %u done, %u failed, %u cancelled, %u skipped", j->id, j->name, gr_bj_state_name(j), n[GR_B_DONE],
+	gr_info("batch", "job %" PRIu64 " (%s) is %s: %u done, %u failed, %u cancelled, %u skipped", j->id, j->name, state, n[GR_B_DONE],
 		n[GR_B_FAILED], n[GR_B_CANCELLED], n[GR_B_SKIPPED]);
 	GR_LIST_EACH(w, &j->batch->c->workers, struct gr_worker, link) {
 		struct gr_buf f = { 0 };

@@ -26,6 +26,7 @@ wait "$MAP_PID"; rc=$?
 check "the waiting client ends with 0 after $ROUNDS kills (rc $rc, seed $SEED)" [ $rc = 0 ]
 check "every task's output is there" [ "$(sort -u "$T/out" | wc -l)" = "$TASKS" ]
 check "and once" [ "$(wc -l < "$T/out")" = "$TASKS" ]
+check "the log says what became of it" grep -q " is done: $TASKS done" "$T/coord.log"
 kill -TERM "$COORD_PID"; wait "$COORD_PID" 2>/dev/null
 python3 "$TOP/tests/helper/history.py" "$T/history" "$T/coord/jobs.db" > "$T/proof"; rc=$?
 diag < "$T/proof"
