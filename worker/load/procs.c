@@ -1,5 +1,5 @@
-/* procs.c - see procs.h. posix_spawn and not fork, since neither libzmq nor the threads survive that. Messages are a length of four
- * bytes and a frame. Tried and not kept: passing descriptors to this process, which counts them against the same limit. */
+/* procs.c - the worker's side of procs.h; the process's own is procs_child.c. posix_spawn and not fork, since neither
+ * libzmq nor the threads survive that. Tried and not kept: passing descriptors to this process, which counts them against the same limit. */
 #include "worker/load/procs.h"
 
 #include <errno.h>
@@ -21,76 +21,11 @@
 #include "lib/base/clock.h"
 #include "lib/net/loop.h"
 #include "lib/wire/msg.h"
+#include "worker/load/procs_pipe.h"
 
 extern char **environ;
 
-#define CHILD_FD 3
 #define SPARE_FILES 256u                         /* of a process: everything that is no connection */
-#define BEAT_MS 100
-#define MAX_MESSAGE_BYTES (64u << 20)
-
-/* ---- messages on a stream ---- */
-
-static void add_message(struct gr_buf *b, struct gr_slice frame)
-{
-	uint8_t head[4] = { (uint8_t)frame.n, (uint8_t)(frame.n >> 8), (uint8_t)(frame.n >> 16), (uint8_t)(frame.n >> 24) };
-
-	gr_buf_add(b, head, 4);
-	gr_buf_add(b, frame.p, frame.n);
-}
-
-static bool put(int fd, struct gr_slice frame, int flags)
-{
-	struct gr_buf b = { 0 };
-	size_t at = 0;
-
-	add_message(&b, frame);
-	while (at < b.n) {
-		ssize_t n = send(fd, b.p + at, b.n - at, MSG_NOSIGNAL | (at ? 0 : flags));
-
-		if (n < 0 && errno != EINTR)
-			break;
-		at += n > 0 ? (size_t)n : 0;
-	}
-	at -= b.n;
-	gr_buf_fini(&b);
-	return !at;
-}
-
-/* More of what came into @b. false: the other end is gone. */
-static bool fill(int fd, struct gr_buf *b)
-{
-	ssize_t n;
-
-	gr_buf_reserve(b, 65536);
-	n = recv(fd, b->p + b->n, 65536, MSG_DONTWAIT);
-	if (n > 0)
-		b->n += (size_t)n;
-	return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
-}
-
-/* The frame in front of @b from @at on; 0 none is whole, -1 nonsense, else the bytes it takes. */
-static long peek(const struct gr_buf *b, size_t at, struct gr_slice *frame)
-{
-	const uint8_t *p = b->p + at;
-	size_t n;
-
-	if (b->n - at < 4)
-		return 0;
-	n = (size_t)p[0] | (size_t)p[1] << 8 | (size_t)p[2] << 16 | (size_t)p[3] << 24;
-	if (n > MAX_MESSAGE_BYTES)
-		return -1;
-	if (b->n - at < 4 + n)
-		return 0;
-	*frame = gr_slice(p + 4, n);
-	return (long)(4 + n);
-}
-
-static void drop(struct gr_buf *b, size_t n)
-{
-	memmove(b->p, b->p + n, b->n - n);
-	b->n -= n;
-}
 
 /* ---- how many ---- */
 
@@ -113,8 +48,6 @@ int gr_procs_wanted(const struct gr_load_plan *plan, uint32_t index, uint32_t of
 				  "is more than %u", want, n, room + SPARE_FILES, plan->n_threads, GR_PROCS_MAX_PARTS);
 	return n ? (int)n : 1;
 }
-
-/* ---- the worker's side ---- */
 
 struct proc {
 	pid_t pid;
@@ -154,8 +87,8 @@ static int spawn(struct proc *c, struct gr_err *err)
 	posix_spawn_file_actions_init(&fa);
 	posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", O_RDONLY, 0);
 	posix_spawn_file_actions_addopen(&fa, 1, "/dev/null", O_WRONLY, 0);
-	posix_spawn_file_actions_adddup2(&fa, sv[1], CHILD_FD);
-	posix_spawn_file_actions_addclosefrom_np(&fa, CHILD_FD + 1);
+	posix_spawn_file_actions_adddup2(&fa, sv[1], GR_PROCS_CHILD_FD);
+	posix_spawn_file_actions_addclosefrom_np(&fa, GR_PROCS_CHILD_FD + 1);
 	posix_spawnattr_init(&attr);
 	sigemptyset(&none);
 	sigfillset(&all);
@@ -178,7 +111,7 @@ static void tell_all(struct gr_procs *p, struct gr_buf *frame)
 {
 	for (uint32_t i = 0; i < p->n; i++)
 		if (p->list[i].fd >= 0)
-			put(p->list[i].fd, gr_buf_slice(frame), MSG_DONTWAIT);     /* one that is full hears nothing, and its lease ends */
+			gr_procs__put(p->list[i].fd, gr_buf_slice(frame), MSG_DONTWAIT);     /* one that is full hears nothing, and its lease ends */
 	gr_buf_clear(frame);
 }
 
@@ -220,7 +153,7 @@ static void commands(struct gr_procs *p)
 
 		gr_load_share_encode(&frame, &one);
 		if (p->list[i].fd >= 0)
-			put(p->list[i].fd, gr_buf_slice(&frame), MSG_DONTWAIT);
+			gr_procs__put(p->list[i].fd, gr_buf_slice(&frame), MSG_DONTWAIT);
 		gr_buf_clear(&frame);
 	}
 	gr_buf_fini(&frame);
@@ -287,12 +220,12 @@ static void gone(struct gr_procs *p, struct proc *c)
 
 static void hear(struct gr_procs *p, struct proc *c)
 {
-	bool is_there = fill(c->fd, &c->in);
+	bool is_there = gr_procs__fill(c->fd, &c->in);
 	struct gr_slice frame, body;
 	size_t at = 0;
 	long n;
 
-	while ((n = peek(&c->in, at, &frame)) > 0) {
+	while ((n = gr_procs__peek(&c->in, at, &frame)) > 0) {
 		int type = gr_frame_open(frame, &body);
 
 		if (type == GR_MSG_LOAD_STATE) {
@@ -305,7 +238,7 @@ static void hear(struct gr_procs *p, struct proc *c)
 		}
 		at += (size_t)n;
 	}
-	drop(&c->in, at);
+	gr_procs__drop(&c->in, at);
 	if (!is_there || n < 0)
 		gone(p, c);
 }
@@ -321,8 +254,8 @@ static void *procs_main(void *arg)
 
 	prctl(PR_SET_NAME, "griddle-procs");
 	for (uint32_t i = 0; i < p->n; i++) {
-		at += (size_t)peek(&p->prepare, at, &frame);
-		if (!put(p->list[i].fd, frame, 0))
+		at += (size_t)gr_procs__peek(&p->prepare, at, &frame);
+		if (!gr_procs__put(p->list[i].fd, frame, 0))
 			break;                   /* it ended; told below */
 	}
 	do {
@@ -332,13 +265,13 @@ static void *procs_main(void *arg)
 		fds[n++] = (struct pollfd){ .fd = p->wake_fd, .events = POLLIN };
 		for (uint32_t i = 0; i < p->n; i++)
 			fds[n++] = (struct pollfd){ .fd = p->list[i].fd, .events = POLLIN };
-		if (poll(fds, n, BEAT_MS) < 0 && errno != EINTR)
+		if (poll(fds, n, GR_PROCS_BEAT_MS) < 0 && errno != EINTR)
 			break;
 		commands(p);
 		for (uint32_t i = 0; i < p->n; i++)
 			if (p->list[i].fd >= 0 && fds[i + 1].revents)
 				hear(p, &p->list[i]);
-		if (gr_clock_mono_ns() > beat_ns + BEAT_MS * GR_NS_PER_MS) {
+		if (gr_clock_mono_ns() > beat_ns + GR_PROCS_BEAT_MS * GR_NS_PER_MS) {
 			struct gr_load_clock clock = { .sent_ns = gr_clock_mono_ns() };
 			struct gr_buf b = { 0 };
 
@@ -375,7 +308,7 @@ static void add_prepare(struct gr_procs *p, const struct gr_shard_spec *spec, ui
 		      spec->plan_json);
 	gr_json_encode(&frame, GR_MSG_LOAD_PREPARE, o);
 	json_decref(o);
-	add_message(&p->prepare, gr_buf_slice(&frame));
+	gr_procs__add(&p->prepare, gr_buf_slice(&frame));
 	gr_buf_fini(&frame);
 }
 
@@ -468,149 +401,4 @@ void gr_procs_free(struct gr_procs **pp)
 	pthread_mutex_destroy(&p->lock);
 	free(p->list);
 	free(p);
-}
-
-/* ---- the process's own side ---- */
-
-struct child {
-	struct gr_buf in;
-	struct gr_load_plan *plan;
-	struct gr_shard *shard;
-	uint64_t heard_ns, tick_ns;
-	int wake_fd;
-	bool is_ready_said, is_cut;
-};
-
-static void say(const char *state, const char *why)
-{
-	struct gr_buf frame = { 0 };
-	json_t *o = json_pack("{s:s, s:s}", "state", state, "why", why);
-
-	gr_json_encode(&frame, GR_MSG_LOAD_STATE, o);
-	json_decref(o);
-	put(CHILD_FD, gr_buf_slice(&frame), 0);
-	gr_buf_fini(&frame);
-}
-
-static void notify(void *ctx)
-{
-	uint64_t one = 1;
-
-	if (write(((struct child *)ctx)->wake_fd, &one, sizeof(one)) < 0)
-		return;
-}
-
-static int prepare(struct child *c, struct gr_slice body)
-{
-	struct gr_shard_spec spec = { .notify = notify, .ctx = c };
-	struct gr_err err = { 0 };
-	const char *hex;
-	json_t *o;
-	int rc = gr_json_decode_max(body, MAX_MESSAGE_BYTES, &o, &err);
-
-	if (rc >= 0) {
-		hex = json_string_value(json_object_get(o, "run"));
-		spec.run = strtoull(hex ? hex : "", NULL, 16);
-		spec.shard = (uint16_t)json_integer_value(json_object_get(o, "shard"));
-		spec.index = (uint32_t)json_integer_value(json_object_get(o, "index"));
-		spec.of = (uint32_t)json_integer_value(json_object_get(o, "of"));
-		spec.part = (uint32_t)json_integer_value(json_object_get(o, "part"));
-		spec.n_parts = (uint32_t)json_integer_value(json_object_get(o, "parts"));
-		rc = gr_load_plan_from_json(json_object_get(o, "plan"), &c->plan, &err);
-		json_decref(o);
-	}
-	spec.plan = c->plan;
-	if (rc >= 0)
-		rc = gr_shard_new(&spec, &c->shard, &err);
-	if (rc < 0)
-		say("failed", err.text);
-	return rc;
-}
-
-static int hear_one(struct child *c, struct gr_slice frame)
-{
-	struct gr_load_share share;
-	struct gr_slice body;
-	uint64_t run, start_ns;
-	int type = gr_frame_open(frame, &body);
-
-	if (type == GR_MSG_LOAD_PREPARE && !c->shard)
-		return prepare(c, body);
-	if (!c->shard)
-		return 0;
-	if (type == GR_MSG_LOAD_START && gr_load_start_decode(body, &run, &start_ns) >= 0)
-		gr_shard_start(c->shard, start_ns);
-	else if (type == GR_MSG_LOAD_SHARE && gr_load_share_decode(body, &share) >= 0)
-		gr_shard_share(c->shard, share.from, share.index, share.of);
-	else if (type == GR_MSG_LOAD_STOP)
-		gr_shard_stop(c->shard);
-	return 0;
-}
-
-/* 0 go on, else the process is done. */
-static int child_turn(struct child *c)
-{
-	uint64_t now = gr_clock_mono_ns();
-	enum gr_shard_state st;
-	struct gr_buf report;
-
-	if (now > c->tick_ns + 3 * BEAT_MS * GR_NS_PER_MS)      /* this process was stopped, not the worker */
-		c->heard_ns = now;
-	c->tick_ns = now;
-	if (!c->shard)
-		return 0;
-	if (!c->is_cut && now > c->heard_ns + c->plan->lease_ns) {
-		c->is_cut = true;
-		gr_shard_stop(c->shard);
-	}
-	st = gr_shard_state(c->shard);           /* before the reports: it is set after the last one */
-	while (gr_shard_take_report(c->shard, &report)) {
-		put(CHILD_FD, gr_buf_slice(&report), 0);
-		gr_buf_fini(&report);
-	}
-	if (st == GR_SHARD_FAILED) {
-		say("failed", gr_shard_error(c->shard));
-		return 1;
-	}
-	if (st == GR_SHARD_READY && !c->is_ready_said) {
-		c->is_ready_said = true;
-		say("ready", "");
-	}
-	if (st != GR_SHARD_ENDED)
-		return 0;
-	say("ended", c->is_cut ? "a generator process heard nothing of its worker" : "");
-	return 1;
-}
-
-int gr_procs_child(void)
-{
-	struct child c = { .wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC) };
-	int done = c.wake_fd < 0;
-
-	prctl(PR_SET_NAME, "griddle-load");      /* else "exe", after what was started */
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGINT, SIG_IGN);                 /* a terminal's goes to the worker, which tells */
-	fcntl(CHILD_FD, F_SETFD, FD_CLOEXEC);
-	c.heard_ns = c.tick_ns = gr_clock_mono_ns();
-	while (!done) {
-		struct pollfd fds[] = { { .fd = CHILD_FD, .events = POLLIN }, { .fd = c.wake_fd, .events = POLLIN } };
-		struct gr_slice frame;
-		uint64_t n_wakes;
-		size_t at = 0;
-		long n;
-
-		poll(fds, 2, BEAT_MS / 2);
-		if (read(c.wake_fd, &n_wakes, sizeof(n_wakes)) < 0)
-			n_wakes = 0;
-		if (fds[0].revents && !fill(CHILD_FD, &c.in))
-			break;                   /* the worker is gone: so is this, at once, with all it has open */
-		while ((n = peek(&c.in, at, &frame)) > 0 && !done) {
-			c.heard_ns = gr_clock_mono_ns();
-			done = hear_one(&c, frame) < 0;
-			at += (size_t)n;
-		}
-		drop(&c.in, at);
-		done = done || n < 0 || child_turn(&c);
-	}
-	_exit(0);
 }
