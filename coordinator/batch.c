@@ -97,10 +97,10 @@ static int pin_row(void *ctx, struct gr_slice digest, int64_t size)
 	return 0;
 }
 
-void gr_bj_pin_spec(struct gr_bj *j)
+void gr_bj_pin_spec(struct gr_bj *j, const struct gr_spec *spec)
 {
-	for (uint32_t i = 0; !j->has_spec_pins && i < j->spec->n_blobs; i++)
-		gr_bj_pin(j, &j->spec->blobs[i].digest, j->spec->blobs[i].size);
+	for (uint32_t i = 0; !j->has_spec_pins && i < spec->n_blobs; i++)
+		gr_bj_pin(j, &spec->blobs[i].digest, spec->blobs[i].size);
 	j->has_spec_pins = true;
 }
 
@@ -108,7 +108,7 @@ void gr_bj_pin_spec(struct gr_bj *j)
 int gr_bj_pin_all(struct gr_bj *j)
 {
 	if (j->spec)
-		gr_bj_pin_spec(j);
+		gr_bj_pin_spec(j, j->spec);
 	return gr_store_each_digest(j->batch->store, (int64_t)j->id, pin_row, j);
 }
 
@@ -339,7 +339,7 @@ int gr_batch_open(struct gr_coord *c, struct gr_err *err)
 	b->commands_env = (uint32_t)rc;
 	gr_place_env_hold(c->place, b->commands_env, true);
 	snprintf(path, sizeof(path), "%s/blobs", c->cfg.state);
-	rc = gr_cas_open(path, (uint64_t)c->cfg.job_bytes, &b->cas, err);
+	rc = gr_cas_open(path, UINT64_MAX, &b->cas, err);
 	if (rc < 0)
 		return gr_err_wrap(err, "blobs");
 	if (c->cfg.history) {
@@ -353,6 +353,7 @@ int gr_batch_open(struct gr_coord *c, struct gr_err *err)
 		rc = gr_batch_load(b, err);
 	if (rc < 0)
 		return rc;
+	gr_cas_set_cap(b->cas, (uint64_t)c->cfg.job_bytes);       /* what jobs need is pinned by now */
 	gr_begun_init(b);
 	gr_care_open(b);
 	b->tick = gr_timer_start(c->loop, TICK_MS, TICK_MS, on_tick, b);

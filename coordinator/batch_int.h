@@ -116,7 +116,7 @@ void gr_bj_free(struct gr_bj **j);
 void gr_bj_unload(struct gr_bj *j);       /* of one that is over: the spec and the states are put away */
 int gr_bj_pin_all(struct gr_bj *j);
 void gr_bj_pin(struct gr_bj *j, const struct gr_digest *d, uint64_t size);
-void gr_bj_pin_spec(struct gr_bj *j);             /* its inputs, once */
+void gr_bj_pin_spec(struct gr_bj *j, const struct gr_spec *spec);         /* its inputs, once */
 void gr_bj_settle(struct gr_bj *j, struct gr_store_tx *tx);       /* is it over? */
 void gr_bj_save_state(struct gr_bj *j, struct gr_store_tx *tx);
 const char *gr_bj_state_name(const struct gr_bj *j);
@@ -125,6 +125,8 @@ void gr_bj_remove(struct gr_bj *j, struct gr_store_tx *tx);
 /* ---- batch_restore.c ---- */
 /* Parses the spec and makes the states of one that is over. GR_*, with @err. */
 int gr_bj_load(struct gr_bj *j, struct gr_err *err) GR_MUST_CHECK;
+/* The complaint that it cannot run again: its files @missing (texts) are not kept any more. */
+void gr_bj_say_gone(const struct gr_bj *j, const json_t *missing, struct gr_err *err);
 int gr_bj_begin(struct gr_bj *j, struct gr_spec **spec, struct gr_err *err) GR_MUST_CHECK;   /* takes the spec; states made, nothing offered */
 int gr_batch_load(struct gr_batch *b, struct gr_err *err) GR_MUST_CHECK;       /* all jobs of the store; the open ones go on */
 

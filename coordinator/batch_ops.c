@@ -217,7 +217,7 @@ static void op_submit(struct ask *a)
 		goto out;
 	}
 	b->next_job++;
-	gr_bj_pin_spec(j);
+	gr_bj_pin_spec(j, j->spec);
 	if (j->spec->n_blobs)
 		gr_store_files_named(b->store);
 	gr_store_add(tx, GR_SQL_META, "next_job", (int64_t)b->next_job);
@@ -467,6 +467,8 @@ static void op_retry(struct ask *a)
 		json_t *missing = json_array();
 		bool is_missing = gr_bblobs_missing(a->b, j->spec, missing, &a->err);
 
+		if (is_missing)
+			gr_bj_say_gone(j, missing, &a->err);
 		json_decref(missing);
 		if (is_missing)
 			return;
@@ -474,7 +476,7 @@ static void op_retry(struct ask *a)
 			gr_err_set(&a->err, GR_ELIMIT, "placement takes no more jobs");
 			return;
 		}
-		gr_bj_pin_spec(j);
+		gr_bj_pin_spec(j, j->spec);
 		j->state = GR_J_OPEN;
 		j->ended_ms = 0;
 		free(j->reason);

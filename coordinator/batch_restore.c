@@ -128,6 +128,40 @@ static int take_up(struct gr_bj *j, const char *spec_text, struct gr_err *err)
 	return 0;
 }
 
+/* One that is over may be asked to run again: its inputs stay. Its description is not kept in memory. */
+static void pin_over(struct gr_bj *j, const char *spec_text)
+{
+	struct gr_spec *spec = NULL;
+	struct gr_err err;
+
+	if (!strstr(spec_text, "\"blobs\":["))          /* most have none; the text is ours, without blanks */
+		return;
+	if (parse_spec(j, spec_text, &spec, &err) < 0) {
+		gr_warn("batch", "%s: its inputs may be removed", err.text);
+		return;
+	}
+	gr_bj_pin_spec(j, spec);
+	gr_spec_free(&spec);
+}
+
+void gr_bj_say_gone(const struct gr_bj *j, const json_t *missing, struct gr_err *err)
+{
+	const char *hex = json_string_value(json_array_get(missing, 0)), *path = NULL;
+	size_t n = json_array_size(missing), k;
+	const json_t *v;
+	char more[48];
+
+	for (uint32_t i = 0; i < j->spec->n_stages && !path; i++)
+		json_array_foreach(json_object_get(j->spec->stages[i].json, "inputs"), k, v)
+			if (json_is_string(json_object_get(v, "blob")) && !strcmp(json_string_value(json_object_get(v, "blob")), hex)) {
+				path = json_string_value(json_object_get(v, "path"));
+				break;
+			}
+	snprintf(more, sizeof(more), " and %zu more are", n - 1);
+	gr_err_set(err, GR_ENOENT, "job %" PRIu64 " cannot run again: its input %.200s%s not kept any more; submit it anew, which brings its files along",
+		   j->id, path ? path : hex, n > 1 ? more : " is");
+}
+
 struct load {
 	struct gr_batch *b;
 	json_t *open;                     /* [[job, spec], ..]: a query inside a query is asked for later */
@@ -167,6 +201,8 @@ static int load_row(void *ctx, const struct gr_store_job_row *r)
 		x->b->next_job = (uint64_t)r->job + 1;
 	if (j->state == GR_J_OPEN)
 		json_array_append_new(x->open, json_pack("[I,s]", (json_int_t)r->job, r->spec));
+	else
+		pin_over(j, r->spec);
 	return 0;
 }
 

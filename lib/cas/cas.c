@@ -270,6 +270,12 @@ void gr_cas__evict(struct gr_cas *c, uint64_t more)
 	}
 }
 
+void gr_cas_set_cap(struct gr_cas *c, uint64_t cap_bytes)
+{
+	c->cap = cap_bytes;
+	gr_cas__evict(c, 0);
+}
+
 void gr_cas_shrink(struct gr_cas *c, uint64_t bytes)
 {
 	uint64_t cap = c->cap;

@@ -16,6 +16,8 @@ struct gr_cas_stats { uint64_t n_blobs, bytes, cap_bytes, hits, misses, evicted,
 /* Makes the folder, clears its tmp/ of files older than an hour, takes stock. */
 int gr_cas_open(const char *dir, uint64_t cap_bytes, struct gr_cas **out, struct gr_err *err) GR_MUST_CHECK;
 void gr_cas_close(struct gr_cas **c);
+/* From now on; evicts what is over. Who pins blobs opens with UINT64_MAX, pins, and then says what the cap is. */
+void gr_cas_set_cap(struct gr_cas *c, uint64_t cap_bytes);
 bool gr_cas_has(struct gr_cas *c, const struct gr_digest *d);
 /* Whole blob; GR_ECORRUPT when @p does not have digest @d; fine when already there. Evicts to stay under the cap. */
 int gr_cas_put(struct gr_cas *c, const struct gr_digest *d, const void *p, size_t n) GR_MUST_CHECK;

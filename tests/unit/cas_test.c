@@ -331,6 +331,30 @@ static void two_processes_share_a_folder(void **state)
 	gr_buf_fini(&b);
 }
 
+static void a_cap_that_is_said_late_spares_what_was_pinned_before(void **state)
+{
+	struct fix *f = *state;
+	struct gr_digest d[3];
+	char text[1000];
+
+	for (int i = 0; i < 3; i++) {
+		memset(text, 'a' + i, sizeof(text));
+		d[i] = digest_of(text, sizeof(text));
+		assert_int_equal(gr_cas_put(f->c, &d[i], text, sizeof(text)), 0);
+	}
+	reopen(f, UINT64_MAX);
+	gr_cas_pin(f->c, &d[0]);
+	gr_cas_pin(f->c, &d[2]);
+	gr_cas_set_cap(f->c, 1000);
+	assert_true(gr_cas_has(f->c, &d[0]));
+	assert_false(gr_cas_has(f->c, &d[1]));
+	assert_true(gr_cas_has(f->c, &d[2]));
+	gr_cas_unpin(f->c, &d[0]);
+	gr_cas_set_cap(f->c, 1000);
+	assert_false(gr_cas_has(f->c, &d[0]));
+	assert_true(gr_cas_has(f->c, &d[2]));
+}
+
 static void a_blob_another_process_evicted_is_not_found(void **state)
 {
 	struct fix *f = *state;
@@ -428,6 +452,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_pin_may_come_before_the_blob, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_cap_holds_at_start, setup, teardown),
 		cmocka_unit_test_setup_teardown(two_processes_share_a_folder, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_cap_that_is_said_late_spares_what_was_pinned_before, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_blob_another_process_evicted_is_not_found, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_copy_is_private_and_must_be_new, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_write_that_fails_hurts_that_call_only, setup, teardown),
