@@ -55,7 +55,7 @@ kube-signals:  ## cordon, deletion, an API server away and the scaler, on a real
 	@scripts/deps.sh build test
 	@+$(AGAIN) programs
 	@tests/kube/build.sh >/dev/null || echo "kube-signals: Kubernetes cannot be built here; the test says what it lacks"
-	$(PROVE) tests/kube/10-signals.t
+	$(PROVE) --verbose tests/kube/10-signals.t
 torture-batch: programs $(B)/helper/fault.so  ## KILLS (1000) faults of every kind at random moments, SEED=n; every history proved (root for partitions)
 	POINTS=$(or $(KILLS),1000) $(if $(SEED),SEED=$(SEED)) BIN='$(CURDIR)/$(B)/bin' tests/e2e/81-faults.t
 	ROUNDS=$(or $(KILLS),1000) TASKS=$(or $(KILLS),1000)00 BIN='$(CURDIR)/$(B)/bin' tests/e2e/80-batch-kill.t
@@ -203,9 +203,9 @@ kernel-matrix:  ## byte identity of defconfig objects with and without DWARF 5, 
 
 .PHONY: kube-e2e
 kube-e2e: TIMEOUT_S = 3600
-kube-e2e:  ## the chart and the cluster's signals on a real Kubernetes control plane, one real node and two (30 minutes; once 10 to 40 more to build it)
+kube-e2e:  ## the chart and the cluster's signals on a real Kubernetes control plane, one real node and two (20 minutes; once 10 to 40 more to build it)
 	@scripts/deps.sh build test
 	@scripts/deps.sh kube || true
 	@+$(AGAIN) programs
 	@bash -c '. tests/kube/control-plane.sh; . tests/kube/node.sh; tests/kube/build.sh $$KP_PROGRAMS $$KN_PROGRAMS' >/dev/null || echo "kube-e2e: Kubernetes cannot be built here; the tests say what they lack"
-	$(PROVE) tests/kube/kube-e2e.t tests/kube/10-signals.t tests/kube/node-e2e.t tests/kube/two-nodes.t
+	$(PROVE) --verbose tests/kube/kube-e2e.t tests/kube/10-signals.t tests/kube/node-e2e.t tests/kube/two-nodes.t
