@@ -214,23 +214,71 @@ static void raise_floor(struct gr_bj *j, struct gr_store_tx *tx)
 	j->is_raising = true;
 }
 
+struct span { uint32_t first, end; };
+
+static int by_first(const void *a, const void *b)
+{
+	const struct span *x = a, *y = b;
+
+	return x->first < y->first ? -1 : x->first > y->first;
+}
+
+/* What may run only when something else is on disk, which then offers it: sorted; the caller's. */
+static struct span *waits_for_commit(const struct gr_bj *j, uint32_t *n)
+{
+	struct span *all = NULL;
+	uint32_t cap = 0;
+
+	*n = 0;
+	GR_LIST_EACH(p, &j->batch->pends, struct gr_pend, link)
+		for (uint32_t k = 0; k < p->n_ready && p->job == j->id; k++) {
+			GR_GROW(all, cap, *n + 1);
+			all[(*n)++] = (struct span){ p->ready[k].first, p->ready[k].first + p->ready[k].count };
+		}
+	if (all)
+		qsort(all, *n, sizeof(*all), by_first);
+	return all;
+}
+
+/* A worker that came back at once has told of ends meanwhile, whose rows are behind the floor's. */
+static void offer_all(struct gr_bj *j)
+{
+	uint32_t n, at = 0;
+	struct span *later = waits_for_commit(j, &n);
+	struct gr_btask *t;
+	size_t k;
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (later[i].first > at)
+			gr_run_offer(j, at, later[i].first - at, NULL);
+		at = later[i].end > at ? later[i].end : at;
+	}
+	if (j->n_tasks > at)
+		gr_run_offer(j, at, j->n_tasks - at, NULL);
+	for (k = 0; j->spec && (t = gr_map_each(&j->b.tasks, &k));) {
+		uint32_t copies = t->n_queued;
+
+		for (uint32_t i = 0; i < n && copies; i++)
+			copies -= later[i].first == t->task && later[i].end == t->task + 1;
+		for (; copies; copies--)
+			gr_run_offer(j, (uint32_t)t->task, 1, t);
+	}
+	free(later);
+}
+
 /* A life that ends before this is one whose numbers nobody has seen. */
 static void on_raised(void *ctx, int rc)
 {
 	struct gr_batch *b = ctx;
-	struct gr_btask *t;
 	struct gr_bj *j;
-	size_t i = 0, k;
+	size_t i = 0;
 
 	(void)rc;
 	while ((j = gr_map_each(&b->jobs, &i))) {
 		if (!j->is_raising)
 			continue;
 		j->is_raising = false;
-		gr_run_offer(j, 0, j->n_tasks, NULL);
-		for (k = 0; j->spec && (t = gr_map_each(&j->b.tasks, &k));)
-			for (uint32_t n = t->n_queued; n; n--)
-				gr_run_offer(j, (uint32_t)t->task, 1, t);
+		offer_all(j);
 	}
 }
 
