@@ -1,6 +1,8 @@
 /* html.c - one page that needs nothing else: verdict, tables and charts as SVG; several runs are laid over each other
  *
- * No script: what is shown is what was measured, also in a mail or an archive. Colours follow the reader's light or dark. */
+ * No script: what is shown is what was measured, also in a mail or an archive. Colours follow the reader's light or dark.
+ * A chart's lines are SVG stretched to whatever room there is, its labels are text laid over it in shares of that room: so it
+ * fits a phone as it fits a desk, and the letters keep their size. */
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -12,10 +14,6 @@
 
 #define W 860.0
 #define H 260.0
-#define LEFT 64.0
-#define RIGHT 14.0
-#define TOP 12.0
-#define BOTTOM 36.0
 #define MAX_POINTS 600
 
 static const char *const colours[] = { "var(--c0)", "var(--c1)", "var(--c2)", "var(--c3)", "var(--c4)", "var(--c5)" };
@@ -52,8 +50,8 @@ static double place(const struct axis *a, double v, double from, double to)
 	}
 	return from + (t < 0 ? 0 : t > 1 ? 1 : t) * (to - from);
 }
-static double px(const struct axis *a, double v) { return place(a, v, LEFT, W - RIGHT); }
-static double py(const struct axis *a, double v) { return place(a, v, H - BOTTOM, TOP); }
+static double px(const struct axis *a, double v) { return place(a, v, 0, W); }
+static double py(const struct axis *a, double v) { return place(a, v, H, 0); }
 
 static double nice(double v)
 {
@@ -72,37 +70,57 @@ static void number(FILE *out, double v)
 		fprintf(out, "%.4g", v);
 }
 
-static void y_tick(FILE *out, const struct axis *y, double v)
+static void y_tick(FILE *out, const struct axis *y, double v, bool is_label)
 {
-	fprintf(out, "<line class=g x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/><text x=\"%.1f\" y=\"%.1f\" text-anchor=end>", LEFT, W - RIGHT,
-		py(y, v), py(y, v), LEFT - 6, py(y, v) + 4);
+	if (!is_label) {
+		fprintf(out, "<line class=g x1=0 x2=\"%.0f\" y1=\"%.1f\" y2=\"%.1f\"/>", W, py(y, v), py(y, v));
+		return;
+	}
+	fprintf(out, "<b class=y style=\"top:%.2f%%\">", 100 * py(y, v) / H);
 	number(out, v);
-	fprintf(out, "</text>");
+	fprintf(out, "</b>");
 }
 
-static void begin(FILE *out, const char *title, const char *y_name, const struct axis *y)
+static void y_ticks(FILE *out, const struct axis *y, bool is_label)
 {
-	fprintf(out, "<figure><figcaption>%s</figcaption><svg viewBox=\"0 0 %.0f %.0f\" role=img aria-label=\"%s\">", title, W, H, title);
 	if (y->is_log)
 		for (double v = pow(10, ceil(log10(y->lo) - 1e-9)); v <= y->hi * 1.0001; v *= 10)
-			y_tick(out, y, v);
+			y_tick(out, y, v, is_label);
 	else
 		for (double step = nice((y->hi - y->lo) / 4), v = y->lo; v <= y->hi * 1.0001; v += step)
-			y_tick(out, y, v);
-	fprintf(out, "<text x=\"12\" y=\"%.1f\" transform=\"rotate(-90 12 %.1f)\" text-anchor=middle>%s</text>", H / 2, H / 2, y_name);
+			y_tick(out, y, v, is_label);
+}
+
+/* Then what is drawn, end_drawing, labels of x, finish. */
+static void begin(FILE *out, const char *title, const char *y_name, const struct axis *y)
+{
+	fprintf(out, "<figure><figcaption>%s</figcaption><div class=plot><b class=n>%s</b>", title, y_name);
+	y_ticks(out, y, true);
+	fprintf(out, "<svg viewBox=\"0 0 %.0f %.0f\" preserveAspectRatio=none role=img aria-label=\"%s\">", W, H, title);
+	y_ticks(out, y, false);
+}
+
+static void end_drawing(FILE *out) { fprintf(out, "</svg>"); }
+
+/* Every second one is left out where there is little room; one at the end stays within. */
+static void x_label(FILE *out, const struct axis *x, double v, int i)
+{
+	fprintf(out, "<b class=\"x%s%s\" style=\"left:%.2f%%\">", i % 2 ? " o" : "", px(x, v) > W * .97 ? " e" : "", 100 * px(x, v) / W);
 }
 
 static void x_times(FILE *out, const struct axis *x)
 {
+	int i = 0;
+
 	for (double step = nice((x->hi - x->lo) / 8), v = x->lo; v <= x->hi * 1.0001; v += step) {
-		fprintf(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=middle>", px(x, v), H - 18);
+		x_label(out, x, v, i++);
 		number(out, v);
-		fprintf(out, "</text>");
+		fprintf(out, "</b>");
 	}
-	fprintf(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=middle>seconds</text>", (LEFT + W - RIGHT) / 2, H - 3);
+	fprintf(out, "<b class=s>seconds</b>");
 }
 
-static void finish(FILE *out) { fprintf(out, "</svg></figure>\n"); }
+static void finish(FILE *out) { fprintf(out, "</div></figure>\n"); }
 
 static void begin_line(FILE *out, size_t colour, const char *extra)
 {
@@ -141,8 +159,8 @@ static double seconds(const json_t *v, double none)
 	return json_is_number(v) ? json_number_value(v) : none;
 }
 
-/* While stress-ng burns on the workers the ground is shaded. */
-static void burns(FILE *out, const struct gr_lresult *const *runs, size_t n, const struct axis *x)
+/* While stress-ng burns on the workers the ground is shaded; the word stands over it. */
+static void burns(FILE *out, const struct gr_lresult *const *runs, size_t n, const struct axis *x, bool is_label)
 {
 	const json_t *o;
 	size_t k;
@@ -151,8 +169,11 @@ static void burns(FILE *out, const struct gr_lresult *const *runs, size_t n, con
 		json_array_foreach(json_object_get(runs[i]->plan, "burns"), k, o) {
 			double at = seconds(json_object_get(o, "at"), 0), end = at + seconds(json_object_get(o, "for"), len_of(runs[i]) - at);
 
-			fprintf(out, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"%s\" opacity=\".12\"/><text x=\"%.1f\" y=\"%.1f\">burn</text>",
-				px(x, at), TOP, px(x, end) - px(x, at), H - BOTTOM - TOP, colours[i % GR_LEN(colours)], px(x, at) + 4, TOP + 12);
+			if (is_label)
+				fprintf(out, "<b class=u style=\"left:%.2f%%\">burn</b>", 100 * px(x, at) / W);
+			else
+				fprintf(out, "<rect x=\"%.1f\" y=0 width=\"%.1f\" height=\"%.0f\" fill=\"%s\" opacity=\".12\"/>", px(x, at),
+					px(x, end) - px(x, at), H, colours[i % GR_LEN(colours)]);
 		}
 }
 
@@ -191,9 +212,7 @@ static void by_percentile(FILE *out, const struct gr_lresult *const *runs, size_
 	begin(out, "Latency by percentile", "ms", y);
 	for (size_t i = 0; i < GR_LEN(marks); i++)
 		if (1 / (1 - marks[i].q) <= x.hi * 1.01)
-			fprintf(out, "<line class=g x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/><text x=\"%.1f\" y=\"%.1f\" text-anchor=%s>%s</text>",
-				px(&x, 1 / (1 - marks[i].q)), px(&x, 1 / (1 - marks[i].q)), TOP, H - BOTTOM, px(&x, 1 / (1 - marks[i].q)), H - 18,
-				px(&x, 1 / (1 - marks[i].q)) > W - RIGHT - 20 ? "end" : "middle", marks[i].name);
+			fprintf(out, "<line class=g x1=\"%.1f\" x2=\"%.1f\" y1=0 y2=\"%.0f\"/>", px(&x, 1 / (1 - marks[i].q)), px(&x, 1 / (1 - marks[i].q)), H);
 	for (size_t i = 0; i < n; i++) {
 		const struct gr_hdr *h = &runs[i]->latency;
 
@@ -209,6 +228,12 @@ static void by_percentile(FILE *out, const struct gr_lresult *const *runs, size_
 		}
 		fprintf(out, "\"/>");
 	}
+	end_drawing(out);
+	for (size_t i = 0; i < GR_LEN(marks); i++)
+		if (1 / (1 - marks[i].q) <= x.hi * 1.01) {
+			x_label(out, &x, 1 / (1 - marks[i].q), (int)i);
+			fprintf(out, "%s</b>", marks[i].name);
+		}
 	finish(out);
 }
 
@@ -217,8 +242,7 @@ static void over_time(FILE *out, const struct gr_lresult *const *runs, size_t n,
 	static const struct { double q; const char *dash; } qs[] = { { .5, "stroke-dasharray=\"5 3\"" }, { .99, "stroke-width=2" }, { 1, "opacity=.45" } };
 
 	begin(out, "Latency over time: p50 dashed, p99 thick, max thin", "ms", y);
-	x_times(out, x);
-	burns(out, runs, n, x);
+	burns(out, runs, n, x, false);
 	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; k < GR_LEN(qs); k++) {
 			size_t n_whole = gr_lresult_n_whole(runs[i]), step = n_whole / MAX_POINTS + 1;
@@ -232,6 +256,9 @@ static void over_time(FILE *out, const struct gr_lresult *const *runs, size_t n,
 			}
 			fprintf(out, "\"/>");
 		}
+	end_drawing(out);
+	x_times(out, x);
+	burns(out, runs, n, x, true);
 	finish(out);
 }
 
@@ -256,16 +283,17 @@ static void heat(FILE *out, const struct gr_lresult *r, bool is_one, size_t colo
 	snprintf(title, sizeof(title), "Every answer%s%.16s: when, and how long it took (darker: more of them)", is_one ? "" : " of ",
 		 is_one ? "" : gr_lresult_str(r->run, "run"));
 	begin(out, title, "ms", y);
-	x_times(out, x);
 	for (size_t c = 0; c < cols; c++)
 		for (int row = 0; row < ROWS; row++) {
 			double len = len_of(r), a = px(x, len * (double)c / (double)cols), b = px(x, len * (double)(c + 1) / (double)cols);
-			double cell = (H - BOTTOM - TOP) / ROWS;
+			double cell = H / ROWS;
 
 			if (cells[c][row] > 0)
 				fprintf(out, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.2f\" height=\"%.2f\" fill=\"%s\" opacity=\"%.2f\"/>", a,
-					H - BOTTOM - cell * (row + 1), b - a + .3, cell + .3, colours[colour % GR_LEN(colours)], .12 + .88 * log1p(cells[c][row]) / log1p(most));
+					H - cell * (row + 1), b - a + .3, cell + .3, colours[colour % GR_LEN(colours)], .12 + .88 * log1p(cells[c][row]) / log1p(most));
 		}
+	end_drawing(out);
+	x_times(out, x);
 	finish(out);
 	free(cells);
 }
@@ -297,8 +325,7 @@ static void rates(FILE *out, const struct gr_lresult *const *runs, size_t n, con
 		}
 	y.hi *= 1.08;
 	begin(out, what ? "Errors a second" : "Answers a second (thin: arrivals of the plan)", "per s", &y);
-	x_times(out, x);
-	burns(out, runs, n, x);
+	burns(out, runs, n, x, false);
 	for (size_t i = 0; i < n; i++)
 		for (int k = what ? 1 : 0; k < 3; k += 2) {
 			size_t step = gr_lresult_n_whole(runs[i]) / MAX_POINTS + 1;
@@ -311,6 +338,9 @@ static void rates(FILE *out, const struct gr_lresult *const *runs, size_t n, con
 					py(&y, value_of(&runs[i]->intervals[j], k)));
 			fprintf(out, "\"/>");
 		}
+	end_drawing(out);
+	x_times(out, x);
+	burns(out, runs, n, x, true);
 	finish(out);
 }
 
@@ -437,8 +467,11 @@ void gr_lshow_html(const struct gr_lresult *const *runs, size_t n_runs, FILE *ou
 		"table{border-collapse:collapse;margin:.8em 0;display:block;overflow-x:auto;font-variant-numeric:tabular-nums}th{text-align:left;font-weight:500}tr:first-child th+th{text-align:right}\n"
 		"tr>th:first-child{min-width:7em}td{text-align:right}td.l{text-align:left}td,th{padding:.15em .9em .15em 0;border-bottom:1px solid var(--line)}\n"
 		".v{font-size:.8em;padding:.1em .6em;border-radius:1em;border:1px solid}.good{color:var(--good)}.bad{color:var(--bad)}\n"
-		"figure{margin:1.2em 0;overflow-x:auto}figcaption{font-weight:500;position:sticky;left:0}svg{width:100%%;min-width:560px;height:auto;display:block}\n"
-		"svg text{fill:var(--dim);font:11px system-ui,sans-serif}svg .g{stroke:var(--line)}\n"
+		"figure{margin:1.2em 0}figcaption{font-weight:500}.plot{position:relative;height:14em;margin:1.5em .6em 3em 3.2em}\n"
+		"svg{position:absolute;width:100%%;height:100%%}svg .g{stroke:var(--line)}line,polyline{vector-effect:non-scaling-stroke}\n"
+		".plot b{position:absolute;font:11px/1 system-ui,sans-serif;color:var(--dim);white-space:nowrap}.y{right:100%%;margin-right:.6em;transform:translateY(-50%%)}"
+		".x{top:100%%;margin-top:.6em;transform:translateX(-50%%)}.plot .e{left:auto!important;right:-.6em;transform:none}.s{top:100%%;left:0;right:0;margin-top:2em;text-align:center}"
+		".n{right:100%%;bottom:100%%;margin:0 .6em .8em}.u{top:.4em;margin-left:.4em}@media(max-width:600px){.plot .o{display:none}}\n"
 		".legend span{margin-right:1.2em}.legend i{display:inline-block;width:1em;height:.3em;margin-right:.4em;vertical-align:middle}\n"
 		"</style></head><body><h1>Load test%s</h1>\n", n_runs > 1 ? "s compared" : "");
 	if (n_runs == 2)                         /* what was asked first, the runs one by one below it */

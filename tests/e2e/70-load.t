@@ -72,6 +72,10 @@ check "the merged histogram is the sum of the four, count for count" python3 mer
 check "the report is one HTML file" grep -q "</html>" r.html
 check "with charts" [ "$(grep -c '<svg' r.html)" = 5 ]
 check "that needs nothing from elsewhere" sh -c '! grep -qE "(src|href)=" r.html'
+if CHROMIUM=$(command -v chromium || command -v chromium-browser); then
+	timeout 120 python3 "$TOP/tests/e2e/report_check.py" "$CHROMIUM" r.html >out 2>&1; rc=$?
+	check "charts fit a desk and a phone, no label on another" [ $rc = 0 ]; [ $rc = 0 ] || diag <out
+fi
 check "JUnit has a case a threshold" python3 -c 'import xml.etree.ElementTree as e; r=e.parse("r.xml").getroot(); assert r.get("tests")=="3" and r.get("failures")=="0"'
 
 # ---- thresholds ----
