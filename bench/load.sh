@@ -3,7 +3,7 @@
 # the stall server; what the tool itself adds; the cost of a connection. CPU figures are getrusage's of each program.
 # RT="chrt -f 10" gives generator and target a core each on a busy machine (root; with DURATION=.9, for the kernel takes 5 % of each
 # second back).
-#   DURATION=5 CONNECTIONS=64 bench/load.sh [cost|schedule|stall|delay|connections|hostile]...
+#   DURATION=5 CONNECTIONS=64 bench/load.sh [cost|schedule|stall|delay|regex|connections|hostile]...
 set -u
 TOP=$(cd "$(dirname "$0")/.." && pwd)
 B=${BUILD_DIR:-$TOP/build/release}
@@ -73,6 +73,22 @@ if wants delay; then
 		$RT "$ENGINE" "$T/p.json" >"$T/r.json"
 		echo "server of 200 us, 500/s, spin $spin: added us p50 p90 p99, of that send late p50 p99:" $(get 'round(d["latency_us"]["p50"]-200,1)' 'round(d["latency_us"]["p90"]-200,1)' 'round(d["latency_us"]["p99"]-200,1)' 'd["send_late_us"]["p50"]' 'd["send_late_us"]["p99"]')
 		kill $TARGET_PID
+	done
+fi
+if wants regex; then                             # what a check costs at the most, and what that does to the schedule
+	for pattern in none 'z$' '"id":[0-9]+' '(a+)+$' 'a*[bc]' '(a*a*a*a*a*a*a*a*)*b'; do
+		rm -f "$T/port"; python3 "$TOP/tests/helper/load_peers.py" big "$T/port" & PID=$!; PIDS="$PIDS $PID"
+		while [ ! -s "$T/port" ]; do sleep .05; done
+		python3 - "$(cat "$T/port")" "$pattern" $D >"$T/p.json" <<'PY'
+import json, sys
+port, pattern, s = sys.argv[1:]
+print(json.dumps({"stages": [{"rate": "50/s", "for": s + "s"}], "timeout": "5s",
+  "requests": [{"url": "http://127.0.0.1:%s/" % port, "checks": [] if pattern == "none" else [{"regex": pattern}]}]}))
+PY
+		$RT "$ENGINE" "$T/p.json" >"$T/r.json"
+		echo "1 MiB of a, 50/s, $pattern: answers, CPU ms each, send late us p50 p99 max, errors:" \
+			$(get 'd["requests"]' 'round(d["cpu_s"]*1e3/max(1,d["due"]),2)' 'd["send_late_us"]["p50"]' 'd["send_late_us"]["p99"]' 'd["send_late_us"]["max"]' 'd["fails"]')
+		kill $PID
 	done
 fi
 if wants connections; then

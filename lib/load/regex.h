@@ -15,7 +15,7 @@
 #define GR_REGEX_MAX_INSTRS 2000u               /* of its program; a{100} has 100 */
 #define GR_REGEX_MAX_REPEAT 1000u               /* in {m,n} */
 #define GR_REGEX_MAX_DEPTH 50u                  /* groups in groups */
-#define GR_REGEX_STEPS (1u << 23)               /* what one answer may cost: 60 to 120 ms */
+#define GR_REGEX_STEPS (1u << 19)               /* what one answer may cost: 3 ms, so that no send is late by it */
 
 struct gr_regex;
 /* Return: yours, to be freed with gr_regex_free; NULL: @why, static text, says what is wrong. */

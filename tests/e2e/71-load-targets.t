@@ -67,7 +67,7 @@ printf '{"model":"closed","stages":[{"users":1,"for":"200ms"}],"timeout":"10s","
 	$PORT '(a|b)*a(a|b){300}c' >plan.json; run
 check "an expression that takes too much of an answer: regex_limit, and the generator goes on" ok_json "d['requests'] == 0 and set(f) == {'regex_limit'} and f['regex_limit'] > 0"
 ok_json "set(f) == {'regex_limit'}" || diag <r.json
-sed -i 's/"regex":"[^"]*"/"regex":"[b-y]+$|az$"/' plan.json; run
+sed -i 's/"regex":"[^"]*"/"regex":"[b-y]+$|z$"/' plan.json; run
 check "one over a mebibyte that is moderate" ok_json "d['requests'] > 0 and f == {}"
 ok_json "f == {}" || diag <r.json
 
