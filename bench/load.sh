@@ -71,7 +71,7 @@ if wants delay; then
 		target spin                      # answers 200 us after it read the request, and spends a core on that
 		printf '{"target":"http://127.0.0.1:%s/","warm":true,"connections":4,"spin":%s,"stages":[{"rate":"500/s","for":"%ss"}]}' $PORT $spin $D >"$T/p.json"
 		$RT "$ENGINE" "$T/p.json" >"$T/r.json"
-		echo "server of 200 us, 500/s, spin $spin: added us p50 p90 p99, of that send late p50 p99:" $(get 'round(d["latency_us"]["p50"]-200,1)' 'round(d["latency_us"]["p90"]-200,1)' 'round(d["latency_us"]["p99"]-200,1)' 'd["send_late_us"]["p50"]' 'd["send_late_us"]["p99"]')
+		echo "server of 200 us, 500/s, spin $spin: added us p50 p90 p99, of that send late p50 p99, share of a core:" $(get 'round(d["latency_us"]["p50"]-200,1)' 'round(d["latency_us"]["p90"]-200,1)' 'round(d["latency_us"]["p99"]-200,1)' 'd["send_late_us"]["p50"]' 'd["send_late_us"]["p99"]' "round(d['cpu_s']/$D,3)")
 		kill $TARGET_PID
 	done
 fi

@@ -35,10 +35,11 @@ void gr_jar_fini(struct gr_jar *j)
 
 static bool read_at(const struct gr_jar *j, size_t at, struct cookie *c)
 {
-	const uint8_t *p = j->b.p + at;
+	const uint8_t *p;
 
 	if (at >= j->b.n)
 		return false;
+	p = j->b.p + at;
 	memcpy(&c->h, p, sizeof(c->h));
 	p += sizeof(c->h);
 	c->name = gr_slice(p, c->h.n_name);

@@ -2,9 +2,10 @@
  *
  * Each turn does what is due by now and then sleeps until the next moment or event, with a timeout in nanoseconds
  * (epoll_pwait2); the thread's timer slack is 1 ns. Moments are absolute, computed from the start and never from the last
- * one, so that nothing drifts. A plan with "spin" never sleeps from a moment before its start on: a core for the tens of
- * microseconds that waking takes, on the way out and on the way back. Tried and not kept: a timerfd armed for each arrival
- * (one more system call a request), and spinning for the last 50 us before each (the answer's waking stays). */
+ * one, so that nothing drifts. Waking takes tens of microseconds, so the thread is awake a little before a moment that it
+ * knows: an arrival's, and that of an answer when answers take about the same time each. This may cost a tenth of a core. A
+ * plan with "spin" never sleeps from a moment before its start on, for a whole core.
+ * Tried and not kept: a timerfd armed for each arrival (one more system call a request). */
 #include "worker/load/gen.h"
 
 #include <errno.h>
@@ -27,6 +28,9 @@
 #define ADJUST_NS (5 * GR_NS_PER_MS)
 #define DEFAULT_CONNS 10000u                      /* of a worker */
 #define WARM_OPENING 256u                         /* at a time: what a target's backlog takes without losing any */
+#define WAKING_NS 60000u                          /* what waking takes at the most, as a rule */
+#define AWAKE_SHARE 10u                           /* one part in so many of the time may be spent awake before something is to happen */
+#define MAX_AWAKE_NS (2 * GR_NS_PER_MS)          /* at a time, after a long sleep */
 #define SPIN_LEAD_NS (5 * GR_NS_PER_MS)          /* before the start */
 
 /* ---- preparing ---- */
@@ -137,6 +141,7 @@ static void begin(struct gr_gen *g)
 	g->is_running = true;
 	g->end_ns = g->start_ns + (uint64_t)(g->plan->sched.len_s * 1e9);
 	g->adjust_ns = g->start_ns;
+	g->credited_ns = g->now_ns;
 	g->cpu_ns = gr_clock_thread_cpu_ns();
 	memset(g->c.n, 0, sizeof(g->c.n));
 	g->next_k = g->share.index;
@@ -285,6 +290,64 @@ static int sleep_until(struct gr_gen *g, struct epoll_event *ev, uint64_t t)
 	return n;
 }
 
+void gr_gen_learn(struct gr_gen *g, uint64_t ns)
+{
+	uint64_t off = ns > g->usual_ns ? ns - g->usual_ns : g->usual_ns - ns;
+
+	if (!g->usual_ns) {
+		g->usual_ns = g->spread_ns = ns;
+		return;
+	}
+	/* one that is far off moves it as if it were less far: a stall now and then is not what is usual */
+	if (off > 4 * g->spread_ns + WAKING_NS)
+		off = 4 * g->spread_ns + WAKING_NS;
+	g->usual_ns = ns > g->usual_ns ? g->usual_ns + off / 16 : g->usual_ns - off / 16;
+	g->spread_ns += off / 16;
+	g->spread_ns -= g->spread_ns / 16;
+}
+
+/* When an answer is to be expected, if that can be said: of the first requests under way, the one that is not overdue. */
+static uint64_t expected(const struct gr_gen *g)
+{
+	int n = 0;
+
+	if (!g->usual_ns || g->spread_ns > WAKING_NS)
+		return UINT64_MAX;
+	GR_LIST_EACH(v, &g->limits, struct gr_visit, time) {
+		if (v->sent_ns && !v->first_ns && v->sent_ns + g->usual_ns + WAKING_NS > g->now_ns)
+			return v->sent_ns + g->usual_ns;
+		if (++n == 4)
+			break;
+	}
+	return UINT64_MAX;
+}
+
+/* Asleep until shortly before what comes next, then awake until it is there: from a due moment to the next turn, or until an
+ * answer has come, or is later than usual. @t: when the turn is to be. */
+static int rest_until(struct gr_gen *g, struct epoll_event *ev, uint64_t t)
+{
+	uint64_t answer = expected(g), until = answer < t ? answer : t, began;
+	int n = 0;
+
+	g->awake_ns += (g->now_ns - g->credited_ns) / AWAKE_SHARE;
+	g->credited_ns = g->now_ns;
+	if (g->awake_ns > MAX_AWAKE_NS)
+		g->awake_ns = MAX_AWAKE_NS;
+	if (g->awake_ns < 2 * WAKING_NS || until <= g->now_ns)
+		return sleep_until(g, ev, t);
+	if (until > g->now_ns + WAKING_NS)
+		n = sleep_until(g, ev, until - WAKING_NS);
+	began = g->now_ns = gr_clock_mono_ns();
+	if (until == answer)
+		until = answer + WAKING_NS < t ? answer + WAKING_NS : t;
+	while (n == 0 && g->now_ns < until) {
+		n = sleep_until(g, ev, 0);
+		g->now_ns = gr_clock_mono_ns();
+	}
+	g->awake_ns -= g->now_ns - began < g->awake_ns ? g->now_ns - began : g->awake_ns;
+	return n;
+}
+
 static void flush(struct gr_gen *g)
 {
 	struct gr_list *l;
@@ -379,8 +442,11 @@ void gr_gen_run(struct gr_gen *g)
 		if (g->is_over && !g->n_in_flight)
 			break;
 		flush(g);
-		n = sleep_until(g, ev, !g->is_running ? g->now_ns + 3600 * GR_NS_PER_S :
-					g->now_ns < g->start_ns ? g->start_ns - (g->plan->is_spinning ? SPIN_LEAD_NS : 0) : next_moment(g));
+		if (g->is_running && g->now_ns >= g->start_ns && !g->plan->is_spinning && !g->plan->is_closed)
+			n = rest_until(g, ev, next_moment(g));
+		else
+			n = sleep_until(g, ev, !g->is_running ? g->now_ns + 3600 * GR_NS_PER_S :
+						g->now_ns < g->start_ns ? g->start_ns - (g->plan->is_spinning ? SPIN_LEAD_NS : 0) : next_moment(g));
 		g->now_ns = gr_clock_mono_ns();
 		for (int i = 0; i < n; i++) {
 			if (!ev[i].data.ptr) {

@@ -124,6 +124,9 @@ struct gr_gen {
 	bool has_next_share;
 	uint64_t next_k, due_ns, n_arrivals;    /* open: the next arrival of ours, and when */
 	uint32_t i_seg;
+	/* when to be awake, gen.c */
+	uint64_t awake_ns, credited_ns;         /* what may be spent awake before something is to happen; when that was last added to */
+	uint64_t usual_ns, spread_ns;           /* from a request sent to its first byte, and how far that varies */
 	uint64_t n_users, n_wanted, n_started, adjust_ns;    /* closed */
 	uint32_t interval;
 	uint32_t n_conns, max_conns, n_visits, n_in_flight;
@@ -145,6 +148,7 @@ int gr_gen_init(struct gr_gen *g);              /* in the thread; the error in g
 void gr_gen_warm(struct gr_gen *g);             /* when the plan says so: connections, before the start */
 void gr_gen_run(struct gr_gen *g);
 void gr_gen_fini(struct gr_gen *g);
+void gr_gen_learn(struct gr_gen *g, uint64_t ns);        /* so long from a request sent to its answer's first byte */
 static inline bool gr_gen_is_h2(const struct gr_gen *g, const struct gr_pool *p)
 {
 	return g->plan->is_http2 && (p->origin->scheme == GR_LOAD_HTTP || p->origin->scheme == GR_LOAD_HTTPS);

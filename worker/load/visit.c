@@ -180,6 +180,8 @@ void gr_visit_answered(struct gr_gen *g, struct gr_visit *v)
 	uint64_t latency = g->now_ns - v->planned_ns;
 	enum gr_load_fail why = GR_LOAD_N_FAILS;
 
+	if (v->first_ns > v->sent_ns)
+		gr_gen_learn(g, v->first_ns - v->sent_ns);
 	gr_count_time(g, GR_LOAD_SERIES(r->id, GR_LOAD_R_FIRST_BYTE), v->sent_ns, v->first_ns ? v->first_ns : g->now_ns);
 	if (r->n_checks || r->n_captures)
 		why = gr_answer_judge(g, v, latency);
