@@ -68,7 +68,7 @@ static void add_task(struct gr_store_tx *tx, int64_t job, int64_t task)
 
 	gr_store_add(tx, GR_SQL_ATTEMPT, job, task, (int64_t)65537, (int64_t)1, "worker-12", "node-3", (int64_t)12, (int64_t)3, (int64_t)1700000000000,
 		     (int64_t)1700000000050, (int64_t)0, (int64_t)1, (int64_t)0, (int64_t)0, (int64_t)812, (int64_t)1630, (int64_t)2097152, (int64_t)5,
-		     (int64_t)0, "", (int64_t)0, (int64_t)0, (int64_t)0, empty, empty, none, none);
+		     (int64_t)0, "", (int64_t)0, (int64_t)0, (int64_t)0, empty, empty, none, none, none, (int64_t)0, (int64_t)0);
 	gr_store_add(tx, GR_SQL_OUTCOME, job, task, (int64_t)4, (int64_t)65537);
 	gr_store_add(tx, GR_SQL_USAGE, job, "tenant", (int64_t)812, (int64_t)100, (int64_t)0, (int64_t)0, (int64_t)1, (int64_t)0, (int64_t)0, (int64_t)1, (int64_t)0);
 }

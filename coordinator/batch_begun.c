@@ -26,7 +26,8 @@ static void add_row(struct gr_bj *j, struct gr_store_tx *tx, uint32_t task, cons
 	uint64_t ago_ms = (gr_coord_now(j->batch->c) - l->start_ns) / GR_NS_PER_MS;
 
 	gr_store_add(tx, GR_SQL_BEGIN, (int64_t)j->id, (int64_t)task, (int64_t)l->number, (int64_t)l->ordinal, w ? w->name : "", w ? w->node : "",
-		     (int64_t)l->worker, (int64_t)l->node, (int64_t)(gr_clock_real_ms() - ago_ms));
+		     (int64_t)l->worker, (int64_t)l->node, (int64_t)(gr_clock_real_ms() - ago_ms),
+		     (int64_t)l->of, (int64_t)l->against);
 }
 
 void gr_begun_flush(struct gr_batch *b)

@@ -82,7 +82,10 @@ static void on_commit(void *ctx, int rc)
 	for (uint32_t k = 0; k < p->n_ready && j && j->spec; k++) {
 		struct gr_btask *t = p->ready[k].is_single ? gr_bjob_find(&j->b, p->ready[k].first) : NULL;
 
-		gr_run_offer(j, p->ready[k].first, p->ready[k].count, t);
+		if (t && p->ready[k].is_check)
+			gr_run_offer_check(j, t);
+		else if (!p->ready[k].is_check)
+			gr_run_offer(j, p->ready[k].first, p->ready[k].count, t);
 	}
 	if (p->is_end && gr_watch_wants_tasks(b))
 		tell_end(p);

@@ -27,6 +27,8 @@ static enum gr_bcause cause_of(const struct gr_stage *st, const struct gr_blive 
 {
 	switch (m->outcome) {
 	case GR_OUTCOME_DONE:
+		if (l->of)
+			return gr_check_cause(m);
 		if (st->has_checkpoint && !m->term_signal && m->exit_code == st->checkpoint_code)
 			return GR_BC_CHECKPOINT;
 		if (m->term_signal || m->exit_code)
@@ -119,11 +121,15 @@ static struct gr_slice digest_slice(struct gr_bj *j, const struct gr_item *i, bo
 }
 
 /* @was: the attempt. Of a short one the row of its beginning is not written yet (batch_begun.c): then this is all of it. */
-static void store_end(struct gr_bj *j, struct gr_store_tx *tx, const struct gr_ended_msg *m, const struct gr_blive *was, enum gr_bcause cause,
-		      bool counts)
+static void store_end(struct gr_bj *j, const struct gr_stage *st, struct gr_store_tx *tx, const struct gr_ended_msg *m, const struct gr_blive *was,
+		      const struct gr_bend *e, bool counts)
 {
 	const struct gr_worker *w = was->peer;
-	bool is_kept = j->spec->keep_logs == GR_KEEP_ALL || (j->spec->keep_logs == GR_KEEP_FAILED && cause != GR_BC_DONE);
+	enum gr_bcause cause = e->cause;
+	bool is_compared = st->replicas && cause == GR_BC_DONE;
+	bool is_kept = j->spec->keep_logs == GR_KEEP_ALL || (j->spec->keep_logs == GR_KEEP_FAILED && !gr_bcause_is_good(cause)) ||
+		       (is_compared && st->check);     /* it is a comparator's input */
+	struct gr_slice digest = is_compared ? gr_slice(e->digest.b, sizeof(e->digest.b)) : gr_slice(NULL, 0);
 	char *reason = m->reason.n ? gr_xstrndup((const char *)m->reason.p, m->reason.n < 2000 ? m->reason.n : 2000) : NULL;
 	struct gr_slice out = is_kept && m->out.has_data ? m->out.data : gr_slice(NULL, 0), out_digest = digest_slice(j, &m->out, is_kept);
 	struct gr_slice err = is_kept && m->err.has_data ? m->err.data : gr_slice(NULL, 0), err_digest = digest_slice(j, &m->err, is_kept);
@@ -133,14 +139,14 @@ static void store_end(struct gr_bj *j, struct gr_store_tx *tx, const struct gr_e
 		gr_store_add(tx, GR_SQL_END, (int64_t)j->id, (int64_t)m->task, (int64_t)m->attempt, now_ms, (int64_t)cause, (int64_t)m->exit_code,
 			     (int64_t)m->term_signal, (int64_t)m->cpu_us, (int64_t)m->wall_us, (int64_t)m->max_rss_bytes, (int64_t)m->wait_us,
 			     (int64_t)m->in_bytes, reason, (int64_t)m->flags, (int64_t)m->out.size, (int64_t)m->err.size, out, err, out_digest,
-			     err_digest, (int64_t)counts);
+			     err_digest, (int64_t)counts, digest);
 	else
 		gr_store_add(tx, GR_SQL_ATTEMPT, (int64_t)j->id, (int64_t)m->task, (int64_t)m->attempt, (int64_t)was->ordinal, w ? w->name : "",
 			     w ? w->node : "", (int64_t)was->worker, (int64_t)was->node,
 			     now_ms - (int64_t)((gr_coord_now(j->batch->c) - was->start_ns) / GR_NS_PER_MS), now_ms, (int64_t)cause, (int64_t)counts,
 			     (int64_t)m->exit_code, (int64_t)m->term_signal, (int64_t)m->cpu_us, (int64_t)m->wall_us, (int64_t)m->max_rss_bytes,
 			     (int64_t)m->wait_us, (int64_t)m->in_bytes, reason, (int64_t)m->flags, (int64_t)m->out.size, (int64_t)m->err.size, out,
-			     err, out_digest, err_digest);
+			     err, out_digest, err_digest, digest, (int64_t)was->of, (int64_t)was->against);
 	free(reason);
 }
 
@@ -179,7 +185,7 @@ static void release(struct gr_coord *c, const struct gr_blive *l, enum gr_bcause
 
 	if (l->is_lost || l->placed == GR_UNPLACED)
 		return;
-	if (cause == GR_BC_DONE || cause == GR_BC_EXIT)
+	if (gr_bcause_is_good(cause) || cause == GR_BC_EXIT || cause == GR_BC_COMPARE)
 		e.how = GR_PLACE_DONE;
 	else if (cause == GR_BC_OOM)
 		e.how = GR_PLACE_OOM;
@@ -203,7 +209,7 @@ void gr_run_end(struct gr_bj *j, struct gr_bworker *bw, uint64_t worker, const s
 	const struct gr_stage *st = &j->spec->stages[gr_spec_stage_of(j->spec, (uint32_t)m->task)];
 	struct gr_btask *t = gr_bjob_find(&j->b, (uint32_t)m->task);
 	struct gr_bresult *results = t && t->n_results ? gr_xmemdup(t->results, t->n_results * sizeof(*t->results)) : NULL;
-	uint32_t n_results = t ? t->n_results : 0, tries = t ? t->n_tries : 0;
+	uint32_t n_results = t ? t->n_results : 0, tries = t ? t->n_tries + t->n_check_tries : 0;
 	struct gr_bend e = { .cause = cause, .exit_code = m->exit_code, .toolchain = st->replicas ? gr_run_toolchain(st) : 0 };
 	struct gr_store_tx *tx = gr_store_tx_new(b->store);
 	struct gr_pend *p = gr_pend_new(b);
@@ -238,19 +244,20 @@ void gr_run_end(struct gr_bj *j, struct gr_bworker *bw, uint64_t worker, const s
 	if (bw)
 		release(b->c, &v.was, cause, m);
 	t = gr_bjob_find(&j->b, (uint32_t)m->task);
-	counts = t ? t->n_tries > tries : v.verdict == GR_BV_FAILED;
+	counts = t ? t->n_tries + t->n_check_tries > tries : v.verdict == GR_BV_FAILED;
 	if (cause == GR_BC_DONE || cause == GR_BC_CHECKPOINT)
 		out_bytes = store_outputs(j, tx, m);
-	store_end(j, tx, m, &v.was, cause, counts);
+	store_end(j, st, tx, m, &v.was, &e, counts);
 	l = t ? gr_btask_live(t, m->attempt) : NULL;
 	if (l)
 		l->is_stored = true;      /* it was lost, and may come back */
 	store_usage(j, tx, m, &v, cause, out_bytes);
 	if (st->replicas && v.verdict == GR_BV_DONE) {
-		const struct gr_bresult own = { e.digest, worker, 0, m->attempt };
+		const struct gr_bresult own = { .worker = worker };
 
 		store_trust(j, tx, st, results, n_results);
-		store_trust(j, tx, st, &own, 1);
+		if (!v.was.of)
+			store_trust(j, tx, st, &own, 1);
 	}
 	free(results);
 	p->is_end = true;

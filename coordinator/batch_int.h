@@ -14,6 +14,9 @@ struct gr_jrange {                        /* queued at placement */
 	struct gr_place_task place;
 	int64_t queued;
 	uint32_t n_left;
+	bool is_check;                    /* of one task: a comparison of two of its results */
+	uint32_t n_exclude;               /* of place.exclude_node: those behind are excluded until relax_ns alone */
+	uint64_t relax_ns;                /* 0 none */
 };
 struct gr_lines {                         /* a list_blob, mapped; offset of each 16th line */
 	const char *p;
@@ -96,7 +99,7 @@ struct gr_pend {                          /* what waits for a commit */
 	uint64_t job;
 	uint64_t task;
 	uint32_t attempt;
-	struct { uint32_t first, count; bool is_single; } *ready;
+	struct { uint32_t first, count; bool is_single, is_check; } *ready;
 	uint32_t n_ready;
 	gr_batch_done *fn;                /* whom to answer, or NULL */
 	void *ctx;
@@ -158,8 +161,10 @@ void gr_begun_now(struct gr_bj *j, uint32_t task, struct gr_blive *l);        /*
 extern const struct gr_bjob_ops gr_batch_job_ops;
 /* Tells placement of tasks that may run. @t: the record of a single one, or NULL. */
 void gr_run_offer(struct gr_bj *j, uint32_t first, uint32_t count, struct gr_btask *t);
+void gr_run_offer_check(struct gr_bj *j, struct gr_btask *t);
 void gr_run_drop_ranges(struct gr_bj *j);
-void gr_run_took(struct gr_batch *b, uint64_t tag);        /* a decision came of the range: one less is queued */
+/* A decision came of the range: one less is queued. Return: whether it is for a comparison. */
+bool gr_run_took(struct gr_batch *b, uint64_t tag);
 void gr_run_tick(struct gr_batch *b);
 /* The request class of a stage's task in placement; @task: its record or NULL. GR_ELIMIT. */
 int gr_run_class(struct gr_bj *j, const struct gr_stage *st, const struct gr_btask *task);
@@ -170,6 +175,15 @@ const char *gr_run_pending(struct gr_bj *j, uint32_t task, struct gr_buf *text);
 int gr_run_send_spec(struct gr_bj *j, struct gr_bworker *bw) GR_MUST_CHECK;    /* unless it has it */
 int gr_run_send_command(struct gr_bj *j, struct gr_bworker *bw, const struct gr_stage *st, struct gr_btask *t, const struct gr_blive *l)
 	GR_MUST_CHECK;
+
+/* The values of its task, one behind the other. Return: how many. */
+uint32_t gr_run_add_values(struct gr_bj *j, uint32_t task, struct gr_buf *raw);
+
+/* ---- batch_check.c ---- */
+/* What a comparator's exit code says. */
+enum gr_bcause gr_check_cause(const struct gr_ended_msg *m);
+/* The COMMAND of @l, a comparison. Errors of gr_peers_send; GR_EBUSY: what is compared is not on disk yet; GR_ELIMIT. */
+int gr_check_send(struct gr_bj *j, struct gr_bworker *bw, const struct gr_stage *st, uint32_t task, const struct gr_blive *l) GR_MUST_CHECK;
 
 /* ---- batch_start.c ---- */
 /* A decision comes to nothing, or its attempt is not wanted any more: its room is free. */

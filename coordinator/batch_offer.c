@@ -12,6 +12,8 @@
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 
+#define RELAX_NS (10 * GR_NS_PER_S)
+
 _Static_assert(GR_SPEC_MAX_AMOUNT == GR_PLACE_MAX_AMOUNT, "what a job may ask for, placement counts");
 
 /* ---- offering ---- */
@@ -82,35 +84,56 @@ uint64_t gr_run_mem(const struct gr_stage *st, const struct gr_btask *t)
 	return t && t->mem_permille != 1000 ? st->mem_bytes / 1000 * t->mem_permille : st->mem_bytes;
 }
 
-/* Copies never on one node, as far as placement can be told; begin looks again. */
-static void exclude_copies(struct gr_bj *j, const struct gr_btask *t, struct gr_place_task *p)
+/* As far as placement can be told: a node that nobody is at now, it does not know; who begins looks again. */
+static void exclude_node(struct gr_bj *j, uint64_t node, struct gr_place_task *p)
 {
 	GR_LIST_EACH(w, &j->batch->c->workers, struct gr_worker, link) {
-		uint64_t node = gr_bworker_node(w);
-		bool is_used = false;
-		int id;
+		int id = gr_bworker_node(w) == node && p->n_exclude_node < GR_PLACE_MAX_EXCLUDES ? gr_place_node(j->batch->c->place, w->node) : -1;
 
-		for (uint32_t i = 0; i < t->n_lives; i++)
-			is_used = is_used || t->lives[i].node == node;
-		for (uint32_t i = 0; i < t->n_results; i++)
-			is_used = is_used || t->results[i].node == node;
-		if (!is_used || p->n_exclude_node == GR_PLACE_MAX_EXCLUDES)
+		if (id < 0)
 			continue;
-		id = gr_place_node(j->batch->c->place, w->node);
-		for (uint32_t i = 0; i < p->n_exclude_node && id >= 0; i++)
+		for (uint32_t i = 0; i < p->n_exclude_node; i++)
 			if (p->exclude_node[i] == (uint32_t)id)
-				id = -1;
-		if (id >= 0)
-			p->exclude_node[p->n_exclude_node++] = (uint32_t)id;
+				return;
+		p->exclude_node[p->n_exclude_node++] = (uint32_t)id;
+		return;
 	}
+}
+
+/* Copies never on one node. */
+static void exclude_copies(struct gr_bj *j, const struct gr_btask *t, struct gr_place_task *p)
+{
+	for (uint32_t i = 0; i < t->n_lives; i++)
+		if (!t->lives[i].of)
+			exclude_node(j, t->lives[i].node, p);
+	for (uint32_t i = 0; i < t->n_results; i++)
+		exclude_node(j, t->results[i].node, p);
+}
+
+/* Where two results came from, they are not compared; where a comparison failed, not before others had their chance. */
+static void exclude_parties(struct gr_bj *j, const struct gr_btask *t, struct gr_jrange *r)
+{
+	struct gr_place_task *p = &r->place;
+	const struct gr_bresult *of, *against;
+
+	if (!gr_bjob_pair(&j->b, t, &of, &against))
+		return;
+	exclude_node(j, of->node, p);
+	exclude_node(j, against->node, p);
+	r->n_exclude = p->n_exclude_node;
+	if (!t->check_bad_node)
+		return;
+	exclude_node(j, t->check_bad_node, p);
+	r->relax_ns = gr_coord_now(j->batch->c) + RELAX_NS;
 }
 
 /* @t: the record of a single one, or NULL. When placement refuses, r->queued says why, and the tick asks again. */
 static void queue_range(struct gr_bj *j, struct gr_jrange *r, const struct gr_btask *t)
 {
+	const struct gr_stage *st = &j->spec->stages[gr_spec_stage_of(j->spec, r->place.first)];
 	struct gr_coord *c = j->batch->c;
 
-	r->queued = gr_run_class(j, &j->spec->stages[gr_spec_stage_of(j->spec, r->place.first)], t);
+	r->queued = r->is_check ? gr_run_class(j, st->check, NULL) : gr_run_class(j, st, t);
 	if (r->queued < 0)
 		return;
 	r->place.class = (uint32_t)r->queued;
@@ -119,7 +142,7 @@ static void queue_range(struct gr_bj *j, struct gr_jrange *r, const struct gr_bt
 }
 
 /* One stage, all the same. @t: the record of a single one, or NULL. */
-static void offer_run(struct gr_bj *j, const struct gr_stage *st, uint32_t first, uint32_t count, struct gr_btask *t)
+static void offer_run(struct gr_bj *j, const struct gr_stage *st, uint32_t first, uint32_t count, struct gr_btask *t, bool is_check)
 {
 	struct gr_batch *b = j->batch;
 	struct gr_jrange *r;
@@ -133,9 +156,12 @@ static void offer_run(struct gr_bj *j, const struct gr_stage *st, uint32_t first
 	r->place = (struct gr_place_task){
 		.tag = r->tag, .owner = j->place_owner, .first = first, .count = count,
 		.is_gang = st->is_gang && count == st->count,
-		.family = gr_hash64(st->name, strlen(st->name), gr_hash64(&j->id, sizeof(j->id), 3)),
+		.family = gr_hash64(st->name, strlen(st->name), gr_hash64(&j->id, sizeof(j->id), is_check ? 4 : 3)),
 	};
-	if (t && st->replicas)
+	r->is_check = is_check;
+	if (is_check)
+		exclude_parties(j, t, r);
+	else if (t && st->replicas)
 		exclude_copies(j, t, &r->place);
 	gr_list_push(&j->ranges, &r->link);
 	queue_range(j, r, t);
@@ -152,7 +178,7 @@ void gr_run_offer(struct gr_bj *j, uint32_t first, uint32_t count, struct gr_bta
 	if (t && t->n_queued) {                   /* another copy of a task that runs already */
 		const struct gr_stage *st = &j->spec->stages[gr_spec_stage_of(j->spec, first)];
 
-		offer_run(j, st, first, 1, t);
+		offer_run(j, st, first, 1, t, false);
 		return;
 	}
 	/* what waited for a commit may have changed meanwhile */
@@ -161,9 +187,17 @@ void gr_run_offer(struct gr_bj *j, uint32_t first, uint32_t count, struct gr_bta
 
 		if (from + n > st->first + st->count)
 			n = st->first + st->count - from;
-		offer_run(j, st, from, n, count == 1 ? gr_bjob_find(&j->b, from) : NULL);
+		offer_run(j, st, from, n, count == 1 ? gr_bjob_find(&j->b, from) : NULL, false);
 		at = from + n;
 	}
+}
+
+void gr_run_offer_check(struct gr_bj *j, struct gr_btask *t)
+{
+	uint32_t task = (uint32_t)t->task;
+
+	if (j->has_owner && j->state == GR_J_OPEN && !j->is_raising && t->is_check_queued)
+		offer_run(j, &j->spec->stages[gr_spec_stage_of(j->spec, task)], task, 1, t, true);
 }
 
 static void range_free(struct gr_bj *j, struct gr_jrange *r)
@@ -183,42 +217,74 @@ void gr_run_drop_ranges(struct gr_bj *j)
 
 /* A task may be in two ranges: offered anew when what made it leave READY came to nothing, while the older entry is queued
  * still. So the decision says which it came of. */
-void gr_run_took(struct gr_batch *b, uint64_t tag)
+bool gr_run_took(struct gr_batch *b, uint64_t tag)
 {
 	struct gr_jrange *r = gr_map_get(&b->ranges, &tag, sizeof(tag));
+	bool is_check = r && r->is_check;
 
 	if (r && !--r->n_left)
 		range_free(gr_bj_find(b, GR_BATCH_TAG_JOB(tag)), r);
+	return is_check;
+}
+
+/* No other worker came: the one where a comparison failed may have it again. */
+static void relax(struct gr_bj *j, struct gr_jrange *r)
+{
+	if (r->queued >= 0)
+		gr_place_cancel(j->batch->c->place, r->queued);
+	r->relax_ns = 0;
+	r->place.n_exclude_node = r->n_exclude;
+	queue_range(j, r, NULL);
 }
 
 void gr_run_tick(struct gr_batch *b)
 {
+	uint64_t now = gr_coord_now(b->c);
 	struct gr_bj *j;
 	size_t i = 0;
 
 	/* what placement had no room for */
-	while ((j = gr_map_each(&b->jobs, &i)))
-		if (j->state == GR_J_OPEN && j->has_owner)
-			GR_LIST_EACH(r, &j->ranges, struct gr_jrange, link)
-				if (r->queued < 0)
-					queue_range(j, r, r->place.count == 1 ? gr_bjob_find(&j->b, r->place.first) : NULL);
+	while ((j = gr_map_each(&b->jobs, &i))) {
+		if (j->state != GR_J_OPEN || !j->has_owner)
+			continue;
+		GR_LIST_EACH(r, &j->ranges, struct gr_jrange, link) {
+			if (r->relax_ns && now >= r->relax_ns)
+				relax(j, r);
+			else if (r->queued < 0)
+				queue_range(j, r, r->place.count == 1 ? gr_bjob_find(&j->b, r->place.first) : NULL);
+		}
+	}
 }
 
 /* ---- what the engine says ---- */
 
-static void on_ready(void *ctx, uint32_t first, uint32_t count, struct gr_btask *t)
+static void offer_behind(struct gr_pend *p, uint32_t first, uint32_t count, bool is_single, bool is_check)
 {
-	struct gr_bj *j = ctx;
-	struct gr_pend *p = j->batch->pend;
-
-	if (!p) {
-		gr_run_offer(j, first, count, t);
-		return;
-	}
 	p->ready = gr_xrealloc(p->ready, (p->n_ready + 1) * sizeof(*p->ready));
 	p->ready[p->n_ready].first = first;
 	p->ready[p->n_ready].count = count;
-	p->ready[p->n_ready++].is_single = t != NULL;
+	p->ready[p->n_ready].is_single = is_single;
+	p->ready[p->n_ready++].is_check = is_check;
+}
+
+static void on_ready(void *ctx, uint32_t first, uint32_t count, struct gr_btask *t)
+{
+	struct gr_bj *j = ctx;
+
+	if (j->batch->pend)
+		offer_behind(j->batch->pend, first, count, t != NULL, false);
+	else
+		gr_run_offer(j, first, count, t);
+}
+
+static void on_check(void *ctx, struct gr_btask *t)
+{
+	struct gr_bj *j = ctx;
+
+	if (j->batch->pend)
+		offer_behind(j->batch->pend, (uint32_t)t->task, 1, true, true);
+	else
+		gr_run_offer_check(j, t);
 }
 
 /* All of a closed job; of a single one the decision that still comes is given back. */
@@ -256,7 +322,9 @@ static void on_stop(void *ctx, struct gr_btask *t, struct gr_blive *l, enum gr_b
 	gr_bworker_stop(j->batch, l->peer, j->id, t->task, l->number, GR_STOP_CANCEL, 0);
 }
 
-const struct gr_bjob_ops gr_batch_job_ops = { .ready = on_ready, .withdrawn = on_withdrawn, .ended = on_ended_unrun, .stop = on_stop };
+const struct gr_bjob_ops gr_batch_job_ops = { .ready = on_ready, .withdrawn = on_withdrawn, .ended = on_ended_unrun, .check = on_check,
+						  .stop = on_stop };
+
 /* ---- why is it not running ---- */
 
 const char *gr_run_pending(struct gr_bj *j, uint32_t task, struct gr_buf *text)
@@ -264,6 +332,7 @@ const char *gr_run_pending(struct gr_bj *j, uint32_t task, struct gr_buf *text)
 	enum gr_bstate s = (enum gr_bstate)gr_states_get(&j->b.states, task);
 	struct gr_coord *c = j->batch->c;
 	struct gr_btask *t = gr_bjob_find(&j->b, task);
+	bool is_check;
 
 	gr_buf_clear(text);
 	if (s == GR_B_BLOCKED) {
@@ -294,18 +363,30 @@ const char *gr_run_pending(struct gr_bj *j, uint32_t task, struct gr_buf *text)
 		gr_buf_printf(text, "handed to %s, which has not begun it", w ? w->name : "a worker");
 		return gr_buf_str(text);
 	}
-	if (s != GR_B_READY && !(t && t->n_queued && !gr_btask_n_live(t)))
+	if (s == GR_B_RUNNING && t && t->heap_at && !gr_btask_n_live(t) && !t->n_queued && !t->is_check_queued) {
+		uint64_t now = gr_coord_now(c);
+
+		gr_buf_printf(text, "tried again in %.1f s", t->due_ns > now ? (double)(t->due_ns - now) / GR_NS_PER_S : 0.0);
+		return gr_buf_str(text);
+	}
+	is_check = t && t->is_check_queued && !t->n_queued;
+	if (s != GR_B_READY && !(t && (t->n_queued || is_check) && !gr_btask_n_live(t)))
 		return NULL;
 	if (gr_store_trouble(j->batch->store))
 		return "the coordinator cannot write its store now";
 	GR_LIST_EACH(r, &j->ranges, struct gr_jrange, link) {
 		int rc;
 
-		if (task - r->place.first >= r->place.count)
+		if (task - r->place.first >= r->place.count || r->is_check != is_check)
 			continue;
 		if (r->queued < 0)
 			return "placement has no room for it yet";
 		rc = gr_place_pending(c->place, r->queued);
+		if (is_check) {
+			gr_buf_printf(text, "its results are to be compared on a node that brought neither: %s",
+				      rc < 0 ? "about to start" : gr_place_pending_text((enum gr_place_pending)rc));
+			return gr_buf_str(text);
+		}
 		return rc < 0 ? "about to start" : gr_place_pending_text((enum gr_place_pending)rc);
 	}
 	return "about to be queued";

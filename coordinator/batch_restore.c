@@ -50,7 +50,14 @@ static int restore_attempt(void *ctx, const struct gr_store_attempt_row *r)
 	t = gr_bjob_record(&j->b, (uint32_t)r->task);
 	if (r->ordinal > t->ordinal)
 		t->ordinal = (uint32_t)r->ordinal;
-	if (r->end_ms) {
+	if (r->end_ms && r->of) {
+		gr_bjob_restore_verdict(&j->b, (uint32_t)r->task, (uint32_t)r->of, (uint32_t)r->against, (enum gr_bcause)r->cause);
+	} else if (r->end_ms && r->cause == GR_BC_DONE && r->digest.n == GR_DIGEST_BYTES) {
+		struct gr_digest d;
+
+		memcpy(d.b, r->digest.p, sizeof(d.b));
+		gr_bjob_restore_result(&j->b, (uint32_t)r->task, (uint32_t)r->attempt, r->worker_id, r->node_id, &d);
+	} else if (r->end_ms) {
 		t->n_tries += r->counts != 0;
 		t->n_lost += r->cause == GR_BC_LOST;
 		if (r->cause == GR_BC_OOM)
@@ -61,6 +68,8 @@ static int restore_attempt(void *ctx, const struct gr_store_attempt_row *r)
 		   (l = gr_bjob_restore_live(&j->b, (uint32_t)r->task, (uint32_t)r->attempt, r->worker_id, r->node_id, x->due_ns))) {
 		l->is_stored = true;
 		l->ordinal = (uint32_t)r->ordinal;
+		l->of = (uint32_t)r->of;
+		l->against = (uint32_t)r->against;
 		x->n_lost++;
 	}
 	return 0;
@@ -262,6 +271,7 @@ static void offer_all(struct gr_bj *j)
 			copies -= later[i].first == t->task && later[i].end == t->task + 1;
 		for (; copies; copies--)
 			gr_run_offer(j, (uint32_t)t->task, 1, t);
+		gr_run_offer_check(j, t);
 	}
 	free(later);
 }

@@ -43,6 +43,9 @@ int gr_run_send_spec(struct gr_bj *j, struct gr_bworker *bw)
 
 		for (uint32_t i = 0; i < j->spec->n_stages; i++)
 			json_array_append_new(list, stage_for_worker(&j->spec->stages[i]));
+		for (uint32_t i = 0; i < j->spec->n_stages; i++)     /* comparators behind them, in order of check_at */
+			if (j->spec->stages[i].check)
+				json_array_append_new(list, stage_for_worker(j->spec->stages[i].check));
 		o = json_pack("{s:I, s:s, s:o}", "job", (json_int_t)j->id, "name", j->name, "stages", list);
 		gr_json_encode(&j->spec_frame, GR_MSG_SPEC, o);
 		json_decref(o);
@@ -160,10 +163,19 @@ static int add_secret(void *ctx, const char *name, struct gr_slice value)
 	return 0;
 }
 
+uint32_t gr_run_add_values(struct gr_bj *j, uint32_t task, struct gr_buf *raw)
+{
+	struct gr_slice values[GR_SPEC_MAX_VALUES];
+	uint32_t n_values = gr_bj_values(j, task, values, &j->batch->scratch), n = 0;
+
+	for (uint32_t i = 0; i < n_values; i++)
+		gr_value_add(raw, &n, values[i]);
+	return n;
+}
+
 int gr_run_send_command(struct gr_bj *j, struct gr_bworker *bw, const struct gr_stage *st, struct gr_btask *t, const struct gr_blive *l)
 {
 	uint32_t task = (uint32_t)t->task, n = 0;
-	struct gr_slice values[GR_SPEC_MAX_VALUES];
 	struct gr_command_msg m = {
 		.job = j->id, .task = task, .attempt = l->number, .stage = (uint32_t)(st - j->spec->stages), .index = task - st->first,
 		.ordinal = l->ordinal, .timeout_ms = st->timeout_ms, .mem_bytes = gr_run_mem(st, t),
@@ -171,11 +183,9 @@ int gr_run_send_command(struct gr_bj *j, struct gr_bworker *bw, const struct gr_
 	};
 	struct gr_buf frame = { 0 }, v = { 0 }, in = { 0 };
 	struct secrets secrets = { .st = st };
-	uint32_t n_values = gr_bj_values(j, task, values, &j->batch->scratch);
 	int rc;
 
-	for (uint32_t i = 0; i < n_values; i++)
-		gr_value_add(&v, &m.values.n, values[i]);
+	m.values.n = gr_run_add_values(j, task, &v);
 	rc = add_inputs(j, st, t, task, &in, &n);
 	if (rc >= 0 && st->secrets)
 		rc = gr_store_each_secret(j->batch->store, (int64_t)j->id, add_secret, &secrets);

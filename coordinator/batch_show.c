@@ -114,7 +114,7 @@ struct last {
 	json_t *o;
 	json_t *list;
 	const struct gr_bj *j;
-	int64_t n;
+	int64_t n, outcome;
 };
 
 static int last_attempt(void *ctx, const struct gr_store_attempt_row *r)
@@ -122,6 +122,8 @@ static int last_attempt(void *ctx, const struct gr_store_attempt_row *r)
 	struct last *x = ctx;
 
 	x->n++;
+	if (r->of && r->attempt != x->outcome)        /* a comparison on the way is no news of the task */
+		return 0;
 	json_object_set_new(x->o, "worker", json_string(r->worker ? r->worker : ""));
 	json_object_set_new(x->o, "start_ms", json_integer(r->start_ms));
 	json_object_set_new(x->o, "end_ms", json_integer(r->end_ms));
@@ -154,8 +156,10 @@ json_t *gr_show_task_row(struct gr_bj *j, uint32_t task)
 	json_t *o;
 	struct last x = { 0 };
 
+	if (state == GR_B_DONE || state == GR_B_FAILED)
+		x.outcome = gr_store_outcome_attempt(j->batch->store, (int64_t)j->id, task, &stored);
 	/* an outcome that is not on disk yet is none */
-	if ((state == GR_B_DONE || state == GR_B_FAILED) && !gr_store_outcome_attempt(j->batch->store, (int64_t)j->id, task, &stored))
+	if ((state == GR_B_DONE || state == GR_B_FAILED) && !x.outcome)
 		state = GR_B_RUNNING;
 	o = json_pack("{s:i, s:s, s:i, s:s}", "task", (int)task, "stage", st->name, "index", (int)(task - st->first), "state", 
 		      is_sent ? GR_SHOW_SENT : gr_bstate_name(state));
@@ -179,8 +183,10 @@ static int attempt_row(void *ctx, const struct gr_store_attempt_row *r)
 
 	if (r->reason)
 		json_object_set_new(o, "reason", json_string(r->reason));
+	if (r->of)
+		json_object_set_new(o, "compares", json_pack("[I, I]", (json_int_t)r->against, (json_int_t)r->of));
 	json_array_append_new(x->list, o);
-	if (r->end_ms)
+	if (r->end_ms && !r->of)
 		json_object_set_new(x->o, "logs", json_pack("{s:I, s:I, s:b, s:b}", "out_bytes", (json_int_t)r->out_size, "err_bytes",
 				    (json_int_t)r->err_size, "out_cut", (int)(r->flags & GR_ENDED_F_OUT_CUT), "err_cut",
 				    (int)(r->flags & GR_ENDED_F_ERR_CUT)));

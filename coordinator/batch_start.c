@@ -23,7 +23,7 @@ void gr_run_give_back(struct gr_coord *c, uint64_t placed)
 static bool may_go_to(const struct gr_btask *t, uint64_t node)
 {
 	for (uint32_t i = 0; t && i < t->n_lives; i++)
-		if (t->lives[i].node == node && !t->lives[i].is_lost)
+		if (t->lives[i].node == node && !t->lives[i].is_lost && !t->lives[i].of)
 			return false;
 	for (uint32_t i = 0; t && i < t->n_results; i++)
 		if (t->results[i].node == node)
@@ -64,8 +64,29 @@ static uint32_t same_of(struct gr_bj *j, const struct gr_stage *st, const struct
 	return rc > 0 ? (uint32_t)rc : 0;
 }
 
-/* The attempt begins at @bw, which knows the job. Return: 0; what the queue to the worker said, and then the attempt is
- * no more and its room is given back. */
+/* It did not leave: the attempt is no more, and its room is given back. */
+static void unsent(struct gr_bj *j, struct gr_worker *w, uint32_t task, uint32_t number, uint64_t placed, int rc)
+{
+	const struct gr_bend e = { .cause = GR_BC_UNSENT };
+	struct gr_batch *b = j->batch;
+	uint64_t now = gr_coord_now(b->c);
+
+	gr_run_give_back(b->c, placed);
+	if (rc == GR_EBUSY || rc == GR_EGONE)
+		gr_place_worker_pause(b->c->place, now, w->place, now + PAUSE_NS);
+	gr_bjob_end(&j->b, task, number, w->identity, &e, now);
+}
+
+static void begun(struct gr_bj *j, const struct gr_stage *st, uint32_t task, const struct gr_blive *l, const struct gr_worker *w)
+{
+	j->batch->attempts++;
+	j->is_dirty = true;
+	store_begin(j, task, l);
+	gr_history(j->batch, "begin", j->id, task, l->number, w->name);
+	show_begin(j, st, task, l, w);
+}
+
+/* The attempt begins at @bw, which knows the job. Return: 0; what the queue to the worker said. */
 static int begin(struct gr_bj *j, struct gr_bworker *bw, const struct gr_stage *st, uint32_t task, uint64_t placed)
 {
 	struct gr_batch *b = j->batch;
@@ -86,22 +107,71 @@ static int begin(struct gr_bj *j, struct gr_bworker *bw, const struct gr_stage *
 	t = gr_bjob_find(&j->b, task);
 	rc = gr_run_send_command(j, bw, st, t, l);
 	if (rc < 0) {
-		const struct gr_bend e = { .cause = GR_BC_UNSENT };
-		uint32_t number = l->number;
-
-		gr_run_give_back(b->c, placed);
-		if (rc == GR_EBUSY || rc == GR_EGONE)
-			gr_place_worker_pause(b->c->place, now, w->place, now + PAUSE_NS);
-		gr_bjob_end(&j->b, task, number, w->identity, &e, now);
+		unsent(j, w, task, l->number, placed, rc);
 		return rc;
 	}
-	b->attempts++;
-	j->is_dirty = true;
-	store_begin(j, task, l);
-	gr_history(b, "begin", j->id, task, l->number, w->name);
-	show_begin(j, st, task, l, w);
+	begun(j, st, task, l, w);
 	gr_watch_began(j, task, l);
 	return 0;
+}
+
+/* The same for a comparison of two of its results. */
+static int begin_check(struct gr_bj *j, struct gr_bworker *bw, const struct gr_stage *st, uint32_t task, uint64_t placed)
+{
+	struct gr_worker *w = bw->w;
+	struct gr_blive *l = gr_bjob_begin_check(&j->b, task, w->identity, bw->node, w, placed, gr_coord_now(j->batch->c));
+	int rc;
+
+	if (!l) {
+		gr_run_give_back(j->batch->c, placed);
+		gr_warn("batch", "job %" PRIu64 " task %u: too many attempts", j->id, task);
+		return 0;
+	}
+	rc = gr_check_send(j, bw, st, task, l);
+	if (rc == GR_ELIMIT) {                    /* the same the next time, and anywhere */
+		const struct gr_ended_msg m = { .job = j->id, .task = task, .attempt = l->number, .out.has_data = true, .err.has_data = true,
+						.reason = gr_slice_str("two results have more files than a comparison may have") };
+
+		gr_run_give_back(j->batch->c, placed);
+		begun(j, st, task, l, w);
+		gr_run_end(j, NULL, w->identity, &m, GR_BC_REFUSED);
+		return 0;
+	}
+	if (rc < 0) {
+		unsent(j, w, task, l->number, placed, rc);
+		return rc;
+	}
+	begun(j, st, task, l, w);
+	return 0;
+}
+
+/* Return: false when the worker takes nothing now. */
+static bool start_check(struct gr_bj *j, uint32_t task, struct gr_worker *w, uint64_t placed)
+{
+	const struct gr_stage *st = &j->spec->stages[gr_spec_stage_of(j->spec, task)];
+	struct gr_bworker *bw = gr_bworker_of(j->batch, w);
+	struct gr_btask *t = gr_bjob_find(&j->b, task);
+	const struct gr_bresult *of, *against;
+	uint64_t now = gr_coord_now(j->batch->c);
+
+	if (!t || !t->is_check_queued || !gr_bjob_pair(&j->b, t, &of, &against)) {
+		if (t)
+			t->is_check_queued = false;      /* decided meanwhile */
+		gr_run_give_back(j->batch->c, placed);
+		return true;
+	}
+	if (of->node == bw->node || against->node == bw->node) {       /* its node was not known when this was offered */
+		gr_run_give_back(j->batch->c, placed);
+		gr_run_offer_check(j, t);
+		return true;
+	}
+	if (gr_run_send_spec(j, bw) < 0) {
+		gr_run_give_back(j->batch->c, placed);
+		gr_place_worker_pause(j->batch->c->place, now, w->place, now + PAUSE_NS);
+		gr_run_offer_check(j, t);
+		return false;
+	}
+	return begin_check(j, bw, st, task, placed) != GR_EBUSY;
 }
 
 /* Return: false when the worker takes nothing now. */
@@ -171,12 +241,13 @@ bool gr_batch_act(struct gr_coord *c, const struct gr_place_decision *d)
 	struct gr_bj *j = gr_bj_find(c->batch, GR_BATCH_TAG_JOB(d->tag));
 
 	if (d->act == GR_PLACE_RUN) {
-		gr_run_took(c->batch, d->tag);
+		bool is_check = gr_run_took(c->batch, d->tag);
+
 		if (!j || !j->spec || j->state != GR_J_OPEN) {
 			gr_run_give_back(c, d->placed);
 			return true;
 		}
-		return start(j, d->nth, (struct gr_worker *)(uintptr_t)d->worker_tag, d->placed);
+		return (is_check ? start_check : start)(j, d->nth, (struct gr_worker *)(uintptr_t)d->worker_tag, d->placed);
 	}
 	if (d->act == GR_PLACE_COPY) {
 		if (j && j->spec && j->state == GR_J_OPEN)

@@ -113,7 +113,8 @@ static int find_log(void *ctx, const struct gr_store_attempt_row *r)
 	ssize_t n;
 	int fd;
 
-	if ((x->attempt && r->attempt != x->attempt) || (x->ordinal && r->ordinal != x->ordinal) || !r->end_ms)
+	if ((x->attempt && r->attempt != x->attempt) || (x->ordinal && r->ordinal != x->ordinal) || !r->end_ms ||
+	    (r->of && !x->attempt && !x->ordinal))      /* what a comparator says is no output of the task */
 		return 0;
 	x->found = (uint32_t)r->attempt;
 	x->total = data.n;
@@ -281,7 +282,7 @@ static void follow_live(struct gr_batch *b, struct gr_watcher *w, struct gr_bj *
 	struct gr_btask *t = gr_bjob_find(&j->b, w->task);
 
 	for (uint32_t i = 0; t && i < t->n_lives; i++)
-		if (!t->lives[i].is_lost && t->lives[i].peer) {
+		if (!t->lives[i].is_lost && t->lives[i].peer && !t->lives[i].of) {
 			w->attempt = t->lives[i].number;
 			follow(b, w, &t->lives[i]);
 			return;
@@ -291,7 +292,7 @@ static void follow_live(struct gr_batch *b, struct gr_watcher *w, struct gr_bj *
 void gr_watch_began(struct gr_bj *j, uint32_t task, struct gr_blive *l)
 {
 	GR_LIST_EACH(w, &j->batch->watchers, struct gr_watcher, link)
-		if (w->is_log && w->job == j->id && w->task == task && l->peer) {
+		if (w->is_log && w->job == j->id && w->task == task && l->peer && !l->of) {
 			if (w->attempt != l->number && (w->attempt || !w->sink))
 				w->at[GR_STREAM_OUT] = w->at[GR_STREAM_ERR] = 0;
 			w->attempt = l->number;

@@ -160,7 +160,7 @@ static void adopt(struct gr_batch *b, struct gr_worker *w, uint64_t job, uint64_
 	if (j && j->spec && j->state == GR_J_OPEN && task < j->n_tasks && !j->b.is_cancelled && !j->b.is_stopping &&
 	    gr_bjob_adopt(&j->b, (uint32_t)task, attempt, w->identity, w, GR_UNPLACED, &l)) {
 		const struct gr_stage *st = &j->spec->stages[gr_spec_stage_of(j->spec, (uint32_t)task)];
-		int class = gr_run_class(j, st, gr_bjob_find(&j->b, (uint32_t)task));
+		int class = l->of ? gr_run_class(j, st->check, NULL) : gr_run_class(j, st, gr_bjob_find(&j->b, (uint32_t)task));
 		uint64_t placed;
 
 		/* without room there by placement's reckoning it runs all the same */
@@ -172,7 +172,8 @@ static void adopt(struct gr_batch *b, struct gr_worker *w, uint64_t job, uint64_
 		b->adopted++;
 		j->is_dirty = true;
 		gr_history(b, "adopted", job, (int64_t)task, attempt, w->name);
-		gr_watch_began(j, (uint32_t)task, l);
+		if (!l->of)
+			gr_watch_began(j, (uint32_t)task, l);
 		return;
 	}
 	gr_info("batch", "worker %s still runs job %" PRIu64 " task %" PRIu64 " attempt %u, which is not wanted any more", w->name, job, task, attempt);

@@ -64,6 +64,8 @@ extern const size_t gr_jf_n_task_members;
 int gr_jf_array(struct gr_jf *j, const json_t *v, uint64_t *count, json_t **out);
 /* Appends to @list; may add hidden values, and then *array is replaced. */
 int gr_jf_inputs(struct gr_jf *j, const json_t *v, json_t *list, json_t **array, uint64_t count);
+/* The same of files that are one for all tasks, and of no other task. */
+int gr_jf_shared_inputs(struct gr_jf *j, const json_t *v, json_t *list);
 int gr_jf_stdin(struct gr_jf *j, const json_t *v, json_t *stage, json_t **array, uint64_t count);
 /* A value as text: texts, numbers and booleans. NULL for others. New reference. */
 json_t *gr_jf_text_of(const json_t *v);

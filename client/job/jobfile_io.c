@@ -522,6 +522,27 @@ int gr_jf_inputs(struct gr_jf *j, const json_t *v, json_t *list_out, json_t **ar
 	return 0;
 }
 
+int gr_jf_shared_inputs(struct gr_jf *j, const json_t *v, json_t *list_out)
+{
+	const json_t *x;
+	size_t i;
+
+	json_array_foreach(v, i, x) {
+		const char *file = json_is_string(x) ? json_string_value(x) : json_string_value(json_object_get(x, "file"));
+		size_t was = gr_jf_at(j, i);
+		int rc = 0;
+
+		if (json_object_get(x, "from"))
+			rc = gr_jf_bad(j, GR_EINVAL, "\"from\" is not for a comparator: it has the results of two copies");
+		else if (file && has_place(j, file))
+			rc = gr_jf_bad(j, GR_EINVAL, "\"%.60s\": a comparator has the same files for all tasks", file);
+		gr_jf_out(j, was);
+		if (rc < 0)
+			return rc;
+	}
+	return gr_jf_inputs(j, v, list_out, NULL, 0);
+}
+
 int gr_jf_stdin(struct gr_jf *j, const json_t *v, json_t *stage, json_t **array, uint64_t count)
 {
 	const char *file = json_string_value(v);

@@ -178,16 +178,6 @@ static int m_spread(struct gr_jf *j, const json_t *v, json_t *out, const struct 
 	return below(j, v, out, m, table, GR_LEN(table));
 }
 
-static int m_quorum(struct gr_jf *j, const json_t *v, json_t *out, const struct gr_jf_member *m)
-{
-	static const struct gr_jf_member table[] = {
-		{ "replicas", gr_jf_int, NULL, 1, 8 }, { "min", gr_jf_int, NULL, 1, 8 }, { "trust", gr_jf_bool, NULL, 0, 0 }, { "compare", pass, NULL, 0, 0 },
-		{ "same", gr_jf_text, NULL, 0, 0 },
-	};
-
-	return below(j, v, out, m, table, GR_LEN(table));
-}
-
 /* {"arch": "x86_64", "zone": ["a", "b"], "gpu": true, "slow": false}, or the list of terms itself. */
 static int m_constraints(struct gr_jf *j, const json_t *v, json_t *out, const struct gr_jf_member *m)
 {
@@ -313,6 +303,42 @@ static int m_env(struct gr_jf *j, const json_t *v, json_t *out, const struct gr_
 		json_object_set_new(o, key, word);
 	}
 	return 0;
+}
+
+static int m_shared_inputs(struct gr_jf *j, const json_t *v, json_t *out, const struct gr_jf_member *m)
+{
+	json_t *list = json_array();
+
+	json_object_set_new(out, to(m), list);
+	return gr_jf_shared_inputs(j, v, list);
+}
+
+/* Paths that are compared by their bytes, or a command that compares two results. */
+static int m_compare(struct gr_jf *j, const json_t *v, json_t *out, const struct gr_jf_member *m)
+{
+	static const struct gr_jf_member table[] = {
+		{ "command", m_command, "argv", 0, 0 }, { "env", m_env, NULL, 0, 0 }, { "cwd", m_word, NULL, 0, 0 },
+		{ "inputs", m_shared_inputs, NULL, 0, 0 }, { "paths", pass, NULL, 0, 0 }, { "resources", m_resources, NULL, 0, 0 },
+		{ "constraints", m_constraints, NULL, 0, 0 }, { "timeout", gr_jf_ms, "timeout_ms", 0, 0 }, { "retries", gr_jf_int, NULL, 0, 100 },
+		{ "network", gr_jf_bool, NULL, 0, 0 }, { "mem_limit", m_bytes, "mem_limit_bytes", 0, 0 },
+		{ "output_cap", m_bytes, "output_cap_bytes", 0, 0 },
+	};
+
+	if (json_is_array(v))
+		return pass(j, v, out, m);
+	if (json_is_object(v) && !json_object_get(v, "command"))
+		return gr_jf_bad(j, GR_EINVAL, "wants a \"command\" that compares a/ with b/, or a list of paths");
+	return json_is_object(v) ? below(j, v, out, m, table, GR_LEN(table)) : gr_jf_bad_value(j, v, "neither a list of paths nor an object with a command");
+}
+
+static int m_quorum(struct gr_jf *j, const json_t *v, json_t *out, const struct gr_jf_member *m)
+{
+	static const struct gr_jf_member table[] = {
+		{ "replicas", gr_jf_int, NULL, 1, 8 }, { "min", gr_jf_int, NULL, 1, 8 }, { "trust", gr_jf_bool, NULL, 0, 0 }, { "compare", m_compare, NULL, 0, 0 },
+		{ "same", gr_jf_text, NULL, 0, 0 },
+	};
+
+	return below(j, v, out, m, table, GR_LEN(table));
 }
 
 static int m_outputs(struct gr_jf *j, const json_t *v, json_t *out, const struct gr_jf_member *m)

@@ -333,6 +333,19 @@ void gr_tasks_table(const json_t *tasks, FILE *out)
 	gr_table_free(&t);
 }
 
+/* Which of a task's attempts the @i-th is that comparison @a is about. */
+static json_int_t ordinal_of(const json_t *task, const json_t *a, size_t i)
+{
+	json_int_t number = json_integer_value(json_array_get(json_object_get(a, "compares"), i));
+	const json_t *other;
+	size_t k;
+
+	json_array_foreach(json_object_get(task, "attempts"), k, other)
+		if (num(other, "attempt") == number)
+			return num(other, "ordinal");
+	return 0;
+}
+
 void gr_tasks_show(const json_t *x, FILE *out)
 {
 	static const char *const heads[] = { ">ATTEMPT", "WORKER", "NODE", "STARTED", ">TIME", ">CPU", ">MEMORY", "OUTCOME", "CAUSE", "REASON", NULL };
@@ -364,7 +377,11 @@ void gr_tasks_show(const json_t *x, FILE *out)
 		gr_table_cell(t, "%s", gr_view_bytes((uint64_t)num(a, "max_rss_bytes"), mem));
 		gr_table_cell(t, "%s", str(a, "outcome"));
 		gr_table_cell(t, "%s", str(a, "cause"));
-		gr_table_cell(t, "%.100s", strcmp(str(a, "reason"), "-") ? str(a, "reason") : "");
+		if (json_object_get(a, "compares"))
+			gr_table_cell(t, "compares attempts %" JSON_INTEGER_FORMAT " and %" JSON_INTEGER_FORMAT "%s%.60s", ordinal_of(x, a, 0),
+				      ordinal_of(x, a, 1), strcmp(str(a, "reason"), "-") ? ": " : "", strcmp(str(a, "reason"), "-") ? str(a, "reason") : "");
+		else
+			gr_table_cell(t, "%.100s", strcmp(str(a, "reason"), "-") ? str(a, "reason") : "");
 	}
 	if (json_array_size(json_object_get(x, "attempts")))
 		gr_table_print(t, out);

@@ -314,6 +314,7 @@ static int64_t copy_rows(sqlite3 *from, sqlite3 *to, const char *table, const ch
 	sqlite3_stmt *in, *out;
 	int64_t n = 0;
 	char sql[512];
+	struct gr_buf insert = { 0 };
 	int rc, n_col;
 
 	*is_whole = false;
@@ -321,11 +322,17 @@ static int64_t copy_rows(sqlite3 *from, sqlite3 *to, const char *table, const ch
 	if (sqlite3_prepare_v2(from, sql, -1, &in, NULL) != SQLITE_OK)
 		return 0;
 	n_col = sqlite3_column_count(in);
-	snprintf(sql, sizeof(sql), "INSERT OR IGNORE INTO %s VALUES(", table);
+	/* by name: the damaged one may be of an older schema */
+	gr_buf_printf(&insert, "INSERT OR IGNORE INTO %s(", table);
 	for (int i = 0; i < n_col; i++)
-		strcat(sql, i ? ",?" : "?");
-	strcat(sql, ")");
-	if (sqlite3_prepare_v2(to, sql, -1, &out, NULL) != SQLITE_OK) {
+		gr_buf_printf(&insert, "%s%s", i ? "," : "", sqlite3_column_name(in, i));
+	gr_buf_add_str(&insert, ") VALUES(");
+	for (int i = 0; i < n_col; i++)
+		gr_buf_add_str(&insert, i ? ",?" : "?");
+	gr_buf_add_byte(&insert, ')');
+	rc = sqlite3_prepare_v2(to, gr_buf_str(&insert), -1, &out, NULL);
+	gr_buf_fini(&insert);
+	if (rc != SQLITE_OK) {
 		sqlite3_finalize(in);
 		return 0;
 	}

@@ -92,7 +92,7 @@ int64_t gr_store_outcome_attempt(struct gr_store *s, int64_t job, int64_t task, 
 }
 
 #define ATTEMPT_COLUMNS "task,attempt,ordinal,worker,node,worker_id,node_id,start_ms,end_ms,cause,exit_code,term_signal,cpu_us,wall_us,max_rss," \
-	"wait_us,in_bytes,reason,flags,out_size,err_size,counts"
+	"wait_us,in_bytes,reason,flags,out_size,err_size,counts,of,against,digest"
 
 int gr_store_each_attempt(struct gr_store *s, int64_t job, int64_t task, bool with_data, int (*fn)(void *ctx, const struct gr_store_attempt_row *row),
 			  void *ctx)
@@ -117,14 +117,15 @@ int gr_store_each_attempt(struct gr_store *s, int64_t job, int64_t task, bool wi
 			.cpu_us = sqlite3_column_int64(st, 12), .wall_us = sqlite3_column_int64(st, 13), .max_rss = sqlite3_column_int64(st, 14),
 			.wait_us = sqlite3_column_int64(st, 15), .in_bytes = sqlite3_column_int64(st, 16), .reason = text(st, 17),
 			.flags = sqlite3_column_int64(st, 18), .out_size = sqlite3_column_int64(st, 19), .err_size = sqlite3_column_int64(st, 20),
-			.counts = sqlite3_column_int64(st, 21),
+			.counts = sqlite3_column_int64(st, 21), .of = sqlite3_column_int64(st, 22), .against = sqlite3_column_int64(st, 23),
+			.digest = blob(st, 24),
 		};
 
 		if (task >= 0 && with_data) {
-			r.out_data = blob(st, 22);
-			r.err_data = blob(st, 23);
-			r.out_digest = blob(st, 24);
-			r.err_digest = blob(st, 25);
+			r.out_data = blob(st, 25);
+			r.err_data = blob(st, 26);
+			r.out_digest = blob(st, 27);
+			r.err_digest = blob(st, 28);
 		}
 		own = fn(ctx, &r);
 	}

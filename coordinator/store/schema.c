@@ -26,6 +26,8 @@ static const char *const steps[GR_STORE_SCHEMA] = {
 	"CREATE TABLE usage(job INTEGER PRIMARY KEY, tenant TEXT, cpu_us INTEGER, mem_mib_ms INTEGER, in_bytes INTEGER, out_bytes INTEGER,"
 	" attempts INTEGER, retries INTEGER, wasted_us INTEGER, done INTEGER, failed INTEGER);"
 	"CREATE TABLE trust(worker INTEGER, toolchain INTEGER, n_valid INTEGER, PRIMARY KEY(worker, toolchain)) WITHOUT ROWID;",
+	/* of a copy: what it is compared by; of a comparison: the attempts whose results it compares */
+	"ALTER TABLE attempts ADD COLUMN digest BLOB; ALTER TABLE attempts ADD COLUMN of INTEGER; ALTER TABLE attempts ADD COLUMN against INTEGER;",
 };
 
 int gr_store__fail(sqlite3 *db, const char *path, const char *what, struct gr_err *err)

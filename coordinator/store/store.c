@@ -28,7 +28,7 @@
 #define MAX_GROUP 20000u                  /* rows in one commit */
 #define PACE_MS 4u                        /* between two groups */
 #define LAZY_MS 5u
-#define MAX_PARAMS 27u                    /* of one statement */
+#define MAX_PARAMS 30u                    /* of one statement */
 #define MAX_SUMS 16u                      /* jobs in one commit whose usage is added up first */
 #define AGAIN_MS 500u                     /* after a commit that failed */
 

@@ -31,22 +31,23 @@ struct gr_store_tx;
 	X(JOB_COUNTS, "it", "UPDATE jobs SET counts=?2 WHERE job=?1") \
 	X(JOB_FLOOR, "ii", "UPDATE jobs SET floor=?2 WHERE job=?1") \
 	X(CANCEL, "i", "UPDATE jobs SET is_cancelled=1 WHERE job=?1") X(UNCANCEL, "i", "UPDATE jobs SET is_cancelled=0 WHERE job=?1") \
-	X(FORGET, "i", "UPDATE attempts SET counts=0 WHERE job=?1") \
+	X(FORGET, "i", "UPDATE attempts SET counts=0,digest=NULL WHERE job=?1") \
 	X(SECRET, "itb", "INSERT OR REPLACE INTO secrets VALUES(?1,?2,?3)") \
 	X(SECRET_RM, "i", "DELETE FROM secrets WHERE job=?1") \
-	X(BEGIN, "iiiittiii", "INSERT OR REPLACE INTO attempts(job,task,attempt,ordinal,worker,node,worker_id,node_id,start_ms) " \
-	  "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)") \
-	X(END, "iiiiiiiiiiiitiiibbbbi", "UPDATE attempts SET end_ms=?4,cause=?5,exit_code=?6,term_signal=?7,cpu_us=?8,wall_us=?9,max_rss=?10," \
+	X(BEGIN, "iiiittiiiii", "INSERT OR REPLACE INTO attempts(job,task,attempt,ordinal,worker,node,worker_id,node_id,start_ms,of,against) " \
+	  "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)") \
+	X(END, "iiiiiiiiiiiitiiibbbbib", "UPDATE attempts SET end_ms=?4,cause=?5,exit_code=?6,term_signal=?7,cpu_us=?8,wall_us=?9,max_rss=?10," \
 	  "wait_us=?11,in_bytes=?12,reason=?13,flags=?14,out_size=?15,err_size=?16,out_data=?17,err_data=?18,out_digest=?19,err_digest=?20," \
-	  "counts=?21 WHERE job=?1 AND task=?2 AND attempt=?3") \
+	  "counts=?21,digest=?22 WHERE job=?1 AND task=?2 AND attempt=?3") \
 	X(END_LATE, "iiiiiiii", "UPDATE attempts SET end_ms=?4,cause=?5,cpu_us=?6,wall_us=?7,max_rss=?8 " \
 	  "WHERE job=?1 AND task=?2 AND attempt=?3 AND end_ms IS NULL") \
 	/* behind END_LATE: accounts for it when that found the attempt without an end */ \
 	X(USAGE_LATE, "iti", "INSERT INTO usage SELECT ?1,?2,?3,0,0,0,1,0,?3,0,0 WHERE changes()>0 ON CONFLICT(job) DO UPDATE SET " \
 	  "cpu_us=cpu_us+?3,attempts=attempts+1,wasted_us=wasted_us+?3") \
-	X(ATTEMPT, "iiiittiiiiiiiiiiiiitiiibbbb", "INSERT OR REPLACE INTO attempts(job,task,attempt,ordinal,worker,node,worker_id,node_id,start_ms," \
+	X(ATTEMPT, "iiiittiiiiiiiiiiiiitiiibbbbbii", "INSERT OR REPLACE INTO attempts(job,task,attempt,ordinal,worker,node,worker_id,node_id,start_ms," \
 	  "end_ms,cause,counts,exit_code,term_signal,cpu_us,wall_us,max_rss,wait_us,in_bytes,reason,flags,out_size,err_size,out_data,err_data," \
-	  "out_digest,err_digest) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26,?27)") \
+	  "out_digest,err_digest,digest,of,against) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23," \
+	  "?24,?25,?26,?27,?28,?29,?30)") \
 	X(OUTCOME, "iiii", "INSERT OR REPLACE INTO outcomes VALUES(?1,?2,?3,?4)") \
 	X(OUTCOME_RM, "iii", "DELETE FROM outcomes WHERE job=?1 AND task>=?2 AND task<?3 AND state<>4") \
 	X(OUTPUT, "iiiiiitiibt", "INSERT OR REPLACE INTO outputs VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)") \
@@ -106,10 +107,10 @@ struct gr_store_job_row {
 };
 struct gr_store_attempt_row {
 	int64_t task, attempt, ordinal, start_ms, end_ms, cause, exit_code, term_signal, cpu_us, wall_us, max_rss, wait_us, in_bytes, flags,
-		out_size, err_size, counts;
+		out_size, err_size, counts, of, against;
 	uint64_t worker_id, node_id;
 	const char *worker, *node, *reason;
-	struct gr_slice out_data, err_data, out_digest, err_digest;
+	struct gr_slice digest, out_data, err_data, out_digest, err_digest;
 };
 struct gr_store_output_row {
 	int64_t task, attempt, index, kind, mode, size;

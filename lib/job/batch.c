@@ -347,6 +347,106 @@ static void skip_after(struct gr_bjob *j, uint32_t stage, uint32_t from, uint32_
 	}
 }
 
+/* ---- copies ---- */
+
+/* Attempts that run, which are comparisons or not. */
+static uint32_t n_running(const struct gr_btask *t, bool is_check)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < t->n_lives; i++)
+		n += !t->lives[i].is_lost && !t->lives[i].of == !is_check;
+	return n;
+}
+
+static enum gr_quorum weigh(const struct gr_btask *t, bool is_fuzzy, uint32_t quorum, struct gr_qview *out)
+{
+	struct gr_qresult r[GR_QUORUM_MAX];
+
+	for (uint32_t i = 0; i < t->n_results; i++)
+		r[i] = t->results[i].q;
+	return gr_quorum_check(r, t->n_results, quorum, is_fuzzy, out);
+}
+
+static struct gr_bresult *result_of(const struct gr_btask *t, uint32_t number)
+{
+	for (uint32_t i = 0; i < t->n_results; i++)
+		if (t->results[i].number == number)
+			return &t->results[i];
+	return NULL;
+}
+
+static void add_result(struct gr_btask *t, const struct gr_digest *digest, uint64_t worker, uint64_t node, uint32_t number)
+{
+	if (!t->results)
+		t->results = gr_xalloc(GR_QUORUM_MAX * sizeof(*t->results));
+	if (t->n_results < GR_QUORUM_MAX)         /* more are those of lost workers that came back: there are enough without */
+		t->results[t->n_results++] = (struct gr_bresult){ { .digest = *digest }, worker, node, number };
+}
+
+static void note_verdict(struct gr_btask *t, uint32_t of, uint32_t against, bool is_equal)
+{
+	struct gr_bresult *a = result_of(t, of), *b = result_of(t, against);
+
+	if (!a || !b)
+		return;
+	if (is_equal) {
+		a->q.same |= (uint16_t)(1u << (b - t->results));
+		b->q.same |= (uint16_t)(1u << (a - t->results));
+	} else {
+		a->q.differs |= (uint16_t)(1u << (b - t->results));
+		b->q.differs |= (uint16_t)(1u << (a - t->results));
+	}
+}
+
+bool gr_bjob_pair(const struct gr_bjob *j, const struct gr_btask *t, const struct gr_bresult **of, const struct gr_bresult **against)
+{
+	const struct gr_stage *st = &j->spec->stages[gr_spec_stage_of(j->spec, (uint32_t)t->task)];
+	struct gr_qview v;
+
+	if (!st->check || weigh(t, true, st->quorum, &v) != GR_QUORUM_COMPARE)
+		return false;
+	*of = &t->results[v.of];
+	*against = &t->results[v.against];
+	return true;
+}
+
+/* How many copies the task needs is known when the first goes somewhere. */
+static void want_copies(struct gr_bjob *j, const struct gr_stage *st, struct gr_btask *t, struct gr_blive *l, uint64_t toolchain)
+{
+	if (t->n_target)
+		return;
+	t->n_target = st->replicas;
+	if (st->is_adaptive && j->trust && gr_trust_ask(j->trust, l->worker, toolchain)) {
+		t->n_target = 1;
+		l->is_alone = true;
+	}
+}
+
+/* What the task lacks to be decided: copies, a comparison. Nothing while it pauses. */
+static void offer_more(struct gr_bjob *j, const struct gr_stage *st, struct gr_btask *t)
+{
+	const struct gr_bresult *of, *against;
+
+	if (is_closed(j))
+		return;
+	while (!t->heap_at && n_running(t, false) + t->n_results + t->n_queued < t->n_target) {
+		t->n_queued++;
+		j->ops->ready(j->ctx, (uint32_t)t->task, 1, t);
+	}
+	if (st->check && !t->is_check_queued && !t->is_check_held && !n_running(t, true) && gr_bjob_pair(j, t, &of, &against)) {
+		t->is_check_queued = true;
+		j->ops->check(j->ctx, t);
+	}
+}
+
+/* The longer pause of two. */
+static void hold(struct gr_btask *t, uint64_t due_ns)
+{
+	if (!t->heap_at || t->due_ns < due_ns)
+		heap_add(t, due_ns);
+}
+
 /* ---- begin ---- */
 
 void gr_bjob_init(struct gr_bjob *j, const struct gr_spec *spec, struct gr_trust *trust, const struct gr_bjob_ops *ops, void *ctx)
@@ -400,8 +500,56 @@ struct gr_blive *gr_bjob_restore_live(struct gr_bjob *j, uint32_t task, uint32_t
 	return l;
 }
 
+void gr_bjob_restore_result(struct gr_bjob *j, uint32_t task, uint32_t number, uint64_t worker, uint64_t node, const struct gr_digest *digest)
+{
+	struct gr_btask *t;
+
+	if (states[state_of(j, task)].is_final)
+		return;
+	t = gr_bjob_record(j, task);
+	add_result(t, digest, worker, node, number);
+	if (state_of(j, task) != GR_B_BACKOFF)
+		put(j, task, GR_B_RUNNING);
+}
+
+void gr_bjob_restore_verdict(struct gr_bjob *j, uint32_t task, uint32_t of, uint32_t against, enum gr_bcause cause)
+{
+	struct gr_btask *t = gr_bjob_find(j, task);
+
+	if (!t)
+		return;
+	if (cause == GR_BC_EQUAL || cause == GR_BC_DIFFERENT) {
+		note_verdict(t, of, against, cause == GR_BC_EQUAL);
+		t->n_check_tries = t->n_check_lost = 0;
+	} else {
+		t->n_check_tries += causes[cause].counts;
+		t->n_check_lost += cause == GR_BC_LOST;
+	}
+}
+
+/* Results were restored: what is there is not done again. */
+static void resume(struct gr_bjob *j, struct gr_btask *t)
+{
+	const struct gr_stage *st = &j->spec->stages[gr_spec_stage_of(j->spec, (uint32_t)t->task)];
+	enum gr_quorum q;
+	struct gr_qview v;
+
+	/* with as many as that its outcome is in the row beside the last one's end; should it not be, that one is run again */
+	while ((q = weigh(t, st->check, st->quorum, &v)) == GR_QUORUM_MET || (q == GR_QUORUM_SHORT && t->n_results >= GR_SPEC_MAX_REPLICAS))
+		t->n_results--;
+	t->n_target = st->replicas > t->n_results ? st->replicas : t->n_results + (q == GR_QUORUM_SHORT);
+	if (state_of(j, (uint32_t)t->task) == GR_B_RUNNING)
+		offer_more(j, st, t);
+}
+
 void gr_bjob_open(struct gr_bjob *j)
 {
+	struct gr_btask *t;
+	size_t i = 0;
+
+	while ((t = gr_map_each(&j->tasks, &i)))
+		if (t->n_results && !t->n_target)
+			resume(j, t);
 	for (uint32_t s = 0; s < j->spec->n_stages; s++) {
 		const struct gr_stage *st = &j->spec->stages[s];
 		uint32_t at = st->first, first, n;
@@ -416,24 +564,17 @@ void gr_bjob_open(struct gr_bjob *j)
 	}
 }
 
-/* How many copies the task needs is known when the first goes somewhere. */
-static void want_copies(struct gr_bjob *j, const struct gr_stage *st, struct gr_btask *t, struct gr_blive *l, uint64_t toolchain)
+/* NULL: the task has used its numbers. */
+static struct gr_blive *new_live(struct gr_btask *t, uint64_t worker, uint64_t node, void *peer, uint64_t placed, uint64_t now_ns)
 {
-	if (t->n_target)
-		return;
-	t->n_target = st->replicas;
-	if (st->is_adaptive && j->trust && gr_trust_ask(j->trust, l->worker, toolchain)) {
-		t->n_target = 1;
-		l->is_alone = true;
-	}
-}
+	struct gr_blive *l = t->k + 1 < GR_BATCH_STRIDE ? live_add(t) : NULL;
 
-static void offer_copies(struct gr_bjob *j, struct gr_btask *t)
-{
-	while (gr_btask_n_live(t) + t->n_results + t->n_queued < t->n_target) {
-		t->n_queued++;
-		j->ops->ready(j->ctx, (uint32_t)t->task, 1, t);
-	}
+	if (l)
+		*l = (struct gr_blive){
+			.number = t->job->floor + ++t->k, .ordinal = ++t->ordinal, .worker = worker, .node = node, .peer = peer,
+			.placed = placed, .start_ns = now_ns,
+		};
+	return l;
 }
 
 struct gr_blive *gr_bjob_begin(struct gr_bjob *j, uint32_t task, uint64_t worker, uint64_t node, uint64_t toolchain, void *peer, uint64_t placed,
@@ -445,22 +586,37 @@ struct gr_blive *gr_bjob_begin(struct gr_bjob *j, uint32_t task, uint64_t worker
 	uint32_t number;
 
 	assert(!states[state_of(j, task)].is_final && state_of(j, task) != GR_B_BLOCKED);
-	l = t->k + 1 < GR_BATCH_STRIDE ? live_add(t) : NULL;
+	l = new_live(t, worker, node, peer, placed, now_ns);
 	if (!l)
 		return NULL;
-	heap_drop(t);
-	*l = (struct gr_blive){
-		.number = number = j->floor + ++t->k, .ordinal = ++t->ordinal, .worker = worker, .node = node, .peer = peer, .placed = placed,
-		.start_ns = now_ns,
-	};
+	if (state_of(j, task) == GR_B_BACKOFF)
+		heap_drop(t);             /* a pause of a task with copies holds the others back still */
+	number = l->number;
 	if (t->n_queued)
 		t->n_queued--;
 	put(j, task, GR_B_RUNNING);
 	if (st->replicas) {
 		want_copies(j, st, t, l, toolchain);
-		offer_copies(j, t);
+		offer_more(j, st, t);
 	}
 	return gr_btask_live(t, number);
+}
+
+struct gr_blive *gr_bjob_begin_check(struct gr_bjob *j, uint32_t task, uint64_t worker, uint64_t node, void *peer, uint64_t placed, uint64_t now_ns)
+{
+	struct gr_btask *t = gr_bjob_find(j, task);
+	const struct gr_bresult *of, *against;
+	struct gr_blive *l;
+
+	if (!t || !t->is_check_queued || !gr_bjob_pair(j, t, &of, &against))
+		return NULL;
+	l = new_live(t, worker, node, peer, placed, now_ns);
+	if (!l)
+		return NULL;
+	l->of = of->number;
+	l->against = against->number;
+	t->is_check_queued = false;
+	return l;
 }
 
 bool gr_bjob_adopt(struct gr_bjob *j, uint32_t task, uint32_t number, uint64_t worker, void *peer, uint64_t placed, struct gr_blive **out)
@@ -480,7 +636,8 @@ bool gr_bjob_adopt(struct gr_bjob *j, uint32_t task, uint32_t number, uint64_t w
 	l->is_charged = l->is_lost = false;
 	l->peer = peer;
 	l->placed = placed;
-	heap_drop(t);
+	if (was == GR_B_BACKOFF)
+		heap_drop(t);
 	if (was == GR_B_READY && !st->replicas)
 		j->ops->withdrawn(j->ctx, task, 1);
 	put(j, task, GR_B_RUNNING);
@@ -563,7 +720,7 @@ static void stop_others(struct gr_bjob *j, struct gr_btask *t, enum gr_bcause wh
 	for (uint32_t i = 0; i < t->n_lives; i++)
 		if (!t->lives[i].is_lost)
 			j->ops->stop(j->ctx, t, &t->lives[i], why);
-	if (t->n_queued)
+	if (t->n_queued || t->is_check_queued)
 		j->ops->withdrawn(j->ctx, (uint32_t)t->task, 1);
 }
 
@@ -581,47 +738,76 @@ static void finish(struct gr_bjob *j, struct gr_btask *t, enum gr_bstate to)
 		limit_failures(j);
 }
 
-static void tell_trust(struct gr_bjob *j, const struct gr_btask *t, const struct gr_digest *canonical, uint64_t toolchain)
+static void tell_trust(struct gr_bjob *j, const struct gr_btask *t, const struct gr_qview *v, uint64_t toolchain)
 {
 	for (uint32_t i = 0; j->trust && i < t->n_results; i++)
-		gr_trust_tell(j->trust, t->results[i].worker, toolchain, gr_digest_eq(&t->results[i].digest, canonical));
+		gr_trust_tell(j->trust, t->results[i].worker, toolchain, v->kin[i] == v->canonical);
 }
 
-/* A copy brought a result. Return: the verdict. */
-static enum gr_bverdict compare(struct gr_bjob *j, const struct gr_stage *st, struct gr_btask *t, const struct gr_blive *was, const struct gr_bend *e,
-				uint32_t *canonical)
+/* A result or a verdict came: is it enough? */
+static enum gr_bverdict decide(struct gr_bjob *j, const struct gr_stage *st, struct gr_btask *t, uint32_t quorum, uint64_t toolchain,
+			       uint32_t *canonical)
 {
-	struct gr_digest d[GR_SPEC_MAX_REPLICAS + 1];
-	struct gr_bresult *r;
-	int rc;
+	struct gr_qview v;
+	enum gr_quorum q = weigh(t, st->check, quorum, &v);
 
-	if (!t->results)
-		t->results = gr_xalloc((GR_SPEC_MAX_REPLICAS + 1) * sizeof(*t->results));
-	r = &t->results[t->n_results++];
-	*r = (struct gr_bresult){ e->digest, was->worker, was->node, was->number };
-	for (uint32_t i = 0; i < t->n_results; i++)
-		d[i] = t->results[i].digest;
-	rc = gr_quorum_check(d, t->n_results, was->is_alone && t->n_target == 1 ? 1 : st->quorum);
-	if (rc >= 0) {
-		*canonical = t->results[rc].number;
-		tell_trust(j, t, &d[rc], e->toolchain);
+	if (q == GR_QUORUM_MET) {
+		*canonical = t->results[v.canonical].number;
+		tell_trust(j, t, &v, toolchain);
 		finish(j, t, GR_B_DONE);
 		return GR_BV_DONE;
 	}
-	if (gr_btask_n_live(t) || t->n_queued)
+	if (q == GR_QUORUM_SHORT && (n_running(t, false) || t->n_queued))
 		return GR_BV_WAIT;
 	if (is_closed(j)) {
+		if (gr_btask_n_live(t))
+			return GR_BV_WAIT;
 		put(j, (uint32_t)t->task, GR_B_CANCELLED);
 		return GR_BV_CANCELLED;
 	}
-	if (t->n_results >= GR_SPEC_MAX_REPLICAS) {
+	if (q == GR_QUORUM_SHORT && t->n_results >= GR_SPEC_MAX_REPLICAS) {
 		finish(j, t, GR_B_FAILED);
 		return GR_BV_FAILED;
 	}
-	if (t->n_target <= t->n_results)
+	if (q == GR_QUORUM_SHORT && t->n_target <= t->n_results)
 		t->n_target = t->n_results + 1;
-	offer_copies(j, t);
+	offer_more(j, st, t);
 	return GR_BV_WAIT;
+}
+
+/* A comparison ended. */
+static enum gr_bverdict end_check(struct gr_bjob *j, const struct gr_stage *st, struct gr_btask *t, const struct gr_blive *was,
+				  const struct gr_bend *e, uint64_t now_ns, struct gr_bended *out)
+{
+	if (e->cause == GR_BC_EQUAL || e->cause == GR_BC_DIFFERENT) {
+		note_verdict(t, was->of, was->against, e->cause == GR_BC_EQUAL);
+		t->n_check_tries = t->n_check_lost = 0;
+		t->check_bad_node = 0;
+		for (uint32_t i = 0; i < t->n_lives; i++)     /* it was lost, and came back first */
+			if (!t->lives[i].is_lost && t->lives[i].of == was->of && t->lives[i].against == was->against)
+				j->ops->stop(j->ctx, t, &t->lives[i], GR_BC_SUPERFLUOUS);
+		return decide(j, st, t, st->quorum, e->toolchain, &out->canonical);
+	}
+	if (is_closed(j)) {
+		if (gr_btask_n_live(t))
+			return GR_BV_WAIT;
+		put(j, (uint32_t)t->task, GR_B_CANCELLED);
+		return GR_BV_CANCELLED;
+	}
+	t->n_check_tries += causes[e->cause].counts;
+	t->n_check_lost += e->cause == GR_BC_LOST;
+	if (t->n_check_tries > st->check->retry_max || t->n_check_lost > GR_BATCH_MAX_LOST) {
+		finish(j, t, GR_B_FAILED);
+		return GR_BV_FAILED;
+	}
+	if (causes[e->cause].counts) {
+		t->check_bad_node = was->node;
+		t->is_check_held = true;
+		hold(t, out->due_ns = now_ns + TROUBLE_NS);
+		return GR_BV_LATER;
+	}
+	offer_more(j, st, t);
+	return GR_BV_AGAIN;
 }
 
 static uint64_t backoff_ns(const struct gr_stage *st, uint32_t n_tries)
@@ -646,8 +832,10 @@ static enum gr_bverdict again(struct gr_bjob *j, const struct gr_stage *st, stru
 	if (st->replicas) {
 		if (!t->n_target)         /* it is not remembered over a restart */
 			t->n_target = st->replicas;
-		offer_copies(j, t);
-		return GR_BV_AGAIN;
+		if (wait)
+			hold(t, *due_ns = now_ns + wait);
+		offer_more(j, st, t);
+		return wait ? GR_BV_LATER : GR_BV_AGAIN;
 	}
 	if (wait) {
 		put(j, (uint32_t)t->task, GR_B_BACKOFF);
@@ -670,7 +858,7 @@ struct gr_bended gr_bjob_end(struct gr_bjob *j, uint32_t task, uint32_t number, 
 	if (!l || l->worker != worker)
 		return out;
 	was_lost = l->is_lost;
-	if (was_lost && e->cause != GR_BC_DONE)
+	if (was_lost && e->cause != GR_BC_DONE && e->cause != GR_BC_EQUAL && e->cause != GR_BC_DIFFERENT)
 		return out;
 	st = &j->spec->stages[gr_spec_stage_of(j->spec, task)];
 	out.was = *l;
@@ -681,11 +869,16 @@ struct gr_bended gr_bjob_end(struct gr_bjob *j, uint32_t task, uint32_t number, 
 		live_drop(t, l);
 	}
 	recount(t);
+	if (out.was.of) {
+		out.verdict = end_check(j, st, t, &out.was, e, now_ns, &out);
+		return out;
+	}
 	if (e->cause == GR_BC_OOM)
 		t->mem_permille += t->mem_permille / 2;
 	if (e->cause == GR_BC_DONE) {
 		if (st->replicas) {
-			out.verdict = compare(j, st, t, &out.was, e, &out.canonical);
+			add_result(t, &e->digest, out.was.worker, out.was.node, out.was.number);
+			out.verdict = decide(j, st, t, out.was.is_alone && t->n_target == 1 ? 1 : st->quorum, e->toolchain, &out.canonical);
 			return out;
 		}
 		if (state_of(j, task) == GR_B_READY)
@@ -732,6 +925,12 @@ void gr_bjob_tick(struct gr_bjob *j, uint64_t now_ns)
 		struct gr_btask *t = j->due[0];
 
 		heap_drop(t);
+		t->is_check_held = false;
+		if (t->n_results || state_of(j, (uint32_t)t->task) == GR_B_RUNNING) {
+			put(j, (uint32_t)t->task, GR_B_RUNNING);
+			offer_more(j, &j->spec->stages[gr_spec_stage_of(j->spec, (uint32_t)t->task)], t);
+			continue;
+		}
 		if (state_of(j, (uint32_t)t->task) != GR_B_BACKOFF)
 			continue;
 		put(j, (uint32_t)t->task, GR_B_READY);
@@ -768,6 +967,7 @@ void gr_bjob_cancel(struct gr_bjob *j, enum gr_bcause why)
 	while ((t = gr_map_each(&j->tasks, &i))) {
 		stop_others(j, t, why);
 		t->n_queued = 0;
+		t->is_check_queued = false;
 		if (!gr_btask_n_live(t) && state_of(j, (uint32_t)t->task) == GR_B_RUNNING)
 			idle[n_idle++] = (uint32_t)t->task;
 	}

@@ -5,7 +5,8 @@
  * its next try, or has a history that counts. What becomes ready leaves through ops.ready in runs; what ends without
  * having run (skipped, cancelled) through ops.ended. An attempt is one placement of one task; its number never comes
  * twice in a job's life (floor), and a result is taken from a number that is live, or lost, while the task has no
- * outcome. Pure: no clock, no I/O; the same calls give the same states. Thread: any, one at a time.
+ * outcome. Where a stage has a comparator, comparing two results is an attempt of the task, too, with a number of the same
+ * kind and of, against set: it is fenced, lost, adopted and stopped like the others. Pure: no clock, no I/O; the same calls give the same states. Thread: any, one at a time.
  */
 #pragma once
 #include "lib/base/map.h"
@@ -37,7 +38,7 @@ int gr_bstate_parse(const char *name);            /* GR_EINVAL */
 	X(LOST, "lost", 0) X(WORKER, "worker trouble", 1) X(REFUSED, "refused", 1) X(CANCELLED, "cancelled", 0) X(UNSENT, "unsent", 0) \
 	X(EVICTED, "evicted", 0) X(PREEMPTED, "preempted", 0) X(CHECKPOINT, "checkpointed", 0) X(DISAGREED, "copies disagree", 1) \
 	X(DEADLINE, "deadline", 0) X(ATTEMPTS, "too many attempts", 0) X(RESTART, "coordinator restarted", 0) X(SUPERFLUOUS, "another copy was first", 0) \
-	X(DISK, "disk", 1)
+	X(DISK, "disk", 1) X(EQUAL, "equal", 0) X(DIFFERENT, "different", 0) X(COMPARE, "comparison failed", 1)
 enum gr_bcause {
 #define X(name, text, counts) GR_BC_##name,
 	GR_BCAUSE_MAP(X)
@@ -45,9 +46,12 @@ enum gr_bcause {
 	GR_BC_N
 };
 const char *gr_bcause_name(enum gr_bcause c);
+/* It did what it was to do; a comparison, too, that found a difference. */
+static inline bool gr_bcause_is_good(enum gr_bcause c) { return c == GR_BC_DONE || c == GR_BC_EQUAL || c == GR_BC_DIFFERENT; }
 
 struct gr_blive {                         /* an attempt that may still bring a result */
 	uint32_t number, ordinal;
+	uint32_t of, against;             /* a comparison of the results of these two attempts; 0, 0: the task itself */
 	bool is_lost;                     /* its worker is not there; not placed */
 	bool is_started, is_alone;        /* alone: trusted without copies */
 	bool is_charged;                  /* its loss was counted: not when its worker comes back with it */
@@ -60,7 +64,7 @@ struct gr_blive {                         /* an attempt that may still bring a r
 	uint64_t start_ns;
 };
 struct gr_bresult {                       /* what a copy brought */
-	struct gr_digest digest;
+	struct gr_qresult q;
 	uint64_t worker, node;
 	uint32_t number;
 };
@@ -71,11 +75,14 @@ struct gr_btask {
 	uint32_t ordinal, n_tries, k;     /* attempts ever; that counted; numbers used in this life */
 	uint32_t n_lost;                  /* lost with their workers: no fault of the task, unless it kills them all */
 	uint32_t mem_permille;            /* of what was asked: grows after OOM */
-	uint64_t due_ns;                  /* BACKOFF until */
+	uint64_t due_ns;                  /* BACKOFF until; RUNNING: further copies and comparisons not before */
 	uint32_t heap_at;                 /* in job->due, from 1; 0: not there */
 	uint32_t n_target;                /* copies wanted; 0 undecided, or no quorum */
 	bool has_begun;                   /* an attempt of it that is not lost is_started */
 	uint32_t n_queued;                /* copies that wait for placement besides (the caller's word) */
+	bool is_check_queued, is_check_held;      /* a comparison: waits for placement; until due_ns */
+	uint32_t n_check_tries, n_check_lost;     /* comparisons that failed, that were lost, since the last verdict */
+	uint64_t check_bad_node;          /* where one failed: others first; 0 none */
 	uint32_t n_lives, cap_lives, n_results;
 	struct gr_blive *lives;           /* at most GR_BATCH_MAX_LIVES */
 	struct gr_bresult *results;
@@ -90,6 +97,8 @@ struct gr_bjob_ops {
 	void (*withdrawn)(void *ctx, uint32_t first, uint32_t count);
 	/* Tasks that ended without a result of their own. */
 	void (*ended)(void *ctx, uint32_t first, uint32_t count, enum gr_bstate state);
+	/* Two results are to be compared, which is offered until gr_bjob_begin_check. NULL where no stage has a comparator. */
+	void (*check)(void *ctx, struct gr_btask *t);
 	/* The attempt is not wanted any more. */
 	void (*stop)(void *ctx, struct gr_btask *t, struct gr_blive *l, enum gr_bcause why);
 };
@@ -115,6 +124,9 @@ void gr_bjob_restore(struct gr_bjob *j, uint32_t task, enum gr_bstate outcome);
 struct gr_btask *gr_bjob_record(struct gr_bjob *j, uint32_t task);        /* made when there is none */
 /* An attempt the store knows without an end: lost until its worker is back; the task waits until @due_ns. */
 struct gr_blive *gr_bjob_restore_live(struct gr_bjob *j, uint32_t task, uint32_t number, uint64_t worker, uint64_t node, uint64_t due_ns);
+/* A copy's result, a verdict of the comparator about two of them, one that failed: in the order of their numbers. */
+void gr_bjob_restore_result(struct gr_bjob *j, uint32_t task, uint32_t number, uint64_t worker, uint64_t node, const struct gr_digest *digest);
+void gr_bjob_restore_verdict(struct gr_bjob *j, uint32_t task, uint32_t of, uint32_t against, enum gr_bcause cause);
 /* As many failed as may: what has no outcome is cancelled (when a job is taken up again). */
 void gr_bjob_check_limit(struct gr_bjob *j);
 /* Everything that can go becomes ready (or skipped). */
@@ -129,6 +141,10 @@ uint32_t gr_btask_n_live(const struct gr_btask *t);                       /* not
  */
 struct gr_blive *gr_bjob_begin(struct gr_bjob *j, uint32_t task, uint64_t worker, uint64_t node, uint64_t toolchain, void *peer, uint64_t placed,
 			       uint64_t now_ns);
+/* The two results that are to be compared next, borrowed until the record changes. Return: false when none are. */
+bool gr_bjob_pair(const struct gr_bjob *j, const struct gr_btask *t, const struct gr_bresult **of, const struct gr_bresult **against);
+/* That comparison goes to a worker. Return: as gr_bjob_begin; NULL, too, when none is wanted. */
+struct gr_blive *gr_bjob_begin_check(struct gr_bjob *j, uint32_t task, uint64_t worker, uint64_t node, void *peer, uint64_t placed, uint64_t now_ns);
 /* A lost attempt's worker is back with it. Return: false when it is not wanted. */
 bool gr_bjob_adopt(struct gr_bjob *j, uint32_t task, uint32_t number, uint64_t worker, void *peer, uint64_t placed, struct gr_blive **out);
 
@@ -144,7 +160,7 @@ struct gr_bend {
 enum gr_bverdict { GR_BV_FENCED, GR_BV_DONE, GR_BV_FAILED, GR_BV_AGAIN, GR_BV_LATER, GR_BV_WAIT, GR_BV_CANCELLED };
 struct gr_bended {
 	enum gr_bverdict verdict;
-	uint32_t canonical;               /* DONE: the attempt whose result stands */
+	uint32_t canonical;               /* DONE: the attempt whose result stands, which of a comparison is another one */
 	uint64_t due_ns;                  /* LATER */
 	struct gr_blive was;              /* the attempt, unless FENCED */
 };

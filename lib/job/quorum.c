@@ -2,6 +2,7 @@
 #include "lib/job/quorum.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/base/alloc.h"
 
@@ -63,17 +64,43 @@ void gr_trust_set(struct gr_trust *t, uint64_t worker, uint64_t toolchain, uint3
 	row_of(t, worker, toolchain)->n_valid = n_valid;
 }
 
-int gr_quorum_check(const struct gr_digest *results, uint32_t n, uint32_t quorum)
+/* The group of result @i among those before it. Return: false when a verdict is wanted, out->of and out->against say which. */
+static bool group(const struct gr_qresult *r, uint32_t i, bool is_fuzzy, struct gr_qview *out)
 {
-	if (n < quorum)
-		return GR_EBUSY;
-	for (uint32_t i = 0; i < n; i++) {
-		uint32_t same = 0;
-
-		for (uint32_t k = 0; k < n; k++)
-			same += gr_digest_eq(&results[i], &results[k]);
-		if (same >= quorum / 2 + 1)
-			return (int)i;
+	for (uint32_t k = 0; k < i; k++)
+		if (gr_digest_eq(&r[i].digest, &r[k].digest)) {
+			out->kin[i] = out->kin[k];
+			return true;
+		}
+	for (uint32_t k = 0; k < i && is_fuzzy; k++) {
+		if (out->kin[k] != k || r[i].differs >> k & 1)
+			continue;
+		if (r[i].same >> k & 1) {
+			out->kin[i] = (uint8_t)k;
+			return true;
+		}
+		out->of = i;
+		out->against = k;
+		return false;
 	}
-	return GR_EBUSY;
+	out->kin[i] = (uint8_t)i;
+	return true;
+}
+
+enum gr_quorum gr_quorum_check(const struct gr_qresult *r, uint32_t n, uint32_t quorum, bool is_fuzzy, struct gr_qview *out)
+{
+	uint32_t size[GR_QUORUM_MAX] = { 0 };
+
+	memset(out->kin, GR_QUORUM_NO_KIN, sizeof(out->kin));
+	for (uint32_t i = 0; i < n; i++) {
+		if (!group(r, i, is_fuzzy, out))
+			return GR_QUORUM_COMPARE;
+		size[out->kin[i]]++;
+	}
+	for (uint32_t i = 0; i < n && n >= quorum; i++)
+		if (size[i] >= quorum / 2 + 1) {
+			out->canonical = i;
+			return GR_QUORUM_MET;
+		}
+	return GR_QUORUM_SHORT;
 }

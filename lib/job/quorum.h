@@ -5,6 +5,11 @@
  * 1 - 1/count at each request, so that looking never stops. An invalid result sets the count to nothing. A task that
  * goes to somebody who is not trusted at that moment is raised to its full number of copies. Of the results that came,
  * a group of at least quorum/2 + 1 that are equal, and quorum results in all, is the canonical one.
+ *
+ * Equal are those of equal digests, and where the user has a comparator (BOINC's check_pair) those that it found equal. Such
+ * equality need not be transitive: so a group has a first result, and each other one is compared with that, never with its
+ * neighbours. Nothing is decided while a result belongs to no group: what is not equal to the canonical one costs its worker the
+ * trust, which a difference of bytes alone must not.
  * Source: BOINC sched/sched_send.cpp, validate_util2.cpp. Pure and seeded; thread: any, one at a time.
  */
 #pragma once
@@ -33,10 +38,24 @@ bool gr_trust_ask(struct gr_trust *t, uint64_t worker, uint64_t toolchain);
 uint32_t gr_trust_tell(struct gr_trust *t, uint64_t worker, uint64_t toolchain, bool is_valid);
 void gr_trust_set(struct gr_trust *t, uint64_t worker, uint64_t toolchain, uint32_t n_valid);   /* as it was stored */
 
+#define GR_QUORUM_MAX 16u                 /* results of a task */
+#define GR_QUORUM_NO_KIN 0xffu
+
+struct gr_qresult {                       /* what a copy brought */
+	struct gr_digest digest;
+	uint16_t same, differs;           /* found so by the comparator: bits by index of the other, set on both sides */
+};
+enum gr_quorum { GR_QUORUM_MET, GR_QUORUM_SHORT, GR_QUORUM_COMPARE };
+struct gr_qview {
+	uint8_t kin[GR_QUORUM_MAX];       /* of each result: index of the first of its group; GR_QUORUM_NO_KIN: not known yet */
+	uint32_t canonical;               /* MET: index of the result that stands, the first of its group */
+	uint32_t of, against;             /* COMPARE: the two that are to be compared next; against: the first of a group */
+};
 /**
  * gr_quorum_check - do these results settle it?
- * @results: what each copy brought, @n of them
- * @quorum:  how many are wanted
- * Return: the index of a canonical one; GR_EBUSY when more results are needed.
+ * @results:  in the order they came, @n of them, at most GR_QUORUM_MAX
+ * @quorum:   how many are wanted
+ * @is_fuzzy: there is a comparator, different digests may be equal
+ * O(n * n). Return: MET; SHORT: more results are needed; COMPARE: a verdict is.
  */
-int gr_quorum_check(const struct gr_digest *results, uint32_t n, uint32_t quorum) GR_MUST_CHECK;
+enum gr_quorum gr_quorum_check(const struct gr_qresult *results, uint32_t n, uint32_t quorum, bool is_fuzzy, struct gr_qview *out);

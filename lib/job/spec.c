@@ -79,6 +79,8 @@ int gr_spec_parse(json_t *json, struct gr_spec **out, struct gr_err *err)
 			gr_rd_out(&r, at);
 		}
 	}
+	if (s->n_stages + s->n_checks > GR_SPEC_MAX_STAGES)       /* a worker has them all as stages */
+		gr_rd_bad(&r, GR_ELIMIT, "%u and %u comparators, %u are possible together", s->n_stages, s->n_checks, GR_SPEC_MAX_STAGES);
 	gr_rd_out(&r, was);
 	if (r.rc < 0) {
 		gr_spec_free(&s);
@@ -97,6 +99,9 @@ void gr_spec_free(struct gr_spec **sp)
 	for (uint32_t i = 0; i < s->n_stages; i++) {
 		free(s->stages[i].after);
 		free(s->stages[i].from);
+		if (s->stages[i].check)
+			free(s->stages[i].check->from);
+		free(s->stages[i].check);
 	}
 	free(s->stages);
 	free(s->blobs);

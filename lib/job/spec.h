@@ -66,6 +66,8 @@ struct gr_stage {
 	bool is_adaptive;
 	const char *same;                 /* label whose value all copies' workers share; NULL any */
 	const json_t *compare;            /* paths; NULL all outputs and stdout */
+	struct gr_stage *check;           /* the comparator: a command beside the stage's; owned, NULL: by digest */
+	uint32_t check_at;                /* which of the job's comparators it is */
 	const json_t *secrets;            /* names, or NULL */
 };
 struct gr_spec_blob { struct gr_digest digest; uint64_t size; };
@@ -81,7 +83,7 @@ struct gr_spec {
 	uint64_t keep_ms;                 /* 0: the coordinator's */
 	enum gr_keep keep_logs;
 	struct gr_stage *stages;
-	uint32_t n_stages, n_tasks;
+	uint32_t n_stages, n_tasks, n_checks;
 	struct gr_spec_blob *blobs;
 	uint32_t n_blobs;
 };

@@ -243,6 +243,14 @@ static void read_constraints(struct gr_rd *r, struct gr_stage *st)
 	gr_rd_out(r, was);
 }
 
+static void read_limits(struct gr_rd *r, struct gr_stage *st)
+{
+	st->timeout_ms = (uint64_t)gr_rd_num(r, st->json, "timeout_ms", 0, 0, 1ll << 42);
+	st->mem_limit_bytes = (uint64_t)gr_rd_num(r, st->json, "mem_limit_bytes", 0, 0, 1ll << 50);
+	gr_rd_num(r, st->json, "output_cap_bytes", 0, 0, 1ll << 30);
+	gr_rd_flag(r, st->json, "network");
+}
+
 static const json_t *codes(struct gr_rd *r, const json_t *o, const char *key)
 {
 	const json_t *l = gr_rd_list(r, o, key, 256), *v;
@@ -288,7 +296,40 @@ static void read_retry(struct gr_rd *r, struct gr_stage *st)
 	gr_rd_out(r, was);
 }
 
-static void read_special(struct gr_rd *r, struct gr_stage *st)
+/* A list of paths, which are compared by their bytes; or a command that is told two results and says by its exit code. */
+static void read_compare(struct gr_rd *r, struct gr_spec *s, struct gr_stage *st, uint32_t i_stage, const json_t *q)
+{
+	static const char *const known[] = { "argv", "env", "cwd", "inputs", "resources", "constraints", "timeout_ms", "network", "mem_limit_bytes",
+		"output_cap_bytes", "retries", "paths", NULL };
+	const json_t *o = json_object_get(q, "compare");
+	struct gr_stage *c;
+	size_t was;
+
+	if (!json_is_object(o)) {
+		gr_rd_texts(r, q, "compare", 64, 4095);
+		st->compare = o;
+		return;
+	}
+	was = gr_rd_in(r, "compare");
+	GR_NEW(c);
+	st->check = c;
+	st->check_at = s->n_checks++;
+	*c = (struct gr_stage){ .json = o, .name = st->name, .count = st->count, .array = st->array, .list = st->list };
+	gr_rd_only(r, o, known);
+	read_command(r, c);
+	read_inputs(r, s, c, i_stage);
+	if (c->n_from)
+		gr_rd_bad(r, GR_EINVAL, "inputs: those of other stages are not for a comparator, which has the results of two copies");
+	read_resources(r, c);
+	read_constraints(r, c);
+	read_limits(r, c);
+	c->retry_max = (uint32_t)gr_rd_num(r, o, "retries", 3, 0, 100);
+	gr_rd_texts(r, o, "paths", 64, 4095);
+	st->compare = json_object_get(o, "paths");
+	gr_rd_out(r, was);
+}
+
+static void read_special(struct gr_rd *r, struct gr_spec *s, struct gr_stage *st, uint32_t i_stage)
 {
 	static const char *const known[] = { "exit_code", "dir", NULL }, *const known_quorum[] = { "replicas", "min", "trust", "compare", "same", NULL };
 	const json_t *o = json_object_get(st->json, "checkpoint"), *q = json_object_get(st->json, "quorum"), *v;
@@ -308,8 +349,7 @@ static void read_special(struct gr_rd *r, struct gr_stage *st)
 		st->replicas = (uint32_t)gr_rd_num(r, q, "replicas", 2, 1, GR_SPEC_MAX_REPLICAS);
 		st->quorum = (uint32_t)gr_rd_num(r, q, "min", st->replicas, 1, GR_SPEC_MAX_REPLICAS);
 		st->is_adaptive = gr_rd_flag(r, q, "trust");
-		gr_rd_texts(r, q, "compare", 64, 4095);
-		st->compare = json_object_get(q, "compare");
+		read_compare(r, s, st, i_stage, q);
 		st->same = gr_rd_text(r, q, "same", NULL, 127);
 		if (st->same && st->n_terms == GR_SPEC_MAX_TERMS)
 			gr_rd_bad(r, GR_ELIMIT, "\"same\" takes the place of a constraint: %u others are possible", GR_SPEC_MAX_TERMS - 1);
@@ -358,12 +398,9 @@ void gr_spec__read_stage(struct gr_rd *r, struct gr_spec *s, uint32_t i)
 	read_resources(r, st);
 	read_constraints(r, st);
 	read_retry(r, st);
-	read_special(r, st);
-	st->timeout_ms = (uint64_t)gr_rd_num(r, st->json, "timeout_ms", 0, 0, 1ll << 42);
+	read_special(r, s, st, i);
+	read_limits(r, st);
 	st->left_ms = (uint32_t)gr_rd_num(r, st->json, "left_ms", 0, 0, UINT32_MAX);
-	st->mem_limit_bytes = (uint64_t)gr_rd_num(r, st->json, "mem_limit_bytes", 0, 0, 1ll << 50);
-	gr_rd_num(r, st->json, "output_cap_bytes", 0, 0, 1ll << 30);
-	gr_rd_flag(r, st->json, "network");
 	if (r->rc >= 0)
 		wait_for_inputs(st);
 	st->first = s->n_tasks;

@@ -29,8 +29,8 @@ static void check_task(struct cs *s, const struct gr_bj *j, const struct gr_btas
 		*n_placed += l->placed != UINT64_MAX;
 		if (!l->peer || ((const struct gr_worker *)l->peer)->identity != l->worker)
 			cs_fail(s, "job %llu task %llu attempt %u is with nobody", (ull)j->id, (ull)t->task, l->number);
-		for (uint32_t k = 0; k < i; k++)
-			if (!t->lives[k].is_lost && t->lives[k].node == l->node && st->replicas)
+		for (uint32_t k = 0; k < i && !l->of; k++)
+			if (!t->lives[k].is_lost && !t->lives[k].of && t->lives[k].node == l->node && st->replicas)
 				cs_fail(s, "job %llu task %llu has two copies on one node", (ull)j->id, (ull)t->task);
 	}
 	if (n > 1 && !st->replicas)

@@ -24,13 +24,17 @@ for o in ({"command": ["ls"]}, {"tasks": [c]}, {**c, "array": 3}, {**c, "array":
           {**c, "array": [1, ["a", 2]]}, {**c, "timeout": "1h30m"}, {**c, "resources": {"cpus": "500m", "mem": 1024, "disk": "1GiB"}}, {**c, "retry": 3},
           {**c, "retry": {"exit_codes": 75, "backoff": "1s"}}, {**c, "stop_after_failures": "5%"}, {**c, "deadline": "2h"}, {**c, "inputs": ["a.txt", {"file": "a.txt", "as": "b"}, {"text": "", "as": "e"}]},
           {**c, "constraints": {"arch": ["x", "y"], "gpu": True}}, {**c, "checkpoint": {"exit_code": 77, "dir": "ck"}}, {**c, "quorum": {"replicas": 2, "min": 2}},
+          {**c, "quorum": {"compare": ["r"]}}, {**c, "quorum": {"compare": {"command": ["./c", "a/r", "b/r"], "inputs": ["a.txt", {"text": "x", "as": "c"}], "timeout": "1m", "retries": 0,
+           "constraints": {"own": True}, "resources": {"cpus": 0.5}, "paths": ["r"], "network": True, "env": {"A": 1}}}},
           {"tasks": [{"name": "a", **c}, {**c, "after": ["a", {"task": "a", "each": True}]}]}, {"$schema": "x", "description": "y", "defaults": {"network": True}, "tasks": [c]}):
     case(True, o)
 for o in ([], {}, {"tasks": []}, {"tasks": {}}, {"tasks": [1]}, {"tasks": [{}]}, {"command": ""}, {"command": []}, {"command": 7}, {**c, "x": 1}, {**c, "array": 0}, {**c, "array": "x"},
           {**c, "array": []}, {**c, "array": {"matrix": {}}}, {**c, "array": {"matrix": {"a.b": [1]}}}, {**c, "array": {"list": [1], "file": "a.txt"}}, {**c, "timeout": 5}, {**c, "timeout": "5"},
           {**c, "resources": {"mem": "12Q"}}, {**c, "resources": {"ram": 1}}, {**c, "retry": -1}, {**c, "retry": {"max": "x"}}, {**c, "priority": 16}, {**c, "weight": 0}, {**c, "idle": "yes"},
           {**c, "inputs": "a.txt"}, {**c, "inputs": [{"file": "a.txt", "ass": "b"}]}, {**c, "inputs": [{"text": "x"}]}, {**c, "outputs": [{"required": True}]}, {**c, "env": {"A=": "x"}},
-          {**c, "env": {"A": []}}, {**c, "constraints": {"a": 1}}, {**c, "stop_after_failures": "x"}, {**c, "secrets": {"a": {}}}, {"tasks": [c], "command": "x"}, {"tasks": [c], "timeout": "1s"}):
+          {**c, "env": {"A": []}}, {**c, "constraints": {"a": 1}}, {**c, "stop_after_failures": "x"}, {**c, "secrets": {"a": {}}},
+          {**c, "quorum": {"compare": {}}}, {**c, "quorum": {"compare": 1}}, {**c, "quorum": {"compare": {"command": "x", "retries": 101}}}, {**c, "quorum": {"compare": {"command": "x", "outputs": ["r"]}}},
+          {**c, "quorum": {"compare": {"command": "x", "inputs": [{"from": "a"}]}}}, {"tasks": [c], "command": "x"}, {"tasks": [c], "timeout": "1s"}):
     case(False, o)
 PY
 judge() { python3 - "$TOP/docs/job.schema.json" <<'PY'

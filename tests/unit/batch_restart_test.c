@@ -67,7 +67,8 @@ static void leave_a_job(struct world *w)
 	tx = gr_store_tx_new(s);
 	gr_store_add(tx, GR_SQL_META, "next_job", (int64_t)2);
 	gr_store_add(tx, GR_SQL_JOB, (int64_t)JOB, NULL, spec, "two", "t", (int64_t)0, (int64_t)6, (int64_t)gr_clock_real_ms(), (int64_t)0, "loopback");
-	gr_store_add(tx, GR_SQL_BEGIN, (int64_t)JOB, (int64_t)0, (int64_t)1, (int64_t)1, "w", "n", (int64_t)WORKER, (int64_t)WORKER, (int64_t)1000);
+	gr_store_add(tx, GR_SQL_BEGIN, (int64_t)JOB, (int64_t)0, (int64_t)1, (int64_t)1, "w", "n", (int64_t)WORKER, (int64_t)WORKER, (int64_t)1000,
+		     (int64_t)0, (int64_t)0);
 	gr_store_commit(&tx, false, on_flag, &is_told);
 	until(w, &is_told);
 	gr_store_close(&s);

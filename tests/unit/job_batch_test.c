@@ -17,7 +17,7 @@ struct world {
 	struct gr_bjob j;
 	struct gr_spec *spec;
 	struct gr_trust trust;
-	uint32_t n_ready[4096], n_stops;
+	uint32_t n_ready[4096], n_stops, n_checks;
 	uint64_t now_ns;
 };
 
@@ -42,7 +42,12 @@ static void on_stop(void *ctx, struct gr_btask *t, struct gr_blive *l, enum gr_b
 	((struct world *)ctx)->n_stops++;
 }
 
-static const struct gr_bjob_ops ops = { on_ready, on_run, on_ended, on_stop };
+static void on_check(void *ctx, struct gr_btask *t)
+{
+	((struct world *)ctx)->n_checks++;
+}
+
+static const struct gr_bjob_ops ops = { on_ready, on_run, on_ended, on_check, on_stop };
 
 static struct world *world_new(const char *text)
 {
@@ -234,6 +239,218 @@ static void copies_must_agree_and_a_third_decides(void **st)
 	world_free(w);
 }
 
+#define FUZZY(replicas) "{\"stages\":[{\"argv\":[\"x\"],\"quorum\":{\"replicas\":" #replicas ",\"compare\":{\"argv\":[\"cmp\"]}}}]}"
+
+/* The comparison that is wanted goes to @worker. @pair: of which two results. */
+static uint32_t begin_check(struct world *w, uint64_t worker, uint32_t pair[2])
+{
+	struct gr_blive *l = gr_bjob_begin_check(&w->j, 0, worker, worker, w, 1, w->now_ns);
+
+	assert_non_null(l);
+	pair[0] = l->of;
+	pair[1] = l->against;
+	return l->number;
+}
+
+static void equal_by_the_comparator_is_equal(void **st)
+{
+	struct world *w = world_new(FUZZY(2));
+	uint32_t a = begin(w, 0, 1), b = begin(w, 0, 2), c, pair[2];
+
+	assert_int_equal(end(w, 0, a, 1, GR_BC_DONE, 0, 'x'), GR_BV_WAIT);
+	assert_int_equal(w->n_checks, 0);
+	assert_int_equal(end(w, 0, b, 2, GR_BC_DONE, 0, 'y'), GR_BV_WAIT);
+	assert_int_equal(w->n_checks, 1);
+	assert_int_equal(w->n_ready[0], 2);
+	c = begin_check(w, 3, pair);
+	assert_int_equal(pair[0], b);
+	assert_int_equal(pair[1], a);
+	assert_int_equal(end(w, 0, c, 3, GR_BC_EQUAL, 0, 0), GR_BV_DONE);
+	assert_int_equal(gr_trust_valid(&w->trust, 1, 1), 1);
+	assert_int_equal(gr_trust_valid(&w->trust, 2, 1), 1);
+	assert_int_equal(gr_trust_valid(&w->trust, 3, 1), 0);
+	world_free(w);
+}
+
+static void bytes_that_are_equal_need_no_comparison(void **st)
+{
+	struct world *w = world_new(FUZZY(2));
+	uint32_t a = begin(w, 0, 1), b = begin(w, 0, 2);
+
+	assert_int_equal(end(w, 0, a, 1, GR_BC_DONE, 0, 'x'), GR_BV_WAIT);
+	assert_int_equal(end(w, 0, b, 2, GR_BC_DONE, 0, 'x'), GR_BV_DONE);
+	assert_int_equal(w->n_checks, 0);
+	world_free(w);
+}
+
+/* Of three: x and y are equal, z is neither: it is compared with the first of them alone, and costs its worker the trust. */
+static void a_liar_is_compared_with_each_group_once(void **st)
+{
+	struct world *w = world_new(FUZZY(3));
+	uint32_t a = begin(w, 0, 1), z = begin(w, 0, 2), b = begin(w, 0, 3), pair[2];
+	struct gr_bend e = { .cause = GR_BC_EQUAL, .toolchain = 1 };
+	struct gr_bended v;
+
+	gr_trust_tell(&w->trust, 2, 1, true);
+	assert_int_equal(end(w, 0, a, 1, GR_BC_DONE, 0, 'x'), GR_BV_WAIT);
+	assert_int_equal(end(w, 0, z, 2, GR_BC_DONE, 0, 'z'), GR_BV_WAIT);
+	assert_int_equal(end(w, 0, begin_check(w, 4, pair), 4, GR_BC_DIFFERENT, 0, 0), GR_BV_WAIT);
+	assert_int_equal(w->n_checks, 1);
+	assert_int_equal(end(w, 0, b, 3, GR_BC_DONE, 0, 'y'), GR_BV_WAIT);
+	assert_int_equal(w->n_checks, 2);
+	v = gr_bjob_end(&w->j, 0, begin_check(w, 4, pair), 4, &e, 0);
+	assert_int_equal(pair[0], b);
+	assert_int_equal(pair[1], a);
+	assert_int_equal(v.verdict, GR_BV_DONE);
+	assert_int_equal(v.canonical, a);
+	assert_int_equal(gr_trust_valid(&w->trust, 1, 1), 1);
+	assert_int_equal(gr_trust_valid(&w->trust, 2, 1), 0);
+	assert_int_equal(gr_trust_valid(&w->trust, 3, 1), 1);
+	world_free(w);
+}
+
+/* Each is like its neighbours: 1 ~ 2 ~ 3, and 1 is not like 3. Who is a group is said by its first. */
+static void what_is_like_a_neighbour_alone_is_no_kin(void **st)
+{
+	struct gr_qresult r[3] = { { { { 'a' } }, 0, 0 }, { { { 'b' } }, 0, 0 }, { { { 'c' } }, 0, 0 } };
+	struct gr_qview v;
+
+	assert_int_equal(gr_quorum_check(r, 3, 2, false, &v), GR_QUORUM_SHORT);
+	assert_int_equal(gr_quorum_check(r, 3, 3, true, &v), GR_QUORUM_COMPARE);
+	assert_int_equal(v.of, 1);
+	assert_int_equal(v.against, 0);
+	r[1].same = r[0].same = 1 << 0 | 1 << 1;
+	assert_int_equal(gr_quorum_check(r, 3, 3, true, &v), GR_QUORUM_COMPARE);
+	assert_int_equal(v.of, 2);
+	assert_int_equal(v.against, 0);
+	r[2].same = 1 << 1;                   /* which nobody asked for */
+	r[2].differs = 1 << 0;
+	assert_int_equal(gr_quorum_check(r, 3, 3, true, &v), GR_QUORUM_MET);
+	assert_int_equal(v.canonical, 0);
+	assert_int_equal(v.kin[1], 0);
+	assert_int_equal(v.kin[2], 2);
+	assert_int_equal(gr_quorum_check(r, 3, 4, true, &v), GR_QUORUM_SHORT);
+}
+
+static void a_comparator_that_fails_is_tried_again_and_then_the_task_fails(void **st)
+{
+	struct world *w = world_new(FUZZY(2));
+	uint32_t a = begin(w, 0, 1), b = begin(w, 0, 2), pair[2];
+
+	end(w, 0, a, 1, GR_BC_DONE, 0, 'x');
+	end(w, 0, b, 2, GR_BC_DONE, 0, 'y');
+	for (uint32_t i = 0; i < 3; i++) {
+		assert_int_equal(end(w, 0, begin_check(w, 3, pair), 3, i ? GR_BC_COMPARE : GR_BC_TIMEOUT, 2, 0), GR_BV_LATER);
+		assert_int_equal(w->n_checks, 1 + i);
+		gr_bjob_tick(&w->j, w->now_ns += GR_NS_PER_S - 1);
+		assert_int_equal(w->n_checks, 1 + i);
+		gr_bjob_tick(&w->j, ++w->now_ns);
+		assert_int_equal(w->n_checks, 2 + i);
+		/* losing the worker, or making room for others, is not its fault */
+		assert_int_equal(end(w, 0, begin_check(w, 3, pair), 3, i ? GR_BC_LOST : GR_BC_EVICTED, 0, 0), GR_BV_AGAIN);
+		w->n_checks--;
+	}
+	assert_int_equal(end(w, 0, begin_check(w, 3, pair), 3, GR_BC_COMPARE, 2, 0), GR_BV_FAILED);
+	assert_int_equal(state(w, 0), GR_B_FAILED);
+	world_free(w);
+}
+
+/* Its worker was gone, another compares, and the first comes back with a verdict: it counts, once. */
+static void a_verdict_is_fenced_like_a_result(void **st)
+{
+	struct world *w = world_new(FUZZY(3));
+	uint32_t a = begin(w, 0, 1), b = begin(w, 0, 2), pair[2], first, second;
+
+	begin(w, 0, 3);
+	end(w, 0, a, 1, GR_BC_DONE, 0, 'x');
+	end(w, 0, b, 2, GR_BC_DONE, 0, 'y');
+	first = begin_check(w, 4, pair);
+	assert_int_equal(end(w, 0, first, 4, GR_BC_LOST, 0, 0), GR_BV_AGAIN);
+	second = begin_check(w, 5, pair);
+	assert_int_equal(end(w, 0, first, 5, GR_BC_EQUAL, 0, 0), GR_BV_FENCED);
+	assert_int_equal(end(w, 0, first, 4, GR_BC_EQUAL, 0, 0), GR_BV_WAIT);
+	assert_int_equal(w->n_stops, 1);
+	assert_int_equal(end(w, 0, second, 5, GR_BC_SUPERFLUOUS, 0, 0), GR_BV_AGAIN);
+	assert_int_equal(end(w, 0, first, 4, GR_BC_EQUAL, 0, 0), GR_BV_FENCED);
+	assert_int_equal(w->n_checks, 2);
+	world_free(w);
+}
+
+static void a_cancel_ends_a_comparison(void **st)
+{
+	struct world *w = world_new(FUZZY(2));
+	uint32_t a = begin(w, 0, 1), b = begin(w, 0, 2), c, pair[2];
+
+	end(w, 0, a, 1, GR_BC_DONE, 0, 'x');
+	end(w, 0, b, 2, GR_BC_DONE, 0, 'y');
+	c = begin_check(w, 3, pair);
+	gr_bjob_cancel(&w->j, GR_BC_CANCELLED);
+	assert_int_equal(w->n_stops, 1);
+	assert_int_equal(end(w, 0, c, 3, GR_BC_CANCELLED, 0, 0), GR_BV_CANCELLED);
+	world_free(w);
+	/* and one that only waits for a place */
+	w = world_new(FUZZY(2));
+	a = begin(w, 0, 1);
+	b = begin(w, 0, 2);
+	end(w, 0, a, 1, GR_BC_DONE, 0, 'x');
+	end(w, 0, b, 2, GR_BC_DONE, 0, 'y');
+	gr_bjob_cancel(&w->j, GR_BC_CANCELLED);
+	assert_int_equal(state(w, 0), GR_B_CANCELLED);
+	world_free(w);
+}
+
+/* What the store knows is not done again: results, verdicts, a comparison that may still run. */
+static void copies_and_verdicts_outlive_a_restart(void **st)
+{
+	json_t *json;
+	struct gr_digest x = { { 'x' } }, y = { { 'y' } }, z = { { 'z' } };
+	struct world *w;
+	struct gr_blive *l;
+	uint32_t pair[2];
+
+	GR_NEW(w);
+	gr_trust_init(&w->trust, SEED);
+	json = json_loads(FUZZY(3), 0, NULL);
+	assert_true(gr_spec_parse(json, &w->spec, NULL) >= 0);
+	json_decref(json);
+	gr_bjob_init(&w->j, w->spec, &w->trust, &ops, w);
+	gr_bjob_restore_result(&w->j, 0, 1, 1, 1, &x);
+	gr_bjob_restore_result(&w->j, 0, 2, 2, 2, &y);
+	gr_bjob_restore_result(&w->j, 0, 3, 3, 3, &z);
+	gr_bjob_restore_verdict(&w->j, 0, 2, 1, GR_BC_DIFFERENT);
+	l = gr_bjob_restore_live(&w->j, 0, 5, 4, 4, GR_NS_PER_S);
+	l->of = 3;
+	l->against = 1;
+	w->j.floor = GR_BATCH_STRIDE;
+	gr_bjob_open(&w->j);
+	assert_int_equal(w->n_ready[0] + w->n_checks, 0);
+	assert_true(gr_bjob_adopt(&w->j, 0, 5, 4, w, 0, &l));
+	assert_int_equal(end(w, 0, 5, 4, GR_BC_DIFFERENT, 0, 0), GR_BV_WAIT);
+	assert_int_equal(w->n_checks, 1);
+	assert_int_equal(end(w, 0, begin_check(w, 4, pair), 4, GR_BC_EQUAL, 0, 0), GR_BV_DONE);
+	assert_int_equal(pair[0], 3);
+	assert_int_equal(pair[1], 2);
+	assert_int_equal(w->n_ready[0], 0);
+	world_free(w);
+}
+
+/* The same pause that a task without copies has; a comparison has no part in it. */
+static void a_worker_in_trouble_does_not_use_up_the_tries_of_copies_either(void **st)
+{
+	struct world *w = world_new("{\"stages\":[{\"argv\":[\"x\"],\"quorum\":{\"replicas\":2},\"retry\":{\"max\":2}}]}");
+	uint32_t a = begin(w, 0, 1), b = begin(w, 0, 2);
+
+	assert_int_equal(w->n_ready[0], 2);
+	assert_int_equal(end(w, 0, a, 1, GR_BC_WORKER, 0, 0), GR_BV_LATER);
+	assert_int_equal(end(w, 0, b, 2, GR_BC_DONE, 0, 'x'), GR_BV_WAIT);
+	gr_bjob_tick(&w->j, GR_NS_PER_S - 1);
+	assert_int_equal(w->n_ready[0], 2);
+	gr_bjob_tick(&w->j, GR_NS_PER_S);
+	assert_int_equal(w->n_ready[0], 3);
+	assert_int_equal(end(w, 0, begin(w, 0, 3), 3, GR_BC_DONE, 0, 'x'), GR_BV_DONE);
+	world_free(w);
+}
+
 /* After a restart: how many copies it was to have is not known any more, and one of two goes. */
 static void a_lost_copy_does_not_make_ready_what_another_copy_runs(void **st)
 {
@@ -421,6 +638,12 @@ static void a_complaint_names_the_place(void **st)
 		{ "{\"stages\":[{\"argv\":[\"x\"],\"outputs\":[{\"path\":\"../x\"}]}]}", "stages[0].outputs[0].path: " },
 		{ "{\"stages\":[{\"argv\":[\"x\"],\"retires\":1}]}", "stages[0]: \"retires\" is not known" },
 		{ "{\"stages\":[{\"argv\":[]}]}", "stages[0]: \"argv\" is wanted" },
+		{ "{\"stages\":[{\"argv\":[\"x\"],\"quorum\":{\"compare\":{}}}]}", "stages[0].quorum.compare: \"argv\" is wanted" },
+		{ "{\"stages\":[{\"argv\":[\"x\"],\"quorum\":{\"compare\":{\"argv\":[\"y\"],\"retries\":101}}}]}",
+		  "stages[0].quorum.compare.retries: must be a number 0..100" },
+		{ "{\"stages\":[{\"argv\":[\"x\"]},{\"name\":\"b\",\"argv\":[\"x\"],\"quorum\":{\"compare\":{\"argv\":[\"y\"],"
+		  "\"inputs\":[{\"path\":\"p\",\"from\":{\"stage\":\"main\"}}]}}}]}", "stages[1].quorum.compare: inputs: those of other" },
+		{ "{\"stages\":[{\"argv\":[\"x\"],\"quorum\":{\"compare\":5}}]}", "stages[0].quorum.compare: must be a list" },
 		{ "{\"stages\":[{\"argv\":[\"x\"],\"array\":{\"range\":[1,5,-1]}}]}", "stages[0].array.range: never comes" },
 	};
 
@@ -453,6 +676,15 @@ int main(void)
 		cmocka_unit_test(a_cancel_ends_what_only_waits_for_another_copy),
 		cmocka_unit_test(a_loss_is_no_try_when_the_worker_comes_back_with_it),
 		cmocka_unit_test(copies_must_agree_and_a_third_decides),
+		cmocka_unit_test(equal_by_the_comparator_is_equal),
+		cmocka_unit_test(bytes_that_are_equal_need_no_comparison),
+		cmocka_unit_test(a_liar_is_compared_with_each_group_once),
+		cmocka_unit_test(what_is_like_a_neighbour_alone_is_no_kin),
+		cmocka_unit_test(a_comparator_that_fails_is_tried_again_and_then_the_task_fails),
+		cmocka_unit_test(a_verdict_is_fenced_like_a_result),
+		cmocka_unit_test(a_cancel_ends_a_comparison),
+		cmocka_unit_test(copies_and_verdicts_outlive_a_restart),
+		cmocka_unit_test(a_worker_in_trouble_does_not_use_up_the_tries_of_copies_either),
 		cmocka_unit_test(trust_grows_with_valid_results_and_falls_at_once),
 		cmocka_unit_test(whatever_happens_each_task_has_one_outcome),
 		cmocka_unit_test(a_complaint_names_the_place),

@@ -96,7 +96,7 @@ static void put(struct world *w, int64_t job)
 	memset(spec, 'a' + (int)(job % 26), sizeof(spec) - 1);
 	spec[sizeof(spec) - 1] = '\0';
 	gr_store_add(tx, GR_SQL_JOB, job, NULL, spec, "a job", "tenant", (int64_t)0, (int64_t)1, (int64_t)1000, (int64_t)1, "owner");
-	gr_store_add(tx, GR_SQL_BEGIN, job, (int64_t)0, (int64_t)1, (int64_t)1, "w", "n", (int64_t)1, (int64_t)1, (int64_t)1000);
+	gr_store_add(tx, GR_SQL_BEGIN, job, (int64_t)0, (int64_t)1, (int64_t)1, "w", "n", (int64_t)1, (int64_t)1, (int64_t)1000, (int64_t)0, (int64_t)0);
 	gr_store_add(tx, GR_SQL_OUTCOME, job, (int64_t)0, (int64_t)4, (int64_t)1);
 	gr_store_commit(&tx, false, on_done, w);
 	while (w->n_done == n) {
