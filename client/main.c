@@ -22,6 +22,17 @@ static int unknown(const char *word)
 
 static bool is_help(const char *word) { return !strcmp(word, "--help") || !strcmp(word, "-h"); }
 
+/* "griddle job show --help": a command of verbs has none of other programs' arguments, which might be called so. */
+static bool asks_behind_verb(const struct gr_cmd *cmd, int argc, char **argv)
+{
+	if (*cmd->args < 'a' || *cmd->args > 'z')
+		return false;
+	for (int i = 3; i < argc; i++)
+		if (!strcmp(argv[i], "--help") || (i == 3 && is_help(argv[i])))
+			return true;
+	return false;
+}
+
 int main(int argc, char **argv)
 {
 	const struct gr_cmd *cmd;
@@ -38,7 +49,7 @@ int main(int argc, char **argv)
 	cmd = gr_cmd_find(!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V") ? "version" : argv[1]);
 	if (!cmd)
 		return unknown(argv[1]);
-	if (argc > 2 && is_help(argv[2])) {
+	if ((argc > 2 && is_help(argv[2])) || asks_behind_verb(cmd, argc, argv)) {
 		gr_help_print_cmd(cmd, stdout);
 		return GR_EXIT_OK;
 	}

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -297,12 +298,15 @@ static int show(struct load_cmd *c, const struct gr_lresult *r)
 static void live(const struct gr_lresult *r, bool is_quiet, size_t *n_shown)
 {
 	bool is_tty = isatty(2);
+	struct winsize size = { .ws_col = 0 };
 	char line[256];
 
 	if (is_quiet || r->n_intervals == *n_shown || (!is_tty && r->n_intervals < *n_shown + 10))
 		return;
 	*n_shown = r->n_intervals;
 	gr_lshow_line(r, line, sizeof(line));
+	if (is_tty && ioctl(2, TIOCGWINSZ, &size) == 0 && size.ws_col && size.ws_col < sizeof(line))
+		line[size.ws_col - 1] = 0;       /* two lines could not be written over */
 	fprintf(stderr, is_tty ? "\r\033[K%s" : "%s\n", line);
 }
 
@@ -376,9 +380,16 @@ static int start(struct load_cmd *c, json_t *plan)
 static int do_http(struct load_cmd *c, int n, char **words)
 {
 	json_t *plan = NULL;
-	int rc = plan_of_words(&c->o, words[0], &plan, &c->err);
+	struct gr_load_origin origin;
+	char *path;
+	int rc = gr_load_url(words[0], &origin, &path, &c->err);
 
 	(void)n;
+	if (rc < 0)
+		return rc;
+	gr_load_origin_fini(&origin);
+	free(path);
+	rc = plan_of_words(&c->o, words[0], &plan, &c->err);
 	if (rc < 0) {
 		json_decref(plan);
 		return rc;
@@ -440,12 +451,36 @@ static int do_ls(struct load_cmd *c, int n, char **words)
 	return 0;
 }
 
+/* A test is told by its id, or by its name: the last one of that. @id: 24 bytes. */
+static int id_of(struct load_cmd *c, const char *word, char *id)
+{
+	json_t *rep, *o;
+	size_t i;
+	int rc;
+
+	snprintf(id, 24, "%s", word);
+	if (strlen(word) == 16 && word[strspn(word, "0123456789abcdef")] == 0)
+		return 0;
+	rc = gr_ask(c->ask, json_pack("{s:s}", "op", "load-list"), CALL_LIMIT_MS, &rep, &c->err);
+	if (rc < 0)
+		return rc;
+	*id = 0;
+	json_array_foreach(json_object_get(rep, "runs"), i, o)
+		if (!strcmp(gr_lresult_str(o, "name"), word) && strcmp(gr_lresult_str(o, "run"), id) > 0)
+			snprintf(id, 24, "%s", gr_lresult_str(o, "run"));
+	json_decref(rep);
+	return *id ? 0 : gr_err_set(&c->err, GR_EUSAGE, "\"%.60s\" is no load test's id (16 hex digits) and none's name; griddle load ls has both", word);
+}
+
 static int do_show(struct load_cmd *c, int n, char **words)
 {
 	struct gr_lresult r = { 0 };
-	int rc = read_whole(c, words[0], &r);
+	char id[24];
+	int rc = id_of(c, words[0], id);
 
 	(void)n;
+	if (rc == 0)
+		rc = read_whole(c, id, &r);
 	if (rc == 0)
 		rc = show(c, &r);
 	gr_lresult_fini(&r);
@@ -455,9 +490,12 @@ static int do_show(struct load_cmd *c, int n, char **words)
 static int do_stop(struct load_cmd *c, int n, char **words)
 {
 	json_t *rep;
-	int rc = gr_ask(c->ask, json_pack("{s:s, s:s}", "op", "load-stop", "run", words[0]), CALL_LIMIT_MS, &rep, &c->err);
+	char id[24];
+	int rc = id_of(c, words[0], id);
 
 	(void)n;
+	if (rc == 0)
+		rc = gr_ask(c->ask, json_pack("{s:s, s:s}", "op", "load-stop", "run", id), CALL_LIMIT_MS, &rep, &c->err);
 	if (rc == 0)
 		json_decref(rep);
 	return rc;
@@ -489,8 +527,12 @@ static int do_compare(struct load_cmd *c, int n, char **words)
 	int rc = 0;
 
 	for (int i = 0; i < n && rc == 0; i++) {
+		char id[24];
+
 		list[i] = &r[i];
-		rc = read_whole(c, words[i], &r[i]);
+		rc = id_of(c, words[i], id);
+		if (rc == 0)
+			rc = read_whole(c, id, &r[i]);
 	}
 	if (rc == 0) {
 		n_cmp = gr_lcompare(&r[0], &r[1], cmp, GR_LEN(cmp));
@@ -516,10 +558,12 @@ static int do_compare(struct load_cmd *c, int n, char **words)
 static const struct {
 	const char *name;
 	int min, max;
+	const char *behind;              /* what is wanted behind it */
 	int (*fn)(struct load_cmd *c, int n, char **words);
 } subs[] = {
-	{ "http", 1, 1, do_http }, { "run", 1, 1, do_run }, { "ls", 0, 0, do_ls }, { "show", 1, 1, do_show }, { "stop", 1, 1, do_stop },
-	{ "compare", 2, MAX_COMPARED, do_compare },
+	{ "http", 1, 1, "the address to test, such as http://shop:8080/", do_http }, { "run", 1, 1, "the file of a plan", do_run },
+	{ "ls", 0, 0, "nothing", do_ls }, { "show", 1, 1, "a test's id or name", do_show }, { "stop", 1, 1, "a test's id or name", do_stop },
+	{ "compare", 2, MAX_COMPARED, "two tests or more, by id or name", do_compare },
 };
 
 /* Options may stand behind the words: "load http URL --rate 500/s". Words are moved to the front of @words. */
@@ -576,8 +620,7 @@ static int run_load(const struct gr_cmd *cmd, int argc, char **argv)
 		if (strcmp(subs[i].name, words[0]))
 			continue;
 		if (n - 1 < subs[i].min || n - 1 > subs[i].max) {
-			gr_err_set(&c->err, GR_EUSAGE, "%s wants %d%s word%s behind it", subs[i].name, subs[i].min, subs[i].max > subs[i].min ? " or more" : "",
-				   subs[i].min == 1 ? "" : "s");
+			gr_err_set(&c->err, GR_EUSAGE, "%s wants %s behind it", subs[i].name, subs[i].behind);
 			break;
 		}
 		rc = gr_paths_init(&c->paths, &c->err);
@@ -605,10 +648,11 @@ const struct gr_cmd gr_cmd_load = {
 	.help = "  griddle load http http://shop:8080/ --rate 500/s --for 60s\n"
 		"  griddle load http http://shop:8080/ --rate 5k/s --yes --threshold \"http.p99 < 200ms, errors < 0.1%\"\n"
 		"  griddle load run checkout.json --html report.html --junit report.xml\n"
-		"  griddle load ls\n  griddle load show 19abc0ffee000001 -o json\n  griddle load compare 19abc0ffee000001 19abc0ffee000002\n\n"
+		"  griddle load ls\n  griddle load show checkout -o json\n  griddle load compare 19abc0ffee000001 19abc0ffee000002\n\n"
 		"Arrivals are on a schedule and do not wait for answers; latency counts from the moment a request should\n"
 		"have left. The workers' histograms are merged exactly. Ctrl-C stops the test and shows what there is.\n"
+		"A TEST is told by its id, or by its name: the last one of that.\n"
 		"Plans are described in docs/load.md. Exit codes: 0 passed, 3 a threshold is broken, 8 stopped,\n"
-		"1 nothing that counts: a worker lost, or the generators could not keep up.\n",
+		"1 nothing that counts: nobody answered, a worker lost, or the generators could not keep up.\n",
 	.keys = load_keys, .n_keys = GR_LEN(load_keys), .shorts = "o=output", .run = run_load,
 };

@@ -70,6 +70,8 @@ void gr_lshow_table(const struct gr_lresult *r, FILE *out)
 	uint64_t n_status[500] = { 0 };
 	const char *why = gr_lresult_str(r->end, "why"), *key;
 	char measured[48];
+	bool is_said;
+	int n_answers = 0;               /* characters of their line */
 	json_t *n;
 	size_t i;
 
@@ -89,11 +91,11 @@ void gr_lshow_table(const struct gr_lresult *r, FILE *out)
 	times_row("connect", &r->connect, out);
 	times_row("tls", &r->tls, out);
 	times_row("send late", &r->send, out);
-	fprintf(out, "%-12s", "status");
 	for (int c = 0; c < 500; c++)
 		if (n_status[c])
-			fprintf(out, " %d: %" PRIu64, c + 100, n_status[c]);
-	fprintf(out, "\n");
+			n_answers += fprintf(out, "%s %d: %" PRIu64, n_answers ? "" : "status      ", c + 100, n_status[c]);
+	if (n_answers)
+		fprintf(out, "\n");
 	for (uint32_t f = 0; f < GR_LOAD_N_FAILS; f++)
 		if (r->fails[f])
 			fprintf(out, "%-12s %" PRIu64 " %s: %s\n", "errors", r->fails[f], gr_load_fail_name(f), gr_load_fail_text(f));
@@ -112,7 +114,9 @@ void gr_lshow_table(const struct gr_lresult *r, FILE *out)
 	json_array_foreach(r->events, i, o)
 		fprintf(out, "%-12s worker %s: %s\n", gr_lresult_str(o, "type"), gr_lresult_str(o, "worker"),
 			*gr_lresult_str(o, "why") ? gr_lresult_str(o, "why") : gr_lresult_str(o, "text"));
-	fprintf(out, "%-12s %s%s%s (test %s, %.1f s)\n", "verdict", gr_lresult_verdict(r), *why ? ": " : "", why, gr_lresult_str(r->run, "run"), s);
+	is_said = !strncmp(why, gr_lresult_verdict(r), strlen(gr_lresult_verdict(r)));     /* "stopped by ann" */
+	fprintf(out, "%-12s %s%s%s (test %s, %.1f s)\n", "verdict", is_said ? "" : gr_lresult_verdict(r), *why && !is_said ? ": " : "", why,
+		gr_lresult_str(r->run, "run"), s);
 }
 
 /* ---- JSON ---- */

@@ -178,6 +178,11 @@ json_t *gr_load_end_line(struct gr_run *r)
 			snprintf(r->why, sizeof(r->why), "the generators could not keep up: %llu of %llu requests left more than %.1f ms late",
 				 (unsigned long long)late, (unsigned long long)started, (double)r->plan->late_ns / 1e6);
 		}
+		/* without a threshold nobody said that this might be */
+		if (started && !r->plan->n_thresholds && gr_tally_failed(&r->total, -1) == started) {
+			r->verdict = GR_LOAD_V_ERROR;
+			snprintf(r->why, sizeof(r->why), "none of %llu requests was answered", (unsigned long long)started);
+		}
 		if (!started) {
 			r->verdict = GR_LOAD_V_ERROR;
 			snprintf(r->why, sizeof(r->why), "no request left");

@@ -24,6 +24,16 @@ static bool is_host(const char *s)
 	return *s && s[strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_:")] == 0;
 }
 
+/* {{rand 1 9}} */
+static bool is_in_template(const char *url, const char *at)
+{
+	const char *open = NULL;
+
+	for (const char *c = url; (c = strstr(c, "{{")) && c < at; c += 2)
+		open = c;
+	return open && strstr(open, "}}") > at;
+}
+
 int gr_load_url(const char *url, struct gr_load_origin *o, char **path, struct gr_err *err)
 {
 	const char *host, *end, *colon, *close;
@@ -38,7 +48,7 @@ int gr_load_url(const char *url, struct gr_load_origin *o, char **path, struct g
 	host = url + strlen(schemes[i].prefix);
 	end = host + strcspn(host, "/?#");
 	for (const char *c = url; *c; c++)
-		if ((unsigned char)*c <= ' ' || *c == 127)
+		if (((unsigned char)*c < ' ' || *c == 127) || (*c == ' ' && !is_in_template(url, c)))
 			return gr_err_set(err, GR_ECONFIG, "\"%.80s\" holds a blank or a control character", url);
 	if (memchr(host, '@', (size_t)(end - host)))
 		return gr_err_set(err, GR_ECONFIG, "\"%.80s\" holds a user name; give an Authorization header instead", url);

@@ -14,6 +14,8 @@ bad=; for c in $names; do run help "$c"; is 0 && out "usage: griddle $c" && [ "$
 check "help says more of each command ($(echo $names | wc -w))" [ -z "$bad" ]
 bad=; for c in $names; do run "$c" --help; is 0 && out "usage: griddle $c" || bad="$bad $c"; done
 check "COMMAND --help is the same" [ -z "$bad" ]
+bad=; for c in "load http" "load http http://h/" "job show" "task ls" "admin backup" "keys new" "completion bash"; do run $c --help; is 0 && out "usage: griddle ${c%% *}" || bad="$bad $c"; done
+check "COMMAND VERB --help too" [ -z "$bad" ]
 bad=; for c in $names; do awk 'length > 120' < <("$G" help "$c" | sed '/^  /d') | grep -q . && bad="$bad $c"; done
 check "help texts are not wider than 120 columns" [ -z "$bad" ]
 run version; is 0 && out 'griddle 0.'; check "version" [ $? = 0 ]

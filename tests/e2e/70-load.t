@@ -23,7 +23,8 @@ target ok
 load http http://127.0.0.1:$PORT/ --rate 2000/s --for 1s >out 2>err; rc=$?
 check "more than 1000/s needs --yes" [ $rc = 2 ] && grep -q -- "--yes" err && check "and says so" grep -q "2000 arrivals a second" err
 load http "127.0.0.1:$PORT" >out 2>err; check "an address without a scheme is bad usage" [ $? = 2 ]
-check "with the member and what it wants" grep -q 'requests\[0\].url: .*whole address' err
+check "with what an address is" grep -q '"127.0.0.1:.*" is no address: it begins with http://' err
+load http >out 2>err; check "without one: it says what is wanted" grep -q "http wants the address to test" err
 printf '{"target":"http://127.0.0.1:%s/","stages":[{"rate":"10/s","for":"1s"}],"thresholds":["nope.p99 < 1s"]}' $PORT >bad.json
 load run bad.json >out 2>err; check "a bad plan is bad usage" [ $? = 2 ]
 check "with file and path" grep -q 'bad.json: thresholds\[0\]: "nope"' err
@@ -92,7 +93,33 @@ check "refused connections are called that" ok_json r.json "set(d['errors_by_kin
 printf '{"target":"http://127.0.0.1:1/","late":"5s","stages":[{"rate":"20/s","for":"500ms"}],"thresholds":["http.p99 < 10s"]}' >none.json
 load run none.json --quiet >out 2>err; rc=$?; check "of no answer at all no quantile holds" [ $rc = 3 ]
 check "and it says which" grep -q "verdict .*http.p99 < 10s does not hold" out
+load http http://127.0.0.1:1/ --rate 20/s --for 500ms --quiet >out 2>err; rc=$?; check "nobody answered, and no threshold said so: nothing that counts" [ $rc = 1 ]
+check "and it says so" grep -q "verdict .*error: none of 10 requests was answered" out
+check "without a line of no status" sh -c '! grep -q "^status" out'
 check "errors stand in the list" sh -c '"$1" load ls | grep -qE " 10 +threshold"' sh "$BIN/griddle"
+
+# ---- names; a narrow terminal ----
+load http "http://127.0.0.1:$PORT/{{rand 1 9}}" --rate 20/s --for 500ms --name named --quiet -o json >r1.json 2>err; load http http://127.0.0.1:$PORT/ --rate 20/s --for 500ms --name named --quiet -o json >r2.json 2>err
+load show named -o json >r.json 2>err; check "a test is told by its name, the last one" [ "$(python3 -c 'import json; print(json.load(open("r.json"))["run"] == json.load(open("r2.json"))["run"], json.load(open("r1.json"))["latency"]["count"])')" = "True 10" ]
+load compare named named >out 2>err; check "to compare too" grep -q "^p50_ms" out
+load show nobody >out 2>err; check "one that is none" [ $? = 2 ] && check "is named" grep -q '"nobody" is no load test' err
+cat >narrow.py <<'PY'
+# the live line on a terminal of 40 columns: what is written over at once must not be longer
+import fcntl, os, pty, struct, sys, termios
+pid, fd = pty.fork()
+if not pid:
+    fcntl.ioctl(2, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 40, 0, 0))
+    os.execv(sys.argv[1], [*sys.argv[1:]])
+said = b""
+try:
+    while more := os.read(fd, 65536):
+        said += more
+except OSError:
+    pass
+lines = [l for l in said.split(b"\r\x1b[K") if b"/s  p50" in l]
+sys.exit(0 if os.waitpid(pid, 0)[1] == 0 and lines and all(len(l) < 40 for l in lines) else print(said) or 1)
+PY
+check "on a narrow terminal the live line is cut" python3 narrow.py "$BIN/griddle" load http http://127.0.0.1:$PORT/ --rate 20/s --for 2s
 
 # ---- a plan with everything ----
 kill $TARGET_PID; target json
