@@ -18,7 +18,7 @@
 #include "lib/net/addr.h"
 
 #define MAX_CONNECTIONS 256u
-#define MAX_PER_ADDRESS 128u
+#define MAX_PER_ADDRESS 192u  /* all that may stay open to events and logs, and as many beside */
 #define IDLE_S 15u
 #define PING_MS 10000u
 #define WAKE_MS 50u

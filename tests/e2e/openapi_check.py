@@ -224,24 +224,27 @@ for method, path, op in operations:
         hit(method, path, fill(path, job=1, task=0), 500, {} if method == "POST" else None, at=torn_host)
 
 
-def crowd(path, filled, n):
-    """As many connections as may stay, and one more. That they are gone is noticed with a ping."""
+def crowd(n, ways):
+    """To each of @ways as many connections as may stay, and one more; all from this one address, which may ask as before with them. That
+    they are gone is noticed with a ping."""
     held = []
-    for _ in range(n):
-        c = http.client.HTTPConnection(host, timeout=60)
-        c.request("GET", filled)
-        held.append((c, c.getresponse()))
-    check(f"{n} connections to {path} stay", all(r.status == 200 for _, r in held))
-    hit("GET", path, filled, 503)
+    for path, filled in ways:
+        for _ in range(n):
+            c = http.client.HTTPConnection(host, timeout=60)
+            c.request("GET", filled)
+            held.append((c, c.getresponse()))
+        check(f"{n} connections to {path} stay", all(r.status == 200 for _, r in held))
+        hit("GET", path, filled, 503)
+    check(f"beside {len(held)} that stay others are answered", all(ask("GET", "/livez")[0] == 200 for _ in range(n // 2)))
     for c, r in held:
         r.close()
         c.close()
-    until("there is room again", lambda: ask("GET", EVENTS)[0] == 200)
+    for path, filled in ways:
+        until("there is room again", lambda: begin("GET", filled).getresponse().status == 200)
 
 
 waiting = submit(["true"], constraints=[{"label": "no", "op": "in", "values": ["such"]}])
-crowd(EVENTS, EVENTS, 64)
-crowd(LOG, fill(LOG, job=waiting, task=0, stream="stdout") + "?follow=true", 64)
+crowd(64, [(EVENTS, EVENTS), (LOG, fill(LOG, job=waiting, task=0, stream="stdout") + "?follow=true")])
 
 # a disk that is full: what changes a job waits until there is room, or the coordinator ends
 if full_host:
