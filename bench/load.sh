@@ -3,7 +3,7 @@
 # the stall server; what the tool itself adds; the cost of a connection. CPU figures are getrusage's of each program.
 # RT="chrt -f 10" gives generator and target a core each on a busy machine (root; with DURATION=.9, for the kernel takes 5 % of each
 # second back).
-#   DURATION=5 CONNECTIONS=64 bench/load.sh [cost|schedule|stall|delay|regex|connections|hostile]...
+#   ROUNDS=5 DURATION=5 CONNECTIONS=64 bench/load.sh [cost|schedule|stall|delay|regex|connections|hostile]...
 set -u
 TOP=$(cd "$(dirname "$0")/.." && pwd)
 B=${BUILD_DIR:-$TOP/build/release}
@@ -35,7 +35,7 @@ http { access_log off; keepalive_requests 1000000000; keepalive_timeout 600s; cl
 EOF2
 	nginx -c "$T/nginx.conf" 2>/dev/null & PIDS="$PIDS $!"; sleep .5
 	U=http://127.0.0.1:$P1/
-	for round in 1 2; do
+	for round in $(seq "${ROUNDS:-2}"); do
 		"$ENGINE" $U $C $D >"$T/r.json"; cost "griddle ($round)" $(get 'd["requests"]' 'd["cpu_s"]')
 		if command -v wrk >/dev/null; then timed wrk -t1 -c$C -d${D}s $U; cost "wrk ($round)" "$(awk '/requests in/ { print $1 }' "$T/out")" "$(cpu_of)"; fi
 		if command -v h2load >/dev/null; then timed h2load --h1 -t1 -c$C -D $D $U; cost "h2load --h1 ($round)" "$(awk '/^status codes:/ { print $3 }' "$T/out")" "$(cpu_of)"; fi
@@ -43,7 +43,7 @@ EOF2
 		if command -v hey >/dev/null; then timed hey -c $C -z ${D}s -cpus 1 $U; cost "hey ($round)" "$(awk '/responses$/ { n += $2 } END { print n }' "$T/out")" "$(cpu_of)"; fi
 	done
 	printf '{"target":"http://127.0.0.1:%s/","http":"2","model":"closed","connections":6,"streams":10,"stages":[{"users":60,"for":"%ss"}]}' $P2 $D >"$T/h2.json"
-	for round in 1 2; do
+	for round in $(seq "${ROUNDS:-2}"); do
 		"$ENGINE" "$T/h2.json" >"$T/r.json"; cost "griddle h2 -c6 -m10 ($round)" $(get 'd["requests"]' 'd["cpu_s"]')
 		if command -v h2load >/dev/null; then timed h2load -t1 -c6 -m10 -D $D http://127.0.0.1:$P2/; cost "h2load -c6 -m10 ($round)" "$(awk '/^status codes:/ { print $3 }' "$T/out")" "$(cpu_of)"; fi
 	done

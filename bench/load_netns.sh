@@ -13,6 +13,8 @@ cleanup() {
 }
 trap cleanup EXIT; trap 'exit 130' INT TERM
 in_ns() { ns=$1; shift; ip netns exec $N$ns "$@"; }
+# start NAMESPACE COMMAND...: in the background; its number is the command's own, not that of a shell around it
+start() { ns=$1; shift; exec ip netns exec $N$ns "$@"; }
 wait_for() { for _ in $(seq 150); do "$@" >/dev/null 2>&1 && return 0; sleep .1; done; echo "load_netns.sh: timed out: $*"; exit 1; }
 ip netns add ${N}b || { echo "load_netns.sh: no network namespaces here"; exit 0; }
 in_ns b ip link set lo up; in_ns b ip link add name lan type bridge; in_ns b ip addr add 10.77.0.1/24 dev lan; in_ns b ip link set dev lan up
@@ -26,11 +28,11 @@ for k in server client worker; do "$BIN/griddle" keys new --keys "$T/$k" >/dev/n
 pub() { "$BIN/griddle" keys show --keys "$T/$1"; }
 "$BIN/griddle" keys allow --allow "$T/allow" --roles client "$(pub client)" c >/dev/null
 "$BIN/griddle" keys allow --allow "$T/allow" --roles worker "$(pub worker)" w >/dev/null
-in_ns b "$BIN/griddle-coordinator" --listen tcp://10.77.0.1:7420 --http off --state "$T/c" --keys "$T/server" --allow "$T/allow" --ready-file "$T/c.json" 2>"$T/c.log" & PIDS="$PIDS $!"
+start b "$BIN/griddle-coordinator" --listen tcp://10.77.0.1:7420 --http off --state "$T/c" --keys "$T/server" --allow "$T/allow" --ready-file "$T/c.json" 2>"$T/c.log" & PIDS="$PIDS $!"
 wait_for test -s "$T/c.json"
-in_ns b "$B/helper/load_target" ok "$T/port" & PIDS="$PIDS $!"; wait_for test -s "$T/port"
+start b "$B/helper/load_target" ok "$T/port" & PIDS="$PIDS $!"; wait_for test -s "$T/port"
 for i in 0 1 2 3; do
-	in_ns $i "$BIN/griddle-worker" --coordinator tcp://10.77.0.1:7420 --keys "$T/worker" --server-key "$(pub server)" --state "$T/w$i" --name w$i --node n$i \
+	start $i "$BIN/griddle-worker" --coordinator tcp://10.77.0.1:7420 --keys "$T/worker" --server-key "$(pub server)" --state "$T/w$i" --name w$i --node n$i \
 		--slots 1 --ready-file "$T/w$i.json" 2>"$T/w$i.log" & PIDS="$PIDS $!"
 done
 for i in 0 1 2 3; do wait_for test -s "$T/w$i.json"; done
