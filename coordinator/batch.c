@@ -88,6 +88,14 @@ void gr_bj_pin(struct gr_bj *j, const struct gr_digest *d, uint64_t size)
 	gr_cas_pin(j->batch->cas, d);
 }
 
+void gr_bj_pin_once(struct gr_bj *j, const struct gr_digest *d, uint64_t size)
+{
+	for (uint32_t i = 0; i < j->n_pins; i++)
+		if (gr_digest_eq(&j->pins[i].digest, d))
+			return;
+	gr_bj_pin(j, d, size);
+}
+
 static int pin_row(void *ctx, struct gr_slice digest, int64_t size)
 {
 	struct gr_digest d;

@@ -32,9 +32,10 @@ struct wait {                             /* an ENDED that waits for files */
 	struct gr_bworker *bw;            /* borrowed: forgotten with it */
 	uint64_t job, task;
 	uint32_t attempt;
-	struct gr_buf frame;
-	struct gr_digest *wanted;
-	uint32_t n_wanted;
+	struct gr_buf body;               /* of the ENDED */
+	struct gr_digest *outputs;        /* digests of its outputs, in their order */
+	struct gr_digest *wanted, *pinned;       /* pinned: what came, or was here, is not put out while others are waited for */
+	uint32_t n_wanted, n_pinned, cap_wanted, cap_pinned;
 };
 struct outbox {
 	struct gr_list link;
@@ -68,12 +69,31 @@ static struct upload *upload_of(struct gr_batch *b, const void *peer, const stru
 	return NULL;
 }
 
-static void wait_free(struct wait *x)
+static void wait_free(struct gr_batch *b, struct wait *x)
 {
 	gr_list_del(&x->link);
-	gr_buf_fini(&x->frame);
+	for (uint32_t i = 0; i < x->n_pinned; i++)
+		gr_cas_unpin(b->cas, &x->pinned[i]);
+	gr_buf_fini(&x->body);
+	free(x->outputs);
 	free(x->wanted);
+	free(x->pinned);
 	free(x);
+}
+
+/* It waits no longer: everything came, or @why it will not. */
+static void settle(struct gr_batch *b, struct wait *x, const char *why)
+{
+	struct gr_ended_msg m;
+
+	gr_list_del(&x->link);
+	if (gr_ended_decode(gr_buf_slice(&x->body), &m) == 0 && x->bw->w) {
+		if (why)
+			gr_run_ended_without(b, x->bw, &m, why);
+		else
+			gr_run_ended(b, x->bw, &m, x->outputs);
+	}
+	wait_free(b, x);
 }
 
 static void arrived(struct gr_batch *b, const struct gr_digest *d)
@@ -85,12 +105,7 @@ static void arrived(struct gr_batch *b, const struct gr_digest *d)
 				break;
 			}
 		if (!x->n_wanted) {
-			struct gr_buf frame = x->frame;
-			struct gr_bworker *bw = x->bw;
-
-			x->frame = (struct gr_buf){ 0 };
-			wait_free(x);
-			gr_run_ended(b, bw, &frame);
+			settle(b, x, NULL);
 			return arrived(b, d);     /* the list may be another now */
 		}
 	}
@@ -102,12 +117,7 @@ static void cannot(struct gr_batch *b, const void *peer, const struct gr_digest 
 	GR_LIST_EACH_SAFE(x, &b->waits, struct wait, link)
 		for (uint32_t i = 0; x->bw->w && x->bw->w->peer == peer && i < x->n_wanted; i++)
 			if (gr_digest_eq(&x->wanted[i], d)) {
-				struct gr_buf frame = x->frame;
-				struct gr_bworker *bw = x->bw;
-
-				x->frame = (struct gr_buf){ 0 };
-				wait_free(x);
-				gr_run_ended_without(b, bw, &frame, why);
+				settle(b, x, why);
 				cannot(b, peer, d, why);
 				return;
 			}
@@ -199,29 +209,61 @@ int gr_batch_worker_missing(struct gr_coord *c, struct gr_worker *w, struct gr_s
 
 /* ---- results that wait ---- */
 
+static void pin(struct gr_batch *b, struct wait *x, const struct gr_digest *d)
+{
+	GR_GROW(x->pinned, x->cap_pinned, x->n_pinned + 1);
+	x->pinned[x->n_pinned++] = *d;
+	gr_cas_pin(b->cas, d);
+}
+
 static void want(struct gr_batch *b, struct wait *x, const struct gr_item *i)
 {
-	if (i->has_data || gr_cas_has(b->cas, &i->digest))
+	if (i->has_data)
+		return;
+	pin(b, x, &i->digest);
+	if (gr_cas_has(b->cas, &i->digest))
 		return;
 	for (uint32_t k = 0; k < x->n_wanted; k++)
 		if (gr_digest_eq(&x->wanted[k], &i->digest))
 			return;
-	x->wanted = gr_xrealloc(x->wanted, (x->n_wanted + 1) * sizeof(*x->wanted));
+	GR_GROW(x->wanted, x->cap_wanted, x->n_wanted + 1);
 	x->wanted[x->n_wanted++] = i->digest;
 }
 
-void gr_bblobs_await(struct gr_batch *b, struct gr_bworker *bw, struct gr_buf *frame, const struct gr_ended_msg *m)
+/* The files of an ENDED: what travelled inside is kept, and hashed this once; the others are wanted. Errors of gr_cas_put_new. */
+static int take_files(struct gr_batch *b, struct wait *x, const struct gr_ended_msg *m)
 {
 	struct gr_list_it it = gr_list_begin(&m->outputs);
-	struct gr_bj *j = gr_bj_find(b, m->job);
-	struct gr_btask *t = j && j->spec && m->task < j->n_tasks ? gr_bjob_find(&j->b, (uint32_t)m->task) : NULL;
+	struct gr_digest *d = x->outputs = gr_xalloc((m->outputs.n + 1) * sizeof(*d));
 	struct gr_placed_file f;
-	struct gr_digest d;
-	struct wait *x;
 	int rc = 0;
 
+	want(b, x, &m->out);
+	want(b, x, &m->err);
+	for (; rc >= 0 && gr_placed_next(&it, &f, true); d++) {
+		if (f.kind != GR_PLACED_FILE)
+			continue;
+		if (f.item.has_data) {
+			rc = gr_cas_put_new(b->cas, f.item.data.n ? f.item.data.p : (const uint8_t *)"", f.item.data.n, d);
+			pin(b, x, d);
+			gr_store_files_written(b->store);
+		} else {
+			*d = f.item.digest;
+			want(b, x, &f.item);
+		}
+	}
+	return rc;
+}
+
+void gr_bblobs_await(struct gr_batch *b, struct gr_bworker *bw, struct gr_slice body, const struct gr_ended_msg *m)
+{
+	struct gr_bj *j = gr_bj_find(b, m->job);
+	struct gr_btask *t = j && j->spec && m->task < j->n_tasks ? gr_bjob_find(&j->b, (uint32_t)m->task) : NULL;
+	struct wait *x;
+	int rc;
+
 	if (!t || !gr_btask_live(t, m->attempt)) {
-		gr_run_ended(b, bw, frame);       /* not wanted: its files neither */
+		gr_run_ended(b, bw, m, NULL);     /* not wanted: its files neither */
 		return;
 	}
 	GR_NEW(x);
@@ -230,35 +272,20 @@ void gr_bblobs_await(struct gr_batch *b, struct gr_bworker *bw, struct gr_buf *f
 	x->job = m->job;
 	x->task = m->task;
 	x->attempt = m->attempt;
-	want(b, x, &m->out);
-	want(b, x, &m->err);
-	while (rc >= 0 && gr_placed_next(&it, &f, true)) {
-		if (f.kind != GR_PLACED_FILE)
-			continue;
-		want(b, x, &f.item);
-		if (!f.item.has_data)
-			continue;
-		gr_sha256_of(f.item.data.p, f.item.data.n, &d);
-		rc = gr_cas_put(b->cas, &d, f.item.data.n ? f.item.data.p : (const uint8_t *)"", f.item.data.n);
-		gr_store_files_written(b->store);
-	}
-	x->frame = *frame;
-	*frame = (struct gr_buf){ 0 };
+	rc = take_files(b, x, m);
 	if (rc < 0 || !x->n_wanted) {
-		struct gr_buf whole = x->frame;
-
-		x->frame = (struct gr_buf){ 0 };
-		wait_free(x);
 		if (rc < 0)
-			gr_run_ended_without(b, bw, &whole, "the coordinator cannot keep its files");
+			gr_run_ended_without(b, bw, m, "the coordinator cannot keep its files");
 		else
-			gr_run_ended(b, bw, &whole);
+			gr_run_ended(b, bw, m, x->outputs);
+		wait_free(b, x);
 		return;
 	}
+	gr_buf_add(&x->body, body.p, body.n);
 	/* sent again: the newer one stands */
 	GR_LIST_EACH_SAFE(old, &b->waits, struct wait, link)
 		if (old->bw == bw && old->job == x->job && old->task == x->task && old->attempt == x->attempt)
-			wait_free(old);
+			wait_free(b, old);
 	gr_list_push(&b->waits, &x->link);
 	for (uint32_t i = 0; i < x->n_wanted; i += GR_WIRE_MAX_DIGESTS) {
 		struct gr_buf fetch = { 0 };
@@ -274,7 +301,7 @@ void gr_bblobs_forget(struct gr_batch *b, struct gr_bworker *bw)
 {
 	GR_LIST_EACH_SAFE(x, &b->waits, struct wait, link)
 		if (x->bw == bw)
-			wait_free(x);
+			wait_free(b, x);
 	if (bw->w)
 		gr_bblobs_peer_gone(b, bw->w->peer);
 }
@@ -486,5 +513,5 @@ void gr_bblobs_close(struct gr_batch *b)
 	GR_LIST_EACH_SAFE(o, &b->outboxes, struct outbox, link)
 		outbox_free(o);
 	GR_LIST_EACH_SAFE(x, &b->waits, struct wait, link)
-		wait_free(x);
+		wait_free(b, x);
 }

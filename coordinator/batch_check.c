@@ -27,15 +27,20 @@ struct side {
 	struct gr_bj *j;
 	const char *name;
 	uint32_t attempt;
-	struct gr_buf *raw;
-	uint32_t *n;
+	struct gr_check_files *files;
 	bool is_found;
 };
 
-static void place(struct side *x, const char *path, struct gr_placed_file *f)
+/* What its result names is pinned; should it be gone all the same, no worker could have it either. */
+static int place(struct side *x, const char *path, struct gr_placed_file *f)
 {
+	if (x->files->n >= GR_WIRE_MAX_PLACED_FILES)
+		return GR_ELIMIT;
+	if (f->kind == GR_PLACED_FILE && !gr_cas_has(x->j->batch->cas, &f->item.digest))
+		return GR_ENOENT;
 	f->path = gr_slice_str(path);
-	gr_placed_add(x->raw, x->n, f, false);
+	gr_placed_add(&x->files->raw, &x->files->n, f, false);
+	return 0;
 }
 
 static int add_output(void *ctx, const struct gr_store_output_row *r)
@@ -44,20 +49,19 @@ static int add_output(void *ctx, const struct gr_store_output_row *r)
 				    .target = gr_slice_str(r->target ? r->target : "") };
 	struct gr_buf path = { 0 };
 	struct side *x = ctx;
+	int rc;
 
 	if (r->index == GR_WIRE_CHECKPOINT)
 		return 0;
-	if (*x->n >= GR_WIRE_MAX_PLACED_FILES)
-		return GR_ELIMIT;
 	if (r->digest.n == GR_DIGEST_BYTES)
 		memcpy(f.item.digest.b, r->digest.p, GR_DIGEST_BYTES);
 	gr_buf_printf(&path, "%s/%s", x->name, r->path);
-	place(x, gr_buf_str(&path), &f);
+	rc = place(x, gr_buf_str(&path), &f);
 	gr_buf_fini(&path);
-	return 0;
+	return rc;
 }
 
-/* A short one is in the row itself, and becomes a file for the worker to fetch. */
+/* A short one is in the row itself, and becomes a file for the worker to fetch: no row names it, so it is pinned here. */
 static int add_stdout(void *ctx, const struct gr_store_attempt_row *r)
 {
 	struct gr_placed_file f = { .kind = GR_PLACED_FILE, .mode = 0644, .item.size = (uint64_t)r->out_size };
@@ -65,24 +69,20 @@ static int add_stdout(void *ctx, const struct gr_store_attempt_row *r)
 	struct gr_buf path = { 0 };
 	int rc = 0;
 
-	if (r->attempt != x->attempt || !r->end_ms)
+	if (r->attempt != x->attempt || !r->end_ms || r->cause != GR_BC_DONE)      /* one that was lost has a row of that, too */
 		return 0;
 	x->is_found = true;
 	if (r->out_digest.n == GR_DIGEST_BYTES) {
 		memcpy(f.item.digest.b, r->out_digest.p, GR_DIGEST_BYTES);
 	} else {
-		struct gr_cas *cas = x->j->batch->cas;
-
 		f.item.size = r->out_data.n;
-		gr_sha256_of(r->out_data.p, r->out_data.n, &f.item.digest);
-		if (!gr_cas_has(cas, &f.item.digest)) {
-			rc = gr_cas_put(cas, &f.item.digest, r->out_data.n ? r->out_data.p : (const uint8_t *)"", r->out_data.n);
-			if (rc >= 0)
-				gr_bj_pin(x->j, &f.item.digest, r->out_data.n);
-		}
+		rc = gr_cas_put_new(x->j->batch->cas, r->out_data.n ? r->out_data.p : (const uint8_t *)"", r->out_data.n, &f.item.digest);
+		if (rc >= 0)
+			gr_bj_pin_once(x->j, &f.item.digest, r->out_data.n);
 	}
 	gr_buf_printf(&path, "%s.stdout", x->name);
-	place(x, gr_buf_str(&path), &f);
+	if (rc >= 0)
+		rc = place(x, gr_buf_str(&path), &f);
 	gr_buf_fini(&path);
 	return rc;
 }
@@ -91,10 +91,10 @@ static int add_side(struct side *x, uint32_t task)
 {
 	struct gr_placed_file folder = { .kind = GR_PLACED_DIR, .mode = 0755 };
 	struct gr_store *s = x->j->batch->store;
-	int rc;
+	int rc = place(x, x->name, &folder);
 
-	place(x, x->name, &folder);
-	rc = gr_store_each_attempt(s, (int64_t)x->j->id, task, true, add_stdout, x);
+	if (rc >= 0)
+		rc = gr_store_each_attempt(s, (int64_t)x->j->id, task, true, add_stdout, x);
 	if (rc >= 0 && !x->is_found)
 		return GR_EBUSY;
 	if (rc >= 0)
@@ -102,30 +102,29 @@ static int add_side(struct side *x, uint32_t task)
 	return rc;
 }
 
-int gr_check_send(struct gr_bj *j, struct gr_bworker *bw, const struct gr_stage *st, uint32_t task, const struct gr_blive *l)
+int gr_check_gather(struct gr_bj *j, uint32_t task, uint32_t of, uint32_t against, struct gr_check_files *out)
+{
+	struct side a = { j, "a", against, out, false }, b = { j, "b", of, out, false };
+	int rc = add_side(&a, task);
+
+	return rc < 0 ? rc : add_side(&b, task);
+}
+
+int gr_check_send(struct gr_bj *j, struct gr_bworker *bw, const struct gr_stage *st, uint32_t task, const struct gr_blive *l,
+		  const struct gr_check_files *files)
 {
 	const struct gr_stage *c = st->check;
 	struct gr_command_msg m = {
 		.job = j->id, .task = task, .attempt = l->number, .stage = j->spec->n_stages + st->check_at, .index = task - st->first,
 		.ordinal = l->ordinal, .timeout_ms = c->timeout_ms, .mem_bytes = c->mem_bytes,
 		.mem_limit_bytes = c->mem_limit_bytes ? c->mem_limit_bytes : c->mem_bytes,
+		.inputs = { gr_buf_slice(&files->raw), files->n },
 	};
-	struct gr_buf frame = { 0 }, v = { 0 }, in = { 0 };
-	uint32_t n = 0;
-	struct side a = { j, "a", l->against, &in, &n, false }, b = { j, "b", l->of, &in, &n, false };
-	int rc;
+	struct gr_buf frame = { 0 }, v = { 0 };
 
 	m.values.n = gr_run_add_values(j, task, &v);
 	m.values.raw = gr_buf_slice(&v);
-	rc = add_side(&a, task);
-	if (rc >= 0)
-		rc = add_side(&b, task);
-	if (rc >= 0) {
-		m.inputs = (struct gr_list_msg){ gr_buf_slice(&in), n };
-		gr_command_encode(&frame, &m);
-		rc = gr_peers_send(j->batch->c, bw->w->peer, &frame);
-	}
+	gr_command_encode(&frame, &m);
 	gr_buf_fini(&v);
-	gr_buf_fini(&in);
-	return rc;
+	return gr_peers_send(j->batch->c, bw->w->peer, &frame);
 }

@@ -34,10 +34,15 @@ static void pend_free(struct gr_pend *p)
 	free(p);
 }
 
+/* One of several attempts, whose task goes on with the others, is no news of the task. */
 static void tell_end(const struct gr_pend *p)
 {
 	bool is_final = p->is_over;
-	json_t *o = json_pack("{s:I, s:I, s:s}", "job", (json_int_t)p->job, "task", (json_int_t)p->task, "cause", gr_bcause_name(p->ended.cause));
+	json_t *o;
+
+	if (!is_final && p->ended.verdict != GR_BV_AGAIN && p->ended.verdict != GR_BV_LATER)
+		return;
+	o = json_pack("{s:I, s:I, s:s}", "job", (json_int_t)p->job, "task", (json_int_t)p->task, "cause", gr_bcause_name(p->ended.cause));
 
 	if (is_final)
 		json_object_update_new(o, json_pack("{s:s, s:i, s:i, s:i}", "state", p->ended.verdict == GR_BV_DONE ? "done" :

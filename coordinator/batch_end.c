@@ -49,8 +49,8 @@ static enum gr_bcause cause_of(const struct gr_stage *st, const struct gr_blive 
 	}
 }
 
-/* What copies are compared by: the streams and outputs, or those that were named. */
-static void digest_of(const struct gr_stage *st, const struct gr_ended_msg *m, struct gr_digest *out)
+/* What copies are compared by: the streams and outputs (@digests), or those that were named. */
+static void digest_of(const struct gr_stage *st, const struct gr_ended_msg *m, const struct gr_digest *digests, struct gr_digest *out)
 {
 	struct gr_list_it it = gr_list_begin(&m->outputs);
 	struct gr_sha256 *h = gr_sha256_new();
@@ -59,7 +59,7 @@ static void digest_of(const struct gr_stage *st, const struct gr_ended_msg *m, s
 	const json_t *v;
 	size_t i;
 
-	while (gr_placed_next(&it, &f, true)) {
+	for (; gr_placed_next(&it, &f, true); digests++) {
 		bool is_wanted = !st->compare;
 
 		json_array_foreach(st->compare, i, v)
@@ -68,10 +68,7 @@ static void digest_of(const struct gr_stage *st, const struct gr_ended_msg *m, s
 			continue;
 		gr_sha256_add(h, f.path.p, f.path.n);
 		gr_sha256_add(h, &f.kind, 1);
-		d = f.item.digest;
-		if (f.item.has_data)
-			gr_sha256_of(f.item.data.p, f.item.data.n, &d);
-		gr_sha256_add(h, d.b, sizeof(d.b));
+		gr_sha256_add(h, digests->b, sizeof(digests->b));
 		gr_sha256_add(h, f.target.p, f.target.n);
 	}
 	if (!st->compare) {
@@ -85,27 +82,24 @@ static void digest_of(const struct gr_stage *st, const struct gr_ended_msg *m, s
 }
 
 /* Outputs and streams of an attempt whose result stands (or may come to stand), as rows; files are pinned. Return: bytes. */
-static uint64_t store_outputs(struct gr_bj *j, struct gr_store_tx *tx, const struct gr_ended_msg *m)
+static uint64_t store_outputs(struct gr_bj *j, struct gr_store_tx *tx, const struct gr_ended_msg *m, const struct gr_digest *digests)
 {
 	struct gr_list_it it = gr_list_begin(&m->outputs);
 	struct gr_placed_file f;
 	uint64_t bytes = 0;
 	int64_t seq = 0;
 
-	while (gr_placed_next(&it, &f, true)) {
+	for (; gr_placed_next(&it, &f, true); digests++) {
 		char *path = gr_xstrndup((const char *)f.path.p, f.path.n), *target = NULL;
-		struct gr_digest d = f.item.digest;
 
 		if (f.kind == GR_PLACED_FILE) {
-			if (f.item.has_data)
-				gr_sha256_of(f.item.data.p, f.item.data.n, &d);
-			gr_bj_pin(j, &d, f.item.size);
+			gr_bj_pin(j, digests, f.item.size);
 			bytes += f.item.size;
 		}
 		if (f.kind == GR_PLACED_LINK)
 			target = gr_xstrndup((const char *)f.target.p, f.target.n);
 		gr_store_add(tx, GR_SQL_OUTPUT, (int64_t)j->id, (int64_t)m->task, (int64_t)m->attempt, seq++, (int64_t)f.index, (int64_t)f.kind, path,
-			     (int64_t)f.mode, (int64_t)f.item.size, f.kind == GR_PLACED_FILE ? gr_slice(d.b, sizeof(d.b)) : gr_slice(NULL, 0), target);
+			     (int64_t)f.mode, (int64_t)f.item.size, f.kind == GR_PLACED_FILE ? gr_slice(digests->b, sizeof(digests->b)) : gr_slice(NULL, 0), target);
 		free(path);
 		free(target);
 	}
@@ -185,7 +179,7 @@ static void release(struct gr_coord *c, const struct gr_blive *l, enum gr_bcause
 
 	if (l->is_lost || l->placed == GR_UNPLACED)
 		return;
-	if (gr_bcause_is_good(cause) || cause == GR_BC_EXIT || cause == GR_BC_COMPARE)
+	if (gr_bcause_is_good(cause) || cause == GR_BC_EXIT || cause == GR_BC_COMPARE || cause == GR_BC_DISAGREED)
 		e.how = GR_PLACE_DONE;
 	else if (cause == GR_BC_OOM)
 		e.how = GR_PLACE_OOM;
@@ -202,8 +196,9 @@ static void store_trust(struct gr_bj *j, struct gr_store_tx *tx, const struct gr
 		gr_store_add(tx, GR_SQL_TRUST, (int64_t)r[i].worker, (int64_t)tool, (int64_t)gr_trust_valid(&j->batch->trust, r[i].worker, tool));
 }
 
-/* The one place where the end of an attempt becomes rows, events and an acknowledgement. @bw NULL: nobody is to be told. */
-void gr_run_end(struct gr_bj *j, struct gr_bworker *bw, uint64_t worker, const struct gr_ended_msg *m, enum gr_bcause cause)
+/* gr_run_end of one with files, whose digests are @digests. */
+static void run_end(struct gr_bj *j, struct gr_bworker *bw, uint64_t worker, const struct gr_ended_msg *m, const struct gr_digest *digests,
+		    enum gr_bcause cause)
 {
 	struct gr_batch *b = j->batch;
 	const struct gr_stage *st = &j->spec->stages[gr_spec_stage_of(j->spec, (uint32_t)m->task)];
@@ -226,7 +221,7 @@ void gr_run_end(struct gr_bj *j, struct gr_bworker *bw, uint64_t worker, const s
 		p->bw = bw;
 	}
 	if (st->replicas && cause == GR_BC_DONE)
-		digest_of(st, m, &e.digest);
+		digest_of(st, m, digests, &e.digest);
 	if (cause == GR_BC_CHECKPOINT && t)
 		t->has_checkpoint = true;
 	b->pend = p;
@@ -238,6 +233,7 @@ void gr_run_end(struct gr_bj *j, struct gr_bworker *bw, uint64_t worker, const s
 		free(results);
 		return;
 	}
+	cause = e.cause = v.cause;
 	j->is_dirty = true;
 	b->causes[cause]++;
 	gr_recent_end(b->c->recent, gr_clock_real_ms(), j->id, m->task, m->attempt, gr_bcause_name(cause), m->exit_code);
@@ -246,7 +242,7 @@ void gr_run_end(struct gr_bj *j, struct gr_bworker *bw, uint64_t worker, const s
 	t = gr_bjob_find(&j->b, (uint32_t)m->task);
 	counts = t ? t->n_tries + t->n_check_tries > tries : v.verdict == GR_BV_FAILED;
 	if (cause == GR_BC_DONE || cause == GR_BC_CHECKPOINT)
-		out_bytes = store_outputs(j, tx, m);
+		out_bytes = store_outputs(j, tx, m, digests);
 	store_end(j, st, tx, m, &v.was, &e, counts);
 	l = t ? gr_btask_live(t, m->attempt) : NULL;
 	if (l)
@@ -262,9 +258,11 @@ void gr_run_end(struct gr_bj *j, struct gr_bworker *bw, uint64_t worker, const s
 	free(results);
 	p->is_end = true;
 	p->ended.verdict = v.verdict;
-	p->ended.cause = cause;
-	p->ended.exit_code = m->exit_code;
-	p->ended.term_signal = m->term_signal;
+	p->ended.cause = v.verdict == GR_BV_DONE ? GR_BC_DONE : cause;
+	if (v.verdict != GR_BV_DONE) {             /* of the task, that is: a comparison may have found the last difference */
+		p->ended.exit_code = m->exit_code;
+		p->ended.term_signal = m->term_signal;
+	}
 	p->ended.ordinal = v.was.ordinal;
 	p->ended.delay_ms = v.due_ns ? (v.due_ns - gr_coord_now(b->c)) / GR_NS_PER_MS : 0;
 	p->is_over = v.verdict == GR_BV_DONE || v.verdict == GR_BV_FAILED || v.verdict == GR_BV_CANCELLED;
@@ -284,14 +282,19 @@ void gr_run_end(struct gr_bj *j, struct gr_bworker *bw, uint64_t worker, const s
 	gr_dispatch_kick(b->c);
 }
 
-static void ended(struct gr_batch *b, struct gr_bworker *bw, const struct gr_ended_msg *m)
+void gr_run_end(struct gr_bj *j, struct gr_bworker *bw, uint64_t worker, const struct gr_ended_msg *m, enum gr_bcause cause)
+{
+	run_end(j, bw, worker, m, NULL, cause);
+}
+
+void gr_run_ended(struct gr_batch *b, struct gr_bworker *bw, const struct gr_ended_msg *m, const struct gr_digest *digests)
 {
 	struct gr_bj *j = gr_bj_find(b, m->job);
 	struct gr_btask *t = j && j->spec && j->state == GR_J_OPEN && m->task < j->n_tasks ? gr_bjob_find(&j->b, (uint32_t)m->task) : NULL;
 	struct gr_blive *l = t ? gr_btask_live(t, m->attempt) : NULL;
 
 	if (l && l->worker == bw->w->identity) {
-		gr_run_end(j, bw, bw->w->identity, m, cause_of(&j->spec->stages[gr_spec_stage_of(j->spec, (uint32_t)m->task)], l, m));
+		run_end(j, bw, bw->w->identity, m, digests, cause_of(&j->spec->stages[gr_spec_stage_of(j->spec, (uint32_t)m->task)], l, m));
 	} else {
 		struct gr_store_tx *tx = gr_store_tx_new(b->store);
 		struct gr_pend *p = gr_pend_new(b);
@@ -309,50 +312,28 @@ static void ended(struct gr_batch *b, struct gr_bworker *bw, const struct gr_end
 	}
 }
 
-void gr_run_ended(struct gr_batch *b, struct gr_bworker *bw, struct gr_buf *frame)
+void gr_run_ended_without(struct gr_batch *b, struct gr_bworker *bw, const struct gr_ended_msg *m, const char *why)
 {
-	struct gr_ended_msg m;
-	struct gr_slice body;
+	const struct gr_ended_msg none = { .job = m->job, .task = m->task, .attempt = m->attempt, .outcome = GR_OUTCOME_RETRY, .cpu_us = m->cpu_us,
+					   .wall_us = m->wall_us, .max_rss_bytes = m->max_rss_bytes, .reason = gr_slice_str(why),
+					   .out.has_data = true, .err.has_data = true };
+	struct gr_bj *j = gr_bj_find(b, m->job);
 
-	if (gr_frame_open(gr_buf_slice(frame), &body) > 0 && gr_ended_decode(body, &m) == 0 && bw->w)
-		ended(b, bw, &m);
-	gr_buf_fini(frame);
-}
-
-void gr_run_ended_without(struct gr_batch *b, struct gr_bworker *bw, struct gr_buf *frame, const char *why)
-{
-	struct gr_ended_msg m, none;
-	struct gr_slice body;
-	struct gr_bj *j;
-
-	if (gr_frame_open(gr_buf_slice(frame), &body) > 0 && gr_ended_decode(body, &m) == 0 && bw->w) {
-		j = gr_bj_find(b, m.job);
-		none = (struct gr_ended_msg){ .job = m.job, .task = m.task, .attempt = m.attempt, .outcome = GR_OUTCOME_RETRY, .cpu_us = m.cpu_us,
-					      .wall_us = m.wall_us, .max_rss_bytes = m.max_rss_bytes, .reason = gr_slice_str(why),
-					      .out.has_data = true, .err.has_data = true };
-		if (j && j->spec && j->state == GR_J_OPEN && m.task < j->n_tasks)
-			gr_run_end(j, bw, bw->w->identity, &none, GR_BC_WORKER);
-	}
-	gr_buf_fini(frame);
+	if (j && j->spec && j->state == GR_J_OPEN && m->task < j->n_tasks)
+		gr_run_end(j, bw, bw->w->identity, &none, GR_BC_WORKER);
 }
 
 int gr_batch_ended(struct gr_coord *c, struct gr_worker *w, struct gr_slice body)
 {
 	struct gr_batch *b = c->batch;
 	struct gr_ended_msg m;
-	struct gr_buf frame = { 0 };
-	size_t at;
 	int rc = gr_ended_decode(body, &m);
 
 	if (rc < 0)
 		return rc;
-	if (m.out.has_data && m.err.has_data && !m.outputs.n) {    /* it names no files: nothing to wait for, nothing to keep */
-		ended(b, gr_bworker_of(b, w), &m);
-		return 0;
-	}
-	at = gr_frame_begin(&frame, GR_MSG_ENDED);
-	gr_buf_add(&frame, body.p, body.n);
-	gr_frame_end(&frame, at);
-	gr_bblobs_await(b, gr_bworker_of(b, w), &frame, &m);
+	if (m.out.has_data && m.err.has_data && !m.outputs.n)      /* it names no files: nothing to wait for, nothing to keep */
+		gr_run_ended(b, gr_bworker_of(b, w), &m, NULL);
+	else
+		gr_bblobs_await(b, gr_bworker_of(b, w), body, &m);
 	return 0;
 }

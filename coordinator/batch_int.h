@@ -15,7 +15,7 @@ struct gr_jrange {                        /* queued at placement */
 	int64_t queued;
 	uint32_t n_left;
 	bool is_check;                    /* of one task: a comparison of two of its results */
-	uint32_t n_exclude;               /* of place.exclude_node: those behind are excluded until relax_ns alone */
+	uint32_t n_exclude;               /* of place.exclude_node: those behind, and place.exclude, are excluded until relax_ns alone */
 	uint64_t relax_ns;                /* 0 none */
 };
 struct gr_lines {                         /* a list_blob, mapped; offset of each 16th line */
@@ -99,7 +99,7 @@ struct gr_pend {                          /* what waits for a commit */
 	uint64_t job;
 	uint64_t task;
 	uint32_t attempt;
-	struct { uint32_t first, count; bool is_single, is_check; } *ready;
+	struct gr_pend_ready { uint32_t first, count; bool is_single, is_check; } *ready;
 	uint32_t n_ready;
 	gr_batch_done *fn;                /* whom to answer, or NULL */
 	void *ctx;
@@ -119,6 +119,7 @@ void gr_bj_free(struct gr_bj **j);
 void gr_bj_unload(struct gr_bj *j);       /* of one that is over: the spec and the states are put away */
 int gr_bj_pin_all(struct gr_bj *j);
 void gr_bj_pin(struct gr_bj *j, const struct gr_digest *d, uint64_t size);
+void gr_bj_pin_once(struct gr_bj *j, const struct gr_digest *d, uint64_t size);    /* unless it is: looks through them all */
 void gr_bj_pin_spec(struct gr_bj *j, const struct gr_spec *spec);         /* its inputs, once */
 void gr_bj_settle(struct gr_bj *j, struct gr_store_tx *tx);       /* is it over? */
 void gr_bj_save_state(struct gr_bj *j, struct gr_store_tx *tx);
@@ -182,8 +183,15 @@ uint32_t gr_run_add_values(struct gr_bj *j, uint32_t task, struct gr_buf *raw);
 /* ---- batch_check.c ---- */
 /* What a comparator's exit code says. */
 enum gr_bcause gr_check_cause(const struct gr_ended_msg *m);
-/* The COMMAND of @l, a comparison. Errors of gr_peers_send; GR_EBUSY: what is compared is not on disk yet; GR_ELIMIT. */
-int gr_check_send(struct gr_bj *j, struct gr_bworker *bw, const struct gr_stage *st, uint32_t task, const struct gr_blive *l) GR_MUST_CHECK;
+struct gr_check_files {                   /* inputs of a comparison, as a COMMAND has them */
+	struct gr_buf raw;
+	uint32_t n;
+};
+/* What two results are. GR_EBUSY: not on disk yet; the store's errors; GR_ELIMIT: too many files; GR_ENOENT: one is not kept any more. */
+int gr_check_gather(struct gr_bj *j, uint32_t task, uint32_t of, uint32_t against, struct gr_check_files *out) GR_MUST_CHECK;
+/* The COMMAND of @l, a comparison of them. Errors of gr_peers_send. */
+int gr_check_send(struct gr_bj *j, struct gr_bworker *bw, const struct gr_stage *st, uint32_t task, const struct gr_blive *l,
+		  const struct gr_check_files *files) GR_MUST_CHECK;
 
 /* ---- batch_start.c ---- */
 /* A decision comes to nothing, or its attempt is not wanted any more: its room is free. */
@@ -205,18 +213,18 @@ void gr_bworker_stop(struct gr_batch *b, struct gr_worker *w, uint64_t job, uint
 void gr_run_ack(struct gr_bworker *bw, uint64_t job, uint64_t task, uint32_t attempt);
 
 /* ---- batch_end.c ---- */
-/* All files are here: the attempt ends. Frees the frame. */
-void gr_run_ended(struct gr_batch *b, struct gr_bworker *bw, struct gr_buf *frame);
+/* All files are here: the attempt ends. @digests: of its outputs, in their order; NULL when it has none, or is not wanted. */
+void gr_run_ended(struct gr_batch *b, struct gr_bworker *bw, const struct gr_ended_msg *m, const struct gr_digest *digests);
 /* Files of it cannot be had: it ends as trouble of its worker. */
-void gr_run_ended_without(struct gr_batch *b, struct gr_bworker *bw, struct gr_buf *frame, const char *why);
+void gr_run_ended_without(struct gr_batch *b, struct gr_bworker *bw, const struct gr_ended_msg *m, const char *why);
 /* The one place where the end of an attempt becomes rows, events and an acknowledgement. @bw NULL: nobody is to be told. */
 void gr_run_end(struct gr_bj *j, struct gr_bworker *bw, uint64_t worker, const struct gr_ended_msg *m, enum gr_bcause cause);
 uint64_t gr_run_toolchain(const struct gr_stage *st);      /* what trust is kept by besides the worker: the program */
 
 /* ---- batch_blobs.c ---- */
 void gr_bblobs_close(struct gr_batch *b);
-/* Keeps an ENDED until the files it names are here. Takes the frame; calls gr_run_ended when nothing is missing. */
-void gr_bblobs_await(struct gr_batch *b, struct gr_bworker *bw, struct gr_buf *frame, const struct gr_ended_msg *m);
+/* Keeps an ENDED (@body, read as @m) until the files it names are here, and these with it; then gr_run_ended, or at once. */
+void gr_bblobs_await(struct gr_batch *b, struct gr_bworker *bw, struct gr_slice body, const struct gr_ended_msg *m);
 void gr_bblobs_forget(struct gr_batch *b, struct gr_bworker *bw);
 void gr_bblobs_peer_gone(struct gr_batch *b, struct gr_peer *peer);
 bool gr_bblobs_missing(struct gr_batch *b, const struct gr_spec *spec, json_t *list, struct gr_err *err);

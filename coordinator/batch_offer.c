@@ -13,6 +13,7 @@
 #include "lib/base/log.h"
 
 #define RELAX_NS (10 * GR_NS_PER_S)
+#define LIAR_NS (2 * GR_NS_PER_S)
 
 _Static_assert(GR_SPEC_MAX_AMOUNT == GR_PLACE_MAX_AMOUNT, "what a job may ask for, placement counts");
 
@@ -100,14 +101,17 @@ static void exclude_node(struct gr_bj *j, uint64_t node, struct gr_place_task *p
 	}
 }
 
-/* Copies never on one node. */
+/* Copies never on one node. Nor where one was lost, as long as there is room to say so: it may come back. */
 static void exclude_copies(struct gr_bj *j, const struct gr_btask *t, struct gr_place_task *p)
 {
-	for (uint32_t i = 0; i < t->n_lives; i++)
-		if (!t->lives[i].of)
-			exclude_node(j, t->lives[i].node, p);
 	for (uint32_t i = 0; i < t->n_results; i++)
 		exclude_node(j, t->results[i].node, p);
+	for (uint32_t k = 0; k < 2 * t->n_lives; k++) {       /* those that run before those that were lost */
+		const struct gr_blive *l = &t->lives[k % t->n_lives];
+
+		if (!l->of && l->is_lost == (k >= t->n_lives))
+			exclude_node(j, l->node, p);
+	}
 }
 
 /* Where two results came from, they are not compared; where a comparison failed, not before others had their chance. */
@@ -127,6 +131,28 @@ static void exclude_parties(struct gr_bj *j, const struct gr_btask *t, struct gr
 	r->relax_ns = gr_coord_now(j->batch->c) + RELAX_NS;
 }
 
+/* Copies go to those whose last result was found invalid when nobody else came for a while. */
+static void put_off_liars(struct gr_bj *j, const struct gr_stage *st, struct gr_jrange *r)
+{
+	struct gr_place_task *p = &r->place;
+	uint64_t tool = gr_run_toolchain(st);
+	bool has_others = false;
+
+	if (!j->batch->trust.n_lied)
+		return;
+	GR_LIST_EACH(w, &j->batch->c->workers, struct gr_worker, link) {
+		if (!gr_trust_lied(&j->batch->trust, w->identity, tool))
+			has_others |= !w->is_draining;
+		else if (p->n_exclude < GR_PLACE_MAX_EXCLUDES)
+			p->exclude[p->n_exclude++] = w->place;
+	}
+	if (!has_others)
+		p->n_exclude = 0;
+	r->n_exclude = p->n_exclude_node;
+	if (p->n_exclude)
+		r->relax_ns = gr_coord_now(j->batch->c) + LIAR_NS;
+}
+
 /* @t: the record of a single one, or NULL. When placement refuses, r->queued says why, and the tick asks again. */
 static void queue_range(struct gr_bj *j, struct gr_jrange *r, const struct gr_btask *t)
 {
@@ -141,8 +167,8 @@ static void queue_range(struct gr_bj *j, struct gr_jrange *r, const struct gr_bt
 	gr_dispatch_kick(c);
 }
 
-/* One stage, all the same. @t: the record of a single one, or NULL. */
-static void offer_run(struct gr_bj *j, const struct gr_stage *st, uint32_t first, uint32_t count, struct gr_btask *t, bool is_check)
+/* One stage, all the same. @t: the record of a single one, or NULL. @to_all: liars, too. */
+static void offer_run(struct gr_bj *j, const struct gr_stage *st, uint32_t first, uint32_t count, struct gr_btask *t, bool is_check, bool to_all)
 {
 	struct gr_batch *b = j->batch;
 	struct gr_jrange *r;
@@ -163,33 +189,37 @@ static void offer_run(struct gr_bj *j, const struct gr_stage *st, uint32_t first
 		exclude_parties(j, t, r);
 	else if (t && st->replicas)
 		exclude_copies(j, t, &r->place);
+	if (st->replicas && !is_check && !to_all)
+		put_off_liars(j, st, r);
 	gr_list_push(&j->ranges, &r->link);
 	queue_range(j, r, t);
 	if (r->queued < 0)
 		gr_warn("batch", "job %" PRIu64 ": %u tasks cannot be queued now: %s", j->id, r->n_left, gr_err_text((int)r->queued));
 }
 
-void gr_run_offer(struct gr_bj *j, uint32_t first, uint32_t count, struct gr_btask *t)
+/* What of them is READY: what waited for a commit may have changed meanwhile. */
+static void offer_ready(struct gr_bj *j, uint32_t first, uint32_t count, bool to_all)
 {
 	uint32_t at = first, end = first + count, n, from;
 
-	if (!j->has_owner || j->state != GR_J_OPEN || j->is_raising)
-		return;
-	if (t && t->n_queued) {                   /* another copy of a task that runs already */
-		const struct gr_stage *st = &j->spec->stages[gr_spec_stage_of(j->spec, first)];
-
-		offer_run(j, st, first, 1, t, false);
-		return;
-	}
-	/* what waited for a commit may have changed meanwhile */
 	while (at < end && (n = gr_states_run(&j->b.states, at, end, 1u << GR_B_READY, &from, NULL))) {
 		const struct gr_stage *st = &j->spec->stages[gr_spec_stage_of(j->spec, from)];
 
 		if (from + n > st->first + st->count)
 			n = st->first + st->count - from;
-		offer_run(j, st, from, n, count == 1 ? gr_bjob_find(&j->b, from) : NULL, false);
+		offer_run(j, st, from, n, count == 1 ? gr_bjob_find(&j->b, from) : NULL, false, to_all);
 		at = from + n;
 	}
+}
+
+void gr_run_offer(struct gr_bj *j, uint32_t first, uint32_t count, struct gr_btask *t)
+{
+	if (!j->has_owner || j->state != GR_J_OPEN || j->is_raising)
+		return;
+	if (t && t->n_queued)                     /* another copy of a task that runs already */
+		offer_run(j, &j->spec->stages[gr_spec_stage_of(j->spec, first)], first, 1, t, false, false);
+	else
+		offer_ready(j, first, count, false);
 }
 
 void gr_run_offer_check(struct gr_bj *j, struct gr_btask *t)
@@ -197,7 +227,7 @@ void gr_run_offer_check(struct gr_bj *j, struct gr_btask *t)
 	uint32_t task = (uint32_t)t->task;
 
 	if (j->has_owner && j->state == GR_J_OPEN && !j->is_raising && t->is_check_queued)
-		offer_run(j, &j->spec->stages[gr_spec_stage_of(j->spec, task)], task, 1, t, true);
+		offer_run(j, &j->spec->stages[gr_spec_stage_of(j->spec, task)], task, 1, t, true, true);
 }
 
 static void range_free(struct gr_bj *j, struct gr_jrange *r)
@@ -227,14 +257,22 @@ bool gr_run_took(struct gr_batch *b, uint64_t tag)
 	return is_check;
 }
 
-/* No other worker came: the one where a comparison failed may have it again. */
+/* No other worker came: the one where a comparison failed may have it again, those that lied a copy. */
 static void relax(struct gr_bj *j, struct gr_jrange *r)
 {
+	uint32_t first = r->place.first, count = r->place.count;
+
+	if (r->n_left < count) {                  /* some of it went: the rest anew */
+		range_free(j, r);
+		offer_ready(j, first, count, true);
+		return;
+	}
 	if (r->queued >= 0)
 		gr_place_cancel(j->batch->c->place, r->queued);
 	r->relax_ns = 0;
 	r->place.n_exclude_node = r->n_exclude;
-	queue_range(j, r, NULL);
+	r->place.n_exclude = 0;
+	queue_range(j, r, count == 1 ? gr_bjob_find(&j->b, first) : NULL);
 }
 
 void gr_run_tick(struct gr_batch *b)
@@ -247,7 +285,7 @@ void gr_run_tick(struct gr_batch *b)
 	while ((j = gr_map_each(&b->jobs, &i))) {
 		if (j->state != GR_J_OPEN || !j->has_owner)
 			continue;
-		GR_LIST_EACH(r, &j->ranges, struct gr_jrange, link) {
+		GR_LIST_EACH_SAFE(r, &j->ranges, struct gr_jrange, link) {
 			if (r->relax_ns && now >= r->relax_ns)
 				relax(j, r);
 			else if (r->queued < 0)

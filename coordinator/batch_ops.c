@@ -441,10 +441,21 @@ static void op_resume(struct ask *a)
 	set_paused(a, false);
 }
 
+/* What runs in an open job keeps its tries, and the results it has. Return: how many tasks. */
+static uint32_t retry_range(struct gr_bj *j, struct gr_store_tx *tx, bool was_open, uint32_t first, uint32_t count)
+{
+	int64_t end = (int64_t)first + count;
+
+	gr_store_add(tx, GR_SQL_FORGET, (int64_t)j->id, (int64_t)first, end, (int64_t)was_open);
+	gr_store_add(tx, GR_SQL_OUTCOME_RM, (int64_t)j->id, (int64_t)first, end);
+	return gr_bjob_retry(&j->b, first, count);
+}
+
 static void op_retry(struct ask *a)
 {
 	struct gr_bj *j = job_of(a, true);
 	const json_t *ranges = json_object_get(a->req, "tasks"), *v;
+	bool was_open = j && j->state == GR_J_OPEN;
 	struct gr_store_tx *tx;
 	struct gr_pend *p;
 	uint32_t n = 0;
@@ -485,19 +496,14 @@ static void op_retry(struct ask *a)
 	tx = gr_store_tx_new(a->b->store);
 	p = gr_pend_new(a->b);
 	a->b->pend = p;
-	if (!json_array_size(ranges)) {
-		gr_store_add(tx, GR_SQL_OUTCOME_RM, (int64_t)j->id, (int64_t)0, (int64_t)j->n_tasks);
-		n = gr_bjob_retry(&j->b, 0, j->n_tasks);
-	}
+	if (!json_array_size(ranges))
+		n = retry_range(j, tx, was_open, 0, j->n_tasks);
 	json_array_foreach(ranges, i, v) {
-		int64_t first = json_integer_value(json_array_get(v, 0)), count = json_integer_value(json_array_get(v, 1));
-
-		gr_store_add(tx, GR_SQL_OUTCOME_RM, (int64_t)j->id, first, first + count);
-		n += gr_bjob_retry(&j->b, (uint32_t)first, (uint32_t)count);
+		n += retry_range(j, tx, was_open, (uint32_t)json_integer_value(json_array_get(v, 0)),
+				 (uint32_t)json_integer_value(json_array_get(v, 1)));
 	}
 	j->floor = j->b.floor;
 	gr_store_add(tx, GR_SQL_JOB_FLOOR, (int64_t)j->id, (int64_t)j->floor);
-	gr_store_add(tx, GR_SQL_FORGET, (int64_t)j->id);
 	gr_store_add(tx, GR_SQL_UNCANCEL, (int64_t)j->id);
 	gr_bj_save_state(j, tx);
 	gr_history(a->b, "retry", j->id, -1, 0, "");

@@ -51,7 +51,7 @@ static int restore_attempt(void *ctx, const struct gr_store_attempt_row *r)
 	if (r->ordinal > t->ordinal)
 		t->ordinal = (uint32_t)r->ordinal;
 	if (r->end_ms && r->of) {
-		gr_bjob_restore_verdict(&j->b, (uint32_t)r->task, (uint32_t)r->of, (uint32_t)r->against, (enum gr_bcause)r->cause);
+		gr_bjob_restore_verdict(&j->b, (uint32_t)r->task, (uint32_t)r->of, (uint32_t)r->against, (enum gr_bcause)r->cause, r->counts != 0);
 	} else if (r->end_ms && r->cause == GR_BC_DONE && r->digest.n == GR_DIGEST_BYTES) {
 		struct gr_digest d;
 
@@ -223,7 +223,7 @@ static void raise_floor(struct gr_bj *j, struct gr_store_tx *tx)
 	j->is_raising = true;
 }
 
-struct span { uint32_t first, end; };
+struct span { uint32_t first, end; bool is_single, is_check; };
 
 static int by_first(const void *a, const void *b)
 {
@@ -241,8 +241,10 @@ static struct span *waits_for_commit(const struct gr_bj *j, uint32_t *n)
 	*n = 0;
 	GR_LIST_EACH(p, &j->batch->pends, struct gr_pend, link)
 		for (uint32_t k = 0; k < p->n_ready && p->job == j->id; k++) {
+			const struct gr_pend_ready *r = &p->ready[k];
+
 			GR_GROW(all, cap, *n + 1);
-			all[(*n)++] = (struct span){ p->ready[k].first, p->ready[k].first + p->ready[k].count };
+			all[(*n)++] = (struct span){ r->first, r->first + r->count, r->is_single, r->is_check };
 		}
 	if (all)
 		qsort(all, *n, sizeof(*all), by_first);
@@ -266,12 +268,20 @@ static void offer_all(struct gr_bj *j)
 		gr_run_offer(j, at, j->n_tasks - at, NULL);
 	for (k = 0; j->spec && (t = gr_map_each(&j->b.tasks, &k));) {
 		uint32_t copies = t->n_queued;
+		bool is_check = t->is_check_queued;
 
-		for (uint32_t i = 0; i < n && copies; i++)
-			copies -= later[i].first == t->task && later[i].end == t->task + 1;
+		for (uint32_t i = 0; i < n; i++) {
+			if (!later[i].is_single || later[i].first != t->task)
+				continue;
+			if (later[i].is_check)
+				is_check = false;
+			else if (copies)
+				copies--;
+		}
 		for (; copies; copies--)
 			gr_run_offer(j, (uint32_t)t->task, 1, t);
-		gr_run_offer_check(j, t);
+		if (is_check)
+			gr_run_offer_check(j, t);
 	}
 	free(later);
 }

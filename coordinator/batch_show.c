@@ -122,7 +122,8 @@ static int last_attempt(void *ctx, const struct gr_store_attempt_row *r)
 	struct last *x = ctx;
 
 	x->n++;
-	if (r->of && r->attempt != x->outcome)        /* a comparison on the way is no news of the task */
+	/* what stands, not a copy that was late; a comparison on the way is no news of the task */
+	if (x->outcome ? r->attempt != x->outcome : r->of != 0)
 		return 0;
 	json_object_set_new(x->o, "worker", json_string(r->worker ? r->worker : ""));
 	json_object_set_new(x->o, "start_ms", json_integer(r->start_ms));
@@ -186,7 +187,7 @@ static int attempt_row(void *ctx, const struct gr_store_attempt_row *r)
 	if (r->of)
 		json_object_set_new(o, "compares", json_pack("[I, I]", (json_int_t)r->against, (json_int_t)r->of));
 	json_array_append_new(x->list, o);
-	if (r->end_ms && !r->of)
+	if (r->end_ms && (x->outcome ? r->attempt == x->outcome : !r->of))
 		json_object_set_new(x->o, "logs", json_pack("{s:I, s:I, s:b, s:b}", "out_bytes", (json_int_t)r->out_size, "err_bytes",
 				    (json_int_t)r->err_size, "out_cut", (int)(r->flags & GR_ENDED_F_OUT_CUT), "err_cut",
 				    (int)(r->flags & GR_ENDED_F_ERR_CUT)));
@@ -221,7 +222,10 @@ json_t *gr_show_task(struct gr_bj *j, uint32_t task)
 	struct last x = { .o = o, .list = json_array(), .j = j };
 	struct gr_buf text = { 0 };
 	const char *why;
+	int64_t state;
 
+	if (gr_states_get(&j->b.states, task) == GR_B_DONE)
+		x.outcome = gr_store_outcome_attempt(j->batch->store, (int64_t)j->id, task, &state);
 	(void)!gr_store_each_attempt(j->batch->store, (int64_t)j->id, task, false, attempt_row, &x);
 	json_object_set_new(o, "attempts", x.list);
 	x.list = json_array();

@@ -11,6 +11,7 @@
 #define YIELD_MS 10000u                    /* to save what it has */
 #define IDLE_YIELD_MS 500u                 /* of an idle one that can save nothing: it gives way at once */
 #define PAUSE_NS (20 * GR_NS_PER_MS)
+#define TROUBLE_NS GR_NS_PER_S
 
 void gr_run_give_back(struct gr_coord *c, uint64_t placed)
 {
@@ -18,17 +19,6 @@ void gr_run_give_back(struct gr_coord *c, uint64_t placed)
 
 	gr_place_end(c->place, gr_coord_now(c), placed, &stopped);
 	gr_dispatch_kick(c);              /* others may wait for that room, and nothing else might come to say so */
-}
-
-static bool may_go_to(const struct gr_btask *t, uint64_t node)
-{
-	for (uint32_t i = 0; t && i < t->n_lives; i++)
-		if (t->lives[i].node == node && !t->lives[i].is_lost && !t->lives[i].of)
-			return false;
-	for (uint32_t i = 0; t && i < t->n_results; i++)
-		if (t->results[i].node == node)
-			return false;
-	return true;
 }
 
 static void store_begin(struct gr_bj *j, uint32_t task, const struct gr_blive *l)
@@ -115,8 +105,20 @@ static int begin(struct gr_bj *j, struct gr_bworker *bw, const struct gr_stage *
 	return 0;
 }
 
-/* The same for a comparison of two of its results. */
-static int begin_check(struct gr_bj *j, struct gr_bworker *bw, const struct gr_stage *st, uint32_t task, uint64_t placed)
+/* What cannot be compared now will not be anywhere the next time either: the attempt ends before it was sent. */
+static void refuse_check(struct gr_bj *j, struct gr_worker *w, uint32_t task, const struct gr_blive *l, int rc)
+{
+	const struct gr_ended_msg m = { .job = j->id, .task = task, .attempt = l->number, .out.has_data = true, .err.has_data = true,
+					.reason = gr_slice_str(rc == GR_ELIMIT ? "two results have more files than a comparison may have" :
+							       "a file of one of the results is not kept any more") };
+
+	gr_run_give_back(j->batch->c, l->placed);
+	gr_run_end(j, NULL, w->identity, &m, GR_BC_REFUSED);
+}
+
+/* The same for a comparison of two of its results, which are @files, or @gathered says why not. */
+static int begin_check(struct gr_bj *j, struct gr_bworker *bw, const struct gr_stage *st, uint32_t task, uint64_t placed,
+		       const struct gr_check_files *files, int gathered)
 {
 	struct gr_worker *w = bw->w;
 	struct gr_blive *l = gr_bjob_begin_check(&j->b, task, w->identity, bw->node, w, placed, gr_coord_now(j->batch->c));
@@ -127,21 +129,14 @@ static int begin_check(struct gr_bj *j, struct gr_bworker *bw, const struct gr_s
 		gr_warn("batch", "job %" PRIu64 " task %u: too many attempts", j->id, task);
 		return 0;
 	}
-	rc = gr_check_send(j, bw, st, task, l);
-	if (rc == GR_ELIMIT) {                    /* the same the next time, and anywhere */
-		const struct gr_ended_msg m = { .job = j->id, .task = task, .attempt = l->number, .out.has_data = true, .err.has_data = true,
-						.reason = gr_slice_str("two results have more files than a comparison may have") };
-
-		gr_run_give_back(j->batch->c, placed);
-		begun(j, st, task, l, w);
-		gr_run_end(j, NULL, w->identity, &m, GR_BC_REFUSED);
-		return 0;
-	}
+	rc = gathered < 0 ? 0 : gr_check_send(j, bw, st, task, l, files);
 	if (rc < 0) {
 		unsent(j, w, task, l->number, placed, rc);
 		return rc;
 	}
 	begun(j, st, task, l, w);
+	if (gathered < 0)
+		refuse_check(j, w, task, l, gathered);
 	return 0;
 }
 
@@ -153,6 +148,8 @@ static bool start_check(struct gr_bj *j, uint32_t task, struct gr_worker *w, uin
 	struct gr_btask *t = gr_bjob_find(&j->b, task);
 	const struct gr_bresult *of, *against;
 	uint64_t now = gr_coord_now(j->batch->c);
+	struct gr_check_files files = { .n = 0 };
+	int rc;
 
 	if (!t || !t->is_check_queued || !gr_bjob_pair(&j->b, t, &of, &against)) {
 		if (t)
@@ -171,7 +168,16 @@ static bool start_check(struct gr_bj *j, uint32_t task, struct gr_worker *w, uin
 		gr_run_offer_check(j, t);
 		return false;
 	}
-	return begin_check(j, bw, st, task, placed) != GR_EBUSY;
+	rc = gr_check_gather(j, task, of->number, against->number, &files);
+	if (rc < 0 && rc != GR_ELIMIT && rc != GR_ENOENT) {            /* not on disk yet; no room; the store cannot be read */
+		gr_run_give_back(j->batch->c, placed);
+		gr_bjob_hold_check(&j->b, task, now + (rc == GR_EBUSY ? PAUSE_NS : TROUBLE_NS));
+		rc = 0;
+	} else {
+		rc = begin_check(j, bw, st, task, placed, &files, rc);
+	}
+	gr_buf_fini(&files.raw);
+	return rc != GR_EBUSY;
 }
 
 /* Return: false when the worker takes nothing now. */
@@ -188,7 +194,7 @@ static bool start(struct gr_bj *j, uint32_t task, struct gr_worker *w, uint64_t 
 		gr_run_give_back(b->c, placed);          /* adopted, cancelled or done meanwhile */
 		return true;
 	}
-	if (st->replicas && !may_go_to(t, bw->node)) {
+	if (st->replicas && t && gr_btask_is_at(t, bw->node)) {
 		gr_run_give_back(b->c, placed);
 		gr_run_offer(j, task, 1, t);
 		return true;
@@ -209,7 +215,7 @@ static void start_copy(struct gr_bj *j, uint32_t task, struct gr_worker *w, uint
 	struct gr_btask *t = gr_bjob_find(&j->b, task);
 	struct gr_bworker *bw = gr_bworker_of(j->batch, w);
 
-	if (!st->is_rerunnable || !t || gr_btask_n_live(t) != 1 || t->n_queued || j->b.is_cancelled || j->b.is_stopping || !may_go_to(t, bw->node) ||
+	if (!st->is_rerunnable || !t || gr_btask_n_live(t) != 1 || t->n_queued || j->b.is_cancelled || j->b.is_stopping || gr_btask_is_at(t, bw->node) ||
 	    gr_run_send_spec(j, bw) < 0) {
 		gr_run_give_back(j->batch->c, placed);
 		return;

@@ -149,8 +149,12 @@ int gr_batch_log_read(struct gr_coord *c, uint64_t job, uint32_t task, uint32_t 
 {
 	struct gr_buf piece = { 0 };
 	struct find x = { .b = c->batch, .ordinal = ordinal, .stream = stream, .offset = offset, .max = max, .out = &piece };
-	int rc = read_log(c->batch, job, task, &x);
+	int64_t state = 0, stands = ordinal ? 0 : gr_store_outcome_attempt(c->batch->store, (int64_t)job, task, &state);
+	int rc;
 
+	if (state == GR_B_DONE)                   /* of copies not the last one's, which may be a liar's */
+		x.attempt = (uint32_t)stands;
+	rc = read_log(c->batch, job, task, &x);
 	if (rc >= 0) {
 		gr_buf_add(out, piece.p, piece.n);
 		*total = x.total;

@@ -21,6 +21,8 @@ void gr_cas_set_cap(struct gr_cas *c, uint64_t cap_bytes);
 bool gr_cas_has(struct gr_cas *c, const struct gr_digest *d);
 /* Whole blob; GR_ECORRUPT when @p does not have digest @d; fine when already there. Evicts to stay under the cap. */
 int gr_cas_put(struct gr_cas *c, const struct gr_digest *d, const void *p, size_t n) GR_MUST_CHECK;
+/* The same of what nobody has hashed yet: *@out is its digest, with an error too. */
+int gr_cas_put_new(struct gr_cas *c, const void *p, size_t n, struct gr_digest *out) GR_MUST_CHECK;
 /* Takes file @name of @dirfd, on the same file system, by renaming it; the caller has hashed it and nobody writes it any
  * more. Gone from @dirfd also when the blob was there already. */
 int gr_cas_adopt(struct gr_cas *c, const struct gr_digest *d, int dirfd, const char *name) GR_MUST_CHECK;

@@ -77,18 +77,20 @@ static int write_room(struct gr_cas *c, int fd, struct gr_slice s)
 	return gr_write_all(fd, s.p, s.n);
 }
 
-int gr_cas_put(struct gr_cas *c, const struct gr_digest *d, const void *p, size_t n)
+static void hash(struct gr_cas *c, const void *p, size_t n, struct gr_digest *out)
 {
-	struct gr_digest got;
-	char tmp[64];
-	int fd, rc;
-
 	if (!c->hash)
 		c->hash = gr_sha256_new();
 	gr_sha256_add(c->hash, p, n);
-	gr_sha256_end(c->hash, &got);
-	if (!gr_digest_eq(&got, d))
-		return GR_ECORRUPT;
+	gr_sha256_end(c->hash, out);
+}
+
+/* Whose digest is known to be @d. */
+static int put(struct gr_cas *c, const struct gr_digest *d, const void *p, size_t n)
+{
+	char tmp[64];
+	int fd, rc;
+
 	if (gr_cas_has(c, d))
 		return 0;
 	gr_cas__evict(c, n);
@@ -102,6 +104,20 @@ int gr_cas_put(struct gr_cas *c, const struct gr_digest *d, const void *p, size_
 	if (rc < 0)
 		unlinkat(c->dirfd, tmp, 0);
 	return rc;
+}
+
+int gr_cas_put(struct gr_cas *c, const struct gr_digest *d, const void *p, size_t n)
+{
+	struct gr_digest got;
+
+	hash(c, p, n, &got);
+	return gr_digest_eq(&got, d) ? put(c, d, p, n) : GR_ECORRUPT;
+}
+
+int gr_cas_put_new(struct gr_cas *c, const void *p, size_t n, struct gr_digest *out)
+{
+	hash(c, p, n, out);
+	return put(c, out, p, n);
 }
 
 int gr_cas_adopt(struct gr_cas *c, const struct gr_digest *d, int dirfd, const char *name)

@@ -166,6 +166,7 @@ static void heap_drop(struct gr_btask *t)
 	if (!t->heap_at)
 		return;
 	t->heap_at = 0;
+	t->is_awaited = false;
 	if (i == --j->n_due)
 		return;
 	heap_put(j, i, j->due[j->n_due]);
@@ -359,6 +360,31 @@ static uint32_t n_running(const struct gr_btask *t, bool is_check)
 	return n;
 }
 
+static bool has_result_from(const struct gr_btask *t, uint64_t node)
+{
+	for (uint32_t i = 0; i < t->n_results; i++)
+		if (t->results[i].node == node)
+			return true;
+	return false;
+}
+
+bool gr_btask_is_at(const struct gr_btask *t, uint64_t node)
+{
+	for (uint32_t i = 0; i < t->n_lives; i++)
+		if (t->lives[i].node == node && !t->lives[i].is_lost && !t->lives[i].of)
+			return true;
+	return has_result_from(t, node);
+}
+
+/* Whose worker may come back. */
+static bool has_lost(const struct gr_btask *t, bool is_check)
+{
+	for (uint32_t i = 0; i < t->n_lives; i++)
+		if (t->lives[i].is_lost && !t->lives[i].of == !is_check)
+			return true;
+	return false;
+}
+
 static enum gr_quorum weigh(const struct gr_btask *t, bool is_fuzzy, uint32_t quorum, struct gr_qview *out)
 {
 	struct gr_qresult r[GR_QUORUM_MAX];
@@ -399,6 +425,14 @@ static void note_verdict(struct gr_btask *t, uint32_t of, uint32_t against, bool
 	}
 }
 
+/* Two results are there, and nobody has said yet whether they are equal. */
+static bool is_open_pair(const struct gr_btask *t, uint32_t of, uint32_t against)
+{
+	const struct gr_bresult *a = result_of(t, of), *b = result_of(t, against);
+
+	return a && b && !((a->q.same | a->q.differs) >> (b - t->results) & 1);
+}
+
 bool gr_bjob_pair(const struct gr_bjob *j, const struct gr_btask *t, const struct gr_bresult **of, const struct gr_bresult **against)
 {
 	const struct gr_stage *st = &j->spec->stages[gr_spec_stage_of(j->spec, (uint32_t)t->task)];
@@ -434,7 +468,8 @@ static void offer_more(struct gr_bjob *j, const struct gr_stage *st, struct gr_b
 		t->n_queued++;
 		j->ops->ready(j->ctx, (uint32_t)t->task, 1, t);
 	}
-	if (st->check && !t->is_check_queued && !t->is_check_held && !n_running(t, true) && gr_bjob_pair(j, t, &of, &against)) {
+	if (st->check && !t->is_check_queued && !t->is_check_held && !n_running(t, true) && !(t->is_awaited && has_lost(t, true)) &&
+	    gr_bjob_pair(j, t, &of, &against)) {
 		t->is_check_queued = true;
 		j->ops->check(j->ctx, t);
 	}
@@ -497,6 +532,7 @@ struct gr_blive *gr_bjob_restore_live(struct gr_bjob *j, uint32_t task, uint32_t
 	l->node = node;
 	put(j, task, GR_B_BACKOFF);
 	heap_add(t, due_ns);
+	t->is_awaited = true;
 	return l;
 }
 
@@ -512,7 +548,7 @@ void gr_bjob_restore_result(struct gr_bjob *j, uint32_t task, uint32_t number, u
 		put(j, task, GR_B_RUNNING);
 }
 
-void gr_bjob_restore_verdict(struct gr_bjob *j, uint32_t task, uint32_t of, uint32_t against, enum gr_bcause cause)
+void gr_bjob_restore_verdict(struct gr_bjob *j, uint32_t task, uint32_t of, uint32_t against, enum gr_bcause cause, bool counts)
 {
 	struct gr_btask *t = gr_bjob_find(j, task);
 
@@ -522,7 +558,7 @@ void gr_bjob_restore_verdict(struct gr_bjob *j, uint32_t task, uint32_t of, uint
 		note_verdict(t, of, against, cause == GR_BC_EQUAL);
 		t->n_check_tries = t->n_check_lost = 0;
 	} else {
-		t->n_check_tries += causes[cause].counts;
+		t->n_check_tries += counts;
 		t->n_check_lost += cause == GR_BC_LOST;
 	}
 }
@@ -619,6 +655,15 @@ struct gr_blive *gr_bjob_begin_check(struct gr_bjob *j, uint32_t task, uint64_t 
 	return l;
 }
 
+void gr_bjob_hold_check(struct gr_bjob *j, uint32_t task, uint64_t due_ns)
+{
+	struct gr_btask *t = gr_bjob_find(j, task);
+
+	t->is_check_queued = false;
+	t->is_check_held = true;
+	hold(t, due_ns);
+}
+
 bool gr_bjob_adopt(struct gr_bjob *j, uint32_t task, uint32_t number, uint64_t worker, void *peer, uint64_t placed, struct gr_blive **out)
 {
 	struct gr_btask *t = task < j->spec->n_tasks ? gr_bjob_find(j, task) : NULL;
@@ -631,17 +676,32 @@ bool gr_bjob_adopt(struct gr_bjob *j, uint32_t task, uint32_t number, uint64_t w
 	st = &j->spec->stages[gr_spec_stage_of(j->spec, task)];
 	if (gr_btask_n_live(t) && !st->replicas)
 		return false;                     /* another attempt runs already: that one */
+	if (l->of ? !is_open_pair(t, l->of, l->against) : st->replicas && gr_btask_is_at(t, l->node))
+		return false;                     /* there is a verdict already; another copy is there */
 	was = state_of(j, task);
-	t->n_lost -= l->is_charged;
+	if (l->of)
+		t->n_check_lost -= l->is_charged;
+	else
+		t->n_lost -= l->is_charged;
 	l->is_charged = l->is_lost = false;
 	l->peer = peer;
 	l->placed = placed;
-	if (was == GR_B_BACKOFF)
+	if (l->of)                                /* it was offered anew: the decision that still comes is given back */
+		t->is_check_queued = false;
+	else if (t->n_queued && n_running(t, false) + t->n_results + t->n_queued > t->n_target && t->n_target)
+		t->n_queued--;
+	if (!t->n_target && !st->is_adaptive)     /* else it is not known any more whether it went alone */
+		t->n_target = st->replicas;
+	if (st->replicas ? t->is_awaited && !has_lost(t, false) && !has_lost(t, true) : was == GR_B_BACKOFF) {
 		heap_drop(t);
+		t->is_check_held = false;
+	}
 	if (was == GR_B_READY && !st->replicas)
 		j->ops->withdrawn(j->ctx, task, 1);
 	put(j, task, GR_B_RUNNING);
 	recount(t);
+	if (st->replicas)
+		offer_more(j, st, t);
 	*out = l;
 	return true;
 }
@@ -665,11 +725,11 @@ static bool has_code(const json_t *codes, int code)
 	return false;
 }
 
-static bool may_retry(const struct gr_stage *st, const struct gr_btask *t, const struct gr_bend *e)
+static bool may_retry(const struct gr_stage *st, const struct gr_btask *t, enum gr_bcause cause, int exit_code)
 {
 	uint32_t bit = 0;
 
-	switch (e->cause) {
+	switch (cause) {
 	case GR_BC_CANCELLED: case GR_BC_UNSENT: case GR_BC_EVICTED: case GR_BC_PREEMPTED: case GR_BC_CHECKPOINT: case GR_BC_RESTART:
 	case GR_BC_SUPERFLUOUS:
 		return true;
@@ -686,7 +746,7 @@ static bool may_retry(const struct gr_stage *st, const struct gr_btask *t, const
 		bit = GR_RETRY_TIMEOUT;
 		break;
 	case GR_BC_EXIT: case GR_BC_OUTPUT:
-		if (has_code(st->never_codes, e->exit_code) || (st->exit_codes && !has_code(st->exit_codes, e->exit_code)))
+		if (has_code(st->never_codes, exit_code) || (st->exit_codes && !has_code(st->exit_codes, exit_code)))
 			return false;
 		bit = GR_RETRY_EXIT;
 		break;
@@ -746,13 +806,13 @@ static void tell_trust(struct gr_bjob *j, const struct gr_btask *t, const struct
 
 /* A result or a verdict came: is it enough? */
 static enum gr_bverdict decide(struct gr_bjob *j, const struct gr_stage *st, struct gr_btask *t, uint32_t quorum, uint64_t toolchain,
-			       uint32_t *canonical)
+			       struct gr_bended *out)
 {
 	struct gr_qview v;
 	enum gr_quorum q = weigh(t, st->check, quorum, &v);
 
 	if (q == GR_QUORUM_MET) {
-		*canonical = t->results[v.canonical].number;
+		out->canonical = t->results[v.canonical].number;
 		tell_trust(j, t, &v, toolchain);
 		finish(j, t, GR_B_DONE);
 		return GR_BV_DONE;
@@ -766,6 +826,7 @@ static enum gr_bverdict decide(struct gr_bjob *j, const struct gr_stage *st, str
 		return GR_BV_CANCELLED;
 	}
 	if (q == GR_QUORUM_SHORT && t->n_results >= GR_SPEC_MAX_REPLICAS) {
+		out->cause = GR_BC_DISAGREED;
 		finish(j, t, GR_B_FAILED);
 		return GR_BV_FAILED;
 	}
@@ -780,13 +841,17 @@ static enum gr_bverdict end_check(struct gr_bjob *j, const struct gr_stage *st, 
 				  const struct gr_bend *e, uint64_t now_ns, struct gr_bended *out)
 {
 	if (e->cause == GR_BC_EQUAL || e->cause == GR_BC_DIFFERENT) {
+		put(j, (uint32_t)t->task, GR_B_RUNNING);      /* as in end_copy */
 		note_verdict(t, was->of, was->against, e->cause == GR_BC_EQUAL);
 		t->n_check_tries = t->n_check_lost = 0;
 		t->check_bad_node = 0;
-		for (uint32_t i = 0; i < t->n_lives; i++)     /* it was lost, and came back first */
+		for (uint32_t i = 0; i < t->n_lives; i++) {   /* it was lost, and came back first */
 			if (!t->lives[i].is_lost && t->lives[i].of == was->of && t->lives[i].against == was->against)
 				j->ops->stop(j->ctx, t, &t->lives[i], GR_BC_SUPERFLUOUS);
-		return decide(j, st, t, st->quorum, e->toolchain, &out->canonical);
+			if (t->lives[i].of)
+				t->lives[i].is_charged = false;
+		}
+		return decide(j, st, t, st->quorum, e->toolchain, out);
 	}
 	if (is_closed(j)) {
 		if (gr_btask_n_live(t))
@@ -795,7 +860,10 @@ static enum gr_bverdict end_check(struct gr_bjob *j, const struct gr_stage *st, 
 		return GR_BV_CANCELLED;
 	}
 	t->n_check_tries += causes[e->cause].counts;
-	t->n_check_lost += e->cause == GR_BC_LOST;
+	if (e->cause == GR_BC_LOST) {
+		t->n_check_lost++;
+		gr_btask_live(t, was->number)->is_charged = true;
+	}
 	if (t->n_check_tries > st->check->retry_max || t->n_check_lost > GR_BATCH_MAX_LOST) {
 		finish(j, t, GR_B_FAILED);
 		return GR_BV_FAILED;
@@ -847,9 +915,22 @@ static enum gr_bverdict again(struct gr_bjob *j, const struct gr_stage *st, stru
 	return GR_BV_AGAIN;
 }
 
+/* A copy brought its result. */
+static enum gr_bverdict end_copy(struct gr_bjob *j, const struct gr_stage *st, struct gr_btask *t, const struct gr_blive *was, const struct gr_bend *e,
+				 struct gr_bended *out)
+{
+	/* of one that was lost it may come while the task waits for that worker, or for a place: that is over */
+	put(j, (uint32_t)t->task, GR_B_RUNNING);
+	for (uint32_t i = 0; i < t->n_lives; i++)             /* begun there meanwhile */
+		if (!t->lives[i].is_lost && !t->lives[i].of && t->lives[i].node == was->node)
+			j->ops->stop(j->ctx, t, &t->lives[i], GR_BC_SUPERFLUOUS);
+	add_result(t, &e->digest, was->worker, was->node, was->number);
+	return decide(j, st, t, was->is_alone && t->n_target == 1 ? 1 : st->quorum, e->toolchain, out);
+}
+
 struct gr_bended gr_bjob_end(struct gr_bjob *j, uint32_t task, uint32_t number, uint64_t worker, const struct gr_bend *e, uint64_t now_ns)
 {
-	struct gr_bended out = { .verdict = GR_BV_FENCED };
+	struct gr_bended out = { .verdict = GR_BV_FENCED, .cause = e->cause };
 	struct gr_btask *t = task < j->spec->n_tasks ? gr_bjob_find(j, task) : NULL;
 	struct gr_blive *l = t ? gr_btask_live(t, number) : NULL;
 	const struct gr_stage *st;
@@ -857,10 +938,12 @@ struct gr_bended gr_bjob_end(struct gr_bjob *j, uint32_t task, uint32_t number, 
 
 	if (!l || l->worker != worker)
 		return out;
-	was_lost = l->is_lost;
-	if (was_lost && e->cause != GR_BC_DONE && e->cause != GR_BC_EQUAL && e->cause != GR_BC_DIFFERENT)
-		return out;
 	st = &j->spec->stages[gr_spec_stage_of(j->spec, task)];
+	if (st->replicas && e->cause == GR_BC_DONE && has_result_from(t, l->node))
+		out.cause = GR_BC_SUPERFLUOUS;    /* a lost copy and the one in its place, on one node: the first has its say */
+	was_lost = l->is_lost;
+	if (was_lost && !gr_bcause_is_good(out.cause))
+		return out;
 	out.was = *l;
 	if (e->cause == GR_BC_LOST || e->cause == GR_BC_RESTART) {
 		l->is_lost = true;
@@ -875,10 +958,9 @@ struct gr_bended gr_bjob_end(struct gr_bjob *j, uint32_t task, uint32_t number, 
 	}
 	if (e->cause == GR_BC_OOM)
 		t->mem_permille += t->mem_permille / 2;
-	if (e->cause == GR_BC_DONE) {
+	if (out.cause == GR_BC_DONE) {
 		if (st->replicas) {
-			add_result(t, &e->digest, out.was.worker, out.was.node, out.was.number);
-			out.verdict = decide(j, st, t, out.was.is_alone && t->n_target == 1 ? 1 : st->quorum, e->toolchain, &out.canonical);
+			out.verdict = end_copy(j, st, t, &out.was, e, &out);
 			return out;
 		}
 		if (state_of(j, task) == GR_B_READY)
@@ -897,17 +979,17 @@ struct gr_bended gr_bjob_end(struct gr_bjob *j, uint32_t task, uint32_t number, 
 		put(j, task, GR_B_CANCELLED);
 		return out;
 	}
-	t->n_tries += causes[e->cause].counts;
+	t->n_tries += causes[out.cause].counts;
 	if (e->cause == GR_BC_LOST) {
 		t->n_lost++;
 		l->is_charged = true;
 	}
-	if (may_retry(st, t, e)) {
+	if (may_retry(st, t, out.cause, e->exit_code)) {
 		if (!st->replicas && gr_btask_n_live(t)) {
 			out.verdict = GR_BV_WAIT;
 			return out;
 		}
-		out.verdict = again(j, st, t, e->cause, now_ns, &out.due_ns);
+		out.verdict = again(j, st, t, out.cause, now_ns, &out.due_ns);
 		return out;
 	}
 	if (!st->replicas && gr_btask_n_live(t)) {

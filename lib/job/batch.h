@@ -76,6 +76,7 @@ struct gr_btask {
 	uint32_t n_lost;                  /* lost with their workers: no fault of the task, unless it kills them all */
 	uint32_t mem_permille;            /* of what was asked: grows after OOM */
 	uint64_t due_ns;                  /* BACKOFF until; RUNNING: further copies and comparisons not before */
+	bool is_awaited;                  /* until then workers of an earlier life may come back with it */
 	uint32_t heap_at;                 /* in job->due, from 1; 0: not there */
 	uint32_t n_target;                /* copies wanted; 0 undecided, or no quorum */
 	bool has_begun;                   /* an attempt of it that is not lost is_started */
@@ -126,7 +127,7 @@ struct gr_btask *gr_bjob_record(struct gr_bjob *j, uint32_t task);        /* mad
 struct gr_blive *gr_bjob_restore_live(struct gr_bjob *j, uint32_t task, uint32_t number, uint64_t worker, uint64_t node, uint64_t due_ns);
 /* A copy's result, a verdict of the comparator about two of them, one that failed: in the order of their numbers. */
 void gr_bjob_restore_result(struct gr_bjob *j, uint32_t task, uint32_t number, uint64_t worker, uint64_t node, const struct gr_digest *digest);
-void gr_bjob_restore_verdict(struct gr_bjob *j, uint32_t task, uint32_t of, uint32_t against, enum gr_bcause cause);
+void gr_bjob_restore_verdict(struct gr_bjob *j, uint32_t task, uint32_t of, uint32_t against, enum gr_bcause cause, bool counts);
 /* As many failed as may: what has no outcome is cancelled (when a job is taken up again). */
 void gr_bjob_check_limit(struct gr_bjob *j);
 /* Everything that can go becomes ready (or skipped). */
@@ -135,6 +136,7 @@ void gr_bjob_open(struct gr_bjob *j);
 struct gr_btask *gr_bjob_find(const struct gr_bjob *j, uint32_t task);    /* NULL: no record */
 struct gr_blive *gr_btask_live(const struct gr_btask *t, uint32_t number);
 uint32_t gr_btask_n_live(const struct gr_btask *t);                       /* not lost */
+bool gr_btask_is_at(const struct gr_btask *t, uint64_t node);             /* a copy runs there, or has brought its result from there */
 /**
  * gr_bjob_begin - a READY task (or another copy of one that runs) goes to a worker
  * Return: the attempt, borrowed until the record changes; NULL when it has used its numbers: then it FAILED.
@@ -145,6 +147,8 @@ struct gr_blive *gr_bjob_begin(struct gr_bjob *j, uint32_t task, uint64_t worker
 bool gr_bjob_pair(const struct gr_bjob *j, const struct gr_btask *t, const struct gr_bresult **of, const struct gr_bresult **against);
 /* That comparison goes to a worker. Return: as gr_bjob_begin; NULL, too, when none is wanted. */
 struct gr_blive *gr_bjob_begin_check(struct gr_bjob *j, uint32_t task, uint64_t worker, uint64_t node, void *peer, uint64_t placed, uint64_t now_ns);
+/* What a comparison needs is not to be had now: not before @due_ns. */
+void gr_bjob_hold_check(struct gr_bjob *j, uint32_t task, uint64_t due_ns);
 /* A lost attempt's worker is back with it. Return: false when it is not wanted. */
 bool gr_bjob_adopt(struct gr_bjob *j, uint32_t task, uint32_t number, uint64_t worker, void *peer, uint64_t placed, struct gr_blive **out);
 
@@ -160,6 +164,7 @@ struct gr_bend {
 enum gr_bverdict { GR_BV_FENCED, GR_BV_DONE, GR_BV_FAILED, GR_BV_AGAIN, GR_BV_LATER, GR_BV_WAIT, GR_BV_CANCELLED };
 struct gr_bended {
 	enum gr_bverdict verdict;
+	enum gr_bcause cause;             /* the one told, or SUPERFLUOUS: a node has one say; DISAGREED: the last result there may be */
 	uint32_t canonical;               /* DONE: the attempt whose result stands, which of a comparison is another one */
 	uint64_t due_ns;                  /* LATER */
 	struct gr_blive was;              /* the attempt, unless FENCED */

@@ -33,7 +33,14 @@ static struct gr_trust_row *row_of(struct gr_trust *t, uint64_t worker, uint64_t
 	r->key[0] = worker;
 	r->key[1] = toolchain;
 	gr_map_put(&t->rows, r->key, sizeof(r->key), r);
+	t->n_lied++;
 	return r;
+}
+
+static void put(struct gr_trust *t, struct gr_trust_row *r, uint32_t n_valid)
+{
+	t->n_lied += (uint32_t)!n_valid - (uint32_t)!r->n_valid;
+	r->n_valid = n_valid;
 }
 
 uint32_t gr_trust_valid(const struct gr_trust *t, uint64_t worker, uint64_t toolchain)
@@ -42,6 +49,14 @@ uint32_t gr_trust_valid(const struct gr_trust *t, uint64_t worker, uint64_t tool
 	const struct gr_trust_row *r = gr_map_get(&t->rows, key, sizeof(key));
 
 	return r ? r->n_valid : 0;
+}
+
+bool gr_trust_lied(const struct gr_trust *t, uint64_t worker, uint64_t toolchain)
+{
+	uint64_t key[2] = { worker, toolchain };
+	const struct gr_trust_row *r = gr_map_get(&t->rows, key, sizeof(key));
+
+	return r && !r->n_valid;
 }
 
 bool gr_trust_ask(struct gr_trust *t, uint64_t worker, uint64_t toolchain)
@@ -55,13 +70,13 @@ uint32_t gr_trust_tell(struct gr_trust *t, uint64_t worker, uint64_t toolchain, 
 {
 	struct gr_trust_row *r = row_of(t, worker, toolchain);
 
-	r->n_valid = is_valid ? r->n_valid + 1 : 0;
+	put(t, r, is_valid ? r->n_valid + 1 : 0);
 	return r->n_valid;
 }
 
 void gr_trust_set(struct gr_trust *t, uint64_t worker, uint64_t toolchain, uint32_t n_valid)
 {
-	row_of(t, worker, toolchain)->n_valid = n_valid;
+	put(t, row_of(t, worker, toolchain), n_valid);
 }
 
 /* The group of result @i among those before it. Return: false when a verdict is wanted, out->of and out->against say which. */

@@ -23,6 +23,7 @@
 
 struct gr_trust {
 	struct gr_map rows;               /* key -> struct gr_trust_row */
+	uint32_t n_lied;                  /* of them, those with n_valid 0 */
 	struct gr_rng rng;
 };
 struct gr_trust_row {
@@ -32,6 +33,8 @@ struct gr_trust_row {
 void gr_trust_init(struct gr_trust *t, uint64_t seed);
 void gr_trust_fini(struct gr_trust *t);
 uint32_t gr_trust_valid(const struct gr_trust *t, uint64_t worker, uint64_t toolchain);
+/* Its last result was found invalid: others are to be asked before it. */
+bool gr_trust_lied(const struct gr_trust *t, uint64_t worker, uint64_t toolchain);
 /* Asked once for each copy that is to be sent: may it go alone? */
 bool gr_trust_ask(struct gr_trust *t, uint64_t worker, uint64_t toolchain);
 /* Return: the new count. */

@@ -14,6 +14,25 @@ typedef unsigned long long ull;
 
 /* ---- now ---- */
 
+/* What waits for a place is offered, or will be when something is on disk. */
+static void check_offers(struct cs *s, const struct gr_bj *j, const struct gr_btask *t)
+{
+	uint32_t n_copies = 0, n_checks = 0;
+
+	if (j->is_raising || j->state != GR_J_OPEN || (!t->n_queued && !t->is_check_queued))
+		return;
+	GR_LIST_EACH(r, &j->ranges, struct gr_jrange, link)
+		if (t->task - r->place.first < r->place.count)
+			*(r->is_check ? &n_checks : &n_copies) += 1;
+	GR_LIST_EACH(p, &j->batch->pends, struct gr_pend, link)
+		for (uint32_t i = 0; i < p->n_ready && p->job == j->id; i++)
+			if (t->task - p->ready[i].first < p->ready[i].count)
+				*(p->ready[i].is_check ? &n_checks : &n_copies) += 1;
+	if (n_copies < t->n_queued || (t->is_check_queued && !n_checks))
+		cs_fail(s, "job %llu task %llu: %u copies%s wait for a place, offered are %u and %u comparisons", (ull)j->id, (ull)t->task, t->n_queued,
+			t->is_check_queued ? " and a comparison" : "", n_copies, n_checks);
+}
+
 static void check_task(struct cs *s, const struct gr_bj *j, const struct gr_btask *t, uint64_t *n_placed)
 {
 	const struct gr_stage *st = &j->spec->stages[gr_spec_stage_of(j->spec, (uint32_t)t->task)];
@@ -39,6 +58,15 @@ static void check_task(struct cs *s, const struct gr_bj *j, const struct gr_btas
 		cs_fail(s, "job %llu task %llu has %u copies", (ull)j->id, (ull)t->task, n);
 	if (n && state != GR_B_RUNNING && j->state == GR_J_OPEN)
 		cs_fail(s, "job %llu task %llu runs and is %s", (ull)j->id, (ull)t->task, gr_bstate_name((enum gr_bstate)state));
+	for (uint32_t i = 0; i < t->n_results; i++)
+		for (uint32_t k = 0; k < i; k++)
+			if (t->results[i].node == t->results[k].node)
+				cs_fail(s, "job %llu task %llu has two results of one node", (ull)j->id, (ull)t->task);
+	if (!n && state == GR_B_RUNNING && j->state == GR_J_OPEN && !t->n_queued && !t->is_check_queued && !t->heap_at)
+		cs_fail(s, "job %llu task %llu is running and waits for nothing", (ull)j->id, (ull)t->task);
+	if (t->is_check_held && !t->heap_at)
+		cs_fail(s, "job %llu task %llu: a comparison is put off for ever", (ull)j->id, (ull)t->task);
+	check_offers(s, j, t);
 	if (!n && state == GR_B_RUNNING && !t->n_queued && !st->replicas)
 		cs_fail(s, "job %llu task %llu is running and nobody has it", (ull)j->id, (ull)t->task);
 }
@@ -143,6 +171,15 @@ const struct cs_truth *cs_truth_of(struct cs *s, uint64_t job, uint64_t task, ui
 	return gr_map_get(&s->truth, &key, sizeof(key));
 }
 
+/* Stages with copies are the first of their jobs. */
+static bool has_copies(const struct cs_job *j, uint64_t task)
+{
+	const json_t *st = json_array_get(json_object_get(j->spec, "stages"), 0);
+	json_int_t last = json_integer_value(json_array_get(json_object_get(json_object_get(st, "array"), "range"), 1));
+
+	return json_object_get(st, "quorum") && (json_int_t)task <= last;
+}
+
 /* An outcome that stands was brought by an attempt that its worker knows, and by one alone. */
 static void check_outcomes(struct cs *s, sqlite3 *db)
 {
@@ -151,6 +188,7 @@ static void check_outcomes(struct cs *s, sqlite3 *db)
 
 	while (st && sqlite3_step(st) == SQLITE_ROW) {
 		uint64_t job = (uint64_t)sqlite3_column_int64(st, 0), task = (uint64_t)sqlite3_column_int64(st, 1);
+		const struct cs_job *known = gr_map_get(&s->jobs, &job, sizeof(job));
 		int state = sqlite3_column_int(st, 2), cause = sqlite3_column_int(st, 5);
 		const char *worker = (const char *)sqlite3_column_text(st, 4);
 		const struct cs_truth *t = cs_truth_of(s, job, task, (uint64_t)sqlite3_column_int64(st, 3));
@@ -161,6 +199,8 @@ static void check_outcomes(struct cs *s, sqlite3 *db)
 		else if (state == GR_B_DONE && (!t || t->outcome != GR_OUTCOME_DONE || t->exit_code || strcmp(s->nodes[t->worker]->name, worker)))
 			cs_fail(s, "job %llu task %llu is done, and worker %s does not know of it, but %s: %s, exit code %d", (ull)job, (ull)task, worker,
 				t ? s->nodes[t->worker]->name : "nobody", t ? gr_outcome_name(t->outcome) : "", t ? t->exit_code : 0);
+		else if (state == GR_B_DONE && t->is_lie && known && has_copies(known, task))
+			cs_fail(s, "job %llu task %llu: the lie of %s stands", (ull)job, (ull)task, worker);
 		else if (state == GR_B_FAILED && cause == GR_BC_EXIT && (!t || t->exit_code == 0))
 			cs_fail(s, "job %llu task %llu failed with an exit code that nobody had", (ull)job, (ull)task);
 	}
@@ -176,7 +216,8 @@ static void check_tries(struct cs *s, sqlite3 *db)
 		uint64_t job = (uint64_t)sqlite3_column_int64(st, 0), task = (uint64_t)sqlite3_column_int64(st, 1);
 		int cause = sqlite3_column_int(st, 3);
 		const struct cs_truth *t = cs_truth_of(s, job, task, (uint64_t)sqlite3_column_int64(st, 2));
-		bool is_known = t && (cause == GR_BC_EXIT ? t->outcome == GR_OUTCOME_DONE && t->exit_code : cause == GR_BC_OOM && t->outcome == GR_OUTCOME_OOM);
+		bool is_known = t && (cause == GR_BC_EXIT ? t->outcome == GR_OUTCOME_DONE && t->exit_code : cause == GR_BC_OOM ? t->outcome == GR_OUTCOME_OOM :
+				     cause == GR_BC_COMPARE && t->outcome == GR_OUTCOME_DONE);
 
 		if (!is_known && cause != GR_BC_DISAGREED && cause != GR_BC_LOST)
 			cs_fail(s, "job %llu task %llu attempt %lld counts as a try of \"%s\", its worker says %s", (ull)job, (ull)task,

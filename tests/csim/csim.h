@@ -40,6 +40,11 @@ struct cs_truth {
 	uint64_t worker;                  /* index of the node */
 	uint8_t outcome;
 	int32_t exit_code;
+	bool is_lie;
+};
+struct cs_text {                          /* what a command printed that no other prints alike: what it comes to */
+	struct gr_digest key;
+	uint64_t value;
 };
 
 struct cs_conn;
@@ -55,10 +60,11 @@ struct cs_profile {                       /* what a seed draws */
 	uint32_t crash_ppm;               /* of the coordinator behind any of its events */
 	uint32_t check_every;             /* events between two looks at everything */
 	bool is_null;                     /* workers answer at once: the benchmark */
+	bool has_checks;                  /* copies that a comparator compares are among the jobs */
 };
 struct cs_stats {
 	uint64_t events, frames, lost_frames, conns, cuts, stalls, worker_crashes, drains, coord_crashes, coord_ends, clock_jumps, runs, results_again,
-		cancels, pauses, retries, resubmits, commits, tasks, jobs, compiles, compiles_here, looks,
+		checks, cancels, pauses, retries, resubmits, commits, tasks, jobs, compiles, compiles_here, looks,
 		disk_faults, disk_errors, refused;
 };
 struct cs {
@@ -82,13 +88,13 @@ struct cs {
 	uint64_t disk_fails_ns;           /* until */
 	uint32_t disk_permille;           /* of its writes and syncs */
 	bool disk_is_full;
-	struct gr_rng disk_rng;
+	struct gr_rng disk_rng, check_rng;
 	uint32_t n_lives;
 	/* the others */
 	struct cs_node *nodes[CS_MAX_NODES];
 	uint32_t n_nodes;
 	struct gr_list conns;
-	struct gr_map truth;
+	struct gr_map truth, texts;
 	struct gr_map jobs;               /* number -> struct cs_job */
 	uint32_t n_jobs_open;
 	uint64_t n_late;
@@ -132,6 +138,8 @@ struct cs_run {                           /* a command as a worker has it */
 	uint32_t attempt, stage, ordinal, index, n_slots;
 	enum { CS_QUEUED, CS_RUNNING, CS_HELD } state;
 	bool is_compile;                  /* job: the session */
+	bool is_check;                    /* a comparator: of these two values */
+	uint64_t side[2];
 	bool is_sent, is_cancelled, is_yielding, is_handed_back, is_said_begun;
 	struct cs_event *ends, *begun;
 	struct gr_buf frame;              /* ENDED, when held */

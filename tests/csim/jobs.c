@@ -16,6 +16,25 @@ static json_t *stage(struct cs *s, const char *name, uint32_t count, uint32_t me
 			 16 << 20, "retry", "max", (int)cs_below(s, 4), "backoff_ms", cs_chance(s, 300) ? 200 : 0, "on", "lost", "oom", "exit");
 }
 
+/* Copies that never print the same, which a comparator tells equal; and who waits for them. */
+static json_t *compared(struct cs *s, uint32_t n, uint32_t mean)
+{
+	uint32_t replicas = 2 + (uint32_t)cs_below(s, 2), fail = cs_chance(s, 500) ? 0 : (uint32_t)cs_below(s, 300);
+	json_t *a = stage(s, "a", n, mean, cs_chance(s, 600) ? 0 : (uint32_t)cs_below(s, 100), 0, 1), *b = stage(s, "b", n, mean, 0, 0, 1), *c;
+
+	c = stage(s, "c", 1, mean, fail, fail / 4, 1);
+	json_array_append_new(json_object_get(a, "argv"), json_string("fuzzy"));
+	json_object_set_new(a, "quorum", json_pack("{s:i, s:i, s:b, s:{s:O, s:O, s:i}}", "replicas", (int)replicas, "min", 2 + (int)cs_below(s, replicas - 1),
+			    "trust", (int)cs_below(s, 2), "compare", "argv", json_object_get(c, "argv"), "resources", json_object_get(c, "resources"),
+			    "retries", (int)cs_below(s, 5)));
+	json_decref(c);
+	if (cs_chance(s, 500))
+		json_object_set_new(b, "after", json_pack("[{s:s, s:b}]", "stage", "a", "each", 1));
+	else
+		json_object_set_new(b, "after", json_pack("[{s:s}]", "stage", "a"));
+	return json_pack("[o, o]", a, b);
+}
+
 json_t *cs_draw_job(struct cs *s, uint32_t *n_tasks)
 {
 	uint32_t n = 1 + (uint32_t)cs_below(s, s->p.n_tasks_max), kind = (uint32_t)cs_below(s, 8), mean = 20u << cs_below(s, 7);
@@ -45,6 +64,10 @@ json_t *cs_draw_job(struct cs *s, uint32_t *n_tasks)
 		json_array_append_new(stages, a);
 	} else {
 		json_array_append_new(stages, stage(s, "a", n, mean, fail, oom, kind == 3 ? 2 : 1));
+	}
+	if (s->p.has_checks && s->p.n_hosts >= 4 && gr_rng_below(&s->check_rng, 1000) < 250) {
+		json_decref(stages);
+		stages = compared(s, 1 + n / 4, mean);
 	}
 	o = json_pack("{s:s, s:s, s:i, s:o}", "name", "csim", "tenant", cs_chance(s, 500) ? "red" : "blue", "priority", (int)cs_below(s, 5) - 2, "stages",
 		      stages);

@@ -4,7 +4,8 @@
  *
  * usage: csim [-n SEEDS] [-f FIRST] [-t SECONDS] [-l N]   TAP; SEEDS small ones from FIRST (1), or as many as SECONDS of CPU
  *                                                         allow; of 1,000 workers -l N (1)
- *        SEED=n csim [-v] [-d] [-l 1]                     one of them; -v tells all that happens, -d with a disk that never fails
+ *        SEED=n csim [-v] [-d] [-c] [-l 1]                one of them; -v tells all that happens, -d with a disk that never fails,
+ *                                                         -c without comparators
  */
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +41,7 @@ static double cpu_s(void)
 }
 
 static bool has_disk = true;              /* that may fail */
+static bool has_checks = true;            /* copies that a comparator compares */
 
 static int run_one(uint64_t seed, bool is_large, uint32_t verbose, struct one *out)
 {
@@ -52,6 +54,8 @@ static int run_one(uint64_t seed, bool is_large, uint32_t verbose, struct one *o
 		cs_profile_small(s);
 	if (!has_disk)
 		s->p.disk_every_ms = 0;
+	if (!has_checks)
+		s->p.has_checks = false;
 	rc = cs_run(s);
 	*out = (struct one){ .st = s->st, .hash = s->hash, .n_lives = s->n_lives };
 	memcpy(out->why, s->why, sizeof(out->why));
@@ -61,10 +65,10 @@ static int run_one(uint64_t seed, bool is_large, uint32_t verbose, struct one *o
 
 static void tell(const struct cs_stats *t)
 {
-	printf("# %llu jobs, %llu tasks, %llu runs of them; %llu events, %llu frames, %llu lost; %llu connections, %llu cut; stopped %llu, workers killed "
+	printf("# %llu jobs, %llu tasks, %llu runs of them, %llu comparisons; %llu events, %llu frames, %llu lost; %llu connections, %llu cut; stopped %llu, workers killed "
 	       "%llu, drained %llu; coordinator killed %llu, ended %llu; results said again %llu; cancelled %llu, paused %llu, retried %llu, submitted again "
 	       "%llu; %llu compiles, %llu of them given back; %llu commits, %llu looks at everything; disk failed %llu times, %llu calls, %llu submits refused\n",
-	       (unsigned long long)t->jobs, (unsigned long long)t->tasks, (unsigned long long)t->runs, (unsigned long long)t->events,
+	       (unsigned long long)t->jobs, (unsigned long long)t->tasks, (unsigned long long)t->runs, (unsigned long long)t->checks, (unsigned long long)t->events,
 	       (unsigned long long)t->frames, (unsigned long long)t->lost_frames, (unsigned long long)t->conns, (unsigned long long)t->cuts,
 	       (unsigned long long)t->stalls, (unsigned long long)t->worker_crashes, (unsigned long long)t->drains, (unsigned long long)t->coord_crashes,
 	       (unsigned long long)t->coord_ends, (unsigned long long)t->results_again, (unsigned long long)t->cancels, (unsigned long long)t->pauses,
@@ -92,7 +96,7 @@ int main(int argc, char **argv)
 	double seconds = 0, small_s;
 	int c, n_bad = 0;
 
-	while ((c = getopt(argc, argv, "n:f:t:l:vd")) != -1) {
+	while ((c = getopt(argc, argv, "n:f:t:l:vdc")) != -1) {
 		switch (c) {
 		case 'n': n_seeds = strtoull(optarg, NULL, 10); break;
 		case 'f': first = strtoull(optarg, NULL, 10); break;
@@ -100,6 +104,7 @@ int main(int argc, char **argv)
 		case 'l': n_large = strtoull(optarg, NULL, 10); break;
 		case 'v': verbose++; break;
 		case 'd': has_disk = false; break;
+		case 'c': has_checks = false; break;
 		default: fprintf(stderr, "usage: csim [-n SEEDS] [-f FIRST] [-t SECONDS] [-l LARGE] [-v]\n"); return 2;
 		}
 	}
@@ -112,14 +117,15 @@ int main(int argc, char **argv)
 		printf("%s seed %s%s%s\n", rc ? "not ok" : "ok", seed, rc ? ": " : "", r.why);
 		return rc ? 1 : 0;
 	}
-	has_disk = false;                 /* the kept ones are from before it could fail */
+	has_disk = has_checks = false;    /* the kept ones are from before it could fail, and before there were comparators */
 	for (i = 0; i < GR_LEN(kept) && !seconds; i++)
 		if (run_one(kept[i], false, 0, &r) && n_bad++ < 20)
-			printf("# kept seed %llu: %s   (SEED=%llu %s -v -d)\n", (unsigned long long)kept[i], r.why, (unsigned long long)kept[i], argv[0]);
+			printf("# kept seed %llu: %s   (SEED=%llu %s -v -d -c)\n", (unsigned long long)kept[i], r.why, (unsigned long long)kept[i], argv[0]);
 	has_disk = true;
 	for (i = 0; i < GR_LEN(kept_disk) && !seconds; i++)
 		if (run_one(kept_disk[i], false, 0, &r) && n_bad++ < 20)
-			printf("# kept seed %llu: %s   (SEED=%llu %s -v)\n", (unsigned long long)kept_disk[i], r.why, (unsigned long long)kept_disk[i], argv[0]);
+			printf("# kept seed %llu: %s   (SEED=%llu %s -v -c)\n", (unsigned long long)kept_disk[i], r.why, (unsigned long long)kept_disk[i], argv[0]);
+	has_checks = true;
 	for (i = first; seconds > 0 ? cpu_s() < seconds : i < first + n_seeds; i++) {
 		int rc = run_one(i, false, 0, &r);
 

@@ -145,6 +145,7 @@ void cs_profile_small(struct cs *s)
 	p->ask_every_ms = draw_every(s, 2000);
 	p->crash_ppm = cs_chance(s, 300) ? 500 : 0;
 	p->check_every = 1;
+	p->has_checks = true;
 	cs_disk_draw(s);
 }
 
@@ -202,9 +203,10 @@ struct cs *cs_new(uint64_t seed, uint32_t verbose)
 	s->seed = seed;
 	s->rng.s = gr_rng_u64(&mix);      /* not a multiple of the generator's own step: world k + 1 would be world k, one draw later */
 	s->disk_rng.s = gr_rng_u64(&mix);
+	s->check_rng.s = gr_rng_u64(&mix);
 	s->now_ns = 1000 * GR_NS_PER_S;
 	s->verbose = verbose;
-	s->truth.seed = s->jobs.seed = seed;
+	s->truth.seed = s->texts.seed = s->jobs.seed = seed;
 	gr_list_init(&s->conns);
 	if (!dir[0]) {
 		snprintf(dir, sizeof(dir), "%s/csim.XXXXXX", tmp ? tmp : access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
@@ -358,6 +360,7 @@ int cs_run(struct cs *s)
 void cs_free(struct cs *s)
 {
 	struct cs_truth *t;
+	struct cs_text *x;
 	size_t i = 0;
 
 	if (s->c)
@@ -369,7 +372,11 @@ void cs_free(struct cs *s)
 	cs_conns_free(s);
 	while ((t = gr_map_each(&s->truth, &i)))
 		free(t);
+	i = 0;
+	while ((x = gr_map_each(&s->texts, &i)))
+		free(x);
 	gr_map_fini(&s->truth);
+	gr_map_fini(&s->texts);
 	gr_map_fini(&s->jobs);
 	(void)!gr_remove_at(AT_FDCWD, s->dir);
 	free(s);

@@ -2,7 +2,8 @@
  *
  * Commands start in the order they came when slots are free; what ended is held, and said again on each new connection,
  * until it is acknowledged; what is held outlives the process when its disk does. How long a command takes and how it
- * ends is written in its argv: "sim MEAN_MS FAIL_PERMILLE OOM_PERMILLE SEED", and drawn from task and ordinal.
+ * ends is written in its argv: "sim MEAN_MS FAIL_PERMILLE OOM_PERMILLE SEED SLOTS [fuzzy]", and drawn from task and ordinal. What a
+ * fuzzy one prints is another text each time; a comparator knows what two of them come to.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -107,8 +108,27 @@ static void know(struct cs_node *n, const struct cs_run *r, const struct gr_ende
 	t->worker = n->index;
 	t->outcome = m->outcome;
 	t->exit_code = m->exit_code;
+	t->is_lie = n->is_liar && m->outcome == GR_OUTCOME_DONE;
 	free(gr_map_put(&n->s->truth, &t->key, sizeof(t->key), t));
 	cs_hash(n->s, r->job ^ r->task << 32 ^ (uint64_t)r->attempt << 16 ^ m->outcome);
+}
+
+static bool is_fuzzy(const struct cs_run *r)
+{
+	const struct cs_spec *x = r->is_compile ? NULL : spec_of(r->n, r->job);
+	const json_t *st = x ? json_array_get(json_object_get(x->json, "stages"), r->stage) : NULL;
+
+	return json_array_size(json_object_get(st, "argv")) > 6;
+}
+
+static void know_text(struct cs *s, struct gr_slice text, uint64_t value)
+{
+	struct cs_text *x;
+
+	GR_NEW(x);
+	gr_sha256_of(text.p, text.n, &x->key);
+	x->value = value;
+	free(gr_map_put(&s->texts, &x->key, sizeof(x->key), x));
 }
 
 static void send_held(struct cs_run *r)
@@ -140,17 +160,19 @@ static void encode_result(struct cs_run *r, const struct gr_ended_msg *e)
 static void hold(struct cs_run *r, enum gr_outcome outcome, int exit_code, int term_signal, uint32_t flags, const char *why)
 {
 	struct cs_node *n = r->n;
-	uint64_t text = 0;
+	uint64_t text[3] = { 0, r->attempt, n->index };
 	struct gr_ended_msg m = {
 		.job = r->job, .task = r->task, .attempt = r->attempt, .outcome = (uint8_t)outcome, .exit_code = exit_code, .term_signal = term_signal,
 		.flags = flags, .cpu_us = 1000, .wall_us = 2000, .max_rss_bytes = 1 << 20, .reason = gr_slice_str(why), .out.has_data = true,
 		.err.has_data = true,
 	};
 
-	if (outcome == GR_OUTCOME_DONE) {
-		text = gr_hash64(&r->task, sizeof(r->task), (uint64_t)arg(r, 4) + (n->is_liar ? n->index + 1 : 0));
-		m.out.data = gr_slice(&text, sizeof(text));
-		m.out.size = sizeof(text);
+	if (outcome == GR_OUTCOME_DONE && !r->is_check) {
+		text[0] = gr_hash64(&r->task, sizeof(r->task), (uint64_t)arg(r, 4) + (n->is_liar ? n->index + 1 : 0));
+		m.out.data = gr_slice(text, is_fuzzy(r) ? sizeof(text) : sizeof(text[0]));
+		m.out.size = m.out.data.n;
+		if (is_fuzzy(r))
+			know_text(n->s, m.out.data, text[0]);
 	}
 	if (r->state == CS_RUNNING)
 		n->used -= r->n_slots;
@@ -192,6 +214,10 @@ static void over(void *ctx)
 		hold(r, GR_OUTCOME_CANCELLED, 0, 15, 0, "asked to yield");
 	else if (h % 1000 < (uint64_t)arg(r, 3))
 		hold(r, GR_OUTCOME_OOM, 0, 9, 0, "killed at its memory limit");
+	else if (r->is_check && h / 1000 % 1000 < (uint64_t)arg(r, 2))
+		hold(r, GR_OUTCOME_DONE, h >> 40 & 1 ? 2 : 0, h >> 40 & 1 ? 0 : 11, 0, "");
+	else if (r->is_check)
+		hold(r, GR_OUTCOME_DONE, r->side[0] != r->side[1], 0, 0, "");
 	else
 		hold(r, GR_OUTCOME_DONE, h / 1000 % 1000 < (uint64_t)arg(r, 2) ? 1 : 0, 0, 0, "");
 	pump(n);
@@ -271,6 +297,37 @@ static void check_inputs(struct cs_node *n, const struct cs_run *r)
 	}
 }
 
+/* What it is to compare is whole, there to be had, and none of it is from here. */
+static void take_sides(struct cs_node *n, struct cs_run *r, const struct gr_command_msg *m)
+{
+	static const char *const wanted[] = { "a", "a.stdout", "b", "b.stdout" };
+	struct gr_bj *j = n->s->c ? gr_bj_find(n->s->c->batch, r->job) : NULL;
+	struct gr_btask *t = j && j->spec ? gr_bjob_find(&j->b, (uint32_t)r->task) : NULL;
+	struct gr_blive *l = t ? gr_btask_live(t, r->attempt) : NULL;
+	struct gr_list_it it = gr_list_begin(&m->inputs);
+	struct gr_placed_file f;
+	uint32_t i = 0;
+
+	r->is_check = true;
+	n->s->st.checks++;
+	for (; gr_placed_next(&it, &f, false); i++) {
+		const struct cs_text *x = f.kind == GR_PLACED_FILE ? gr_map_get(&n->s->texts, &f.item.digest, sizeof(f.item.digest)) : NULL;
+
+		if (i >= GR_LEN(wanted) || !gr_slice_is(f.path, wanted[i]) || (f.kind == GR_PLACED_FILE) != (i & 1))
+			cs_fail(n->s, "job %llu task %llu: a comparison has another input than %s", (unsigned long long)r->job, (unsigned long long)r->task,
+				i < GR_LEN(wanted) ? wanted[i] : "those of two results");
+		else if (i & 1 && (!x || f.item.size != 3 * sizeof(uint64_t) || (n->s->c && !gr_cas_has(n->s->c->batch->cas, &f.item.digest))))
+			cs_fail(n->s, "job %llu task %llu: %s is nothing that a copy printed", (unsigned long long)r->job, (unsigned long long)r->task, wanted[i]);
+		else if (i & 1)
+			r->side[i / 2] = x->value;
+	}
+	if (i != GR_LEN(wanted))
+		cs_fail(n->s, "job %llu task %llu: a comparison has %u inputs", (unsigned long long)r->job, (unsigned long long)r->task, i);
+	for (i = 0; l && l->of && i < t->n_results; i++)
+		if ((t->results[i].number == l->of || t->results[i].number == l->against) && t->results[i].node == gr_hash64(n->host, strlen(n->host), 7))
+			cs_fail(n->s, "job %llu task %llu: %s is to compare its own result", (unsigned long long)r->job, (unsigned long long)r->task, n->name);
+}
+
 static void take_command(struct cs_node *n, struct gr_slice body)
 {
 	struct gr_command_msg m;
@@ -302,6 +359,8 @@ static void take_command(struct cs_node *n, struct gr_slice body)
 		return;
 	}
 	r->n_slots = slots_of(r);
+	if (m.inputs.n)
+		take_sides(n, r, &m);
 	if (!n->s->p.is_null)
 		check_inputs(n, r);
 	if (n->is_draining)

@@ -51,12 +51,10 @@ static void until(struct world *w, const bool *flag)
 	}
 }
 
-/* A life before: job 1, of two stages of three, each task of the second behind one of the first, whose task 0 was begun. */
-static void leave_a_job(struct world *w)
+/* What a life before left: @fill's rows of job 1. */
+static void leave(struct world *w, void (*fill)(struct gr_store_tx *tx))
 {
 	static const struct gr_store_ops ops = { .on_damage = on_damage };
-	static const char spec[] = "{\"name\":\"two\",\"stages\":[{\"name\":\"a\",\"argv\":[\"true\"],\"array\":{\"range\":[1,3]}},"
-				   "{\"name\":\"b\",\"argv\":[\"true\"],\"array\":{\"range\":[1,3]},\"after\":[{\"stage\":\"a\",\"each\":true}]}]}";
 	struct gr_store_tx *tx;
 	struct gr_store *s;
 	struct gr_err err;
@@ -66,15 +64,64 @@ static void leave_a_job(struct world *w)
 		fail_msg("%s", err.text);
 	tx = gr_store_tx_new(s);
 	gr_store_add(tx, GR_SQL_META, "next_job", (int64_t)2);
-	gr_store_add(tx, GR_SQL_JOB, (int64_t)JOB, NULL, spec, "two", "t", (int64_t)0, (int64_t)6, (int64_t)gr_clock_real_ms(), (int64_t)0, "loopback");
-	gr_store_add(tx, GR_SQL_BEGIN, (int64_t)JOB, (int64_t)0, (int64_t)1, (int64_t)1, "w", "n", (int64_t)WORKER, (int64_t)WORKER, (int64_t)1000,
-		     (int64_t)0, (int64_t)0);
+	fill(tx);
 	gr_store_commit(&tx, false, on_flag, &is_told);
 	until(w, &is_told);
 	gr_store_close(&s);
 }
 
-static int set_up(void **state)
+/* Job 1, of two stages of three, each task of the second behind one of the first, whose task 0 was begun. */
+static void fill_stages(struct gr_store_tx *tx)
+{
+	static const char spec[] = "{\"name\":\"two\",\"stages\":[{\"name\":\"a\",\"argv\":[\"true\"],\"array\":{\"range\":[1,3]}},"
+				   "{\"name\":\"b\",\"argv\":[\"true\"],\"array\":{\"range\":[1,3]},\"after\":[{\"stage\":\"a\",\"each\":true}]}]}";
+
+	gr_store_add(tx, GR_SQL_JOB, (int64_t)JOB, NULL, spec, "two", "t", (int64_t)0, (int64_t)6, (int64_t)gr_clock_real_ms(), (int64_t)0, "loopback");
+	gr_store_add(tx, GR_SQL_BEGIN, (int64_t)JOB, (int64_t)0, (int64_t)1, (int64_t)1, "w", "n", (int64_t)WORKER, (int64_t)WORKER, (int64_t)1000,
+		     (int64_t)0, (int64_t)0);
+}
+
+/* An attempt that ended; @text: what it printed, whose digest its copies are compared by. */
+static void add_attempt(struct gr_store_tx *tx, int64_t task, int64_t attempt, int64_t worker, enum gr_bcause cause, const char *text, int64_t of,
+			int64_t against)
+{
+	const struct gr_slice none = { NULL, 0 }, out = gr_slice_str(text);
+	char name[16];
+	struct gr_digest d;
+
+	snprintf(name, sizeof(name), "w%d", (int)worker);
+	gr_sha256_of(out.p, out.n, &d);
+	gr_store_add(tx, GR_SQL_ATTEMPT, (int64_t)JOB, task, attempt, attempt, name, name, worker, worker, (int64_t)1000, (int64_t)2000, (int64_t)cause,
+		     (int64_t)(cause == GR_BC_COMPARE), (int64_t)(cause == GR_BC_COMPARE ? 2 : 0), (int64_t)0, (int64_t)1, (int64_t)1, (int64_t)1, (int64_t)1,
+		     (int64_t)0, NULL, (int64_t)0, (int64_t)out.n, (int64_t)0, out, none, none, none,
+		     cause == GR_BC_DONE ? gr_slice(d.b, sizeof(d.b)) : none, of, against);
+}
+
+/* Job 1, whose copies are compared: of task 0 one result is there and one copy was begun; task 1 failed by its comparator; of task 2
+ * one result is there; task 3 is done by attempt 1, and another copy said something else. */
+static void fill_copies(struct gr_store_tx *tx)
+{
+	static const char spec[] = "{\"name\":\"copies\",\"stages\":[{\"name\":\"a\",\"argv\":[\"true\"],\"array\":{\"range\":[0,3]},"
+				   "\"quorum\":{\"replicas\":2,\"compare\":{\"argv\":[\"cmp\"],\"retries\":0}}}]}";
+
+	gr_store_add(tx, GR_SQL_JOB, (int64_t)JOB, NULL, spec, "copies", "t", (int64_t)0, (int64_t)4, (int64_t)gr_clock_real_ms(), (int64_t)0, "loopback");
+	add_attempt(tx, 0, 1, 1, GR_BC_DONE, "x", 0, 0);
+	gr_store_add(tx, GR_SQL_BEGIN, (int64_t)JOB, (int64_t)0, (int64_t)2, (int64_t)2, "w", "n", (int64_t)WORKER, (int64_t)WORKER, (int64_t)1000,
+		     (int64_t)0, (int64_t)0);
+	add_attempt(tx, 1, 1, 1, GR_BC_DONE, "x", 0, 0);
+	add_attempt(tx, 1, 2, 2, GR_BC_DONE, "y", 0, 0);
+	add_attempt(tx, 1, 3, 3, GR_BC_COMPARE, "", 2, 1);
+	gr_store_add(tx, GR_SQL_OUTCOME, (int64_t)JOB, (int64_t)1, (int64_t)GR_B_FAILED, (int64_t)3);
+	add_attempt(tx, 2, 1, 1, GR_BC_DONE, "x", 0, 0);
+	add_attempt(tx, 3, 1, 1, GR_BC_DONE, "true", 0, 0);
+	add_attempt(tx, 3, 2, 2, GR_BC_DONE, "false", 0, 0);
+	add_attempt(tx, 3, 3, 3, GR_BC_DONE, "true too", 0, 0);
+	add_attempt(tx, 3, 4, 4, GR_BC_EQUAL, "", 3, 1);
+	add_attempt(tx, 3, 5, 5, GR_BC_SUPERFLUOUS, "", 0, 0);
+	gr_store_add(tx, GR_SQL_OUTCOME, (int64_t)JOB, (int64_t)3, (int64_t)GR_B_DONE, (int64_t)1);
+}
+
+static int set_up_of(void **state, void (*fill)(struct gr_store_tx *tx))
 {
 	struct gr_err err = { 0 };
 	struct world *w;
@@ -85,7 +132,7 @@ static int set_up(void **state)
 	assert_non_null(mkdtemp(w->dir));
 	w->loop = gr_loop_new(1);
 	w->tick = gr_timer_start(w->loop, 5, 5, on_tick, w);
-	leave_a_job(w);
+	leave(w, fill);
 	w->c.cfg = (struct gr_coord_config){
 		.listen = (char *)"tcp://127.0.0.1:0", .http = (char *)"off", .state = w->dir, .cache_bytes = 1 << 30, .job_bytes = 1 << 30,
 		.heartbeat_ms = 1000, .dead_ms = 5000, .max_peers = 100, .credits = 16, .max_sessions = 4, .session_log_bytes = 1 << 20,
@@ -96,6 +143,9 @@ static int set_up(void **state)
 	*state = w;
 	return 0;
 }
+
+static int set_up(void **state) { return set_up_of(state, fill_stages); }
+static int set_up_copies(void **state) { return set_up_of(state, fill_copies); }
 
 static int tear_down(void **state)
 {
@@ -151,11 +201,209 @@ static void what_an_end_made_ready_is_offered_when_the_end_is_on_disk_and_once(v
 	assert_int_equal(n_ranges_with(j, 4), 0);
 }
 
+/* Everything handed to the store so far is on disk. */
+static void sync_store(struct world *w)
+{
+	struct gr_store_tx *tx = gr_store_tx_new(w->c.batch->store);
+	bool is_told = false;
+
+	gr_store_add(tx, GR_SQL_TRUST, (int64_t)7, (int64_t)7, (int64_t)1);
+	gr_store_commit(&tx, false, on_flag, &is_told);
+	until(w, &is_told);
+}
+
+static uint32_t n_checks_of(const struct gr_bj *j, uint32_t task)
+{
+	uint32_t n = 0;
+
+	GR_LIST_EACH(r, &j->ranges, struct gr_jrange, link)
+		n += r->is_check && r->place.first == task;
+	return n;
+}
+
+/* The same for what is to be compared: a copy is told of while the attempt numbers are on their way to the disk. Its comparison was
+ * offered with everything else when they were there, before its result was, and then a second time. */
+static void a_comparison_is_offered_when_both_results_are_on_disk_and_once(void **state)
+{
+	const struct gr_ended_msg m = { .job = JOB, .task = 0, .attempt = 2, .outcome = GR_OUTCOME_DONE, .reason = { NULL, 0 },
+					.out = { .has_data = true, .size = 1, .data = gr_slice_str("y") }, .err.has_data = true };
+	struct world *w = *state;
+	struct gr_bj *j = gr_bj_find(w->c.batch, JOB);
+	struct gr_btask *t = gr_bjob_find(&j->b, 0);
+
+	assert_true(j->is_raising);
+	gr_run_end(j, NULL, WORKER, &m, GR_BC_DONE);
+	assert_true(t->is_check_queued);
+	assert_int_equal(gr_states_get(&j->b.states, 0), GR_B_RUNNING);
+	assert_int_equal(n_checks_of(j, 0), 0);
+	sync_store(w);
+	assert_false(j->is_raising);
+	assert_int_equal(n_checks_of(j, 0), 1);
+}
+
+/* A copy that waits for a place is not taken for the comparison that waits for the disk. */
+static void a_copy_is_offered_beside_a_comparison(void **state)
+{
+	struct world *w = *state;
+	struct gr_bj *j = gr_bj_find(w->c.batch, JOB);
+	struct gr_btask *t = gr_bjob_find(&j->b, 2);
+	struct gr_pend *p = gr_pend_new(w->c.batch);
+
+	assert_true(j->is_raising);
+	assert_int_equal(t->n_queued, 1);
+	p->job = JOB;
+	w->c.batch->pend = p;
+	gr_batch_job_ops.check(j, t);
+	gr_pend_commit(p, gr_store_tx_new(w->c.batch->store), false);
+	sync_store(w);
+	assert_int_equal(n_ranges_with(j, 2), 1);
+}
+
+struct forgotten {
+	uint32_t n_digests[4], n_counts[4];
+};
+
+static int on_attempt(void *ctx, const struct gr_store_attempt_row *r)
+{
+	struct forgotten *x = ctx;
+
+	x->n_digests[r->task] += r->digest.n == GR_DIGEST_BYTES;
+	x->n_counts[r->task] += r->counts != 0;
+	return 0;
+}
+
+static void on_retried(void *ctx, json_t *rep, const struct gr_err *err)
+{
+	if (err)
+		fail_msg("%s", err->text);
+	assert_int_equal(json_integer_value(json_object_get(rep, "n")), 1);
+	json_decref(rep);
+	*(bool *)ctx = true;
+}
+
+/* One task of an open job is retried: it begins anew, the others keep the results they have, also in the store. */
+static void a_retry_forgets_of_an_open_job_what_failed_alone(void **state)
+{
+	const struct gr_batch_who who = { .name = "loopback", .is_admin = true };
+	json_t *req = json_pack("{s:i}", "job", JOB);
+	struct forgotten x = { { 0 }, { 0 } };
+	struct world *w = *state;
+	bool is_told = false;
+
+	assert_int_equal(gr_states_get(&gr_bj_find(w->c.batch, JOB)->b.states, 1), GR_B_FAILED);
+	gr_batch_op(&w->c, &who, "job.retry", req, on_retried, &is_told);
+	json_decref(req);
+	until(w, &is_told);
+	assert_int_equal(gr_store_each_attempt(w->c.batch->store, JOB, -1, false, on_attempt, &x), 0);
+	assert_int_equal(x.n_digests[0], 1);
+	assert_int_equal(x.n_digests[1], 0);
+	assert_int_equal(x.n_counts[1], 0);
+	assert_int_equal(x.n_digests[2], 1);
+}
+
+/* Of a task that is done its result is shown and printed, not the last of its copies, which may be a liar's or have been late. */
+static void what_stands_is_shown(void **state)
+{
+	struct world *w = *state;
+	struct gr_bj *j = gr_bj_find(w->c.batch, JOB);
+	json_t *row = gr_show_task(j, 3);
+	struct gr_buf out = { 0 };
+	uint64_t total;
+
+	assert_string_equal(json_string_value(json_object_get(row, "cause")), "done");
+	assert_string_equal(json_string_value(json_object_get(row, "worker")), "w1");
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(row, "logs"), "out_bytes")), 4);
+	assert_int_equal(gr_batch_log_read(&w->c, JOB, 3, 0, GR_STREAM_OUT, 0, 100, &out, &total), 0);
+	assert_string_equal(gr_buf_str(&out), "true");
+	json_decref(row);
+	gr_buf_fini(&out);
+}
+
+/* What a comparator has for inputs is there, and stays: a short output is in no file otherwise. One that is not there is said. */
+static void the_inputs_of_a_comparison_stay(void **state)
+{
+	struct world *w = *state;
+	struct gr_bj *j = gr_bj_find(w->c.batch, JOB);
+	struct gr_check_files files = { .n = 0 };
+	struct gr_store_tx *tx;
+	bool is_told = false;
+	struct gr_digest d;
+
+	assert_int_equal(gr_check_gather(j, 3, 3, 1, &files), 0);
+	assert_int_equal(files.n, 4);
+	gr_cas_shrink(w->c.batch->cas, UINT64_MAX);
+	gr_sha256_of("true too", 8, &d);
+	assert_true(gr_cas_has(w->c.batch->cas, &d));
+	gr_sha256_of("true", 4, &d);
+	assert_true(gr_cas_has(w->c.batch->cas, &d));
+	gr_buf_clear(&files.raw);
+	files.n = 0;
+	assert_int_equal(gr_check_gather(j, 3, 5, 1, &files), GR_EBUSY);       /* it brought no result */
+	tx = gr_store_tx_new(w->c.batch->store);
+	gr_store_add(tx, GR_SQL_OUTPUT, (int64_t)JOB, (int64_t)3, (int64_t)3, (int64_t)0, (int64_t)0, (int64_t)GR_PLACED_FILE, "gone", (int64_t)0644,
+		     (int64_t)3, gr_slice("0123456789abcdef0123456789abcdef", 32), NULL);
+	gr_store_commit(&tx, false, on_flag, &is_told);
+	until(w, &is_told);
+	gr_buf_clear(&files.raw);
+	files.n = 0;
+	assert_int_equal(gr_check_gather(j, 3, 3, 1, &files), GR_ENOENT);
+	gr_buf_fini(&files.raw);
+}
+
+/* Who was found to lie is asked when nobody else came for a while; when there is nobody else, at once. */
+static void liars_are_offered_copies_last(void **state)
+{
+	struct world *w = *state;
+	struct gr_batch *b = w->c.batch;
+	struct gr_bj *j = gr_bj_find(b, JOB);
+	uint64_t tool = gr_run_toolchain(&j->spec->stages[0]);
+	struct gr_worker *honest, *liar;
+	struct gr_jrange *r;
+
+	sync_store(w);
+	GR_NEW(honest);
+	GR_NEW(liar);
+	honest->identity = 1001;
+	honest->place = 41;
+	liar->identity = 1002;
+	liar->place = 42;
+	gr_trust_tell(&b->trust, honest->identity, tool, true);
+	gr_trust_tell(&b->trust, liar->identity, tool, false);
+	gr_list_push(&w->c.workers, &liar->link);
+	gr_run_drop_ranges(j);
+	gr_run_offer(j, 2, 1, gr_bjob_find(&j->b, 2));
+	r = GR_CONTAINER(j->ranges.next, struct gr_jrange, link);
+	assert_int_equal(r->place.n_exclude, 0);
+	gr_list_push(&w->c.workers, &honest->link);
+	gr_run_drop_ranges(j);
+	gr_run_offer(j, 2, 1, gr_bjob_find(&j->b, 2));
+	r = GR_CONTAINER(j->ranges.next, struct gr_jrange, link);
+	assert_int_equal(r->place.n_exclude, 1);
+	assert_int_equal(r->place.exclude[0], 42);
+	gr_run_tick(b);
+	assert_int_equal(r->place.n_exclude, 1);
+	r->relax_ns = 1;
+	gr_run_tick(b);
+	assert_int_equal(r->place.n_exclude, 0);
+	assert_int_equal(n_ranges_with(j, 2), 1);
+	gr_list_del(&liar->link);
+	gr_list_del(&honest->link);
+	free(liar);
+	free(honest);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 		T(what_an_end_made_ready_is_offered_when_the_end_is_on_disk_and_once),
+#define C(fn) cmocka_unit_test_setup_teardown(fn, set_up_copies, tear_down)
+		C(a_comparison_is_offered_when_both_results_are_on_disk_and_once),
+		C(a_copy_is_offered_beside_a_comparison),
+		C(a_retry_forgets_of_an_open_job_what_failed_alone),
+		C(what_stands_is_shown),
+		C(the_inputs_of_a_comparison_stay),
+		C(liars_are_offered_copies_last),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

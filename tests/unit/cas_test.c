@@ -125,6 +125,22 @@ static void an_empty_blob_is_a_blob(void **state)
 	gr_buf_fini(&b);
 }
 
+static void what_nobody_has_hashed_is_put_under_its_digest(void **state)
+{
+	struct fix *f = *state;
+	struct gr_digest d = digest_of("hello", 5), got;
+	struct gr_buf b = { 0 };
+
+	assert_int_equal(gr_cas_put_new(f->c, "hello", 5, &got), 0);
+	assert_true(gr_digest_eq(&got, &d));
+	assert_int_equal(gr_cas_put_new(f->c, "hello", 5, &got), 0);
+	assert_true(gr_digest_eq(&got, &d));
+	assert_int_equal(gr_cas_read(f->c, &d, 100, &b), 0);
+	assert_memory_equal(b.p, "hello", 5);
+	gr_buf_fini(&b);
+	assert_int_equal(count_tmp(f), 0);
+}
+
 static void wrong_content_is_refused_and_leaves_nothing(void **state)
 {
 	struct fix *f = *state;
@@ -442,6 +458,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_blob_put_whole_comes_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_empty_blob_is_a_blob, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_nobody_has_hashed_is_put_under_its_digest, setup, teardown),
 		cmocka_unit_test_setup_teardown(wrong_content_is_refused_and_leaves_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_blob_put_in_pieces_comes_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_damaged_blob_is_found_while_running_and_removed, setup, teardown),

@@ -417,7 +417,7 @@ static void copies_and_verdicts_outlive_a_restart(void **st)
 	gr_bjob_restore_result(&w->j, 0, 1, 1, 1, &x);
 	gr_bjob_restore_result(&w->j, 0, 2, 2, 2, &y);
 	gr_bjob_restore_result(&w->j, 0, 3, 3, 3, &z);
-	gr_bjob_restore_verdict(&w->j, 0, 2, 1, GR_BC_DIFFERENT);
+	gr_bjob_restore_verdict(&w->j, 0, 2, 1, GR_BC_DIFFERENT, false);
 	l = gr_bjob_restore_live(&w->j, 0, 5, 4, 4, GR_NS_PER_S);
 	l->of = 3;
 	l->against = 1;
@@ -431,6 +431,216 @@ static void copies_and_verdicts_outlive_a_restart(void **st)
 	assert_int_equal(pair[0], 3);
 	assert_int_equal(pair[1], 2);
 	assert_int_equal(w->n_ready[0], 0);
+	world_free(w);
+}
+
+/* A job of one task that waits to be taken up: results and attempts are restored before gr_bjob_open. */
+static struct world *world_of_before(const char *text)
+{
+	struct world *w = world_new(text);
+
+	gr_bjob_fini(&w->j);
+	memset(w->n_ready, 0, sizeof(w->n_ready));
+	gr_bjob_init(&w->j, w->spec, &w->trust, &ops, w);
+	return w;
+}
+
+static struct gr_digest digest(uint8_t b) { return (struct gr_digest){ { b } }; }
+
+/* After a restart, a copy whose worker is awaited was held there and is told of: what is compared then runs, and is stopped with its job. */
+static void what_is_compared_runs_whatever_its_task_waited_for(void **st)
+{
+	for (uint32_t is_ready = 0; is_ready < 2; is_ready++) {
+		struct world *w = world_of_before(FUZZY(2));
+		uint32_t pair[2], c;
+		struct gr_digest x = digest('x');
+
+		if (!is_ready)
+			gr_bjob_restore_result(&w->j, 0, 1, 1, 1, &x);
+		else
+			assert_non_null(gr_bjob_restore_live(&w->j, 0, 1, 1, 1, GR_NS_PER_S));
+		assert_non_null(gr_bjob_restore_live(&w->j, 0, 2, 2, 2, GR_NS_PER_S));
+		w->j.floor = GR_BATCH_STRIDE;
+		gr_bjob_open(&w->j);
+		if (is_ready) {               /* nobody came in time: it waits for a place */
+			gr_bjob_tick(&w->j, GR_NS_PER_S);
+			assert_int_equal(state(w, 0), GR_B_READY);
+			assert_int_equal(end(w, 0, 1, 1, GR_BC_DONE, 0, 'x'), GR_BV_WAIT);
+		}
+		assert_int_equal(end(w, 0, 2, 2, GR_BC_DONE, 0, 'y'), GR_BV_WAIT);
+		assert_int_equal(w->n_checks, 1);
+		c = begin_check(w, 3, pair);
+		assert_int_equal(state(w, 0), GR_B_RUNNING);
+		gr_bjob_cancel(&w->j, GR_BC_CANCELLED);
+		assert_int_equal(w->n_stops, 1);
+		assert_int_equal(end(w, 0, c, 3, GR_BC_CANCELLED, 0, 0), GR_BV_CANCELLED);
+		world_free(w);
+	}
+}
+
+/* The same where the verdict of another comparison is what comes late. */
+static void what_is_compared_next_runs_whatever_its_task_waited_for(void **st)
+{
+	struct world *w = world_of_before(FUZZY(3));
+	struct gr_digest x = digest('x'), y = digest('y'), z = digest('z');
+	struct gr_blive *l;
+	uint32_t pair[2];
+
+	gr_bjob_restore_result(&w->j, 0, 1, 1, 1, &x);
+	gr_bjob_restore_result(&w->j, 0, 2, 2, 2, &y);
+	gr_bjob_restore_result(&w->j, 0, 3, 3, 3, &z);
+	l = gr_bjob_restore_live(&w->j, 0, 4, 4, 4, GR_NS_PER_S);
+	l->of = 2;
+	l->against = 1;
+	w->j.floor = GR_BATCH_STRIDE;
+	gr_bjob_open(&w->j);
+	assert_int_equal(end(w, 0, 4, 4, GR_BC_DIFFERENT, 1, 0), GR_BV_WAIT);
+	begin_check(w, 4, pair);
+	assert_int_equal(state(w, 0), GR_B_RUNNING);
+	gr_bjob_cancel(&w->j, GR_BC_CANCELLED);
+	assert_int_equal(w->n_stops, 1);
+	world_free(w);
+}
+
+/* A copy was lost with its connection, another was begun on that node, and then the first is told of: one result of them counts. */
+static void a_node_has_one_say(void **st)
+{
+	struct world *w = world_new("{\"stages\":[{\"argv\":[\"x\"],\"quorum\":{\"replicas\":2}}]}");
+	struct gr_bend e = { .cause = GR_BC_DONE, .digest = { { 'x' } }, .toolchain = 1 };
+	uint32_t a = begin(w, 0, 1), b = begin(w, 0, 2), a2;
+	struct gr_blive *l;
+	struct gr_bended v;
+
+	assert_int_equal(end(w, 0, a, 1, GR_BC_LOST, 0, 0), GR_BV_AGAIN);
+	assert_false(gr_btask_is_at(gr_bjob_find(&w->j, 0), 1));
+	a2 = begin(w, 0, 1);
+	assert_true(gr_btask_is_at(gr_bjob_find(&w->j, 0), 1));
+	assert_false(gr_bjob_adopt(&w->j, 0, a, 1, w, 0, &l));
+	assert_int_equal(end(w, 0, a, 1, GR_BC_DONE, 0, 'x'), GR_BV_WAIT);
+	assert_int_equal(w->n_stops, 1);
+	v = gr_bjob_end(&w->j, 0, a2, 1, &e, 0);
+	assert_int_equal(v.verdict, GR_BV_AGAIN);
+	assert_int_equal(v.cause, GR_BC_SUPERFLUOUS);
+	assert_int_equal(gr_bjob_find(&w->j, 0)->n_results, 1);
+	assert_int_equal(end(w, 0, b, 2, GR_BC_DONE, 0, 'x'), GR_BV_DONE);
+	world_free(w);
+}
+
+/* Its worker was away and is back with the comparison: it is not done again, and coming back is no loss. */
+static void a_comparison_that_comes_back_is_not_done_twice(void **st)
+{
+	struct world *w = world_new(FUZZY(3));
+	uint32_t a = begin(w, 0, 1), b = begin(w, 0, 2), pair[2], first, second;
+	struct gr_blive *l;
+
+	begin(w, 0, 3);
+	end(w, 0, a, 1, GR_BC_DONE, 0, 'x');
+	end(w, 0, b, 2, GR_BC_DONE, 0, 'y');
+	first = begin_check(w, 4, pair);
+	for (uint32_t i = 0; i < 2 * GR_BATCH_MAX_LOST; i++) {
+		assert_int_equal(end(w, 0, first, 4, GR_BC_LOST, 0, 0), GR_BV_AGAIN);
+		assert_true(gr_bjob_adopt(&w->j, 0, first, 4, w, 0, &l));
+		assert_null(gr_bjob_begin_check(&w->j, 0, 5, 5, w, 1, w->now_ns));
+	}
+	assert_int_equal(end(w, 0, first, 4, GR_BC_LOST, 0, 0), GR_BV_AGAIN);
+	second = begin_check(w, 5, pair);
+	assert_int_equal(end(w, 0, second, 5, GR_BC_EQUAL, 0, 0), GR_BV_WAIT);
+	assert_false(gr_bjob_adopt(&w->j, 0, first, 4, w, 0, &l));     /* there is a verdict */
+	world_free(w);
+}
+
+/* The same for a copy: what was to take its place, and has none yet, is not wanted any more. */
+static void a_copy_that_comes_back_has_no_other_in_its_place(void **st)
+{
+	struct world *w = world_new("{\"stages\":[{\"argv\":[\"x\"],\"quorum\":{\"replicas\":2}}]}");
+	uint32_t a = begin(w, 0, 1);
+	struct gr_blive *l;
+
+	begin(w, 0, 2);
+	assert_int_equal(end(w, 0, a, 1, GR_BC_LOST, 0, 0), GR_BV_AGAIN);
+	assert_int_equal(gr_bjob_find(&w->j, 0)->n_queued, 1);
+	assert_true(gr_bjob_adopt(&w->j, 0, a, 1, w, 0, &l));
+	assert_int_equal(gr_bjob_find(&w->j, 0)->n_queued, 0);
+	world_free(w);
+}
+
+/* A task that failed by its comparator is retried, and then the coordinator restarts: what counted then does not count now. */
+static void comparisons_that_failed_before_a_retry_do_not_count(void **st)
+{
+	for (uint32_t is_forgotten = 0; is_forgotten < 2; is_forgotten++) {
+		struct world *w = world_of_before(FUZZY(2));
+		struct gr_digest x = digest('x'), y = digest('y');
+		uint32_t pair[2];
+
+		for (uint32_t i = 0; i < 4; i++) {
+			gr_bjob_record(&w->j, 0);
+			gr_bjob_restore_verdict(&w->j, 0, 2, 1, GR_BC_COMPARE, !is_forgotten);
+		}
+		gr_bjob_restore_result(&w->j, 0, 11, 1, 1, &x);
+		gr_bjob_restore_result(&w->j, 0, 12, 2, 2, &y);
+		w->j.floor = GR_BATCH_STRIDE;
+		gr_bjob_open(&w->j);
+		assert_int_equal(end(w, 0, begin_check(w, 3, pair), 3, GR_BC_COMPARE, 2, 0), is_forgotten ? GR_BV_LATER : GR_BV_FAILED);
+		world_free(w);
+	}
+}
+
+static void as_many_results_as_there_may_be_that_all_differ_are_a_cause(void **st)
+{
+	struct world *w = world_new("{\"stages\":[{\"argv\":[\"x\"],\"quorum\":{\"replicas\":2}}]}");
+	struct gr_bended v = { .verdict = GR_BV_WAIT };
+
+	for (uint8_t i = 1; i <= GR_SPEC_MAX_REPLICAS; i++) {
+		struct gr_bend e = { .cause = GR_BC_DONE, .digest = { { i } }, .toolchain = 1 };
+
+		assert_int_equal(v.verdict, GR_BV_WAIT);
+		v = gr_bjob_end(&w->j, 0, begin(w, 0, i), i, &e, 0);
+	}
+	assert_int_equal(v.verdict, GR_BV_FAILED);
+	assert_int_equal(v.cause, GR_BC_DISAGREED);
+	world_free(w);
+}
+
+/* After a restart workers have a time to come back; when the last of them has, nobody is waited for. */
+static void the_pause_for_lost_copies_is_over_when_all_are_back(void **st)
+{
+	struct world *w = world_of_before(FUZZY(3));
+	struct gr_digest x = digest('x'), y = digest('y');
+	struct gr_blive *l;
+
+	gr_bjob_restore_result(&w->j, 0, 1, 1, 1, &x);
+	gr_bjob_restore_result(&w->j, 0, 2, 2, 2, &y);
+	assert_non_null(gr_bjob_restore_live(&w->j, 0, 3, 3, 3, GR_NS_PER_S));
+	l = gr_bjob_restore_live(&w->j, 0, 4, 4, 4, GR_NS_PER_S);
+	l->of = 2;
+	l->against = 1;
+	w->j.floor = GR_BATCH_STRIDE;
+	gr_bjob_open(&w->j);
+	assert_true(gr_bjob_adopt(&w->j, 0, 3, 3, w, 0, &l));
+	assert_int_equal(gr_bjob_due_ns(&w->j), GR_NS_PER_S);
+	assert_int_equal(w->n_checks, 0);     /* its comparison may come back still */
+	assert_true(gr_bjob_adopt(&w->j, 0, 4, 4, w, 0, &l));
+	assert_int_equal(gr_bjob_due_ns(&w->j), UINT64_MAX);
+	assert_int_equal(w->n_checks + w->n_ready[0], 0);
+	assert_int_equal(end(w, 0, 4, 4, GR_BC_LOST, 0, 0), GR_BV_AGAIN);
+	assert_int_equal(w->n_checks, 1);
+	world_free(w);
+}
+
+static void a_comparison_that_cannot_be_sent_now_is_put_off(void **st)
+{
+	struct world *w = world_new(FUZZY(2));
+	uint32_t a = begin(w, 0, 1), b = begin(w, 0, 2), pair[2];
+
+	end(w, 0, a, 1, GR_BC_DONE, 0, 'x');
+	end(w, 0, b, 2, GR_BC_DONE, 0, 'y');
+	gr_bjob_hold_check(&w->j, 0, GR_NS_PER_S);
+	assert_null(gr_bjob_begin_check(&w->j, 0, 3, 3, w, 1, 0));
+	gr_bjob_tick(&w->j, GR_NS_PER_S - 1);
+	assert_int_equal(w->n_checks, 1);
+	gr_bjob_tick(&w->j, GR_NS_PER_S);
+	assert_int_equal(w->n_checks, 2);
+	assert_int_equal(end(w, 0, begin_check(w, 3, pair), 3, GR_BC_EQUAL, 0, 0), GR_BV_DONE);
 	world_free(w);
 }
 
@@ -582,8 +792,16 @@ static void trust_grows_with_valid_results_and_falls_at_once(void **st)
 	for (int i = 0; i < 10000; i++)
 		n += gr_trust_ask(&t, 5, 6);
 	assert_in_range(n, 8800, 9200);       /* 1 - 1/10 */
+	assert_false(gr_trust_lied(&t, 5, 6));
 	gr_trust_tell(&t, 5, 6, false);
 	assert_false(gr_trust_ask(&t, 5, 6));
+	assert_true(gr_trust_lied(&t, 5, 6));
+	assert_false(gr_trust_lied(&t, 5, 7));        /* nothing is known of it */
+	assert_int_equal(t.n_lied, 1);
+	gr_trust_set(&t, 8, 6, 0);
+	gr_trust_tell(&t, 5, 6, true);
+	assert_false(gr_trust_lied(&t, 5, 6));
+	assert_int_equal(t.n_lied, 1);
 	gr_trust_fini(&t);
 }
 
@@ -684,6 +902,15 @@ int main(void)
 		cmocka_unit_test(a_verdict_is_fenced_like_a_result),
 		cmocka_unit_test(a_cancel_ends_a_comparison),
 		cmocka_unit_test(copies_and_verdicts_outlive_a_restart),
+		cmocka_unit_test(what_is_compared_runs_whatever_its_task_waited_for),
+		cmocka_unit_test(what_is_compared_next_runs_whatever_its_task_waited_for),
+		cmocka_unit_test(a_node_has_one_say),
+		cmocka_unit_test(a_comparison_that_comes_back_is_not_done_twice),
+		cmocka_unit_test(a_copy_that_comes_back_has_no_other_in_its_place),
+		cmocka_unit_test(comparisons_that_failed_before_a_retry_do_not_count),
+		cmocka_unit_test(as_many_results_as_there_may_be_that_all_differ_are_a_cause),
+		cmocka_unit_test(the_pause_for_lost_copies_is_over_when_all_are_back),
+		cmocka_unit_test(a_comparison_that_cannot_be_sent_now_is_put_off),
 		cmocka_unit_test(a_worker_in_trouble_does_not_use_up_the_tries_of_copies_either),
 		cmocka_unit_test(trust_grows_with_valid_results_and_falls_at_once),
 		cmocka_unit_test(whatever_happens_each_task_has_one_outcome),
