@@ -5,7 +5,7 @@
 
 #include "client/cmd/cmd.h"
 #include "lib/base/log.h"
-#include "lib/conf/suggest.h"
+#include "lib/base/suggest.h"
 
 static int unknown(const char *word)
 {

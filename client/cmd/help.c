@@ -8,7 +8,7 @@
 
 #include "client/cmd/commands.h"
 #include "lib/base/alloc.h"
-#include "lib/conf/suggest.h"
+#include "lib/base/suggest.h"
 
 void gr_help_print(FILE *out)
 {

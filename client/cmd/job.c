@@ -12,7 +12,7 @@
 #include "client/view/table.h"
 #include "lib/base/alloc.h"
 #include "lib/base/file.h"
-#include "lib/conf/suggest.h"
+#include "lib/base/suggest.h"
 
 #define LIST_AT_ONCE 1000
 

@@ -7,10 +7,8 @@
 #include <string.h>
 
 #include "lib/base/alloc.h"
-#include "lib/conf/suggest.h"
+#include "lib/base/suggest.h"
 #include "lib/job/expand.h"
-
-#define MAX_LISTED 8u               /* names that a complaint lists */
 
 /* ---- the place in the file ---- */
 
@@ -46,16 +44,12 @@ void gr_jf_out(struct gr_jf *j, size_t was)
 
 int gr_jf_unknown(struct gr_jf *j, const char *key, const char *const *known, size_t n)
 {
-	const char *near = gr_suggest(key, known, n);
-	struct gr_buf all = { 0 };
+	struct gr_buf meant = { 0 };
 	int rc;
 
-	for (size_t i = 0; !near && i < n && n <= MAX_LISTED; i++)
-		gr_buf_printf(&all, "%s%s", !i ? "; there is " : i + 1 < n ? ", " : " and ", known[i]);
-	if (near)
-		gr_buf_printf(&all, "; did you mean \"%s\"?", near);
-	rc = gr_jf_bad(j, GR_EINVAL, "\"%.60s\" is not known%s", key, gr_buf_str(&all));
-	gr_buf_fini(&all);
+	gr_suggest_add(key, known, n, &meant);
+	rc = gr_jf_bad(j, GR_EINVAL, "\"%.60s\" is not known%s", key, gr_buf_str(&meant));
+	gr_buf_fini(&meant);
 	return rc;
 }
 

@@ -15,7 +15,7 @@
 #include "lib/base/alloc.h"
 #include "lib/base/buf.h"
 #include "lib/base/file.h"
-#include "lib/conf/suggest.h"
+#include "lib/base/suggest.h"
 
 #define MAX_FILE_BYTES (1u << 20)
 #define MAX_KEYS 128

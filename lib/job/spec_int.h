@@ -17,7 +17,7 @@ void gr_rd_bad(struct gr_rd *r, int code, const char *fmt, ...) GR_PRINTF(3, 4);
 size_t gr_rd_in(struct gr_rd *r, const char *key);        /* into a member; returns what gr_rd_out wants */
 size_t gr_rd_at(struct gr_rd *r, size_t i);               /* into an entry */
 void gr_rd_out(struct gr_rd *r, size_t was);
-/* Members but these (NULL at the end) are refused. */
+/* Members but these (NULL at the end) are refused, with the one that may have been meant. */
 void gr_rd_only(struct gr_rd *r, const json_t *o, const char *const *known);
 int64_t gr_rd_num(struct gr_rd *r, const json_t *o, const char *key, int64_t def, int64_t min, int64_t max);
 bool gr_rd_flag(struct gr_rd *r, const json_t *o, const char *key);

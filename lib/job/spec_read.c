@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/base/suggest.h"
+
 void gr_rd_bad(struct gr_rd *r, int code, const char *fmt, ...)
 {
 	char text[400];
@@ -50,19 +52,27 @@ void gr_rd_out(struct gr_rd *r, size_t was)
 void gr_rd_only(struct gr_rd *r, const json_t *o, const char *const *known)
 {
 	const char *key;
+	size_t n = 0;
 	json_t *v;
 
+	while (known[n])
+		n++;
 	if (!json_is_object(o)) {
 		gr_rd_bad(r, GR_EINVAL, "must be an object");
 		return;
 	}
 	json_object_foreach((json_t *)o, key, v) {
+		struct gr_buf meant = { 0 };
 		size_t i = 0;
 
-		while (known[i] && strcmp(known[i], key))
+		while (i < n && strcmp(known[i], key))
 			i++;
-		if (!known[i])
-			gr_rd_bad(r, GR_EINVAL, "\"%.40s\" is not known", key);
+		if (i < n)
+			continue;
+		gr_suggest_add(key, known, n, &meant);
+		gr_rd_bad(r, GR_EINVAL, "\"%.40s\" is not known%s", key, gr_buf_str(&meant));
+		gr_buf_fini(&meant);
+		return;
 	}
 }
 

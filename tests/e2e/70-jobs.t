@@ -79,6 +79,7 @@ check "the API lists jobs, newest first" sh -c '[ "$1" = 200 ] && python3 -c "im
 check "a job that is not there is a 404" [ "$(api /jobs/99999)" = 404 ]
 check "a bad number a 400" [ "$(api /jobs/x)" = 400 ]
 check "a bad spec a 422 that names the place" sh -c '[ "$1" = 422 ] && grep -q "stages" "$0"' "$T/body" "$(api /jobs -d '{"spec":{"stages":[{"argv":[]}]}}')"
+check "and the member that may have been meant" sh -c '[ "$1" = 422 ] && grep -q "did you mean .*retry" "$0"' "$T/body" "$(api /jobs -d '{"spec":{"stages":[{"argv":["true"],"retires":1}]}}')"
 check "a submit is a 201" [ "$(api /jobs -d '{"spec":{"stages":[{"argv":["echo","by http"]}]}}')" = 201 ]
 web=$(python3 -c 'import json,sys; print(json.load(open(sys.argv[1]))["job"])' "$T/body")
 check "and runs" wait_for 10 sh -c 'curl -s "http://$0/api/v1/jobs/$1/tasks/0/logs/stdout" | grep -q "by http"' "$HTTP" "$web"

@@ -23,6 +23,7 @@
 #include "lib/base/proc.h"
 #include "lib/base/rng.h"
 #include "lib/base/sha256.h"
+#include "lib/base/suggest.h"
 
 /* ---- err ---- */
 
@@ -484,6 +485,39 @@ static void arrays_grow_by_doubling_and_keep_their_content(void **state)
 	assert_null(gr_tryalloc((size_t)1 << 62));
 }
 
+static void suggests_near_words_only(void **state)
+{
+	static const char *const stems[] = { "mem", "mem_limit", "me" };
+	static const char *const names[] = { "make", "status", "nodes", "keys", "doctor", "version" };
+
+	(void)state;
+	assert_string_equal(gr_suggest("mkae", names, 6), "make");
+	assert_string_equal(gr_suggest("stat", names, 6), "status");
+	assert_string_equal(gr_suggest("node", names, 6), "nodes");
+	assert_null(gr_suggest("frobnicate", names, 6));
+	assert_string_equal(gr_suggest("memory", stems, 3), "mem");
+	assert_string_equal(gr_suggest("mem_limit_mb", stems, 3), "mem_limit");
+	assert_null(gr_suggest("memory", stems + 1, 2));
+	assert_null(gr_suggest("", names, 6));
+}
+
+static void a_complaint_ends_with_what_was_meant_or_with_what_there_is(void **state)
+{
+	static const char *const names[] = { "cpus", "mem", "disk", "a", "b", "c", "d", "e", "f" };
+	struct gr_buf b = { 0 };
+
+	(void)state;
+	gr_suggest_add("cpu", names, 3, &b);
+	assert_string_equal(gr_buf_str(&b), "; did you mean \"cpus\"?");
+	gr_buf_clear(&b);
+	gr_suggest_add("ram", names, 3, &b);
+	assert_string_equal(gr_buf_str(&b), "; there is cpus, mem and disk");
+	gr_buf_clear(&b);
+	gr_suggest_add("frobnicate", names, 9, &b);      /* too many to list */
+	assert_string_equal(gr_buf_str(&b), "");
+	gr_buf_fini(&b);
+}
+
 static int set_up(void **state)
 {
 	(void)state;
@@ -513,7 +547,8 @@ int main(void)
 		T(a_digest_is_exactly_64_hex_digits), TD(a_file_is_digested_from_its_start),
 		T(a_program_gives_its_output_and_its_code), T(a_program_that_fills_both_pipes_does_not_hang),
 		T(a_program_that_says_too_much_is_ended), T(a_list_keeps_order_and_forgets_twice_without_harm),
-		T(arrays_grow_by_doubling_and_keep_their_content),
+		T(arrays_grow_by_doubling_and_keep_their_content), T(suggests_near_words_only),
+		T(a_complaint_ends_with_what_was_meant_or_with_what_there_is),
 	};
 
 	return cmocka_run_group_tests_name("base", tests, NULL, NULL);

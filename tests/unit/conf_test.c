@@ -11,7 +11,6 @@
 #include "lib/base/alloc.h"
 #include "lib/base/file.h"
 #include "lib/conf/conf.h"
-#include "lib/conf/suggest.h"
 
 struct settings {
 	char *to;
@@ -247,22 +246,6 @@ static void help_markdown_and_values_name_every_key(void **state)
 	free(values);
 }
 
-static void suggests_near_words_only(void **state)
-{
-	static const char *const stems[] = { "mem", "mem_limit", "me" };
-	static const char *const names[] = { "make", "status", "nodes", "keys", "doctor", "version" };
-
-	(void)state;
-	assert_string_equal(gr_suggest("mkae", names, 6), "make");
-	assert_string_equal(gr_suggest("stat", names, 6), "status");
-	assert_string_equal(gr_suggest("node", names, 6), "nodes");
-	assert_null(gr_suggest("frobnicate", names, 6));
-	assert_string_equal(gr_suggest("memory", stems, 3), "mem");
-	assert_string_equal(gr_suggest("mem_limit_mb", stems, 3), "mem_limit");
-	assert_null(gr_suggest("memory", stems + 1, 2));
-	assert_null(gr_suggest("", names, 6));
-}
-
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -271,7 +254,7 @@ int main(void)
 		T(says_what_it_wanted_and_where_the_value_came_from), T(a_flag_beats_the_environment_beats_a_file_in_any_order),
 		T(reads_every_form_of_an_option), T(stops_at_the_first_word_that_is_no_option),
 		T(suggests_the_option_that_was_meant), T(takes_config_from_the_command_line),
-		T(refuses_damaged_and_unknown_file_content), T(help_markdown_and_values_name_every_key), T(suggests_near_words_only),
+		T(refuses_damaged_and_unknown_file_content), T(help_markdown_and_values_name_every_key),
 	};
 
 	return cmocka_run_group_tests_name("conf", tests, NULL, NULL);

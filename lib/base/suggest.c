@@ -1,10 +1,11 @@
 /* suggest.c - see suggest.h. Optimal string alignment distance on three rows; words are cut at 63 letters, no name of
  * ours is longer. */
-#include "lib/conf/suggest.h"
+#include "lib/base/suggest.h"
 
 #include <string.h>
 
 #define MAX_WORD 63
+#define MAX_LISTED 8u              /* names that a complaint lists */
 #define MIN_STEM 3u                /* letters of a name that a word goes on from */
 
 static size_t min2(size_t a, size_t b) { return a < b ? a : b; }
@@ -55,4 +56,14 @@ const char *gr_suggest(const char *word, const char *const *names, size_t n)
 		}
 	}
 	return n_prefix == 1 ? prefix : best ? best : stem;
+}
+
+void gr_suggest_add(const char *word, const char *const *names, size_t n, struct gr_buf *to)
+{
+	const char *near = gr_suggest(word, names, n);
+
+	for (size_t i = 0; !near && i < n && n <= MAX_LISTED; i++)
+		gr_buf_printf(to, "%s%s", !i ? "; there is " : i + 1 < n ? ", " : " and ", names[i]);
+	if (near)
+		gr_buf_printf(to, "; did you mean \"%s\"?", near);
 }
