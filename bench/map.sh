@@ -1,7 +1,8 @@
 #!/bin/bash
 # bench/map - `seq N | griddle map -- echo {}` beside GNU parallel, and `griddle job logs` of that job: wall time and CPU of all
 # processes of a row (coordinator and worker too), by cgroup. ROUNDS of each, one after the other.
-# The last two rows of a build are of a client that is RTT_MS away (bench/peers/delay.py between).
+# "files" are tasks that each make one, fetched into a folder here. Rows with "ms away" are of a client that is RTT_MS away
+# (bench/peers/delay.py between).
 # usage: bench/map.sh     TASKS=2000 ROUNDS=3 SLOTS=2 RTT_MS=20 OTHER=FOLDER (programs of another build, for a figure before a change)
 TOP=$(cd "$(dirname "$0")/.." && pwd)
 . "$TOP/bench/lib.sh"
@@ -42,11 +43,16 @@ griddle() {
 		j=$("$2/griddle" job ls -o name | sort -n | tail -n 1)
 		row "$1: job logs, all ended" "$1" "$1-client" "$2/griddle job logs $j"
 	done
+	row "$1: map, files" "$1" "$1-client" "seq $TASKS | $2/griddle map -q --out 'o{}' --to $d/got 'echo {} | tee o{}'"
 	(exec python3 "$TOP/bench/peers/delay.py" "${GRIDDLE_COORDINATOR##*:}" "$RTT_MS" "$d/port") & PIDS="$PIDS $!"
 	while [ ! -s "$d/port" ]; do sleep 0.05; done
 	GRIDDLE_COORDINATOR=tcp://127.0.0.1:$(cat "$d/port")
 	row "$1: map, $RTT_MS ms away" "$1" "$1-client" "seq $TASKS | $2/griddle map -q -- echo {}"
 	row "$1: job logs, $RTT_MS ms away" "$1" "$1-client" "$2/griddle job logs $j"
+	row "$1: map, files, $RTT_MS ms away" "$1" "$1-client" "seq $TASKS | $2/griddle map -q --out 'o{}' --to $d/far 'echo {} | tee o{}'"
+	[ "$(cat "$d"/far/o* | sort -n | md5sum)" = "$(seq "$TASKS" | md5sum)" ] || { echo "bench: other files"; exit 1; }
+	j=$("$2/griddle" job ls -o name | sort -n | tail -n 1)
+	row "$1: job fetch, $RTT_MS ms away" "$1" "$1-client" "$2/griddle job fetch $j -q --to $d/all && find $d/all -type f | xargs cat"
 	end_all
 }
 facts

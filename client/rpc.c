@@ -1,7 +1,7 @@
 /* rpc.c - see rpc.h. The loop runs inside each call that waits; what arrives without having been asked (CLUSTER) is passed over.
  * Files the coordinator asks for are read in pieces and go out as the link takes them, also while nothing is called. Questions
  * are told apart by the number they carry, so that any of them may be answered first. */
-#include "client/rpc.h"
+#include "client/rpc_int.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -11,9 +11,6 @@
 
 #include "lib/base/alloc.h"
 #include "lib/base/clock.h"
-#include "lib/base/file.h"
-#include "lib/base/list.h"
-#include "lib/net/link.h"
 
 #define AGAIN_MS 2
 #define MAX_TURN_BYTES (4u << 20)
@@ -32,37 +29,6 @@ struct gr_rpc_question {
 	int rc;
 	struct gr_err err;
 };
-struct gr_rpc {
-	struct gr_loop *loop;
-	struct gr_link *link;
-	struct gr_keypair keys;
-	const struct gr_rpc_ops *ops;
-	void *ctx;
-	char *endpoint;
-	struct gr_list questions;               /* on their way */
-	const struct gr_rpc_question *awaited;  /* whose answer ends the loop's turn; NULL none */
-	json_int_t last_id;
-	bool is_limited;
-	/* why there is no connection */
-	char why[512];
-	int why_code;
-	int signum;
-	/* files asked for */
-	struct gr_list wanted;
-	uint32_t n_wanted;
-	int fd;                                 /* of the first, being sent; -1 */
-	uint64_t size, offset;
-	struct gr_timer *again;
-	bool is_poked, is_uploading;
-	/* a file being taken */
-	int take_fd;
-	uint64_t take_job, take_at;
-	struct gr_digest take;
-	struct gr_sha256 *take_hash;
-	bool is_take_asked, is_taken;
-	int take_rc;
-	struct gr_err take_err;
-};
 
 /* Of a question: its answer @rc, with @err's text when it is an error. */
 static void end(struct gr_rpc *r, struct gr_rpc_question *q, int rc, const struct gr_err *err)
@@ -74,13 +40,6 @@ static void end(struct gr_rpc *r, struct gr_rpc_question *q, int rc, const struc
 	gr_list_del(&q->link);
 	if (r->awaited == q)
 		gr_loop_stop(r->loop);
-}
-
-static void end_take(struct gr_rpc *r, int rc)
-{
-	r->take_rc = rc;
-	r->is_taken = true;
-	gr_loop_stop(r->loop);
 }
 
 static json_t *make_hello(void *ctx)
@@ -107,17 +66,6 @@ static void ask(struct gr_rpc *r)
 	}
 }
 
-static void ask_for_file(struct gr_rpc *r)
-{
-	struct gr_buf b = { 0 };
-
-	if (!r->take_hash || r->is_take_asked || !gr_link_is_up(r->link))
-		return;
-	gr_digests_encode(&b, GR_MSG_NEED, r->take_job, &r->take, 1);
-	r->is_take_asked = gr_link_send(r->link, &b) >= 0;
-	gr_buf_fini(&b);
-}
-
 static void on_up(void *ctx, const json_t *welcome)
 {
 	struct gr_rpc *r = ctx;
@@ -127,7 +75,7 @@ static void on_up(void *ctx, const json_t *welcome)
 		r->ops->on_link(r->ctx, true, "");
 	r->why[0] = 0;
 	ask(r);
-	ask_for_file(r);
+	gr_rpc__files_up(r);
 }
 
 static void forget_files(struct gr_rpc *r)
@@ -143,12 +91,13 @@ static void forget_files(struct gr_rpc *r)
 	gr_timer_stop(&r->again);
 }
 
+bool gr_rpc__is_final(int code) { return code == GR_EAUTH || code == GR_EROLE || code == GR_EVERSION; }
+
 static void on_down(void *ctx, int code, const char *why)
 {
 	struct gr_rpc *r = ctx;
 	bool is_first = !r->why[0];
 
-	r->is_take_asked = false;
 	GR_LIST_EACH(q, &r->questions, struct gr_rpc_question, link)
 		q->is_asked = false;
 	if (r->is_uploading)
@@ -156,10 +105,10 @@ static void on_down(void *ctx, int code, const char *why)
 	r->why_code = code;
 	snprintf(r->why, sizeof(r->why), "%s", why && *why ? why : gr_err_text(code));
 	forget_files(r);
+	gr_rpc__files_down(r, code);
 	if (is_first && r->ops && r->ops->on_link)
 		r->ops->on_link(r->ctx, false, r->why);
-	/* what trying again does not mend */
-	if (code == GR_EAUTH || code == GR_EROLE || code == GR_EVERSION)
+	if (gr_rpc__is_final(code))
 		GR_LIST_EACH_SAFE(q, &r->questions, struct gr_rpc_question, link) {
 			struct gr_err err;
 
@@ -329,53 +278,6 @@ static int on_reply(struct gr_rpc *r, struct gr_slice body)
 	return 0;
 }
 
-static int on_piece(struct gr_rpc *r, struct gr_slice body)
-{
-	struct gr_buf raw = { 0 };
-	struct gr_digest got;
-	struct gr_blob_msg m;
-	int rc = gr_blob_decode(body, &m);
-
-	if (rc < 0 || !r->take_hash || !gr_digest_eq(&m.digest, &r->take))
-		return rc;
-	if (m.offset != r->take_at) {           /* begun anew: only from the start */
-		if (m.offset)
-			return GR_EPROTO;
-		gr_sha256_end(r->take_hash, &got);
-		r->take_at = 0;
-		if (lseek(r->take_fd, 0, SEEK_SET) < 0 || ftruncate(r->take_fd, 0) < 0)
-			rc = GR_EIO;
-	}
-	if (rc >= 0)
-		rc = gr_unpack(m.data, m.enc, m.raw_n, GR_WIRE_CHUNK_BYTES, &raw);
-	if (rc >= 0) {
-		gr_sha256_add(r->take_hash, raw.p, raw.n);
-		r->take_at += raw.n;
-		if (gr_write_all(r->take_fd, raw.p, raw.n) < 0)
-			end_take(r, gr_err_set(&r->take_err, gr_err_errno(errno), "cannot write: %s", strerror(errno)));
-		else if (r->take_at == m.total) {
-			gr_sha256_end(r->take_hash, &got);
-			end_take(r, gr_digest_eq(&got, &r->take) ? 0 : gr_err_set(&r->take_err, GR_ECORRUPT, "arrived damaged"));
-		}
-	}
-	gr_buf_fini(&raw);
-	return rc;
-}
-
-static int on_missing(struct gr_rpc *r, struct gr_slice body)
-{
-	struct gr_digests_msg m;
-	int rc = gr_digests_decode(body, &m);
-
-	for (uint32_t i = 0; rc >= 0 && r->take_hash && i < m.n; i++) {
-		struct gr_digest d = gr_digests_at(&m, i);
-
-		if (gr_digest_eq(&d, &r->take))
-			end_take(r, gr_err_set(&r->take_err, GR_ENOENT, "the coordinator does not have it any more"));
-	}
-	return rc;
-}
-
 static int on_notice(struct gr_rpc *r, int type, struct gr_slice body)
 {
 	struct gr_out_msg out;
@@ -411,9 +313,9 @@ static int on_msg(void *ctx, int type, struct gr_slice body)
 	if (type == GR_MSG_OUT || type == GR_MSG_EVENT)
 		return on_notice(r, type, body);
 	if (type == GR_MSG_BLOB)
-		return on_piece(r, body);
+		return gr_rpc__file_piece(r, body);
 	if (type == GR_MSG_MISSING)
-		return on_missing(r, body);
+		return gr_rpc__file_missing(r, body);
 	return 0;
 }
 
@@ -439,6 +341,7 @@ int gr_rpc_open(const struct gr_target *t, const struct gr_rpc_ops *ops, void *c
 	r->endpoint = gr_xstrdup(t->endpoint);
 	gr_list_init(&r->wanted);
 	gr_list_init(&r->questions);
+	gr_list_init(&r->files);
 	r->loop = gr_loop_new((uint64_t)getpid() << 20 ^ (uint64_t)(uintptr_t)r);
 	if (t->keys) {
 		rc = gr_keypair_load(t->keys, &r->keys, err);
@@ -511,6 +414,8 @@ void gr_rpc_drop(struct gr_rpc_question **qp)
 	free(q);
 }
 
+bool gr_rpc_is_answered(const struct gr_rpc_question *q) { return q->is_done; }
+
 int gr_rpc_answer(struct gr_rpc *r, struct gr_rpc_question **qp, int limit_ms, json_t **rep, struct gr_err *err)
 {
 	struct gr_timer *limit = limit_ms ? gr_timer_start(r->loop, (uint64_t)limit_ms, 0, on_limit, r) : NULL;
@@ -579,26 +484,6 @@ int gr_rpc_upload(struct gr_rpc *r, const struct gr_digest *digests, size_t n, s
 	if (r->signum)
 		return gr_err_set(err, GR_EGONE, "interrupted");
 	return gr_link_is_up(r->link) ? 0 : gr_err_set(err, GR_EUNREACH, "the connection went");
-}
-
-int gr_rpc_download(struct gr_rpc *r, uint64_t job, const struct gr_digest *digest, int fd, struct gr_err *err)
-{
-	struct gr_digest none;
-
-	r->take = *digest;
-	r->take_job = job;
-	r->take_fd = fd;
-	r->take_at = 0;
-	r->take_hash = gr_sha256_new();
-	r->is_take_asked = r->is_taken = false;
-	ask_for_file(r);
-	while (!r->is_taken && !r->signum)
-		gr_loop_run(r->loop);
-	gr_sha256_end(r->take_hash, &none);
-	gr_sha256_free(&r->take_hash);
-	if (!r->is_taken)
-		return gr_err_set(err, GR_EGONE, "interrupted");
-	return r->take_rc < 0 ? gr_err_set(err, r->take_rc, "%s", r->take_err.text) : 0;
 }
 
 int gr_rpc_take_signal(struct gr_rpc *r)

@@ -13,6 +13,7 @@
 
 struct gr_rpc;
 struct gr_rpc_question;
+struct gr_rpc_file;
 struct gr_rpc_ops {
 	/* What is wanted of a file the coordinator asked for: a descriptor for @digest (the caller of this closes it) and its
 	 * size; GR_ENOENT. May be NULL: nothing is had. */
@@ -48,11 +49,21 @@ struct gr_rpc_question *gr_rpc_ask(struct gr_rpc *r, json_t *req) GR_MUST_CHECK;
 /* Waits for its answer, as gr_rpc_call, which is the two in one. Consumes @q in every case. */
 int gr_rpc_answer(struct gr_rpc *r, struct gr_rpc_question **q, int limit_ms, json_t **rep, struct gr_err *err) GR_MUST_CHECK;
 void gr_rpc_drop(struct gr_rpc_question **q);    /* gives it up: an answer that comes still is passed over */
+bool gr_rpc_is_answered(const struct gr_rpc_question *q);
 /**
  * gr_rpc_upload - send contents (ops->open_blob has them) ahead of a submit, on this connection
  * Return: 0 when all were handed to the connection; GR_EUNREACH when it went meanwhile: ask anew what is missing.
  */
 int gr_rpc_upload(struct gr_rpc *r, const struct gr_digest *digests, size_t n, struct gr_err *err) GR_MUST_CHECK;
+/**
+ * gr_rpc_file_ask - a file on its way beside others: the content @digest of @job into @fd, from its start, checked
+ * @fd: borrowed until then. Begun anew over a restart.
+ * Return: yours until gr_rpc_file_wait or gr_rpc_file_drop, which must come before gr_rpc_close.
+ */
+struct gr_rpc_file *gr_rpc_file_ask(struct gr_rpc *r, uint64_t job, const struct gr_digest *digest, int fd) GR_MUST_CHECK;
+/* Waits until it is whole, as gr_rpc_download, which is the two in one. Consumes @f in every case. */
+int gr_rpc_file_wait(struct gr_rpc *r, struct gr_rpc_file **f, struct gr_err *err) GR_MUST_CHECK;
+void gr_rpc_file_drop(struct gr_rpc_file **f);   /* gives it up; its descriptor holds what came */
 /* Takes the content @digest of @job into @fd, checked. GR_ENOENT when it is not kept any more; waits over restarts. */
 int gr_rpc_download(struct gr_rpc *r, uint64_t job, const struct gr_digest *digest, int fd, struct gr_err *err) GR_MUST_CHECK;
 /* From a callback: lets the gr_rpc_sleep that is running return. */

@@ -6,6 +6,7 @@
 
 #include "client/cmd/commands.h"
 #include "client/cmd/words.h"
+#include "client/job/fetch.h"
 #include "client/job/follow.h"
 #include "client/job/logs.h"
 #include "client/view/jobs.h"
@@ -298,13 +299,42 @@ static void place_of(const struct ask *a, const json_t *show, const json_t *t, s
 	}
 }
 
-/* Outputs of the tasks that are done. */
+/* Outputs of the tasks that are done; of @all in their order. */
+static int fetch_all(struct ask *a, uint64_t job, const json_t *show, const json_t *all, struct gr_err *err)
+{
+	struct gr_fetch *f = gr_fetch_new(&a->b, job);
+	size_t next = 0, n = json_array_size(all);
+	struct gr_fetched done;
+	unsigned n_files = 0;
+	int rc = 0;
+
+	while (rc == 0) {
+		while (next < n && !gr_fetch_is_full(f)) {
+			const json_t *t = json_array_get(all, next++);
+			struct gr_buf dir = { 0 };
+
+			place_of(a, show, t, &dir);
+			gr_fetch_push(f, (uint64_t)gr_jnum(t, "task"), NULL, gr_buf_str(&dir));
+			gr_buf_fini(&dir);
+		}
+		if (gr_fetch_is_empty(f))
+			break;
+		rc = gr_fetch_pop(f, &done, err);
+		if (rc == 0 && done.rc < 0)
+			rc = gr_err_set(err, done.rc, "task %" PRIu64 ": %s", done.task, done.why.text);
+		n_files += done.n_files;
+	}
+	gr_fetch_free(&f);
+	if (rc == 0 && !a->o.quiet)
+		fprintf(stderr, "griddle: %u files of %zu tasks below %s\n", n_files, n, a->o.to);
+	return rc;
+}
+
 static int job_fetch(struct ask *a, struct gr_err *err)
 {
-	json_t *all = json_array(), *show = NULL, *t;
+	json_t *all = json_array(), *show = NULL;
 	uint64_t job, task;
-	size_t i;
-	int rc = gr_talk_number(a->words[0], "job", &job, err), n = 0, n_tasks = 0;
+	int rc = gr_talk_number(a->words[0], "job", &job, err);
 
 	if (rc == 0 && a->n_words > 1) {
 		for (int k = 1; rc == 0 && k < a->n_words; k++) {
@@ -318,21 +348,8 @@ static int job_fetch(struct ask *a, struct gr_err *err)
 	}
 	if (rc == 0)
 		rc = gr_talk_call(&a->b, false, json_pack("{s:s, s:I}", "op", "job.show", "job", (json_int_t)job), &show, err);
-	json_array_foreach(all, i, t) {
-		struct gr_buf dir = { 0 };
-		int got;
-
-		if (rc < 0)
-			break;
-		place_of(a, show, t, &dir);
-		got = gr_follow_fetch(&a->b, job, (uint64_t)gr_jnum(t, "task"), gr_buf_str(&dir), err);
-		gr_buf_fini(&dir);
-		rc = got < 0 ? got : 0;
-		n += got > 0 ? got : 0;
-		n_tasks++;
-	}
-	if (rc == 0 && !a->o.quiet)
-		fprintf(stderr, "griddle: %d files of %d tasks below %s\n", n, n_tasks, a->o.to);
+	if (rc == 0)
+		rc = fetch_all(a, job, show, all, err);
 	json_decref(show);
 	json_decref(all);
 	return rc;

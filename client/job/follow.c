@@ -1,16 +1,13 @@
-/* follow.c - see follow.h. Events say which tasks ended; what they printed is asked for then (logs.c). After a break the tasks are
- * listed once, and a bit a task tells which are in the queue already. */
+/* follow.c - see follow.h. Events say which tasks ended; what they printed is asked for then (logs.c), and what they made (fetch.c). After
+ * a break the tasks are listed once, and a bit a task tells which are in the queue already. */
 #include "client/job/follow.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "client/job/fetch.h"
 #include "client/job/logs.h"
 #include "client/view/jobs.h"
 #include "lib/base/alloc.h"
@@ -19,105 +16,6 @@
 #define NAP_MS 200
 #define SHOW_EVERY_MS 2000          /* job.show, should an event have been lost */
 #define LIST_AT_ONCE 1000
-
-/* ---- outputs ---- */
-
-/* A link that one task left must not lead what another left out of the folder. Of @full, whose first @n_dir bytes are the folder, the
- * first part that is a symbolic link and has something below it, or is wanted as a folder; NULL none. It is cut there then. */
-static const char *link_above(char *full, size_t n_dir, bool is_dir)
-{
-	struct stat st;
-
-	for (char *p = full + n_dir + 1; *p; p++) {
-		bool is_link;
-
-		if (*p != '/' && (p[1] || !is_dir))
-			continue;
-		if (*p == '/')
-			*p = 0;
-		is_link = lstat(full, &st) == 0 && S_ISLNK(st.st_mode);
-		if (is_link)
-			return full;
-		if (!*p)
-			*p = '/';
-	}
-	return NULL;
-}
-
-static int fetch_one(struct gr_talk *b, uint64_t job, const json_t *o, const char *dir, struct gr_err *err)
-{
-	const char *path = json_string_value(json_object_get(o, "path")), *kind = gr_jstr(o, "kind"), *link;
-	struct gr_buf full = { 0 }, tmp = { 0 };
-	char *parent, *slash;
-	struct gr_digest d;
-	int fd, rc;
-
-	if (!path || !*path || path[0] == '/' || !strcmp(path, "..") || !strncmp(path, "../", 3) || strstr(path, "/../"))
-		return gr_err_set(err, GR_EPATH, "output \"%.100s\" would leave the folder", path ? path : "");
-	gr_buf_printf(&full, "%s/%s", dir, path);
-	link = link_above((char *)gr_buf_str(&full), strlen(dir), !strcmp(kind, "dir"));
-	if (link) {
-		rc = gr_err_set(err, GR_EPATH, "output \"%.100s\" lies below \"%.200s\", which is a symbolic link: remove it, or fetch to another folder",
-				path, link);
-		gr_buf_fini(&full);
-		return rc;
-	}
-	parent = gr_xstrdup(gr_buf_str(&full));
-	slash = strrchr(parent, '/');
-	*slash = 0;
-	rc = gr_mkdir_p(!strcmp(kind, "dir") ? gr_buf_str(&full) : parent, 0777, err);
-	free(parent);
-	if (rc == 0 && !strcmp(kind, "link")) {
-		unlink(gr_buf_str(&full));
-		if (symlink(gr_jstr(o, "target"), gr_buf_str(&full)) < 0)
-			rc = gr_err_set(err, gr_err_errno(errno), "%s: %s", gr_buf_str(&full), strerror(errno));
-	} else if (rc == 0 && strcmp(kind, "dir")) {
-		gr_buf_printf(&tmp, "%s.griddle-%d", gr_buf_str(&full), (int)getpid());
-		fd = open(gr_buf_str(&tmp), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-		rc = fd < 0 ? gr_err_set(err, gr_err_errno(errno), "%s: %s", gr_buf_str(&tmp), strerror(errno)) :
-		     gr_digest_parse(gr_jstr(o, "digest"), &d);
-		if (fd >= 0 && rc == 0)
-			rc = gr_rpc_download(b->rpc, job, &d, fd, err);
-		if (fd >= 0) {
-			mode_t mask = umask(0);
-
-			umask(mask);
-			if (fchmod(fd, ((gr_jnum(o, "mode") & 0111 ? 0777 : 0666) & ~mask)) < 0 || close(fd) < 0)
-				rc = rc < 0 ? rc : gr_err_set(err, GR_EIO, "%s: %s", gr_buf_str(&tmp), strerror(errno));
-		}
-		if (rc == 0 && rename(gr_buf_str(&tmp), gr_buf_str(&full)) < 0)
-			rc = gr_err_set(err, gr_err_errno(errno), "%s: %s", gr_buf_str(&full), strerror(errno));
-		if (rc < 0 && fd >= 0)
-			unlink(gr_buf_str(&tmp));
-	}
-	gr_buf_fini(&full);
-	gr_buf_fini(&tmp);
-	return rc < 0 ? gr_err_wrap(err, "output %s", path) : 0;
-}
-
-/* Of a task of which task.show said @show. Return: files written. */
-static int fetch_shown(struct gr_talk *b, uint64_t job, const json_t *show, const char *dir, struct gr_err *err)
-{
-	const json_t *outputs = json_object_get(show, "outputs");
-	int rc = 0;
-
-	for (size_t i = 0; i < json_array_size(outputs) && rc == 0; i++)
-		rc = fetch_one(b, job, json_array_get(outputs, i), dir, err);
-	return rc < 0 ? rc : (int)json_array_size(outputs);
-}
-
-int gr_follow_fetch(struct gr_talk *b, uint64_t job, uint64_t task, const char *dir, struct gr_err *err)
-{
-	json_t *rep = NULL;
-	int rc = gr_talk_call(b, true, json_pack("{s:s, s:I, s:I}", "op", "task.show", "job", (json_int_t)job, "task", (json_int_t)task), &rep, err);
-
-	if (rc == 0)
-		rc = fetch_shown(b, job, rep, dir, err);
-	json_decref(rep);
-	return rc;
-}
-
-/* ---- the job ---- */
 
 struct follow {
 	struct gr_talk *b;
@@ -128,6 +26,9 @@ struct follow {
 	uint32_t *queue;                    /* tasks that ended, in that order; asked for up to i_queue */
 	size_t i_queue, n_queue, cap_queue;
 	struct gr_logs *logs;               /* of those asked for and not printed yet */
+	struct gr_fetch *fetch;             /* of those printed; NULL: nothing is fetched */
+	uint64_t n_unfetched;
+	struct gr_err why_unfetched;        /* the first */
 	json_t *counts;
 	bool must_look, is_over, wants_list;
 	uint64_t begun_ms, shown_ms;
@@ -259,10 +160,13 @@ static const char *tag_of(const struct gr_task_log *t, struct gr_buf *text)
 	return gr_buf_str(text);
 }
 
+static bool is_good(const struct gr_task_log *t)
+{
+	return json_is_integer(json_object_get(t->end, "exit_code")) && !gr_jnum(t->end, "exit_code") && !gr_jnum(t->end, "signal");
+}
+
 static void print_task(struct follow *f, const struct gr_task_log *t)
 {
-	bool is_good = json_is_integer(json_object_get(t->end, "exit_code")) && !gr_jnum(t->end, "exit_code") && !gr_jnum(t->end, "signal");
-	struct gr_err e = t->why;
 	struct gr_buf tag = { 0 };
 
 	if (t->out.n || t->err.n)
@@ -279,9 +183,44 @@ static void print_task(struct follow *f, const struct gr_task_log *t)
 		if (t->err.n)
 			fwrite(t->err.p, 1, t->err.n, stderr);
 	}
-	if (is_good && f->o->fetch_to && (!t->show || fetch_shown(f->b, f->job, t->show, f->o->fetch_to, &e) < 0))
-		gr_talk_note(f->b, "task %" PRIu64 ": %s", t->task, e.text);
 	gr_buf_fini(&tag);
+}
+
+static void not_fetched(struct follow *f, uint64_t task, const struct gr_err *why)
+{
+	gr_talk_note(f->b, "task %" PRIu64 ": %s", task, why->text);
+	if (!f->n_unfetched++)
+		f->why_unfetched = *why;
+}
+
+/* What is on its way, until there is room for one more task's, or, @whole, until all of it is here. */
+static int take_fetched(struct follow *f, bool whole, struct gr_err *err)
+{
+	struct gr_fetched done;
+	int rc = 0;
+
+	while (rc == 0 && f->fetch && (whole ? !gr_fetch_is_empty(f->fetch) : gr_fetch_is_full(f->fetch))) {
+		rc = gr_fetch_pop(f->fetch, &done, err);
+		if (rc == 0 && done.rc < 0)
+			not_fetched(f, done.task, &done.why);
+	}
+	return rc;
+}
+
+static int fetch_task(struct follow *f, const struct gr_task_log *t, struct gr_err *err)
+{
+	int rc = 0;
+
+	if (!f->fetch || !is_good(t))
+		return 0;
+	if (!t->show) {
+		not_fetched(f, t->task, &t->why);
+		return 0;
+	}
+	rc = take_fetched(f, false, err);
+	if (rc == 0)
+		gr_fetch_push(f->fetch, t->task, t->show, f->o->fetch_to);
+	return rc;
 }
 
 /* Whose output is wanted next and there is. */
@@ -305,12 +244,14 @@ static int print_ended(struct follow *f, struct gr_err *err)
 		if (gr_logs_is_empty(f->logs))
 			break;
 		rc = gr_logs_pop(f->logs, &t, err);
-		if (rc == 0 && !t.rc)
+		if (rc == 0 && !t.rc) {
 			print_task(f, &t);
+			rc = fetch_task(f, &t, err);
+		}
 		gr_task_log_fini(&t);
 		gr_jobline_update(f->line, f->job, f->counts, f->n_tasks, gr_rpc_now_ms(f->b->rpc));
 	}
-	return rc;
+	return rc < 0 ? rc : take_fetched(f, true, err);
 }
 
 /* A signal: the job is cancelled, or left alone. A second one ends at once. */
@@ -334,6 +275,7 @@ static int interrupted(struct follow *f, struct gr_follow_end *end, struct gr_er
 
 static int live(struct follow *f, struct gr_follow_end *end, struct gr_err *err)
 {
+	struct gr_fetched done;
 	json_t *rep = NULL;
 	int rc = gr_logs_copy(f->b, f->job, 0, 0, true, 1, 2, &rep, err);
 
@@ -345,7 +287,12 @@ static int live(struct follow *f, struct gr_follow_end *end, struct gr_err *err)
 	snprintf(end->state, sizeof(end->state), "%s", gr_jstr(rep, "state"));
 	json_decref(rep);
 	if (f->o->fetch_to && !end->exit_code && !end->signum) {
-		rc = gr_follow_fetch(f->b, f->job, 0, f->o->fetch_to, err);
+		f->fetch = gr_fetch_new(f->b, f->job);
+		gr_fetch_push(f->fetch, 0, NULL, f->o->fetch_to);
+		rc = gr_fetch_pop(f->fetch, &done, err);
+		gr_fetch_free(&f->fetch);
+		if (rc == 0 && done.rc < 0)
+			rc = gr_err_set(err, done.rc, "%s", done.why.text);
 		if (rc < 0)
 			return rc;
 	}
@@ -357,6 +304,7 @@ static int wait_over(struct follow *f, struct gr_follow_end *end, struct gr_err 
 	int rc = 0;
 
 	f->logs = gr_logs_new(f->b, f->job, f->o->tags || f->o->fetch_to);
+	f->fetch = f->o->fetch_to ? gr_fetch_new(f->b, f->job) : NULL;
 	f->must_look = f->wants_list = true;
 	while (rc == 0) {
 		uint64_t now = gr_rpc_now_ms(f->b->rpc);
@@ -383,6 +331,7 @@ static int wait_over(struct follow *f, struct gr_follow_end *end, struct gr_err 
 		if (rc == 0)
 			rc = print_ended(f, err);
 	}
+	gr_fetch_free(&f->fetch);
 	gr_logs_free(&f->logs);
 	return rc;
 }
@@ -408,6 +357,9 @@ int gr_follow(struct gr_talk *b, uint64_t job, uint64_t n_tasks, const struct gr
 	b->on_note = NULL;
 	if (rc == 0 && !o->is_quiet && o->what != GR_FOLLOW_LIVE)
 		gr_jobs_summary(end->show, gr_rpc_now_ms(b->rpc) - f.begun_ms, stderr);
+	if (rc == 0 && f.n_unfetched)
+		rc = gr_err_set(err, f.why_unfetched.code, "what %" PRIu64 " tasks made is not here; `griddle job fetch %" PRIu64 "` fetches again",
+				f.n_unfetched, job);
 	json_decref(f.counts);
 	free(f.queue);
 	free(f.is_ended);

@@ -27,10 +27,8 @@ struct gr_follow_end {
 	bool is_detached;                   /* a signal came and the job goes on */
 };
 
-/* GR_EGONE when a signal came (is_detached, or the job was cancelled). @end is to be freed in every case. */
+/* GR_EGONE when a signal came (is_detached, or the job was cancelled). The first error of those that kept outputs from being here, which
+ * a line on stderr tells of each, when the job is over. @end is to be freed in every case. */
 int gr_follow(struct gr_talk *b, uint64_t job, uint64_t n_tasks, const struct gr_follow_opts *o, struct gr_follow_end *end,
 	      struct gr_err *err) GR_MUST_CHECK;
 void gr_follow_end_fini(struct gr_follow_end *e);
-
-/* Outputs of a task below @dir. Return: files written. */
-int gr_follow_fetch(struct gr_talk *b, uint64_t job, uint64_t task, const char *dir, struct gr_err *err) GR_MUST_CHECK;

@@ -35,6 +35,16 @@ check "tags name the values" [ "$(head -n 1 "$T/out")" = "1	v 1" ]
 for i in 1 2 3; do echo "$i" >"f$i.txt"; done
 check "a file for each value" "$G" map -q --in '{}' --out '{.}.sq' --to sq 'expr $(cat {}) \* $(cat {}) > {.}.sq' ::: f1.txt f2.txt f3.txt
 check "and what each made" [ "$(cat sq/f1.sq sq/f2.sq sq/f3.sq | tr '\n' ' ')" = "1 4 9 " ]
+# more tasks and files than are on their way at a time; of each task one file that all make alike, a larger one, a link, a folder
+seq 40 | "$G" map -q --out d --out 'big{}' --to many 'mkdir d; echo same >d/same{}; ln -s same{} d/link{}; yes {} | head -c 1500000 >big{}'; rc=$?
+check "many files of many tasks" [ "$rc/$(ls many/d | wc -l)/$(cat many/d/link* | sort | uniq -c | xargs)" = "0/80/40 same" ]
+check "each with what its own task made" sh -c 'for i in $(seq 40); do yes $i | head -c 1500000 | cmp - many/big$i || exit 1; done'
+check "and nothing else is left there" [ -z "$(find many -name '*.griddle-*')" ]
+: >blocked
+"$G" map -q --out 'o{}' --to blocked 'echo {} >o{}' ::: 1 2 3 2>"$T/err"; rc=$?
+check "files that cannot be put there end it with 36" [ $rc = 36 ]
+check "and each is told" [ "$(grep -c '^griddle: task [012]: output o[123]: ' "$T/err")" = 3 ]
+check "of two with one path the later task's stays" sh -c '"$0" map -q -k --out o --to same "sleep 0.{}; echo {} >o" ::: 3 2 1 && [ "$(cat same/o)" = 1 ]' "$G"
 seq 2500 | "$G" map -q -- true; check "thousands of lines travel as one file" [ $? = 0 ]
 
 job=$("$G" submit - <<'J'
