@@ -22,7 +22,7 @@ fail:
 hold:
 	@touch held; sleep 1000
 stubborn:
-	@sh -c 'trap "" INT TERM; : stubborn-mark; touch stub; while :; do sleep 0.2; done' & wait
+	@sh -c 'trap "" INT TERM; : stubborn-mark $(CURDIR); touch stub; while :; do sleep 0.2; done' & wait
 clean:
 	rm -f *.o *.d prog
 MK
@@ -101,7 +101,7 @@ check "and nothing of make is left" [ -z "$(ps -eo args | grep -F "$P hold" | gr
 "$G" make -C "$P" stubborn >"$T/out" 2>"$T/err" & pid=$!
 wait_for 20 test -e "$P/stub"
 kill -INT $pid; wait $pid; check "an interrupt that a command does not listen to: exit 8 all the same" [ $? = 8 ]
-check "and that command is gone too, at once" [ -z "$(ps -eo args | grep -F 'stubborn-mark' | grep -v grep)" ]
+check "and that command is gone too, at once" [ -z "$(ps -eo args | grep -F "stubborn-mark $P;" | grep -v grep)" ]
 
 make -s -C "$P" clean >/dev/null
 (cd "$P" && GRIDDLE_RUNTIME_DIR=$T/rt make -s CC="$BIN/griddle-cc gcc" -j4 >/dev/null 2>&1) && hashes >"$T/ours"; check "plain make with CC=griddle-cc goes through the agent too" cmp -s "$T/plain" "$T/ours"

@@ -3,6 +3,7 @@
 . "$(dirname "$0")/cluster.sh"
 ONE=${GRIDDLE_BUILD_DIR:-$TOP/build/${VARIANT:-release}}/helper/one_task
 [ -x "$ONE" ] || skip_all "tests/helper/one_task is not built"
+SLOW=slow-$$.c         # processes are searched by it, and others may run this test beside us
 S=$T/src; mkdir -p "$S" "$T/out"
 cat > "$S/a.h" <<'EOF'
 static inline int one(void) { return 1; }
@@ -14,13 +15,13 @@ int f(size_t n) { return one() + (int)n; }
 const char *name = __FILE__;
 EOF
 printf '#include "a.h"\nint f(void) { return one() + y; }\n' > "$S/bad.c"
-{ for i in $(seq 1 3000); do echo "int f$i(int a, int b) { int s = 0; for (int i = a; i < b; i++) s += i * $i ^ (s >> 3); return s; }"; done; } > "$S/slow.c"
+{ for i in $(seq 1 3000); do echo "int f$i(int a, int b) { int s = 0; for (int i = a; i < b; i++) s += i * $i ^ (s >> 3); return s; }"; done; } > "$S/$SLOW"
 (cd "$S" && PWD=$S gcc -g -O2 -MMD -c -o a.o a.c && mkdir ../plain && mv a.o a.d ../plain)
 
 toolchain() { tr '{' '\n' < "$T/$1.json" | sed -n 's/.*"digest":"\([0-9a-f]*\)".*"name":"gcc.*/\1/p' | head -n 1; }
 # one ARGS... : a task of gcc in $S with the usual inputs
 one() { "$ONE" --coordinator "$ENDPOINT" --toolchain "$TC" --cwd "$S" --input "$S" --input "$S/a.c" --input "$S/bad.c" \
-	--input "$S/slow.c" --input "$S/a.h" --input /usr/include/stdc-predef.h --to "$T/out" "$@"; }
+	--input "$S/$SLOW" --input "$S/a.h" --input /usr/include/stdc-predef.h --to "$T/out" "$@"; }
 says() { case $2 in *"$1"*) return 0 ;; esac; echo "$2" | diag; return 1; }
 field() { echo "$1" | sed -n "s/.* $2=\([^ ]*\).*/\1/p" | head -n 1; }
 gone() { ! kill -0 "$1" 2>/dev/null; }
@@ -97,15 +98,15 @@ r=$("$ONE" --coordinator "$ENDPOINT" --toolchain "$TC" --cwd "$S" --input "$S" -
 check "a path that is said to be absent is not there" says "done exit=1" "$r"
 
 # ---- time limits, cancelling
-r=$(one --output "$S/slow.o" --timeout-ms 300 -- gcc -O3 -c -o slow.o slow.c)
+r=$(one --output "$S/slow.o" --timeout-ms 300 -- gcc -O3 -c -o slow.o "$SLOW")
 check "a task over its time is ended" says "timeout" "$r"
-one --output "$S/slow.o" -- gcc -O3 -c -o slow.o slow.c >/dev/null 2>&1 & p=$!
+one --output "$S/slow.o" -- gcc -O3 -c -o slow.o "$SLOW" >/dev/null 2>&1 & p=$!
 busy() { [ "$(metric griddle_tasks_running)" = 1 ]; }
 wait_for 20 busy
 pkill -KILL -P $p; kill -KILL $p; wait $p 2>/dev/null
 idle() { [ "$(metric griddle_tasks_running)" = 0 ] && ! pgrep -P "$(pgrep -P "$w1_PID" | head -n 1)" cc1; }
 check "a client that dies takes its task with it" wait_for 20 idle
-one --output "$S/slow.o" --cancel -- gcc -O3 -c -o slow.o slow.c >/dev/null 2>&1 & p=$!
+one --output "$S/slow.o" --cancel -- gcc -O3 -c -o slow.o "$SLOW" >/dev/null 2>&1 & p=$!
 check "a cancelled task is ended" wait_for 20 idle
 kill $p; wait $p 2>/dev/null
 r=$(one --output "$S/a.o" -- gcc -c -o a.o a.c)
@@ -139,12 +140,12 @@ check "trees of closed sessions are removed" wait_for 90 sh -c "[ \$(find '$T/w1
 b=$(find "$T/w1/cas" -type f -size +200k | grep -v /cas/tmp/ | head -n 1)
 check "there is a blob to damage" [ -n "$b" ]
 chmod u+w "$b"; printf 'damaged' | dd of="$b" conv=notrunc bs=1 2>/dev/null
-r=$(one --output "$S/slow.o" --timeout-ms 60000 -- gcc -fsyntax-only slow.c)
+r=$(one --output "$S/slow.o" --timeout-ms 60000 -- gcc -fsyntax-only "$SLOW")
 check "a damaged blob is noticed and fetched again" says "exit=0" "$r"
 
 # ---- draining
-one --output "$S/slow.o" -- gcc -O1 -c -o slow.o slow.c > "$T/drain.out" 2>&1 & p=$!
-wait_for 20 sh -c "pgrep -f 'slow.c' | xargs -r -n1 -I{} cat /proc/{}/comm 2>/dev/null | grep -q cc1"
+one --output "$S/slow.o" -- gcc -O1 -c -o slow.o "$SLOW" > "$T/drain.out" 2>&1 & p=$!
+wait_for 20 sh -c "pgrep -f '$SLOW' | xargs -r -n1 -I{} cat /proc/{}/comm 2>/dev/null | grep -q cc1"
 kill -TERM "$w1_PID"; wait "$w1_PID"; rc=$?
 check "a draining worker ends with 0" [ $rc = 0 ]
 wait $p

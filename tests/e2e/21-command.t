@@ -10,9 +10,10 @@ says() { case $2 in *"$1"*) return 0 ;; esac; echo "$2" | cut -c 1-600 | diag; r
 lacks() { case $2 in *"$1"*) echo "$2" | cut -c 1-600 | diag; return 1 ;; esac; }
 gone() { ! kill -0 "$1" 2>/dev/null; }
 sha() { sha256sum "$1" | cut -d' ' -f1; }
-# stage ARGV-JSON [MORE-MEMBERS]; commands JSON: the spec of the next run
+# stage ARGV-JSON [MORE-MEMBERS]; commands JSON: the spec of the next run. A .ID in them is this run's own, as processes are searched by it.
+own() { echo "${1//.ID/.$$}"; }
 stage() { S="{\"argv\":$1,\"count\":1${2:+,$2}}"; }
-spec() { printf '{"spec":{"job":%s,"stages":[%s]},"commands":[%s]}' "${JOB:-5}" "$S" "${1:-{\}}" > "$T/spec.json"; }
+spec() { own "$(printf '{"spec":{"job":%s,"stages":[%s]},"commands":[%s]}' "${JOB:-5}" "$S" "${1:-{\}}")" > "$T/spec.json"; }
 # sh_stage 'SCRIPT' [MORE-MEMBERS]; the script may hold no double quotes
 sh_stage() { stage "[\"sh\",\"-c\",\"$1\"]" "${2:-}"; }
 
@@ -39,8 +40,7 @@ run() {
 	R=$(cat "$T/out.json"); return "$RC"
 }
 ended() { grep '"ended":'"${1:-0}"',"attempt":'"${2:-$A}", "$T/out.json" | head -n 1; }
-procs() { pgrep -u 65532 -f "$1"; }
-none_left() { ! pgrep -f "$1" >/dev/null; }
+none_left() { ! pgrep -f "$(own "$1")" >/dev/null; }
 
 PORT=$(free_port)
 worker
@@ -117,16 +117,16 @@ sh_stage 'yes | head -c 70000; echo end' '"output_cap_bytes":50000'; spec; run
 check "with a marker" says 'griddle: output cut here, 20004 bytes more' "$(ended)"
 sh_stage 'trap exit TERM; sleep 1000 & wait'; spec '{"timeout_ms":300}'; run
 check "a time limit ends it" says '"outcome":"timeout"' "$(ended)"
-sh_stage "trap '' TERM; setsid sleep 98765 & setsid sh -c 'trap : TERM; while :; do sleep 1; done' & while :; do sleep 1; done"; spec '{"timeout_ms":300}'
+sh_stage "trap '' TERM; setsid sleep 98765.ID & setsid sh -c 'trap : TERM; while :; do sleep 1; done' & while :; do sleep 1; done"; spec '{"timeout_ms":300}'
 kill -TERM $W; wait $W; worker --kill-grace 500ms; run
 check "also one that ignores SIGTERM" says '"outcome":"timeout"' "$(ended)"
-check "with all it started" none_left "sleep 98765"
+check "with all it started" none_left "sleep 98765.ID"
 stage '["perl","-e","$s = q(x) x 10000000; push @a, $s . $_ for 1..1000; sleep 5"]'; spec '{"mem_limit_bytes":100000000}'; run
 check "a memory limit ends it, and says so" says '"outcome":"out of memory"' "$(ended)"
 check "its log says whether the kernel limits memory" grep -q "the memory of commands is" "$T/w.log"
-sh_stage 'head -c 30000000 /dev/zero > big; exec sleep 98764' '"resources":{"disk_bytes":10485760}'; spec; run
+sh_stage 'head -c 30000000 /dev/zero > big; exec sleep 98764.ID' '"resources":{"disk_bytes":10485760}'; spec; run
 check "what takes more disk than it asked for is killed, and says so" says '"outcome":"over its disk"' "$(ended)"
-check "all of it" none_left "sleep 98764"
+check "all of it" none_left "sleep 98764.ID"
 sh_stage 'mkdir -p a/b; head -c 30000000 /dev/zero > a/b/c; ln a/b/c d' '"resources":{"disk_bytes":10485760},"outputs":[{"path":"d"}]'; spec; run
 check "also one that had ended before anybody looked" says '"outcome":"over its disk"' "$(ended)"
 check "with nothing taken along" says '"outputs":[]' "$(ended)"
@@ -146,9 +146,9 @@ sh_stage "for p in / /usr /etc /task/.. /secrets $T/w; do (echo x > \$p/gr-escap
 check "nothing outside its folder can be written or read" says '"out":"end\n"' "$(ended)"
 
 # ---- what it leaves
-sh_stage '(setsid sh -c "exec sleep 87654" &) ; (sleep 87654 &); echo left' ; S=${S//\"exec sleep 87654\"/\\\"exec sleep 87654\\\"}; spec; run
+sh_stage '(setsid sh -c "exec sleep 87654.ID" &) ; (sleep 87654.ID &); echo left' ; S=${S//\"exec sleep 87654.ID\"/\\\"exec sleep 87654.ID\\\"}; spec; run
 check "a command that leaves daemons ends" says '"out":"left\n"' "$(ended)"
-check "without them" none_left "sleep 87654"
+check "without them" none_left "sleep 87654.ID"
 sh_stage 'rm -rf $PWD $PWD/../task ./* ; mkdir -p a/b; chmod 0 a; echo ok'; spec; run
 check "a command may spoil its folder" says '"out":"ok\n"' "$(ended)"
 stage '["perl","-e","for (1..2000) { mkdir q(d); chdir q(d) or die } print q(deep)"]'; spec; run
@@ -157,9 +157,9 @@ sh_stage 'ls -A; ls -A /tmp; echo end'; spec; run
 check "the next one's is empty" says '"out":"end\n"' "$(ended)"
 
 # ---- stop, yield, retract, follow
-sh_stage 'sleep 76543'; spec; run --stop cancel:50
+sh_stage 'sleep 76543.ID'; spec; run --stop cancel:50
 check "a cancelled command ends" says '"outcome":"cancelled"' "$(ended)"
-check "at once and whole" none_left "sleep 76543"
+check "at once and whole" none_left "sleep 76543.ID"
 sh_stage "trap 'echo saved > ck/state; exit 77' TERM; echo up; sleep 1000 & wait" '"checkpoint":{"exit_code":77,"dir":"ck"}'; spec; run --stop yield:50:5000
 check "one that yields by its checkpoint code has ended with it" says '"outcome":"done","exit":77' "$(ended)"
 check "and its folder is carried" says '"index":65535,"kind":1,"mode":420,"path":"ck/state","data":"saved\n"' "$(ended)"
@@ -200,11 +200,11 @@ check "a worker that was stopped brings the result when it goes on" [ $rc = 0 ]
 check "of the same attempt" grep -q '"out":"through' "$T/stopped.json"
 
 # ---- kill -9 of the worker
-sh_stage 'setsid sleep 65432 & sleep 65432'; spec
+sh_stage 'setsid sleep 65432.ID & sleep 65432.ID'; spec
 unserve; "$COMMANDER" --listen "tcp://127.0.0.1:$PORT" --attempt 1004 "$T/spec.json" > "$T/killed.json" 2>&1 & c=$!
 wait_for 20 grep -q started "$T/killed.json"
 kill -9 $W; wait $W 2>/dev/null
-check "kill -9 of a worker leaves no process of a command" wait_for 10 none_left "sleep 65432"
+check "kill -9 of a worker leaves no process of a command" wait_for 10 none_left "sleep 65432.ID"
 check "nor of its own" wait_for 10 none_left "state $T/[w] "
 kill $c; wait $c 2>/dev/null
 head -c 100000 /dev/urandom > "$T/rnd"
@@ -221,7 +221,7 @@ check "the folders of the earlier life are swept" [ "$(find "$T/w/stage" "$T/w/o
 
 # ---- drain
 kill -TERM $W; wait $W; worker --grace 4s
-sh_stage 'sleep {1}; echo done'; spec '{"values":["0.7"]},{"values":["54321"]},{"values":["1"]},{"values":["1"]}'
+sh_stage 'sleep {1}; echo done'; spec '{"values":["0.7"]},{"values":["54321.ID"]},{"values":["1"]},{"values":["1"]}'
 unserve; "$COMMANDER" --listen "tcp://127.0.0.1:$PORT" --attempt 1006 "$T/spec.json" > "$T/drain.json" 2>&1 & c=$!
 wait_for 20 sh -c "[ \$(grep -c started '$T/drain.json') -ge 2 ]"
 kill -TERM $W; wait $W; rc=$?
@@ -232,7 +232,7 @@ check "what fits into the grace is finished" says '"outcome":"done"' "$(ended 0)
 check "what does not is handed back" says '"outcome":"retry"' "$(ended 1)"
 check "as drained" says '"flags":8' "$(ended 1)"
 check "what had not begun too, at once" says '"flags":12' "$(ended 3)"
-check "nothing of it is left" none_left "sleep 54321"
+check "nothing of it is left" none_left "sleep 54321.ID"
 
 # ---- a sandbox that cannot be made for a while
 worker
@@ -278,18 +278,18 @@ fi
 unserve
 TIER=landlock PORT=$(free_port)
 rm -rf "$T/w"; worker
-sh_stage "echo \$((1 + 1)); (echo x > $T/gr-escape) 2>/dev/null || echo refused; cat /etc/shadow 2>/dev/null; echo f > o; setsid sleep 43210 &" '"outputs":[{"path":"o"}]'; spec; run
+sh_stage "echo \$((1 + 1)); (echo x > $T/gr-escape) 2>/dev/null || echo refused; cat /etc/shadow 2>/dev/null; echo f > o; setsid sleep 43210.ID &" '"outputs":[{"path":"o"}]'; spec; run
 if gone $W; then
 	echo "# tier landlock is not possible here"
 else
 	check "landlock: runs, writes in its folder alone" says '"out":"2\nrefused\n"' "$(ended)"
 	check "landlock: outputs" says '"path":"o","data":"f\n"' "$(ended)"
-	check "landlock: leaves nothing" none_left "sleep 43210"
-	sh_stage 'setsid sleep 32109 & sleep 32109'; spec
+	check "landlock: leaves nothing" none_left "sleep 43210.ID"
+	sh_stage 'setsid sleep 32109.ID & sleep 32109.ID'; spec
 	unserve; "$COMMANDER" --listen "tcp://127.0.0.1:$PORT" --attempt 1004 "$T/spec.json" > "$T/killed.json" 2>&1 & c=$!
 	wait_for 20 grep -q started "$T/killed.json"
 	kill -9 $(pgrep -x griddle-runner -P "$(pgrep -x griddle-spawner -P $W)")
-	check "landlock: a runner that is killed leaves nothing" wait_for 10 none_left "sleep 32109"
+	check "landlock: a runner that is killed leaves nothing" wait_for 10 none_left "sleep 32109.ID"
 	wait $c
 	check "landlock: and its command is given back" grep -q '"outcome":"retry"' "$T/killed.json"
 	kill -9 $W; wait $W 2>/dev/null
