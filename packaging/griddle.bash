@@ -22,8 +22,8 @@ _griddle() {
 		down:*) words='--help' ;;
 		make:*) words='--jobs --remote --cache --summary --summary-json --coordinator --keys --server-key --help' ;;
 		cc:*) words='--help' ;;
-		run:*) words='--stdin --in --out --to --env --cpus --mem --gpus --timeout --retries --where --network --shell --name --tenant --priority --idle --detach --quiet --coordinator --keys --server-key --help' ;;
-		map:*) words='--keep-order --tag --pipe --block --max-args --columns --null --halt --dry-run --in --out --to --env --cpus --mem --gpus --timeout --retries --where --network --shell --name --tenant --priority --idle --detach --quiet --coordinator --keys --server-key --help' ;;
+		run:*) words='--stdin --in --out --to --env --cpus --mem --gpus --timeout --retries --output-cap --where --network --shell --name --tenant --priority --idle --detach --quiet --coordinator --keys --server-key --help' ;;
+		map:*) words='--keep-order --tag --pipe --block --max-args --columns --null --halt --dry-run --in --out --to --env --cpus --mem --gpus --timeout --retries --output-cap --where --network --shell --name --tenant --priority --idle --detach --quiet --coordinator --keys --server-key --help' ;;
 		submit:*) words='json --wait --dry-run --show --name --quiet --coordinator --keys --server-key --help' ;;
 		job:*) words='ls show logs cancel pause resume retry rm fetch usage --output --state --tenant --limit --follow --stdout --stderr --attempt --failed --reason --to --quiet --coordinator --keys --server-key --help' ;;
 		task:*) words='ls show --output --state --limit --coordinator --keys --server-key --help' ;;

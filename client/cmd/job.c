@@ -175,22 +175,36 @@ static int task_show(struct ask *a, struct gr_err *err)
 	return rc;
 }
 
+struct log_fds {
+	int fds[2];                         /* -1: not */
+	bool is_broken;
+};
+
+static void write_log(void *ctx, const struct gr_task_log *t, int stream, struct gr_slice data)
+{
+	struct log_fds *w = ctx;
+	int fd = w->fds[stream == GR_STREAM_ERR];
+
+	(void)t;
+	if (fd >= 0 && !w->is_broken && gr_write_all(fd, data.p, data.n) < 0)
+		w->is_broken = true;
+}
+
 /* What there is of all tasks, in their order. One whose reader is gone is not worth a word. */
 static int print_logs(struct ask *a, uint64_t job, uint64_t n_tasks, int out, int errs, struct gr_err *err)
 {
-	struct gr_logs *logs = gr_logs_new(&a->b, job, false);
+	struct log_fds w = { .fds = { out, errs } };
+	struct gr_logs *logs = gr_logs_new(&a->b, job, false, write_log, &w);
 	struct gr_task_log t;
 	uint64_t next = 0;
-	bool is_broken = false;
 	int rc = 0;
 
-	while (rc == 0 && !is_broken) {
+	while (rc == 0 && !w.is_broken) {
 		while (next < n_tasks && !gr_logs_is_full(logs))
 			gr_logs_push(logs, next++);
 		if (gr_logs_is_empty(logs))
 			break;
 		rc = gr_logs_pop(logs, &t, err);
-		is_broken = (out >= 0 && gr_write_all(out, t.out.p, t.out.n) < 0) || (errs >= 0 && gr_write_all(errs, t.err.p, t.err.n) < 0);
 		gr_task_log_fini(&t);
 	}
 	gr_logs_free(&logs);

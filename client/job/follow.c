@@ -26,6 +26,7 @@ struct follow {
 	uint32_t *queue;                    /* tasks that ended, in that order; asked for up to i_queue */
 	size_t i_queue, n_queue, cap_queue;
 	struct gr_logs *logs;               /* of those asked for and not printed yet */
+	bool is_within[2];                  /* a line with a tag, of stdout and stderr */
 	struct gr_fetch *fetch;             /* of those printed; NULL: nothing is fetched */
 	uint64_t n_unfetched;
 	struct gr_err why_unfetched;        /* the first */
@@ -134,17 +135,19 @@ static int look(struct follow *f, struct gr_follow_end *end, struct gr_err *err)
 	return 0;
 }
 
-static void put_tagged(FILE *out, const struct gr_buf *b, const char *tag)
+/* Lines begin with @tag; *is_within: one has begun and goes on. */
+static void put_tagged(FILE *out, struct gr_slice data, const char *tag, bool *is_within)
 {
-	const char *p = (const char *)b->p, *end = p + b->n, *nl;
+	const char *p = (const char *)data.p, *end = p + data.n;
 
-	for (; p < end; p = nl + 1) {
-		nl = memchr(p, '\n', (size_t)(end - p));
-		fprintf(out, "%s\t", tag);
-		fwrite(p, 1, (size_t)((nl ? nl : end) - p), out);
-		fputc('\n', out);
-		if (!nl)
-			break;
+	while (p < end) {
+		const char *nl = memchr(p, '\n', (size_t)(end - p)), *to = nl ? nl + 1 : end;
+
+		if (!*is_within)
+			fprintf(out, "%s\t", tag);
+		fwrite(p, 1, (size_t)(to - p), out);
+		*is_within = !nl;
+		p = to;
 	}
 }
 
@@ -160,30 +163,36 @@ static const char *tag_of(const struct gr_task_log *t, struct gr_buf *text)
 	return gr_buf_str(text);
 }
 
+static void print_piece(void *ctx, const struct gr_task_log *t, int stream, struct gr_slice data)
+{
+	bool is_err = stream == GR_STREAM_ERR;
+	FILE *out = is_err ? stderr : stdout;
+	struct gr_buf tag = { 0 };
+	struct follow *f = ctx;
+
+	gr_jobline_hide(f->line);
+	if (is_err)
+		fflush(stdout);
+	if (f->o->tags)
+		put_tagged(out, data, tag_of(t, &tag), &f->is_within[is_err]);
+	else
+		fwrite(data.p, 1, data.n, out);
+	gr_buf_fini(&tag);
+}
+
+/* Its last lines may have no end. */
+static void end_lines(struct follow *f)
+{
+	for (int i = 0; i < 2; i++)
+		if (f->is_within[i])
+			fputc('\n', i ? stderr : stdout);
+	f->is_within[0] = f->is_within[1] = false;
+	fflush(stdout);
+}
+
 static bool is_good(const struct gr_task_log *t)
 {
 	return json_is_integer(json_object_get(t->end, "exit_code")) && !gr_jnum(t->end, "exit_code") && !gr_jnum(t->end, "signal");
-}
-
-static void print_task(struct follow *f, const struct gr_task_log *t)
-{
-	struct gr_buf tag = { 0 };
-
-	if (t->out.n || t->err.n)
-		gr_jobline_hide(f->line);
-	if (f->o->tags && (t->out.n || t->err.n)) {
-		tag_of(t, &tag);
-		put_tagged(stdout, &t->out, gr_buf_str(&tag));
-		fflush(stdout);
-		put_tagged(stderr, &t->err, gr_buf_str(&tag));
-	} else {
-		if (t->out.n)
-			fwrite(t->out.p, 1, t->out.n, stdout);
-		fflush(stdout);
-		if (t->err.n)
-			fwrite(t->err.p, 1, t->err.n, stderr);
-	}
-	gr_buf_fini(&tag);
 }
 
 static void not_fetched(struct follow *f, uint64_t task, const struct gr_err *why)
@@ -244,10 +253,9 @@ static int print_ended(struct follow *f, struct gr_err *err)
 		if (gr_logs_is_empty(f->logs))
 			break;
 		rc = gr_logs_pop(f->logs, &t, err);
-		if (rc == 0 && !t.rc) {
-			print_task(f, &t);
+		end_lines(f);
+		if (rc == 0 && !t.rc)
 			rc = fetch_task(f, &t, err);
-		}
 		gr_task_log_fini(&t);
 		gr_jobline_update(f->line, f->job, f->counts, f->n_tasks, gr_rpc_now_ms(f->b->rpc));
 	}
@@ -303,7 +311,7 @@ static int wait_over(struct follow *f, struct gr_follow_end *end, struct gr_err 
 {
 	int rc = 0;
 
-	f->logs = gr_logs_new(f->b, f->job, f->o->tags || f->o->fetch_to);
+	f->logs = gr_logs_new(f->b, f->job, f->o->tags || f->o->fetch_to, print_piece, f);
 	f->fetch = f->o->fetch_to ? gr_fetch_new(f->b, f->job) : NULL;
 	f->must_look = f->wants_list = true;
 	while (rc == 0) {

@@ -8,6 +8,7 @@
 #include "lib/base/alloc.h"
 #include "lib/base/buf.h"
 #include "lib/base/path.h"
+#include "lib/wire/msg.h"
 
 int gr_task_lists_take(const struct gr_cmd *cmd, int argc, char **argv, struct gr_task_lists *l, struct gr_err *err)
 {
@@ -43,6 +44,16 @@ int gr_task_lists_take(const struct gr_cmd *cmd, int argc, char **argv, struct g
 		argv[n++] = argv[i++];
 	argv[n] = NULL;
 	return n;
+}
+
+int gr_task_check_words(char *const *argv, int i, struct gr_err *err)
+{
+	if (!argv[i] || argv[i][0] != '-' || !argv[i][1] || !strcmp(argv[i - 1], "--"))
+		return 0;
+	if (argv[i][1] == 'j')
+		return gr_err_set(err, GR_EUSAGE, "%s: as many tasks run at once as the cluster has room for; --cpus and --mem say what one takes",
+				  argv[i]);
+	return gr_err_set(err, GR_EUSAGE, "%s: no such option; a command of this name goes behind --", argv[i]);
 }
 
 void gr_task_lists_fini(struct gr_task_lists *l)
@@ -149,6 +160,8 @@ json_t *gr_task_file(const struct gr_task_opts *o, const struct gr_task_lists *l
 		return NULL;
 	}
 	add_where(f, l->where);
+	if (o->output_cap_bytes != GR_WIRE_MAX_STREAM_BYTES)
+		json_object_set_new(f, "output_cap", json_integer(o->output_cap_bytes));
 	res = json_pack("{s:s, s:s}", "cpus", o->cpus, "gpus", o->gpus);
 	if (o->mem_bytes) {
 		json_object_set_new(res, "mem", json_integer(o->mem_bytes));

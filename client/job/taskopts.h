@@ -9,7 +9,7 @@
 struct gr_task_opts {
 	struct gr_target_opts target;
 	char *name, *tenant, *cpus, *gpus, *in, *out, *env, *where, *to;
-	int64_t priority, mem_bytes, timeout_ms, retries;
+	int64_t priority, mem_bytes, timeout_ms, retries, output_cap_bytes;
 	bool idle, network, detach, quiet, is_shell;
 };
 /* Options that may be given several times; taken out of argv before the others are read. */
@@ -32,6 +32,9 @@ struct gr_task_lists {
 	  offsetof(type, task.timeout_ms), NULL }, \
 	{ "retries", GR_CONF_INT, "TIMES", "0", 0, 1000, NULL, \
 	  "A task that fails is run again so often; one whose worker was lost is in any case.", offsetof(type, task.retries), NULL }, \
+	{ "output-cap", GR_CONF_BYTES, "bytes", "8M", 1, 1ll << 30, NULL, \
+	  "So much of what a task prints is kept, of stdout and of stderr; the rest is cut, with a line that says so.", \
+	  offsetof(type, task.output_cap_bytes), NULL }, \
 	{ "where", GR_CONF_STR, "LABEL[=V]", NULL, 0, 0, NULL, \
 	  "Only workers with this label; again for more.", offsetof(type, task.where), NULL }, \
 	{ "network", GR_CONF_BOOL, "", "false", 0, 0, NULL, "Let the command use the network.", offsetof(type, task.network), NULL }, \
@@ -48,6 +51,8 @@ struct gr_task_lists {
 /* Takes the options that may stand several times out of @argv. Return: the new argc. GR_EUSAGE: one lacks its value. */
 int gr_task_lists_take(const struct gr_cmd *cmd, int argc, char **argv, struct gr_task_lists *l, struct gr_err *err) GR_MUST_CHECK;
 void gr_task_lists_fini(struct gr_task_lists *l);
+/* Of what gr_cmd_options left from @i on: an option that is none, and no command behind "--", is GR_EUSAGE. */
+int gr_task_check_words(char *const *argv, int i, struct gr_err *err) GR_MUST_CHECK;
 /**
  * gr_task_file - the job file that the options and @words stand for; the caller adds an array
  * One word with blanks or signs of the shell, or --shell: a script for sh. Else the program and its arguments.

@@ -47,6 +47,24 @@ check "and each is told" [ "$(grep -c '^griddle: task [012]: output o[123]: ' "$
 check "of two with one path the later task's stays" sh -c '"$0" map -q -k --out o --to same "sleep 0.{}; echo {} >o" ::: 3 2 1 && [ "$(cat same/o)" = 1 ]' "$G"
 seq 2500 | "$G" map -q -- true; check "thousands of lines travel as one file" [ $? = 0 ]
 
+# what tasks print is not held in the client beyond a bound, one task's or many's: small ones open its window, then large ones come together
+large() { python3 - "$@" <<'PY'
+import os, resource, subprocess, sys
+env = dict(os.environ)
+if "ASAN_OPTIONS" in env: env["ASAN_OPTIONS"] += ":quarantine_size_mb=1"
+out = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE, env=env)
+n = 0
+while data := out.stdout.read(1 << 20): n += len(data)
+print(out.wait(), n, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10)
+PY
+}
+seq 24 | "$G" map -q --output-cap 1G 'test {} -le 20 && exit; test {} = 24 && b=256M; head -c ${b:-64M} /dev/zero' | wc -c >"$T/out"
+check "a task prints as much as it may" [ "$(cat "$T/out")" = $((448 << 20)) ]
+job=$("$G" job ls -o name | sort -n | tail -n 1)
+read -r rc n mib < <(large "$G" job logs "$job" -q)
+check "logs of 64 and 256 MiB come whole" [ "$rc/$n" = "0/$((448 << 20))" ]
+check "and the client holds few of them at a time ($mib MiB)" [ "$mib" -lt 200 ]
+
 job=$("$G" submit - <<'J'
 {"name": "some", "tasks": [{"name": "a", "array": 4, "command": "echo task {}; test {} != 2"}, {"name": "b", "after": "a", "command": "echo b"}]}
 J

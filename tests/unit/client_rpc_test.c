@@ -228,6 +228,11 @@ static void an_answer_that_does_not_come_in_time_is_an_error_and_the_next_is_hea
 
 /* ---- logs ---- */
 
+static void hear_piece(void *ctx, const struct gr_task_log *t, int stream, struct gr_slice data)
+{
+	gr_buf_add(ctx, data.p, data.n);
+}
+
 /* Each batch is answered when it is whole, last first: of 1, 2, 3 and 5 tasks, which is what doubles. In the second the connection is cut
  * once, behind a part of an output. */
 static void in_batches(struct end *e, struct gr_peer *peer, json_t *req)
@@ -262,11 +267,12 @@ static void logs_are_on_their_way_together_and_handed_out_in_the_order_they_were
 	struct gr_task_log t;
 	struct gr_logs *logs;
 	struct gr_err err = { 0 };
+	struct gr_buf text = { 0 };
 	uint64_t next = 0;
 	char want[64];
 
 	open_talk(&b);
-	logs = gr_logs_new(&b, 7, false);
+	logs = gr_logs_new(&b, 7, false, hear_piece, &text);
 	for (uint64_t task = 0; task < 11; task++) {
 		while (next < 11 && !gr_logs_is_full(logs))
 			gr_logs_push(logs, next++);
@@ -274,46 +280,135 @@ static void logs_are_on_their_way_together_and_handed_out_in_the_order_they_were
 		assert_int_equal(t.rc, 0);
 		assert_int_equal(t.task, task);
 		snprintf(want, sizeof(want), "task %u\n", (unsigned)task);
-		assert_string_equal(gr_buf_str(&t.out), want);
+		assert_string_equal(gr_buf_str(&text), want);
+		gr_buf_clear(&text);
 		gr_task_log_fini(&t);
 	}
+	gr_buf_fini(&text);
 	assert_true(gr_logs_is_empty(logs));
 	gr_logs_free(&logs);
 	assert_null(b.on_out);
 	end_all(&b, pid);
 }
 
-/* The task was tried again between two pieces; its second output is large. */
+/* The first is small; the second and third are asked for together. The third was tried again between two pieces, and is large then. */
 static void again(struct end *e, struct gr_peer *peer, json_t *req)
 {
-	char *large = gr_xalloc((300u << 10) + 1);
+	char *large;
 
-	memset(large, 'x', 300u << 10);
-	print(e, peer, req, 1, 0, "of the first try");
-	print(e, peer, req, 2, 0, large);
-	answer(e, peer, req);
-	free(large);
+	e->held[e->n_held++] = json_incref(req);
+	if (e->n_batches == 1 && e->n_held < 2)
+		return;
+	if (e->n_batches++ == 1) {
+		large = gr_xalloc((300u << 10) + 1);
+		memset(large, 'x', 300u << 10);
+		print(e, peer, e->held[1], 1, 0, "of the first try");
+		print(e, peer, e->held[1], 2, 0, large);
+		answer(e, peer, e->held[1]);
+		free(large);
+	}
+	print(e, peer, e->held[0], 1, 0, "small");
+	answer(e, peer, e->held[0]);
+	drop_held(e);
 }
 
 static void a_try_begun_anew_replaces_what_came_and_large_logs_come_one_at_a_time(void **state)
 {
+	static const size_t sizes[] = { 5, 5, 300u << 10, 5 };
 	struct gr_talk b;
 	pid_t pid = serve(again, &b);
+	struct gr_buf text = { 0 };
 	struct gr_task_log t;
 	struct gr_logs *logs;
 	struct gr_err err = { 0 };
+	uint64_t next = 0;
 
 	open_talk(&b);
-	logs = gr_logs_new(&b, 7, false);
-	for (uint64_t task = 0; task < 3; task++) {
-		assert_false(gr_logs_is_full(logs));
-		gr_logs_push(logs, task);
-		assert_true(gr_logs_is_full(logs));
+	logs = gr_logs_new(&b, 7, false, hear_piece, &text);
+	for (uint64_t task = 0; task < 4; task++) {
+		while (next < (task < 3 ? 3 : 4) && !gr_logs_is_full(logs))
+			gr_logs_push(logs, next++);
+		assert_int_equal(gr_logs_is_full(logs), task != 2);
 		assert_int_equal(gr_logs_pop(logs, &t, &err), 0);
-		assert_int_equal(t.out.n, 300u << 10);
-		assert_int_equal(t.out.p[0], 'x');
+		assert_int_equal(text.n, sizes[task]);
+		assert_int_equal(text.p[0], task == 2 ? 'x' : 's');
+		gr_buf_clear(&text);
 		gr_task_log_fini(&t);
 	}
+	gr_buf_fini(&text);
+	gr_logs_free(&logs);
+	end_all(&b, pid);
+}
+
+#define PIECE_BYTES (512u << 10)
+#define N_PIECES 3u
+#define FIRST_LARGE 15u
+
+static char letter_at(uint64_t task, uint64_t offset) { return (char)('a' + (task + offset / PIECE_BYTES) % 26); }
+
+static void print_large(struct end *e, struct gr_peer *peer, const json_t *req)
+{
+	uint64_t task = (uint64_t)json_integer_value(json_object_get(req, "task")), at = (uint64_t)json_integer_value(json_object_get(req, "out"));
+	char *piece = gr_xalloc(PIECE_BYTES + 1);
+
+	for (; at < N_PIECES * PIECE_BYTES; at += PIECE_BYTES) {
+		memset(piece, letter_at(task, at), PIECE_BYTES);
+		print(e, peer, req, 1, at, piece);
+	}
+	answer(e, peer, req);
+	free(piece);
+}
+
+/* Sixteen large ones are printed when all are asked for, the last first. */
+static void sixteen_large(struct end *e, struct gr_peer *peer, json_t *req)
+{
+	if (!strcmp(json_string_value(json_object_get(req, "op")), "logs.stop")) {
+		answer(e, peer, req);
+	} else if (json_integer_value(json_object_get(req, "task")) < FIRST_LARGE) {
+		print(e, peer, req, 1, 0, "small");
+		answer(e, peer, req);
+	} else if (e->n_batches) {
+		print_large(e, peer, req);
+	} else {
+		e->held[e->n_held++] = json_incref(req);
+		if (e->n_held < 16)
+			return;
+		for (unsigned i = 16; i-- > 0;)
+			print_large(e, peer, e->held[i]);
+		drop_held(e);
+		e->n_batches = 1;
+	}
+}
+
+static void logs_that_wait_are_held_up_to_a_limit_and_come_whole_all_the_same(void **state)
+{
+	struct gr_talk b;
+	pid_t pid = serve(sixteen_large, &b);
+	struct gr_buf text = { 0 };
+	unsigned n_anew = 0;
+	struct gr_task_log t;
+	struct gr_logs *logs;
+	struct gr_err err = { 0 };
+	uint64_t next = 0;
+
+	open_talk(&b);
+	logs = gr_logs_new(&b, 7, false, hear_piece, &text);
+	for (uint64_t task = 0; task < FIRST_LARGE + 16; task++) {
+		while (next < FIRST_LARGE + 16 && !gr_logs_is_full(logs))
+			gr_logs_push(logs, next++);
+		assert_int_equal(gr_logs_pop(logs, &t, &err), 0);
+		if (task >= FIRST_LARGE) {
+			assert_int_equal(text.n, N_PIECES * PIECE_BYTES);
+			for (uint64_t at = 0; at < text.n; at += PIECE_BYTES / 2)
+				assert_int_equal(text.p[at], letter_at(task, at));
+			/* ten are 15 MiB; of the next there was room for two pieces */
+			n_anew += json_integer_value(json_object_get(json_object_get(t.end, "said"), "out")) == 2 * PIECE_BYTES;
+		}
+		gr_buf_clear(&text);
+		gr_task_log_fini(&t);
+	}
+	assert_int_equal(n_anew, 1);
+	gr_buf_fini(&text);
 	gr_logs_free(&logs);
 	end_all(&b, pid);
 }
@@ -326,6 +421,7 @@ int main(void)
 		cmocka_unit_test(an_answer_that_does_not_come_in_time_is_an_error_and_the_next_is_heard),
 		cmocka_unit_test(logs_are_on_their_way_together_and_handed_out_in_the_order_they_were_asked_for),
 		cmocka_unit_test(a_try_begun_anew_replaces_what_came_and_large_logs_come_one_at_a_time),
+		cmocka_unit_test(logs_that_wait_are_held_up_to_a_limit_and_come_whole_all_the_same),
 	};
 
 	alarm(WAIT_S);
