@@ -183,7 +183,9 @@ void gr_visit_answered(struct gr_gen *g, struct gr_visit *v)
 	if (v->first_ns > v->sent_ns)
 		gr_gen_learn(g, v->first_ns - v->sent_ns);
 	gr_count_time(g, GR_LOAD_SERIES(r->id, GR_LOAD_R_FIRST_BYTE), v->sent_ns, v->first_ns ? v->first_ns : g->now_ns);
-	if (r->n_checks || r->n_captures)
+	if (g->now_ns >= v->issued_ns + g->plan->timeout_ns)
+		why = GR_LOAD_F_SLOW;           /* seen before its time-out was, both being due */
+	else if (r->n_checks || r->n_captures)
 		why = gr_answer_judge(g, v, latency);
 	if (why != GR_LOAD_N_FAILS) {
 		gr_visit_failed(g, v, why);
