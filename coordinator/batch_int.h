@@ -14,6 +14,7 @@ struct gr_jrange {                        /* queued at placement */
 	struct gr_place_task place;
 	int64_t queued;
 	uint32_t n_left;
+	uint32_t mem_permille;            /* what each of it gets of the memory that was asked: gr_btask's of the time */
 	bool is_check;                    /* of one task: a comparison of two of its results */
 	uint32_t n_exclude;               /* of place.exclude_node: those behind, and place.exclude, are excluded until relax_ns alone */
 	uint64_t relax_ns;                /* 0 none */
@@ -164,8 +165,8 @@ extern const struct gr_bjob_ops gr_batch_job_ops;
 void gr_run_offer(struct gr_bj *j, uint32_t first, uint32_t count, struct gr_btask *t);
 void gr_run_offer_check(struct gr_bj *j, struct gr_btask *t);
 void gr_run_drop_ranges(struct gr_bj *j);
-/* A decision came of the range: one less is queued. Return: whether it is for a comparison. */
-bool gr_run_took(struct gr_batch *b, uint64_t tag);
+/* A decision came of the range: one less is queued. Return: whether it is for a comparison; @mem_permille: what it has room for. */
+bool gr_run_took(struct gr_batch *b, uint64_t tag, uint32_t *mem_permille);
 void gr_run_tick(struct gr_batch *b);
 /* The request class of a stage's task in placement; @task: its record or NULL. GR_ELIMIT. */
 int gr_run_class(struct gr_bj *j, const struct gr_stage *st, const struct gr_btask *task);

@@ -19,10 +19,15 @@ _Static_assert(GR_SPEC_MAX_AMOUNT == GR_PLACE_MAX_AMOUNT, "what a job may ask fo
 
 /* ---- offering ---- */
 
-/* The request class of a stage's task; GR_ELIMIT. */
-int gr_run_class(struct gr_bj *j, const struct gr_stage *st, const struct gr_btask *task)
+static uint64_t mem_of(const struct gr_stage *st, uint32_t mem_permille)
 {
-	uint64_t mem_mib = (gr_run_mem(st, task) + (1 << 20) - 1) >> 20;      /* grown after it was too little */
+	return mem_permille == GR_BATCH_MEM_AS_ASKED ? st->mem_bytes : st->mem_bytes / GR_BATCH_MEM_AS_ASKED * mem_permille;
+}
+
+/* @same: the label of workers that it must go to, 0 none. Return: the request class; GR_ELIMIT. */
+static int class_of(struct gr_bj *j, const struct gr_stage *st, uint32_t mem_permille, uint32_t same)
+{
+	uint64_t mem_mib = (mem_of(st, mem_permille) + (1 << 20) - 1) >> 20;
 	struct gr_place *p = j->batch->c->place;
 	struct gr_place_class k;
 	const json_t *v;
@@ -59,8 +64,8 @@ int gr_run_class(struct gr_bj *j, const struct gr_stage *st, const struct gr_bta
 		if (rc < 0)
 			return rc;
 	}
-	if (task && task->same && st->n_terms < GR_PLACE_MAX_TERMS)
-		k.term[st->n_terms] = (struct gr_place_term){ .op = GR_PLACE_IN, .n = 1, .label = { task->same } };
+	if (same && st->n_terms < GR_PLACE_MAX_TERMS)
+		k.term[st->n_terms] = (struct gr_place_term){ .op = GR_PLACE_IN, .n = 1, .label = { same } };
 	json_array_foreach(st->prefer, i, v) {
 		const char *value = json_string_value(json_object_get(v, "value"));
 		const json_t *permille = json_object_get(v, "permille");
@@ -82,7 +87,12 @@ int gr_run_class(struct gr_bj *j, const struct gr_stage *st, const struct gr_bta
 
 uint64_t gr_run_mem(const struct gr_stage *st, const struct gr_btask *t)
 {
-	return t && t->mem_permille != 1000 ? st->mem_bytes / 1000 * t->mem_permille : st->mem_bytes;
+	return mem_of(st, t ? t->mem_permille : GR_BATCH_MEM_AS_ASKED);
+}
+
+int gr_run_class(struct gr_bj *j, const struct gr_stage *st, const struct gr_btask *task)
+{
+	return class_of(j, st, task ? task->mem_permille : GR_BATCH_MEM_AS_ASKED, task ? task->same : 0);
 }
 
 /* As far as placement can be told: a node that nobody is at now, it does not know; who begins looks again. */
@@ -159,7 +169,7 @@ static void queue_range(struct gr_bj *j, struct gr_jrange *r, const struct gr_bt
 	const struct gr_stage *st = &j->spec->stages[gr_spec_stage_of(j->spec, r->place.first)];
 	struct gr_coord *c = j->batch->c;
 
-	r->queued = r->is_check ? gr_run_class(j, st->check, NULL) : gr_run_class(j, st, t);
+	r->queued = r->is_check ? gr_run_class(j, st->check, NULL) : class_of(j, st, r->mem_permille, t ? t->same : 0);
 	if (r->queued < 0)
 		return;
 	r->place.class = (uint32_t)r->queued;
@@ -167,7 +177,8 @@ static void queue_range(struct gr_bj *j, struct gr_jrange *r, const struct gr_bt
 	gr_dispatch_kick(c);
 }
 
-/* One stage, all the same. @t: the record of a single one, or NULL. @to_all: liars, too. */
+/* One stage, all the same. @t: the record of a single one; of several, of one that needs as much memory as any of them; or NULL.
+ * @to_all: liars, too. */
 static void offer_run(struct gr_bj *j, const struct gr_stage *st, uint32_t first, uint32_t count, struct gr_btask *t, bool is_check, bool to_all)
 {
 	struct gr_batch *b = j->batch;
@@ -185,6 +196,7 @@ static void offer_run(struct gr_bj *j, const struct gr_stage *st, uint32_t first
 		.family = gr_hash64(st->name, strlen(st->name), gr_hash64(&j->id, sizeof(j->id), is_check ? 4 : 3)),
 	};
 	r->is_check = is_check;
+	r->mem_permille = t && !is_check ? t->mem_permille : GR_BATCH_MEM_AS_ASKED;
 	if (is_check)
 		exclude_parties(j, t, r);
 	else if (t && st->replicas)
@@ -192,9 +204,76 @@ static void offer_run(struct gr_bj *j, const struct gr_stage *st, uint32_t first
 	if (st->replicas && !is_check && !to_all)
 		put_off_liars(j, st, r);
 	gr_list_push(&j->ranges, &r->link);
-	queue_range(j, r, t);
+	queue_range(j, r, count == 1 ? t : NULL);
 	if (r->queued < 0)
 		gr_warn("batch", "job %" PRIu64 ": %u tasks cannot be queued now: %s", j->id, r->n_left, gr_err_text((int)r->queued));
+}
+
+static int by_task(const void *a, const void *b)
+{
+	const struct gr_btask *x = *(struct gr_btask *const *)a, *y = *(struct gr_btask *const *)b;
+
+	return x->task < y->task ? -1 : x->task > y->task;
+}
+
+/* Those of the range that get more memory than was asked, in order; NULL: none. The caller's. O(the fewer: of the range, with a record) */
+static struct gr_btask **all_grown(const struct gr_bj *j, uint32_t first, uint32_t count, uint32_t *n)
+{
+	struct gr_btask **all = NULL, *t;
+	uint32_t cap = 0;
+	size_t i = 0;
+
+	*n = 0;
+	if (!j->b.n_grown)
+		return NULL;
+	if (count <= j->b.tasks.n) {
+		for (; i < count && *n < j->b.n_grown; i++)
+			if ((t = gr_bjob_find(&j->b, first + (uint32_t)i)) && t->mem_permille != GR_BATCH_MEM_AS_ASKED) {
+				GR_GROW(all, cap, *n + 1);
+				all[(*n)++] = t;
+			}
+		return all;
+	}
+	while (*n < j->b.n_grown && (t = gr_map_each(&j->b.tasks, &i)))
+		if (t->task - first < count && t->mem_permille != GR_BATCH_MEM_AS_ASKED) {
+			GR_GROW(all, cap, *n + 1);
+			all[(*n)++] = t;
+		}
+	if (all)
+		qsort(all, *n, sizeof(*all), by_task);
+	return all;
+}
+
+/* A gang is placed as one range: as if each of it needed what the neediest does. */
+static struct gr_btask *neediest(struct gr_btask **all, uint32_t n)
+{
+	struct gr_btask *most = NULL;
+
+	for (uint32_t i = 0; i < n; i++)
+		if (!most || all[i]->mem_permille > most->mem_permille)
+			most = all[i];
+	return most;
+}
+
+/* Several of one stage: those that were killed for want of memory need more than the others. */
+static void offer_several(struct gr_bj *j, const struct gr_stage *st, uint32_t first, uint32_t count, bool to_all)
+{
+	uint32_t n_grown, i = 0, n;
+	struct gr_btask **grown = all_grown(j, first, count, &n_grown);
+
+	if (st->is_gang && count == st->count) {
+		offer_run(j, st, first, count, neediest(grown, n_grown), false, to_all);
+		count = 0;
+	}
+	for (uint32_t at = first, end = first + count; at < end; at += n) {
+		struct gr_btask *t = i < n_grown && grown[i]->task == at ? grown[i] : NULL;
+
+		n = t ? 1 : (i < n_grown ? (uint32_t)grown[i]->task : end) - at;
+		for (i += t != NULL; t && !st->replicas && i < n_grown && grown[i]->task == at + n && grown[i]->mem_permille == t->mem_permille; i++)
+			n++;
+		offer_run(j, st, at, n, t, false, to_all);
+	}
+	free(grown);
 }
 
 /* What of them is READY: what waited for a commit may have changed meanwhile. */
@@ -207,7 +286,10 @@ static void offer_ready(struct gr_bj *j, uint32_t first, uint32_t count, bool to
 
 		if (from + n > st->first + st->count)
 			n = st->first + st->count - from;
-		offer_run(j, st, from, n, count == 1 ? gr_bjob_find(&j->b, from) : NULL, false, to_all);
+		if (count == 1)
+			offer_run(j, st, from, 1, gr_bjob_find(&j->b, from), false, to_all);
+		else
+			offer_several(j, st, from, n, to_all);
 		at = from + n;
 	}
 }
@@ -247,11 +329,12 @@ void gr_run_drop_ranges(struct gr_bj *j)
 
 /* A task may be in two ranges: offered anew when what made it leave READY came to nothing, while the older entry is queued
  * still. So the decision says which it came of. */
-bool gr_run_took(struct gr_batch *b, uint64_t tag)
+bool gr_run_took(struct gr_batch *b, uint64_t tag, uint32_t *mem_permille)
 {
 	struct gr_jrange *r = gr_map_get(&b->ranges, &tag, sizeof(tag));
 	bool is_check = r && r->is_check;
 
+	*mem_permille = r ? r->mem_permille : GR_BATCH_MEM_AS_ASKED;
 	if (r && !--r->n_left)
 		range_free(gr_bj_find(b, GR_BATCH_TAG_JOB(tag)), r);
 	return is_check;

@@ -61,7 +61,7 @@ static int restore_attempt(void *ctx, const struct gr_store_attempt_row *r)
 		t->n_tries += r->counts != 0;
 		t->n_lost += r->cause == GR_BC_LOST;
 		if (r->cause == GR_BC_OOM)
-			t->mem_permille += t->mem_permille / 2;
+			gr_btask_grow(t);
 		if (r->cause == GR_BC_CHECKPOINT)
 			t->has_checkpoint = true;
 	} else if (r->attempt > 0 &&

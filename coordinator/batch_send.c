@@ -179,7 +179,7 @@ int gr_run_send_command(struct gr_bj *j, struct gr_bworker *bw, const struct gr_
 	struct gr_command_msg m = {
 		.job = j->id, .task = task, .attempt = l->number, .stage = (uint32_t)(st - j->spec->stages), .index = task - st->first,
 		.ordinal = l->ordinal, .timeout_ms = st->timeout_ms, .mem_bytes = gr_run_mem(st, t),
-		.mem_limit_bytes = st->mem_limit_bytes ? st->mem_limit_bytes / 1000 * t->mem_permille : gr_run_mem(st, t),
+		.mem_limit_bytes = st->mem_limit_bytes ? st->mem_limit_bytes / GR_BATCH_MEM_AS_ASKED * t->mem_permille : gr_run_mem(st, t),
 	};
 	struct gr_buf frame = { 0 }, v = { 0 }, in = { 0 };
 	struct secrets secrets = { .st = st };

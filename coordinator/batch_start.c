@@ -180,8 +180,8 @@ static bool start_check(struct gr_bj *j, uint32_t task, struct gr_worker *w, uin
 	return rc != GR_EBUSY;
 }
 
-/* Return: false when the worker takes nothing now. */
-static bool start(struct gr_bj *j, uint32_t task, struct gr_worker *w, uint64_t placed)
+/* @mem_permille: as much was kept free for it. Return: false when the worker takes nothing now. */
+static bool start(struct gr_bj *j, uint32_t task, struct gr_worker *w, uint64_t placed, uint32_t mem_permille)
 {
 	struct gr_batch *b = j->batch;
 	struct gr_bworker *bw = gr_bworker_of(b, w);
@@ -194,7 +194,8 @@ static bool start(struct gr_bj *j, uint32_t task, struct gr_worker *w, uint64_t 
 		gr_run_give_back(b->c, placed);          /* adopted, cancelled or done meanwhile */
 		return true;
 	}
-	if (st->replicas && t && gr_btask_is_at(t, bw->node)) {
+	/* it came of an older range, from before it was killed for want of memory; or its node has a copy of it */
+	if (t && (t->mem_permille > mem_permille || (st->replicas && gr_btask_is_at(t, bw->node)))) {
 		gr_run_give_back(b->c, placed);
 		gr_run_offer(j, task, 1, t);
 		return true;
@@ -247,13 +248,15 @@ bool gr_batch_act(struct gr_coord *c, const struct gr_place_decision *d)
 	struct gr_bj *j = gr_bj_find(c->batch, GR_BATCH_TAG_JOB(d->tag));
 
 	if (d->act == GR_PLACE_RUN) {
-		bool is_check = gr_run_took(c->batch, d->tag);
+		struct gr_worker *w = (struct gr_worker *)(uintptr_t)d->worker_tag;
+		uint32_t mem_permille;
+		bool is_check = gr_run_took(c->batch, d->tag, &mem_permille);
 
 		if (!j || !j->spec || j->state != GR_J_OPEN) {
 			gr_run_give_back(c, d->placed);
 			return true;
 		}
-		return (is_check ? start_check : start)(j, d->nth, (struct gr_worker *)(uintptr_t)d->worker_tag, d->placed);
+		return is_check ? start_check(j, d->nth, w, d->placed) : start(j, d->nth, w, d->placed, mem_permille);
 	}
 	if (d->act == GR_PLACE_COPY) {
 		if (j && j->spec && j->state == GR_J_OPEN)

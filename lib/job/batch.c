@@ -15,6 +15,7 @@
 #include "lib/base/clock.h"
 
 #define TROUBLE_NS GR_NS_PER_S
+#define MAX_GROWN 1000000u                /* permille: not beyond it */
 
 static const struct { const char *name; bool is_final; } states[] = {
 #define X(name, text, final) { text, final },
@@ -63,7 +64,7 @@ struct gr_btask *gr_bjob_record(struct gr_bjob *j, uint32_t task)
 	GR_NEW(t);
 	t->task = task;
 	t->job = j;
-	t->mem_permille = 1000;
+	t->mem_permille = GR_BATCH_MEM_AS_ASKED;
 	gr_map_put(&j->tasks, &t->task, sizeof(t->task), t);
 	return t;
 }
@@ -84,6 +85,7 @@ static void recount(struct gr_btask *t)
 static void record_free(struct gr_btask *t)
 {
 	t->job->n_begun -= t->has_begun;
+	t->job->n_grown -= t->mem_permille != GR_BATCH_MEM_AS_ASKED;
 	heap_drop(t);
 	gr_map_del(&t->job->tasks, &t->task, sizeof(t->task));
 	free(t->lives);
@@ -106,6 +108,13 @@ uint32_t gr_btask_n_live(const struct gr_btask *t)
 	for (uint32_t i = 0; i < t->n_lives; i++)
 		n += !t->lives[i].is_lost;
 	return n;
+}
+
+void gr_btask_grow(struct gr_btask *t)
+{
+	t->job->n_grown += t->mem_permille == GR_BATCH_MEM_AS_ASKED;
+	if (t->mem_permille < MAX_GROWN)
+		t->mem_permille += t->mem_permille / 2;
 }
 
 static void live_drop(struct gr_btask *t, struct gr_blive *l)
@@ -957,7 +966,7 @@ struct gr_bended gr_bjob_end(struct gr_bjob *j, uint32_t task, uint32_t number, 
 		return out;
 	}
 	if (e->cause == GR_BC_OOM)
-		t->mem_permille += t->mem_permille / 2;
+		gr_btask_grow(t);
 	if (out.cause == GR_BC_DONE) {
 		if (st->replicas) {
 			out.verdict = end_copy(j, st, t, &out.was, e, &out);

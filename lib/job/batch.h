@@ -17,6 +17,7 @@
 #define GR_BATCH_STRIDE 65536u            /* attempts of a task in one life of the coordinator */
 #define GR_BATCH_MAX_LOST 20u             /* workers that may die under a task, besides its tries: or retry.max when that is more */
 #define GR_BATCH_MAX_LIVES 16u            /* live and lost attempts that are remembered */
+#define GR_BATCH_MEM_AS_ASKED 1000u       /* gr_btask.mem_permille, unless it was killed for want of it */
 
 /* X(NAME, name, has its outcome) - order: they are stored */
 #define GR_BSTATE_MAP(X) \
@@ -74,7 +75,7 @@ struct gr_btask {
 	struct gr_bjob *job;
 	uint32_t ordinal, n_tries, k;     /* attempts ever; that counted; numbers used in this life */
 	uint32_t n_lost;                  /* lost with their workers: no fault of the task, unless it kills them all */
-	uint32_t mem_permille;            /* of what was asked: grows after OOM */
+	uint32_t mem_permille;            /* of what was asked: grows after OOM, gr_btask_grow */
 	uint64_t due_ns;                  /* BACKOFF until; RUNNING: further copies and comparisons not before */
 	bool is_awaited;                  /* until then workers of an earlier life may come back with it */
 	uint32_t heap_at;                 /* in job->due, from 1; 0: not there */
@@ -114,6 +115,7 @@ struct gr_bjob {
 	uint32_t n_due, cap_due;
 	uint32_t *n_stage_done, *n_stage_final;   /* by stage */
 	uint32_t n_begun;                 /* of those RUNNING: has_begun; the others wait at their workers */
+	uint32_t n_grown;                 /* records whose task gets more memory than was asked */
 	uint32_t floor;                   /* attempt numbers of this life are above it */
 	bool is_cancelled, is_stopping;   /* asked to; the failure limit was reached */
 };
@@ -137,6 +139,8 @@ struct gr_btask *gr_bjob_find(const struct gr_bjob *j, uint32_t task);    /* NUL
 struct gr_blive *gr_btask_live(const struct gr_btask *t, uint32_t number);
 uint32_t gr_btask_n_live(const struct gr_btask *t);                       /* not lost */
 bool gr_btask_is_at(const struct gr_btask *t, uint64_t node);             /* a copy runs there, or has brought its result from there */
+/* It was killed at its memory limit: what is tried of it from now on gets half as much again, until it has a thousand times what was asked. */
+void gr_btask_grow(struct gr_btask *t);
 /**
  * gr_bjob_begin - a READY task (or another copy of one that runs) goes to a worker
  * Return: the attempt, borrowed until the record changes; NULL when it has used its numbers: then it FAILED.

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/place/place_int.h"
 #include "tests/csim/csim.h"
 
 #define DISK_SEEN_NS (20 * GR_NS_PER_S)   /* from the end of a disk's failing until the store must have seen it; stops are shorter */
@@ -71,6 +72,25 @@ static void check_task(struct cs *s, const struct gr_bj *j, const struct gr_btas
 		cs_fail(s, "job %llu task %llu is running and nobody has it", (ull)j->id, (ull)t->task);
 }
 
+/* It has the room that its memory needs, which is more after each OOM: whatever range it was offered in. */
+static void check_room(struct cs *s, struct gr_bj *j, const struct gr_btask *t)
+{
+	const struct gr_stage *st = &j->spec->stages[gr_spec_stage_of(j->spec, (uint32_t)t->task)];
+	const struct gr_place *p = s->c->place;
+
+	for (uint32_t i = 0; i < t->n_lives && !st->replicas; i++) {
+		const struct gr_blive *l = &t->lives[i];
+		uint32_t at = l->is_lost || l->placed == UINT64_MAX ? UINT32_MAX : gr_place__placed(p, l->placed), has;
+
+		if (at == UINT32_MAX)
+			continue;
+		has = p->classes[gr_place__at(p, at)->class].spec.need.v[GR_PLACE_MEM_MIB];
+		if ((uint64_t)has << 20 < gr_run_mem(st, t))
+			cs_fail(s, "job %llu task %llu attempt %u needs %llu MiB and was placed as one of %u", (ull)j->id, (ull)t->task, l->number,
+				(ull)gr_run_mem(st, t) >> 20, has);
+	}
+}
+
 static void check_sessions(struct cs *s, uint64_t *n_placed, uint64_t *n_queued)
 {
 	struct gr_session *x;
@@ -118,7 +138,7 @@ void cs_check_now(struct cs *s)
 		return;
 	while ((j = gr_map_each(&s->c->batch->jobs, &i))) {
 		struct gr_btask *t;
-		uint64_t sum = 0, n_begun = 0;
+		uint64_t sum = 0, n_begun = 0, n_grown = 0;
 
 		if (!j->spec)
 			continue;
@@ -130,10 +150,14 @@ void cs_check_now(struct cs *s)
 			bool has_begun = false;
 
 			check_task(s, j, t, &n_placed);
+			check_room(s, j, t);
+			n_grown += t->mem_permille != GR_BATCH_MEM_AS_ASKED;
 			for (uint32_t x = 0; x < t->n_lives; x++)
 				has_begun |= !t->lives[x].is_lost && t->lives[x].is_started;
 			n_begun += has_begun;
 		}
+		if (j->b.n_grown != n_grown)
+			cs_fail(s, "job %llu: %llu tasks have grown, it counts %u", (ull)j->id, (ull)n_grown, j->b.n_grown);
 		if (j->b.n_begun != n_begun || (j->state == GR_J_OPEN && n_begun > j->b.states.count[GR_B_RUNNING]))
 			cs_fail(s, "job %llu: %llu tasks have begun, it counts %u of %u", (ull)j->id, (ull)n_begun, j->b.n_begun,
 				j->b.states.count[GR_B_RUNNING]);

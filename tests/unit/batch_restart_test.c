@@ -17,6 +17,8 @@
 
 #define LIMIT_S 60
 #define JOB 1
+#define GROWN 2
+#define GANG 3
 #define WORKER 77
 
 struct world {
@@ -79,6 +81,29 @@ static void fill_stages(struct gr_store_tx *tx)
 	gr_store_add(tx, GR_SQL_JOB, (int64_t)JOB, NULL, spec, "two", "t", (int64_t)0, (int64_t)6, (int64_t)gr_clock_real_ms(), (int64_t)0, "loopback");
 	gr_store_add(tx, GR_SQL_BEGIN, (int64_t)JOB, (int64_t)0, (int64_t)1, (int64_t)1, "w", "n", (int64_t)WORKER, (int64_t)WORKER, (int64_t)1000,
 		     (int64_t)0, (int64_t)0);
+}
+
+static void leave_oom(struct gr_store_tx *tx, int64_t job, int64_t task, int64_t attempt)
+{
+	gr_store_add(tx, GR_SQL_BEGIN, job, task, attempt, attempt, "w", "n", (int64_t)WORKER, (int64_t)WORKER, (int64_t)1000, (int64_t)0, (int64_t)0);
+	gr_store_add(tx, GR_SQL_END_LATE, job, task, attempt, (int64_t)2000, (int64_t)GR_BC_OOM, (int64_t)1, (int64_t)1, (int64_t)1);
+}
+
+/* Jobs 2 and 3, of eight tasks each, the second a gang: tasks 2, 3 and 5 were killed for want of memory, 5 twice. */
+static void fill_grown(struct gr_store_tx *tx)
+{
+	char spec[256];
+
+	gr_store_add(tx, GR_SQL_META, "next_job", (int64_t)GANG + 1);
+	for (int64_t job = GROWN; job <= GANG; job++) {
+		snprintf(spec, sizeof(spec), "{\"name\":\"oom\",\"stages\":[{\"name\":\"a\",\"argv\":[\"true\"],\"array\":{\"range\":[1,8]},%s"
+			 "\"resources\":{\"mem_bytes\":104857600},\"retry\":{\"max\":5,\"on\":[\"oom\"]}}]}", job == GANG ? "\"gang\":true," : "");
+		gr_store_add(tx, GR_SQL_JOB, job, NULL, spec, "oom", "t", (int64_t)0, (int64_t)8, (int64_t)gr_clock_real_ms(), (int64_t)0, "loopback");
+		leave_oom(tx, job, 2, 1);
+		leave_oom(tx, job, 3, 1);
+		leave_oom(tx, job, 5, 1);
+		leave_oom(tx, job, 5, 2);
+	}
 }
 
 /* An attempt that ended; @text: what it printed, whose digest its copies are compared by. */
@@ -146,6 +171,7 @@ static int set_up_of(void **state, void (*fill)(struct gr_store_tx *tx))
 
 static int set_up(void **state) { return set_up_of(state, fill_stages); }
 static int set_up_copies(void **state) { return set_up_of(state, fill_copies); }
+static int set_up_grown(void **state) { return set_up_of(state, fill_grown); }
 
 static int tear_down(void **state)
 {
@@ -392,6 +418,62 @@ static void liars_are_offered_copies_last(void **state)
 	free(honest);
 }
 
+static void assert_range(struct gr_bj *j, uint32_t first, uint32_t count, uint32_t as_task)
+{
+	uint32_t class = (uint32_t)gr_run_class(j, &j->spec->stages[0], gr_bjob_find(&j->b, as_task));
+
+	GR_LIST_EACH(r, &j->ranges, struct gr_jrange, link)
+		if (r->place.first == first) {
+			assert_int_equal(r->place.count, count);
+			assert_int_equal(r->place.class, class);
+			assert_true(r->queued >= 0);
+			return;
+		}
+	fail_msg("no range begins with task %u", first);
+}
+
+static uint32_t n_ranges(const struct gr_bj *j)
+{
+	uint32_t n = 0;
+
+	for (const struct gr_list *l = j->ranges.next; l != &j->ranges; l = l->next)
+		n++;
+	return n;
+}
+
+/* Their range had the stage's class: they were placed where they had been killed, and killed again. */
+static void what_was_killed_for_want_of_memory_is_offered_with_more_after_a_restart(void **state)
+{
+	struct world *w = *state;
+	struct gr_bj *j = gr_bj_find(w->c.batch, GROWN);
+
+	sync_store(w);
+	assert_int_equal(j->b.n_grown, 3);
+	assert_true(gr_run_class(j, &j->spec->stages[0], gr_bjob_find(&j->b, 2)) != gr_run_class(j, &j->spec->stages[0], NULL));
+	assert_true(gr_run_class(j, &j->spec->stages[0], gr_bjob_find(&j->b, 5)) != gr_run_class(j, &j->spec->stages[0], gr_bjob_find(&j->b, 2)));
+	assert_range(j, 0, 2, 0);
+	assert_range(j, 2, 2, 3);
+	assert_range(j, 4, 1, 4);
+	assert_range(j, 5, 1, 5);
+	assert_range(j, 6, 2, 6);
+	assert_int_equal(n_ranges(j), 5);
+	gr_run_drop_ranges(j);                    /* few of them, and those one by one */
+	gr_run_offer(j, 3, 2, NULL);
+	assert_range(j, 3, 1, 3);
+	assert_range(j, 4, 1, 4);
+	assert_int_equal(n_ranges(j), 2);
+}
+
+static void a_gang_is_offered_whole_as_its_neediest(void **state)
+{
+	struct world *w = *state;
+	struct gr_bj *j = gr_bj_find(w->c.batch, GANG);
+
+	sync_store(w);
+	assert_range(j, 0, 8, 5);
+	assert_int_equal(n_ranges(j), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -404,6 +486,9 @@ int main(void)
 		C(what_stands_is_shown),
 		C(the_inputs_of_a_comparison_stay),
 		C(liars_are_offered_copies_last),
+#define G(fn) cmocka_unit_test_setup_teardown(fn, set_up_grown, tear_down)
+		G(what_was_killed_for_want_of_memory_is_offered_with_more_after_a_restart),
+		G(a_gang_is_offered_whole_as_its_neediest),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
