@@ -44,6 +44,10 @@ int gr_store__fail(sqlite3 *db, const char *path, const char *what, struct gr_er
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
 		return gr_err_set(err, GR_EBUSY, "%s: %s: another program uses it", path, what);
+	case SQLITE_CANTOPEN:                     /* "unable to open database file" */
+		if (sqlite3_system_errno(db))
+			return gr_err_set(err, gr_err_errno(sqlite3_system_errno(db)), "%s: %s: %s", path, what, strerror(sqlite3_system_errno(db)));
+		/* fallthrough */
 	default:
 		return gr_err_set(err, GR_EIO, "%s: %s: %s", path, what, sqlite3_errmsg(db));
 	}

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -314,6 +315,24 @@ static void a_store_with_nothing_to_write_sees_that_it_could_again(void **state)
 	close_it(&w);
 }
 
+static void a_store_that_cannot_be_opened_says_what_the_system_said(void **state)
+{
+	struct world w = { 0 };
+	struct gr_store *none = NULL;
+	struct gr_err err = { 0 };
+	char path[96];
+
+	open_it(&w);                              /* a folder, and its name */
+	gr_store_close(&w.store);
+	snprintf(path, sizeof(path), "%s/jobs.db", w.dir);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_true(gr_store_open(w.loop, w.dir, &ops, &w, &none, &err) < 0);
+	assert_null(none);
+	assert_non_null(strstr(err.text, "jobs.db: cannot be opened: Is a directory"));
+	close_it(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -322,6 +341,7 @@ int main(void)
 		cmocka_unit_test(only_what_names_files_waits_for_those_of_an_earlier_life),
 		cmocka_unit_test(a_full_disk_refuses_what_may_fail_and_keeps_the_rest),
 		cmocka_unit_test(a_store_with_nothing_to_write_sees_that_it_could_again),
+		cmocka_unit_test(a_store_that_cannot_be_opened_says_what_the_system_said),
 		cmocka_unit_test(what_nobody_waits_for_keeps_its_place_and_outlives_a_close),
 	};
 
