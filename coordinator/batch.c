@@ -217,15 +217,6 @@ void gr_bj_settle(struct gr_bj *j, struct gr_store_tx *tx)
 	}
 }
 
-void gr_bj_remove(struct gr_bj *j, struct gr_store_tx *tx)
-{
-	static const enum gr_store_sql all[] = { GR_SQL_RM_JOB, GR_SQL_RM_ATTEMPTS, GR_SQL_RM_OUTCOMES, GR_SQL_RM_OUTPUTS, GR_SQL_SECRET_RM };
-
-	for (size_t i = 0; i < GR_LEN(all); i++)
-		gr_store_add(tx, all[i], (int64_t)j->id);
-	gr_bj_free(&j);
-}
-
 /* Jobs that are over for long enough go; those that nobody looked at are put away; deadlines. */
 static void look_at(struct gr_batch *b, struct gr_bj *j, uint64_t now_ns, int64_t now_ms)
 {
@@ -235,11 +226,8 @@ static void look_at(struct gr_batch *b, struct gr_bj *j, uint64_t now_ns, int64_
 		return;                           /* the store does not have all of it yet: put away, it would come back as cancelled */
 	if (j->state != GR_J_OPEN) {
 		if (now_ms - j->ended_ms > (int64_t)keep) {
-			struct gr_store_tx *tx = gr_store_tx_new(b->store);
-
 			gr_info("batch", "job %" PRIu64 " (%s) is removed: over for longer than it is kept", j->id, j->name);
-			gr_bj_remove(j, tx);
-			gr_store_commit(&tx, false, NULL, NULL);
+			gr_bj_remove(j, NULL);
 		} else if (j->spec && now_ns > j->used_ns + IDLE_NS) {   /* a follower may have looked since @now_ns was read */
 			gr_bj_unload(j);
 		}
@@ -261,7 +249,6 @@ static void keep_bytes(struct gr_batch *b)
 {
 	uint64_t bytes = 0, most = (uint64_t)b->c->cfg.keep_bytes;
 	struct gr_bj *j, *oldest = NULL;
-	struct gr_store_tx *tx;
 	size_t i = 0;
 
 	while (most && (j = gr_map_each(&b->jobs, &i))) {
@@ -275,9 +262,7 @@ static void keep_bytes(struct gr_batch *b)
 		return;
 	gr_info("batch", "job %" PRIu64 " (%s) is removed: files of jobs that are over take %" PRIu64 " MiB, --keep-bytes allows %" PRIu64 " MiB", oldest->id,
 		oldest->name, bytes >> 20, most >> 20);
-	tx = gr_store_tx_new(b->store);
-	gr_bj_remove(oldest, tx);
-	gr_store_commit(&tx, false, NULL, NULL);
+	gr_bj_remove(oldest, NULL);
 }
 
 static void on_tick(void *ctx)
@@ -364,6 +349,7 @@ int gr_batch_open(struct gr_coord *c, struct gr_err *err)
 	gr_cas_set_cap(b->cas, (uint64_t)c->cfg.job_bytes);       /* what jobs need is pinned by now */
 	gr_begun_init(b);
 	gr_care_open(b);
+	gr_remove_open(b);
 	b->tick = gr_timer_start(c->loop, TICK_MS, TICK_MS, on_tick, b);
 	return 0;
 }

@@ -5,8 +5,8 @@
  * batch_end.c are a task's way to a worker and back; batch_commit.c is what waits for the disk; batch_ops.c answers
  * questions; batch_show.c prints; batch_blobs.c moves files; batch_watch.c streams logs and events; batch_workers.c knows the
  * workers, batch_begun.c the rows of what began, batch_owner.c a job's place in placement, batch_lines.c lists of arguments,
- * batch_metrics.c the page, batch_care.c looks after the store. A range of tasks is placed by (job number, its own serial), which a decision brings back as its tag,
- * with the task's number; an odd tag is ours.
+ * batch_metrics.c the page, batch_care.c looks after the store, batch_remove.c takes jobs out of it. A range of tasks is placed by (job number,
+ * its own serial), which a decision brings back as its tag, with the task's number; an odd tag is ours.
  */
 #pragma once
 #include "coordinator/coord.h"

@@ -35,6 +35,7 @@ struct work {
 	void *ctx;
 	char path[4400];                  /* what it makes */
 	int64_t free_bytes, freed;        /* of a vacuum: as they were last; together */
+	bool is_begun;                    /* a vacuum: it no longer waits for a removal */
 	/* the thread's until is_over */
 	int rc;
 	struct gr_err err;
@@ -190,6 +191,13 @@ static void cut(struct gr_care *k)
 	gr_store_commit(&tx, true, on_cut, k);
 }
 
+static void begin_vacuum(struct gr_care *k)
+{
+	k->now->is_begun = true;
+	k->now->free_bytes = gr_store_free_bytes(k->b->store);
+	cut(k);
+}
+
 static void begin_next(struct gr_care *k)
 {
 	struct gr_list *l = k->now ? NULL : gr_list_pop(&k->waiting);
@@ -202,8 +210,14 @@ static void begin_next(struct gr_care *k)
 		give(k);
 		return;
 	}
-	k->now->free_bytes = gr_store_free_bytes(k->b->store);
-	cut(k);
+	if (!k->b->is_removing)
+		begin_vacuum(k);                  /* else when there is all to cut that will be: gr_care_removed */
+}
+
+void gr_care_removed(struct gr_batch *b)
+{
+	if (b->care->now && b->care->now->kind == GR_CARE_VACUUM && !b->care->now->is_begun)
+		begin_vacuum(b->care);
 }
 
 /* ---- asking ---- */

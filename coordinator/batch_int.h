@@ -89,6 +89,7 @@ struct gr_batch {
 	uint32_t n_begun, cap_begun;
 	struct gr_timer *begun_timer;
 	struct gr_care *care;             /* batch_care.c */
+	bool is_removing, is_removed_later;      /* a slice of a removed job's rows is under way; another was removed since it began */
 	struct gr_list asked;             /* questions of the wire that are not answered: batch_ops.c */
 	uint32_t n_ticks, n_looks;
 	bool is_closing;
@@ -125,7 +126,11 @@ void gr_bj_pin_spec(struct gr_bj *j, const struct gr_spec *spec);         /* its
 void gr_bj_settle(struct gr_bj *j, struct gr_store_tx *tx);       /* is it over? */
 void gr_bj_save_state(struct gr_bj *j, struct gr_store_tx *tx);
 const char *gr_bj_state_name(const struct gr_bj *j);
-void gr_bj_remove(struct gr_bj *j, struct gr_store_tx *tx);
+
+/* ---- batch_remove.c ---- */
+/* Gone at once; its rows go in slices. @p: told when it will not come back, or NULL. */
+void gr_bj_remove(struct gr_bj *j, struct gr_pend *p);
+void gr_remove_open(struct gr_batch *b);          /* goes on where the last life ended; behind gr_care_open */
 
 /* ---- batch_restore.c ---- */
 /* Parses the spec and makes the states of one that is over. GR_*, with @err. */
@@ -255,6 +260,7 @@ void gr_care_close(struct gr_batch *b);   /* ends what is under way, waits for i
 int gr_care_ask(struct gr_batch *b, enum gr_care_kind kind, const char *name, struct gr_peer *peer, gr_batch_done *fn, void *ctx, struct gr_err *err)
 	GR_MUST_CHECK;
 void gr_care_peer_gone(struct gr_batch *b, struct gr_peer *peer);
+void gr_care_removed(struct gr_batch *b);                 /* no rows of removed jobs are left, for which a vacuum waits */
 
 /* ---- batch_metrics.c ---- */
 void gr_batch_used(struct gr_batch *b, const char *tenant, const struct gr_tenant_use *more);

@@ -515,7 +515,6 @@ static void op_retry(struct ask *a)
 static void op_rm(struct ask *a)
 {
 	struct gr_bj *j = job_of(a, false);
-	struct gr_store_tx *tx;
 	struct gr_pend *p;
 
 	if (!j)
@@ -524,15 +523,13 @@ static void op_rm(struct ask *a)
 		gr_err_set(&a->err, GR_EBUSY, "job %" PRIu64 " is not over: cancel it first", j->id);
 		return;
 	}
-	tx = gr_store_tx_new(a->b->store);
 	p = gr_pend_new(a->b);
 	p->fn = a->fn;
 	p->ctx = a->ctx;
 	p->rep = json_object();
 	a->fn = NULL;
 	gr_history(a->b, "rm", j->id, -1, 0, "");
-	gr_bj_remove(j, tx);
-	gr_pend_commit(p, tx, false);
+	gr_bj_remove(j, p);
 }
 
 /* ---- care ---- */

@@ -207,8 +207,13 @@ int64_t gr_store_free_bytes(struct gr_store *s)
 
 /* ---- export ---- */
 
-static const char *const tables[] = { "meta", "jobs", "attempts", "outcomes", "outputs", "usage", "trust", "secrets" };
-#define N_EXPORTED 7u                       /* not the secrets */
+enum { UNEXPORTED = 1, OF_TASKS = 2, NEW = 4 };       /* NEW: a damaged file of before does not have it */
+/* key: as rows are ordered by, from the end, when a walk from the beginning met damage */
+static const struct { const char *name, *key; int flags; } tables[] = {
+	{ "meta", "key", 0 }, { "jobs", "job", 0 }, { "attempts", "job DESC,task DESC,attempt", OF_TASKS }, { "outcomes", "job DESC,task", OF_TASKS },
+	{ "outputs", "job DESC,task DESC,attempt DESC,seq", OF_TASKS }, { "usage", "job", 0 }, { "trust", "worker DESC,toolchain", 0 },
+	{ "secrets", "job DESC,name", UNEXPORTED }, { "removed", "job", UNEXPORTED | NEW },
+};
 
 static json_t *value_json(sqlite3_stmt *st, int i)
 {
@@ -258,13 +263,14 @@ static int flush(struct sink *k, struct gr_err *err)
 	return 0;
 }
 
-static int export_table(sqlite3 *db, const char *path, const char *table, struct gr_store_stop *stop, struct sink *k, struct gr_err *err)
+static int export_table(sqlite3 *db, const char *path, size_t i_table, struct gr_store_stop *stop, struct sink *k, struct gr_err *err)
 {
+	const char *table = tables[i_table].name;
 	sqlite3_stmt *st;
-	char sql[64];
+	char sql[96];
 	int rc = 0;
 
-	snprintf(sql, sizeof(sql), "SELECT * FROM %s", table);
+	snprintf(sql, sizeof(sql), "SELECT * FROM %s%s", table, tables[i_table].flags & OF_TASKS ? " WHERE job NOT IN (SELECT job FROM removed)" : "");
 	if (sqlite3_prepare_v2(db, sql, -1, &st, NULL) != SQLITE_OK)
 		return gr_store__fail(db, path, table, err);
 	while (rc >= 0 && !is_stopping(stop) && sqlite3_step(st) == SQLITE_ROW) {
@@ -296,8 +302,9 @@ int gr_store_export(struct gr_store *s, int fd, uint64_t max, struct gr_store_st
 
 	if (rc >= 0)
 		sqlite3_exec(db, "BEGIN", NULL, NULL, NULL);
-	for (size_t i = 0; i < N_EXPORTED && rc >= 0; i++)
-		rc = export_table(db, gr_store__path(s), tables[i], stop, &k, err);
+	for (size_t i = 0; i < GR_LEN(tables) && rc >= 0; i++)
+		if (!(tables[i].flags & UNEXPORTED))
+			rc = export_table(db, gr_store__path(s), i, stop, &k, err);
 	gr_sha256_end(k.hash, &got.digest);
 	gr_sha256_free(&k.hash);
 	gr_buf_fini(&k.text);
@@ -349,15 +356,13 @@ static int64_t copy_rows(sqlite3 *from, sqlite3 *to, const char *table, const ch
 	return n;
 }
 
-static const char *const keys[] = { "key", "job", "job DESC,task DESC,attempt", "job DESC,task", "job DESC,task DESC,attempt DESC,seq", "job",
-				    "worker DESC,toolchain", "job DESC,name" };
-
 /* What is left of jobs that are not: their descriptions were in what could not be read. */
 static void tell_orphans(sqlite3 *db, struct gr_buf *report)
 {
 	static const char sql[] =
 		"SELECT job, (SELECT count(*) FROM outcomes o WHERE o.job=a.job), (SELECT count(*) FROM attempts t WHERE t.job=a.job) FROM "
-		"(SELECT job FROM attempts UNION SELECT job FROM outcomes UNION SELECT job FROM usage) a WHERE job NOT IN (SELECT job FROM jobs)";
+		"(SELECT job FROM attempts UNION SELECT job FROM outcomes UNION SELECT job FROM usage) a WHERE job NOT IN (SELECT job FROM jobs) "
+		"AND job NOT IN (SELECT job FROM removed)";
 	sqlite3_stmt *st;
 
 	if (sqlite3_prepare_v2(db, sql, -1, &st, NULL) != SQLITE_OK)
@@ -394,15 +399,18 @@ int gr_store_recover(const char *dir, uint64_t now_ms, struct gr_buf *report, st
 	sqlite3_exec(to, "BEGIN", NULL, NULL, NULL);
 	for (size_t i = 0; i < GR_LEN(tables); i++) {
 		bool is_whole;
-		int64_t n = copy_rows(from, to, tables[i], "", &is_whole);
+		int64_t n;
 
+		if (tables[i].flags & NEW && sqlite3_table_column_metadata(from, NULL, tables[i].name, NULL, NULL, NULL, NULL, NULL, NULL) != SQLITE_OK)
+			continue;
+		n = copy_rows(from, to, tables[i].name, "", &is_whole);
 		if (!is_whole) {
 			bool ignored;
 
-			snprintf(order, sizeof(order), "ORDER BY %s DESC", keys[i]);
-			n += copy_rows(from, to, tables[i], order, &ignored);
+			snprintf(order, sizeof(order), "ORDER BY %s DESC", tables[i].key);
+			n += copy_rows(from, to, tables[i].name, order, &ignored);
 		}
-		gr_buf_printf(report, "%s: %lld rows%s\n", tables[i], (long long)n, is_whole ? "" : ", others could not be read");
+		gr_buf_printf(report, "%s: %lld rows%s\n", tables[i].name, (long long)n, is_whole ? "" : ", others could not be read");
 	}
 	tell_orphans(to, report);
 	if (sqlite3_exec(to, "COMMIT; PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL) != SQLITE_OK)

@@ -210,6 +210,15 @@ int gr_store_each_digest(struct gr_store *s, int64_t job, int (*fn)(void *ctx, s
 	return out;
 }
 
+bool gr_store_has_removed(struct gr_store *s)
+{
+	sqlite3_stmt *st = gr_store__query(s, "SELECT 1 FROM removed LIMIT 1");
+	bool has = st && sqlite3_step(st) == SQLITE_ROW;
+
+	gr_store__done(st);
+	return has;
+}
+
 int64_t gr_store_meta(struct gr_store *s, const char *key, int64_t def)
 {
 	sqlite3_stmt *st = gr_store__query(s, "SELECT value FROM meta WHERE key=?1");

@@ -28,6 +28,8 @@ static const char *const steps[GR_STORE_SCHEMA] = {
 	"CREATE TABLE trust(worker INTEGER, toolchain INTEGER, n_valid INTEGER, PRIMARY KEY(worker, toolchain)) WITHOUT ROWID;",
 	/* of a copy: what it is compared by; of a comparison: the attempts whose results it compares */
 	"ALTER TABLE attempts ADD COLUMN digest BLOB; ALTER TABLE attempts ADD COLUMN of INTEGER; ALTER TABLE attempts ADD COLUMN against INTEGER;",
+	/* jobs that are gone, and of which attempts, outcomes or outputs may be left */
+	"CREATE TABLE removed(job INTEGER PRIMARY KEY);",
 };
 
 int gr_store__fail(sqlite3 *db, const char *path, const char *what, struct gr_err *err)

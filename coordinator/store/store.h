@@ -22,6 +22,12 @@
 struct gr_store;
 struct gr_store_tx;
 
+/* Of the job that was removed first and has rows left: at most so many, to the end of a task, of one table. */
+#define GR_STORE_SLICE "2000"
+#define GR_STORE_CUT(table) \
+	"DELETE FROM " table " WHERE job=(SELECT min(job) FROM removed) AND task<=coalesce((SELECT task FROM " table \
+	" WHERE job=(SELECT min(job) FROM removed) ORDER BY task LIMIT 1 OFFSET " GR_STORE_SLICE "),9223372036854775807)"
+
 /* X(NAME, "parameters": i number, t text, b bytes, SQL) */
 #define GR_STORE_SQL_MAP(X) \
 	X(META, "ti", "INSERT OR REPLACE INTO meta VALUES(?1,?2)") \
@@ -57,8 +63,11 @@ struct gr_store_tx;
 	  "mem_mib_ms=mem_mib_ms+?4,in_bytes=in_bytes+?5,out_bytes=out_bytes+?6,attempts=attempts+?7,retries=retries+?8," \
 	  "wasted_us=wasted_us+?9,done=done+?10,failed=failed+?11") \
 	X(TRUST, "iii", "INSERT OR REPLACE INTO trust VALUES(?1,?2,?3)") \
-	X(RM_JOB, "i", "DELETE FROM jobs WHERE job=?1") X(RM_ATTEMPTS, "i", "DELETE FROM attempts WHERE job=?1") \
-	X(RM_OUTCOMES, "i", "DELETE FROM outcomes WHERE job=?1") X(RM_OUTPUTS, "i", "DELETE FROM outputs WHERE job=?1") \
+	/* with RM_JOB and SECRET_RM: the job is gone, its other rows go with what follows */ \
+	X(RM_JOB, "i", "DELETE FROM jobs WHERE job=?1") X(REMOVED, "i", "INSERT OR REPLACE INTO removed VALUES(?1)") \
+	X(CUT_ATTEMPTS, "", GR_STORE_CUT("attempts")) X(CUT_OUTCOMES, "", GR_STORE_CUT("outcomes")) X(CUT_OUTPUTS, "", GR_STORE_CUT("outputs")) \
+	X(CUT_DONE, "", "DELETE FROM removed WHERE job=(SELECT min(job) FROM removed) AND NOT EXISTS(SELECT 1 FROM attempts a WHERE a.job=removed.job) " \
+	  "AND NOT EXISTS(SELECT 1 FROM outcomes o WHERE o.job=removed.job) AND NOT EXISTS(SELECT 1 FROM outputs p WHERE p.job=removed.job)") \
 	X(SHRINK, "", "PRAGMA incremental_vacuum(256)")
 enum gr_store_sql {
 #define X(name, params, sql) GR_SQL_##name,
@@ -137,6 +146,7 @@ char *gr_store_spec(struct gr_store *s, int64_t job);
 /* The outcome's attempt of a task; 0 none. */
 int64_t gr_store_outcome_attempt(struct gr_store *s, int64_t job, int64_t task, int64_t *state);
 int64_t gr_store_meta(struct gr_store *s, const char *key, int64_t def);
+bool gr_store_has_removed(struct gr_store *s);                    /* a job that was removed has rows left */
 json_t *gr_store_usage(struct gr_store *s, const char *tenant, int64_t job);      /* rows; NULL tenant, 0 job: all */
 
 /* ---- care (care.c) ----
@@ -159,7 +169,7 @@ int gr_store_check(struct gr_store *s, struct gr_store_stop *stop, json_t **out,
  * GR_STORE_UNFINISHED in its folder. GR_ENOSPACE; what the folder says, GR_EIO. */
 #define GR_STORE_UNFINISHED ".unfinished"
 int gr_store_backup(struct gr_store *s, const char *path, struct gr_store_stop *stop, struct gr_err *err) GR_MUST_CHECK;
-/* Everything but secrets as JSON lines, written to @fd; at most @max bytes (GR_ELIMIT). */
+/* Everything but secrets and what is left of removed jobs, as JSON lines, written to @fd; at most @max bytes (GR_ELIMIT). */
 struct gr_store_exported {
 	struct gr_digest digest;
 	uint64_t bytes, lines;
