@@ -276,6 +276,7 @@ static void on_tick(void *ctx)
 
 	gr_run_tick(b);
 	gr_bworkers_tick(b);
+	gr_logs_tick(b);
 	gr_watch_tick(b);
 	all = gr_xalloc((b->jobs.n + 1) * sizeof(struct gr_bj *));
 	while ((j = gr_map_each(&b->jobs, &i)))
@@ -317,7 +318,8 @@ int gr_batch_open(struct gr_coord *c, struct gr_err *err)
 	b->uses.seed = gr_rng_u64(gr_loop_rng(c->loop));
 	b->tenants.seed = gr_rng_u64(gr_loop_rng(c->loop));
 	gr_trust_init(&b->trust, gr_rng_u64(gr_loop_rng(c->loop)));
-	gr_list_init(&b->watchers);
+	gr_list_init(&b->subscribers);
+	gr_list_init(&b->followers);
 	gr_list_init(&b->uploads);
 	gr_list_init(&b->outboxes);
 	gr_list_init(&b->waits);
@@ -369,6 +371,7 @@ void gr_batch_close(struct gr_coord *c)
 	gr_store_close(&b->store);
 	gr_pends_close(b);
 	gr_ops_close(b);
+	gr_logs_close(b);
 	gr_watch_close(b);
 	gr_bblobs_close(b);
 	while (i = 0, (j = gr_map_each(&b->jobs, &i)))

@@ -3,7 +3,7 @@
  *
  * batch.c holds jobs; batch_restore.c takes them up after a restart; batch_offer.c, batch_start.c, batch_send.c and
  * batch_end.c are a task's way to a worker and back; batch_commit.c is what waits for the disk; batch_ops.c answers
- * questions; batch_show.c prints; batch_blobs.c moves files; batch_watch.c streams logs and events; batch_workers.c knows the
+ * questions; batch_show.c prints; batch_blobs.c moves files; batch_logs.c streams output, batch_watch.c events; batch_workers.c knows the
  * workers, batch_begun.c the rows of what began, batch_owner.c a job's place in placement, batch_lines.c lists of arguments,
  * batch_metrics.c the page, batch_care.c looks after the store, batch_remove.c takes jobs out of it. A range of tasks is placed by (job number,
  * its own serial), which a decision brings back as its tag, with the task's number; an odd tag is ours.
@@ -50,12 +50,12 @@ struct gr_log_sink {
 	int (*take)(void *ctx, struct gr_slice data);
 	void (*end)(void *ctx);
 };
-struct gr_watcher;
+struct gr_follower;
 int gr_batch_log_follow(struct gr_coord *c, uint64_t job, uint32_t task, int stream, uint64_t offset, const struct gr_log_sink *sink, void *ctx,
-			struct gr_watcher **out) GR_MUST_CHECK;
+			struct gr_follower **out) GR_MUST_CHECK;
 /* What is stored and was not taken; may call end. */
-void gr_batch_log_more(struct gr_coord *c, struct gr_watcher *w);
-void gr_batch_log_stop(struct gr_watcher **w);           /* NULL is fine */
+void gr_batch_log_more(struct gr_coord *c, struct gr_follower *w);
+void gr_batch_log_stop(struct gr_follower **w);           /* NULL is fine */
 /* An upload of a file that no job names yet: begin, pieces in order, end (GR_ECORRUPT: not that digest) or abort. GR_ELIMIT:
  * more than fits; GR_ENOSPACE, GR_EIO. */
 struct gr_cas_put;

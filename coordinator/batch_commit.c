@@ -98,7 +98,7 @@ static void on_commit(void *ctx, int rc)
 		json_array_foreach(p->events, i, e)
 			gr_batch_emit(b, json_string_value(json_array_get(e, 0)), json_incref(json_array_get(e, 1)));
 	if (p->is_over && j && j->spec)
-		gr_watch_over(j, (uint32_t)p->task);
+		gr_logs_over(j, (uint32_t)p->task);
 	if (p->fn) {
 		p->fn(p->ctx, p->rep, NULL);
 		p->rep = NULL;

@@ -79,7 +79,7 @@ struct gr_batch {
 	struct gr_list pends;             /* all that wait for a commit */
 	struct gr_pend *pend;             /* of the transaction that is being gathered: what becomes ready waits for it */
 	uint64_t submitted, attempts, fenced, adopted, causes[GR_BC_N], cpu_us, wasted_us, in_bytes, out_bytes;
-	struct gr_list watchers;          /* batch_watch.c */
+	struct gr_list subscribers, followers;   /* batch_watch.c; batch_logs.c */
 	struct gr_list uploads, outboxes, waits; /* batch_blobs.c */
 	struct gr_buf scratch;
 	struct gr_timer *pump;
@@ -238,16 +238,27 @@ bool gr_bblobs_missing(struct gr_batch *b, const struct gr_spec *spec, json_t *l
 /* ---- batch_watch.c ---- */
 void gr_batch_emit(struct gr_batch *b, const char *type, json_t *data);
 bool gr_watch_wants_tasks(const struct gr_batch *b);               /* else events of tasks need not be made */
-void gr_watch_out(struct gr_batch *b, const struct gr_out_msg *m);
-void gr_watch_began(struct gr_bj *j, uint32_t task, struct gr_blive *l);
-void gr_watch_over(struct gr_bj *j, uint32_t task);                /* the task has its outcome, and it is committed */
 void gr_watch_peer_gone(struct gr_batch *b, struct gr_peer *peer);
 void gr_watch_close(struct gr_batch *b);
+bool gr_watch_is_op(const char *op);                               /* of the wire alone: events and logs */
 void gr_watch_op(struct gr_batch *b, struct gr_peer *peer, const char *op, const json_t *req);
-bool gr_watch_is_op(const char *op);
 void gr_watch_tick(struct gr_batch *b);
+/* Takes @rep; @id of the question, borrowed, or NULL. Return: as gr_peers_send. */
+int gr_watch_reply(struct gr_batch *b, struct gr_peer *peer, json_t *id, json_t *rep);
+void gr_watch_refuse(struct gr_batch *b, struct gr_peer *peer, const json_t *req, int code, const char *why);
+bool gr_watch_may_see(struct gr_batch *b, struct gr_peer *peer, const struct gr_bj *j);
 /* One line of the history, when there is one: who checks it later is tests/helper. */
 void gr_history(struct gr_batch *b, const char *what, uint64_t job, int64_t task, uint32_t attempt, const char *more);
+
+/* ---- batch_logs.c ---- */
+void gr_logs_out(struct gr_batch *b, const struct gr_out_msg *m);
+void gr_logs_began(struct gr_bj *j, uint32_t task, struct gr_blive *l);
+void gr_logs_over(struct gr_bj *j, uint32_t task);                 /* the task has its outcome, and it is committed */
+void gr_logs_read(struct gr_batch *b, struct gr_peer *peer, const json_t *req);
+void gr_logs_stop(struct gr_batch *b, struct gr_peer *peer, const json_t *req);
+void gr_logs_peer_gone(struct gr_batch *b, struct gr_peer *peer);
+void gr_logs_tick(struct gr_batch *b);
+void gr_logs_close(struct gr_batch *b);
 
 /* ---- batch_ops.c ---- */
 void gr_ops_close(struct gr_batch *b);

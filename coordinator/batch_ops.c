@@ -643,6 +643,7 @@ void gr_batch_peer_gone(struct gr_coord *c, struct gr_peer *peer)
 			x->peer = NULL;
 	gr_care_peer_gone(c->batch, peer);
 	gr_bblobs_peer_gone(c->batch, peer);
+	gr_logs_peer_gone(c->batch, peer);
 	gr_watch_peer_gone(c->batch, peer);
 }
 

@@ -101,7 +101,7 @@ static int begin(struct gr_bj *j, struct gr_bworker *bw, const struct gr_stage *
 		return rc;
 	}
 	begun(j, st, task, l, w);
-	gr_watch_began(j, task, l);
+	gr_logs_began(j, task, l);
 	return 0;
 }
 

@@ -173,7 +173,7 @@ static void adopt(struct gr_batch *b, struct gr_worker *w, uint64_t job, uint64_
 		j->is_dirty = true;
 		gr_history(b, "adopted", job, (int64_t)task, attempt, w->name);
 		if (!l->of)
-			gr_watch_began(j, (uint32_t)task, l);
+			gr_logs_began(j, (uint32_t)task, l);
 		return;
 	}
 	gr_info("batch", "worker %s still runs job %" PRIu64 " task %" PRIu64 " attempt %u, which is not wanted any more", w->name, job, task, attempt);

@@ -25,7 +25,7 @@ struct gr_tails {
 struct gr_tail {
 	struct gr_list link;
 	struct gr_tails *all;
-	struct gr_watcher *watcher;         /* NULL: all there will be is in text */
+	struct gr_follower *follower;       /* NULL: all there will be is in text */
 	struct MHD_Connection *conn;
 	struct gr_buf text;
 	size_t at;
@@ -78,7 +78,7 @@ static void end(void *ctx)
 {
 	struct gr_tail *t = ctx;
 
-	t->watcher = NULL;
+	t->follower = NULL;
 	wake(t);
 }
 
@@ -91,7 +91,7 @@ int gr_tail_new(struct gr_tails *all, uint64_t job, uint32_t task, int stream, u
 	if (all->n >= MAX_TAILS)
 		return GR_EBUSY;
 	GR_NEW(t);
-	rc = gr_batch_log_follow(all->c, job, task, stream, offset, &sink, t, &t->watcher);
+	rc = gr_batch_log_follow(all->c, job, task, stream, offset, &sink, t, &t->follower);
 	if (rc < 0) {
 		free(t);
 		return rc;
@@ -111,7 +111,7 @@ void gr_tail_free(struct gr_tail **tp)
 	*tp = NULL;
 	if (!t)
 		return;
-	gr_batch_log_stop(&t->watcher);
+	gr_batch_log_stop(&t->follower);
 	gr_list_del(&t->link);
 	t->all->n--;
 	gr_buf_fini(&t->text);
@@ -126,10 +126,10 @@ static ssize_t on_read(void *ctx, uint64_t pos, char *out, size_t max)
 	(void)pos;
 	if (t->is_cut)
 		return MHD_CONTENT_READER_END_WITH_ERROR;
-	if (t->at == t->text.n && t->watcher)
-		gr_batch_log_more(t->all->c, t->watcher);
+	if (t->at == t->text.n && t->follower)
+		gr_batch_log_more(t->all->c, t->follower);
 	n = t->text.n - t->at;
-	if (!n && !t->watcher)
+	if (!n && !t->follower)
 		return MHD_CONTENT_READER_END_OF_STREAM;
 	if (!n) {
 		t->is_asleep = true;
@@ -185,7 +185,7 @@ void gr_tails_ping(struct gr_tails *all)
 void gr_tails_end(struct gr_tails *all)
 {
 	GR_LIST_EACH(t, &all->list, struct gr_tail, link) {
-		gr_batch_log_stop(&t->watcher);
+		gr_batch_log_stop(&t->follower);
 		t->is_cut = true;
 		wake(t);
 	}
