@@ -186,7 +186,8 @@ static bool try_finish(struct gr_batch *b, struct gr_follower *w)
 	uint8_t now;
 
 	if (!j || gr_bj_load(j, &err) < 0) {
-		answer(b, w, json_pack("{s:s, s:s}", "error", "the job is gone", "code", "ENOENT"));
+		if (answer(b, w, json_pack("{s:s, s:s}", "error", "the job is gone", "code", "ENOENT")) == GR_EBUSY)
+			return false;
 		follower_free(w);
 		return true;
 	}
