@@ -52,7 +52,7 @@ static bool check_worker(const struct gr_place *p, uint32_t i, uint32_t *node_us
 		const struct gr_place__placed *pl = gr_place__at(p, k);
 		const struct gr_place_vec *need = &p->classes[pl->class].spec.need;
 
-		if (!(pl->flags & P_USED) || pl->worker != i || pl->prev != prev)
+		if (!(pl->flags & P_USED) || pl->worker != i || pl->node != w->node || pl->prev != prev)
 			return fault(f, "worker's chain is broken: worker, placement", i, k);
 		for (int r = 0; r < GR_PLACE_N_RES; r++)
 			free[r] -= need->v[r];
@@ -80,10 +80,10 @@ static bool check_worker(const struct gr_place *p, uint32_t i, uint32_t *node_us
 	if (w->n_waiting > w->prefetch && w->n_waiting > p->cfg.max_credits)
 		return fault(f, "more waits there than it may hold: worker, waiting", i, w->n_waiting);
 	if (p->group[i] != G_NONE) {
-		const struct gr_place__bucket *b = &p->pools[w->pool].groups[p->group[i]].buckets[w->rank];
+		const struct gr_place__bucket *b = &p->pools[w->pool].groups[p->group[i]].buckets[p->rank[i]];
 
-		if (w->pos >= b->n || b->w[w->pos] != i)
-			return fault(f, "worker is not in its bucket", i, w->pos);
+		if (p->spots[i].pos >= b->n || b->w[p->spots[i].pos] != i)
+			return fault(f, "worker is not in its bucket", i, p->spots[i].pos);
 	}
 	node_used[w->node] += run;
 	return true;

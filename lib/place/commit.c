@@ -226,7 +226,7 @@ static uint32_t record(struct gr_place *p, const struct gr_place__search *s, uin
 
 	*pl = (struct gr_place__placed){
 		.family = s->t->family, .start_ns = s->now_ns, .gen = gen, .nth = nth,
-		.worker = s->worker, .class = s->class_id, .owner = s->owner, .work_us = s->work_us,
+		.worker = s->worker, .node = w->node, .class = s->class_id, .owner = s->owner, .work_us = s->work_us,
 		.twin = NIL, .flags = (uint16_t)(P_USED | (act == GR_PLACE_COPY ? P_COPY : 0) |
 				    (s->t->n_exclude || s->t->n_exclude_node || s->t->is_gang ? P_ALONE : 0)),
 	};
@@ -237,7 +237,7 @@ static uint32_t record(struct gr_place *p, const struct gr_place__search *s, uin
 	d->placed = (uint64_t)gen << 32 | id;
 	d->other = 0;
 	d->worker = w->id;
-	d->worker_tag = p->holds[s->worker].tag;
+	d->worker_tag = w->tag;
 	d->gang = 0;
 	d->n_looked = s->n_looked;
 	d->finish_us = s->finish_us;
@@ -365,7 +365,7 @@ void gr_place__order(struct gr_place *p, enum gr_place_act act, uint32_t placed,
 	pl->flags |= P_LEAVING;
 	*d = (struct gr_place_decision){
 		.act = act, .tag = gr_place__asked(p, placed)->tag, .nth = pl->nth, .placed = gr_place__handle(p, placed),
-		.worker = w->id, .worker_tag = p->holds[pl->worker].tag,
+		.worker = w->id, .worker_tag = w->tag,
 	};
 	for (uint32_t i = 0; i < GR_PLACE_N_NEXT; i++)
 		d->next[i].worker = d->next[i].score_us = UINT32_MAX;

@@ -119,6 +119,7 @@ uint32_t gr_place_explain(const struct gr_place *p, uint64_t now_ns, const struc
 	s.class = class_of(p, t->class);
 	s.work_us = gr_place__work_us(p, t->family, t->work_ms);
 	s.input_kib = t->input_bytes >> 10 > UINT32_MAX ? UINT32_MAX : (uint32_t)(t->input_bytes >> 10);
+	gr_place__files(p, &s);
 	for (uint32_t i = 0; i < p->n_workers && n < max; i++) {
 		const struct gr_place__worker *w = &p->workers[i];
 		struct gr_place__cost cost;
@@ -127,7 +128,7 @@ uint32_t gr_place_explain(const struct gr_place *p, uint64_t now_ns, const struc
 			continue;
 		cost = gr_place__cost(p, i, &s);
 		out[n] = (struct gr_place_why){
-			.worker = w->id, .worker_tag = p->holds[i].tag, .wait_us = cost.wait_us, .fetch_us = cost.fetch_us, .run_us = cost.run_us,
+			.worker = w->id, .worker_tag = w->tag, .wait_us = cost.wait_us, .fetch_us = cost.fetch_us, .run_us = cost.run_us,
 			.score_us = cost.wait_us + cost.fetch_us + cost.run_us + cost.more_us,
 			.speed_permille = p->nodes[w->node].speed_permille,
 			.contention_permille = gr_place__contention(p, w, s.class->spec.need.v[GR_PLACE_CPU_MCPU]),
@@ -254,15 +255,15 @@ void gr_place_stats(const struct gr_place *p, uint64_t now_ns, struct gr_place_s
 
 void gr_place_memory(const struct gr_place *p, size_t *all, size_t *workers)
 {
-	size_t w = (size_t)p->cap_workers * (sizeof(*p->workers) + sizeof(*p->holds) + sizeof(*p->group)) + (size_t)p->cap_have * sizeof(*p->have) +
-		   (size_t)p->cap_late * sizeof(*p->late) + (p->over ? (size_t)p->cap_over * sizeof(*p->over) : 0), a;
+	size_t each = sizeof(*p->workers) + sizeof(*p->holds) + sizeof(*p->spots) + sizeof(*p->group) + sizeof(*p->rank);
+	size_t w = p->cap_workers * each + (size_t)p->cap_have * sizeof(*p->have) + (size_t)p->cap_late * sizeof(*p->late) + (p->over ? (size_t)p->cap_over * sizeof(*p->over) : 0), a;
 
 	for (uint32_t i = 0; i < p->n_pools; i++)
 		for (uint32_t g = 0; g < N_GROUPS; g++)
 			for (uint32_t r = 0; p->pools[i].groups[g].buckets && r < N_RANKS; r++)
 				w += p->pools[i].groups[g].buckets[r].cap * sizeof(uint32_t);
 	a = w + sizeof(*p) + FAMILY_SLOTS * sizeof(*p->families) + N_SETS * sizeof(*p->sets) +
-	    (size_t)p->cap_nodes * sizeof(*p->nodes) + (size_t)p->cap_owners * sizeof(*p->owners) + (size_t)p->cap_queues * sizeof(*p->queues) +
+	    (size_t)p->cap_nodes * (sizeof(*p->nodes) + sizeof(*p->price_1024)) + (size_t)p->cap_owners * sizeof(*p->owners) + (size_t)p->cap_queues * sizeof(*p->queues) +
 	    (size_t)p->cap_queued * sizeof(*p->queued) + ((size_t)p->n_chunks << CHUNK_BITS) * (sizeof(*p->chunks->placed) + sizeof(*p->chunks->asked)) +
 	    (size_t)p->cap_classes * sizeof(*p->classes) + (size_t)p->cap_pools * sizeof(*p->pools) + (size_t)p->cap_tally * sizeof(*p->tally) +
 	    (size_t)p->cap_lines * sizeof(*p->lines) + (size_t)p->cap_stands * sizeof(*p->stands) + (size_t)p->ix_node.cap * sizeof(*p->ix_node.slots);

@@ -48,7 +48,7 @@ static struct gr_place__family *family_for(struct gr_place *p, uint64_t hash)
 }
 
 /* log2 in 256ths: the linear part of each octave, and most of what bends it. */
-static int32_t log_256(uint32_t v)
+static inline int32_t log_256(uint32_t v)
 {
 	uint32_t n, x;
 
@@ -60,8 +60,9 @@ static int32_t log_256(uint32_t v)
 }
 
 /* In logarithms: the mean of ratios would grow with the noise. Clamped evenly to both sides. */
-static void learn_speed(struct gr_place *p, struct gr_place__node *n, const struct gr_place__family *f, uint32_t cpu_us)
+static void learn_speed(struct gr_place *p, uint32_t node, const struct gr_place__family *f, uint32_t cpu_us)
 {
+	struct gr_place__node *n = &p->nodes[node];
 	/* the first samples of a node count more: it starts as the typical one, which it need not be */
 	int32_t weight = n->n_samples < 14 ? n->n_samples + 2 : 16, most = n->n_samples < 4 ? 512 : 128;
 	int32_t off = f->log_256 - log_256(cpu_us) - (log_256(n->speed_permille) - log_256(1000)), speed;
@@ -71,7 +72,7 @@ static void learn_speed(struct gr_place *p, struct gr_place__node *n, const stru
 	off = off * 256 / weight;
 	speed = n->speed_permille + (int32_t)((int64_t)n->speed_permille * ((int64_t)off * 177 + (int64_t)off * off / 256 * 61 / 256) / (256 * 65536));
 	n->speed_permille = (uint16_t)(speed < 100 ? 100 : speed > 10000 ? 10000 : speed);
-	gr_place__node_price(p, n);
+	gr_place__node_price(p, node);
 	if (n->n_samples < UINT16_MAX)
 		n->n_samples++;
 }
@@ -86,7 +87,7 @@ static uint32_t nearer(uint32_t mean, uint32_t sample, uint32_t n)
 
 static void learn_time(struct gr_place *p, const struct gr_place__placed *pl, uint64_t now_ns, uint64_t cpu_us)
 {
-	struct gr_place__node *n = &p->nodes[p->workers[pl->worker].node];
+	struct gr_place__node *n = &p->nodes[pl->node];
 	struct gr_place__family *f;
 	uint64_t norm = cpu_us * n->speed_permille / 1000;
 	uint32_t off;
@@ -99,7 +100,7 @@ static void learn_time(struct gr_place *p, const struct gr_place__placed *pl, ui
 		return;
 	f = family_for(p, pl->family);
 	if (f->n >= 3 && f->work_us)
-		learn_speed(p, n, f, cpu_us > UINT32_MAX ? UINT32_MAX : (uint32_t)cpu_us);
+		learn_speed(p, pl->node, f, cpu_us > UINT32_MAX ? UINT32_MAX : (uint32_t)cpu_us);
 	if (f->n < 16)
 		f->n++;
 	if (f->n == 1) {

@@ -84,13 +84,14 @@ int gr_place_node(struct gr_place *p, const char *name)
 		if (p->n_nodes == p->cap_nodes) {
 			p->cap_nodes += p->cap_nodes / 2 + 16;
 			p->nodes = gr_xtable_grow(p->nodes, p->n_nodes * sizeof(*p->nodes), p->cap_nodes * sizeof(*p->nodes));
+			p->price_1024 = gr_xrealloc(p->price_1024, p->cap_nodes * sizeof(*p->price_1024));
 		}
 		id = p->n_nodes++;
 	}
 	node = &p->nodes[id];
 	*node = (struct gr_place__node){ .name = gr_xmemdup(name, n), .hash = hash, .first_worker = NIL,
-					 .speed_permille = 1000, .load_permille = 1000, .price_1024 = 1024, .rank = RANK_TYPICAL,
-					 .is_used = true };
+					 .speed_permille = 1000, .load_permille = 1000, .rank = RANK_TYPICAL, .is_used = true };
+	p->price_1024[id] = 1024;
 	gr_place__index_add(&p->ix_node, hash, id);
 	LOG_BYTES(p, OP_NODE, name, (uint32_t)n, id);
 	return (int)id;

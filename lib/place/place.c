@@ -118,6 +118,7 @@ void gr_place_free(struct gr_place **pp)
 	free(p->ix_pool.slots);
 	free(p->envs);
 	free(p->nodes);
+	free(p->price_1024);
 	free(p->labels);
 	free(p->caps);
 	free(p->pools);
@@ -126,7 +127,9 @@ void gr_place_free(struct gr_place **pp)
 	free(p->holds);
 	free(p->over);
 	free(p->late);
+	free(p->spots);
 	free(p->group);
+	free(p->rank);
 	free(p->blocked);
 	free(p->kept);
 	free(p->leaving);
@@ -331,7 +334,8 @@ static void fetch_owner(const struct gr_place__owner *o)
 {
 	__builtin_prefetch(o);
 	__builtin_prefetch(o->used);
-	__builtin_prefetch(o->warm.w);
+	for (uint32_t i = 0; i < N_WARM; i += 16)      /* from a random one on */
+		__builtin_prefetch(&o->warm.w[i]);
 	__builtin_prefetch(&o->warm.n);
 }
 
@@ -537,6 +541,8 @@ static void fetch_ahead(const struct gr_place *p, const struct gr_place__placed 
 {
 	__builtin_prefetch(&p->workers[pl->worker]);
 	__builtin_prefetch(&p->holds[pl->worker]);
+	__builtin_prefetch(&p->nodes[pl->node]);
+	__builtin_prefetch(&p->spots[pl->worker]);
 	__builtin_prefetch(gr_place__family(p, pl->family));
 	if (pl->prev != NIL)
 		__builtin_prefetch(gr_place__at(p, pl->prev));

@@ -15,6 +15,7 @@
 #define WORKER_BITS 20                /* a worker's or owner's id: its index, above it how often the index was given out */
 #define WORKER_MASK ((1u << WORKER_BITS) - 1)
 #define WORKER_GENS 2048u
+#define OWNER_BITS 20
 #define N_CPU_LEVELS 5u               /* of room; a class looks at the groups whose room may suffice */
 #define N_MEM_LEVELS 4u
 #define N_GROUPS (2 + N_CPU_LEVELS * N_MEM_LEVELS)    /* 0 is full, 1 has credits alone, from 2 on by room */
@@ -56,7 +57,6 @@ struct gr_place__node {               /* 64 bytes: one look, one line */
 	uint32_t foreign_mcpu;        /* that others use */
 	uint32_t inverse_cores;       /* 2^30 / cores */
 	uint32_t load_permille;       /* what one more core costs there, the others' loss with it; 1000: nothing but itself */
-	uint32_t price_1024;          /* load over speed: what a unit of work costs there */
 	uint32_t sample_s;            /* when its speed was last measured */
 	uint16_t speed_permille;      /* 1000: the typical node */
 	uint16_t steal_permille;
@@ -99,20 +99,20 @@ struct gr_place__worker {             /* what a search looks at: one line of mem
 	int32_t free[N_INLINE];       /* CPU goes below 0 by credits */
 	uint32_t id, node;
 	uint16_t pool, slots, n_placed;
-	uint8_t rank, prefetch, n_waiting, flags;
+	uint8_t prefetch, n_waiting, flags;
 	uint8_t mem_psi_32;           /* memory pressure, permille / 32 */
 	uint16_t rtt_16us;            /* round trip */
 	uint16_t quota_10mcpu;        /* 0 none */
 	uint16_t slow_permille;       /* lost to throttling, pressure: beyond 1000 */
 	uint16_t gap_8us;             /* mean time between two ends, 0 unknown; half a second and longer are the same */
-	uint32_t pos;                 /* in its bucket */
 	uint32_t cap;
-	uint32_t node_next;
 	uint32_t backlog_ms;          /* expected work of all it holds, at speed 1000 */
 	uint32_t run_mcpu;            /* of what runs */
+	uint64_t tag;                 /* the caller's */
 };
+/* Of many in a line of memory, for what goes from worker to worker: a node's price that moves, a bucket that closes up. */
+struct gr_place__spot { uint32_t pos, node_next; };    /* its place in its bucket; the next of its node, or a free one */
 struct gr_place__holds {              /* the rest of it, at the same index of p->holds: what it holds and did */
-	uint64_t tag;
 	uint32_t first, last, wait;   /* chain of placements in order of sending; `wait`: the first that does not run yet */
 	uint32_t last_us;             /* when something ended there, wraps */
 	uint32_t done;
@@ -121,7 +121,7 @@ struct gr_place__holds {              /* the rest of it, at the same index of p-
 	uint8_t quarantines;
 };
 _Static_assert(N_GROUPS <= G_NONE, "a bit for each group, and for none");
-_Static_assert(sizeof(struct gr_place__worker) == 64 && sizeof(struct gr_place__holds) == 32, "a worker's record");
+_Static_assert(sizeof(struct gr_place__worker) == 64 && sizeof(struct gr_place__holds) == 24, "a worker's record");
 enum { W_UP = 1, W_DRAINING = 2, W_BLOCKED = 4, W_QUARANTINED = 8, W_RESERVED = 16, W_LEAVING = 32, W_KEPT = 64 };  /* leaving: in p->leaving; kept: in p->kept */
 
 struct gr_place__queued {             /* what a decision needs stands together: the excludes, which few have, end it */
@@ -193,7 +193,8 @@ enum { P_USED = 1, P_RUNNING = 2, P_LEAVING = 4, P_COPY = 8, P_VICTIM = 16, P_WH
 struct gr_place__placed {             /* one line of memory */
 	uint32_t gen;
 	uint16_t flags, slot;
-	uint32_t worker, class, owner, work_us;
+	uint32_t worker, node, work_us;       /* node: the worker's, so that an end can ask memory for both at once */
+	uint32_t owner : OWNER_BITS, class : 32 - OWNER_BITS;
 	uint32_t prev, next;          /* chain of the worker, or of free ones */
 	uint64_t family;
 	uint64_t start_ns;            /* of running; of sending while it waits */
@@ -209,6 +210,7 @@ struct gr_place__asked {              /* the rest of it: what an end does not ne
 };
 struct gr_place__chunk { struct gr_place__placed *placed; struct gr_place__asked *asked; };
 _Static_assert(sizeof(struct gr_place__placed) == 64, "a placement's record");
+_Static_assert(GR_PLACE_MAX_OWNERS <= 1u << OWNER_BITS && GR_PLACE_MAX_CLASSES <= 1u << (32 - OWNER_BITS), "they fit a placement's record");
 struct gr_place__family {
 	uint64_t hash;
 	uint32_t work_us;             /* at speed 1000 */
@@ -242,6 +244,7 @@ struct gr_place {
 	struct gr_place__label *labels;
 	uint32_t n_labels, cap_labels;
 	struct gr_place__node *nodes;
+	uint32_t *price_1024;         /* by node, load over speed: what a unit of work costs there; apart, so that a score waits for no node */
 	uint32_t n_nodes, cap_nodes, free_node;
 	struct gr_place__cap *caps;
 	uint32_t n_caps, cap_caps, free_cap;
@@ -251,7 +254,8 @@ struct gr_place {
 	uint32_t n_classes, cap_classes;
 	struct gr_place__worker *workers;
 	struct gr_place__holds *holds;
-	uint8_t *group;               /* where each stands: apart, since it is what most of those asked are turned down by */
+	struct gr_place__spot *spots;
+	uint8_t *group, *rank;        /* where each stands: apart, since it is what most of those asked are turned down by */
 	uint32_t n_workers, cap_workers, free_worker, n_up;
 	int32_t (*over)[GR_PLACE_N_RES - N_INLINE];            /* free user resources by worker, once one has any */
 	uint32_t cap_over;
@@ -348,7 +352,7 @@ uint32_t gr_place__worker(const struct gr_place *p, uint32_t id);
 void gr_place__refresh(struct gr_place *p, uint32_t worker);
 /* The node's load, cores or speed changed: its price follows, and the ranks of its workers when it moved far. */
 void gr_place__node_load(struct gr_place *p, uint32_t node, int32_t more_mcpu);
-void gr_place__node_price(struct gr_place *p, struct gr_place__node *n);
+void gr_place__node_price(struct gr_place *p, uint32_t node);
 uint32_t gr_place__credits(const struct gr_place *p, const struct gr_place__worker *w);   /* most that may wait there */
 uint32_t gr_place__rank_price(uint64_t ranks);         /* the least price_1024 of the lowest of them */
 uint32_t gr_place__group_mask(const struct gr_place_vec *need);
@@ -417,7 +421,7 @@ struct gr_place__search {
 	uint64_t now_ns;
 	/* out */
 	uint32_t worker, n_looked;
-	uint64_t set;                 /* the input set's name */
+	uint64_t set, all_kib;        /* the input set's name; what a worker that has all of it was sent */
 	bool is_plain;                /* the class is, and nothing is excluded */
 	bool is_cut;                  /* not all that could fit were looked at */
 	uint64_t score, fetch_us, finish_us;
@@ -428,6 +432,8 @@ struct gr_place__cost { uint64_t wait_us, fetch_us, run_us, more_us; };
 void gr_place__search_for(const struct gr_place *p, uint32_t queued, uint64_t now_ns, struct gr_place__search *s);
 void gr_place__search(struct gr_place *p, struct gr_place__search *s);
 bool gr_place__search_at(const struct gr_place *p, struct gr_place__search *s, uint32_t worker);
+/* The task's files by name and size, from its owner, set and input_kib. */
+void gr_place__files(const struct gr_place *p, struct gr_place__search *s);
 /* Different workers of the lowest predicted cost whose room may suffice, up to @max. */
 uint32_t gr_place__best_rank(struct gr_place *p, const struct gr_place__search *s, uint32_t *out, uint32_t max);
 /* The round trip and the transfer of what it lacks. */

@@ -56,16 +56,20 @@ static uint64_t unpack_kib(uint16_t v)
 	return v < 2048 ? v : (uint64_t)((v & 2047) + 2048) << ((v >> 11) - 1);
 }
 
-static inline uint64_t missing_kib(const struct gr_place *p, uint32_t worker_id, const struct gr_place__owner *o, uint64_t set,
-				   bool is_shared, uint32_t input_kib)
+/* An owner's files are counted together, a shared set is the task's own. */
+static uint64_t all_kib(const struct gr_place__owner *o, uint64_t set, uint32_t input_kib)
 {
-	uint32_t key = have_key(set, worker_id), slot = p->have[key & (p->cap_have - 1)];
-	uint64_t all, have;
+	return set ? input_kib : o->bytes >> 10;
+}
 
-	if (!slot || (uint16_t)(slot >> 16) != (uint16_t)(key >> 16))
+static inline uint64_t missing_kib(const struct gr_place *p, uint32_t key, uint64_t all, uint32_t input_kib)
+{
+	uint32_t slot = p->have[key & (p->cap_have - 1)];
+	uint64_t have;
+
+	if (!slot || (slot ^ key) >> 16)
 		return input_kib;
 	have = unpack_kib((uint16_t)slot);
-	all = is_shared ? input_kib : o->bytes >> 10;
 	return have >= all ? 0 : input_kib * (all - have) / all;
 }
 
@@ -81,7 +85,7 @@ void gr_place__warm(struct gr_place *p, uint32_t worker, struct gr_place__owner 
 	key = have_key(set_of(o, set), id);
 	at = &p->have[key & (p->cap_have - 1)];
 	is_new = !*at || *at >> 16 != key >> 16;
-	more = missing_kib(p, id, o, set_of(o, set), set != 0, input_kib);
+	more = missing_kib(p, key, all_kib(o, set, input_kib), input_kib);
 	if (!is_new && !more)
 		return;
 	*at = (key & 0xffff0000u) | pack_kib((is_new ? 0 : unpack_kib((uint16_t)*at)) + more + 1);
@@ -183,15 +187,15 @@ static uint64_t others_permille(const struct gr_place *p, const struct gr_place_
 	return (used + more_mcpu - (used > cores ? used : cores)) * n->used_mcpu / (used + more_mcpu);
 }
 
-static inline uint64_t fetch_us(const struct gr_place *p, uint32_t worker, const struct gr_place__search *s)
+/* @key: have_key of the task's set and the worker. */
+static inline uint64_t fetch_us(const struct gr_place *p, const struct gr_place__worker *w, const struct gr_place__search *s, uint32_t key)
 {
-	const struct gr_place__worker *w = &p->workers[worker];
 	uint64_t us = w->rtt_16us * 16ull, missing;
 	uint32_t zone, bandwidth;
 
 	if (!s->input_kib)
 		return us;
-	missing = missing_kib(p, w->id, &p->owners[s->owner], s->set, s->t->input_set != 0, s->input_kib);
+	missing = missing_kib(p, key, s->all_kib, s->input_kib);
 	if (!missing)
 		return us;
 	if (!p->cap_bandwidth)
@@ -209,7 +213,10 @@ static uint64_t wait_us(const struct gr_place *p, const struct gr_place__worker 
 	return w->backlog_ms * m / p->nodes[w->node].speed_permille * 1000 * (w->n_waiting + 1) / (w->n_placed + 1u) / w->slots;
 }
 
-uint64_t gr_place__fetch_us(const struct gr_place *p, uint32_t worker, const struct gr_place__search *s) { return fetch_us(p, worker, s); }
+uint64_t gr_place__fetch_us(const struct gr_place *p, uint32_t worker, const struct gr_place__search *s)
+{
+	return fetch_us(p, &p->workers[worker], s, have_key(s->set, p->workers[worker].id));
+}
 
 /* The task's own part of it. */
 static inline struct gr_place__cost own_cost(const struct gr_place *p, uint32_t worker, const struct gr_place__search *s, uint64_t fetch)
@@ -225,7 +232,7 @@ struct gr_place__cost gr_place__cost(const struct gr_place *p, uint32_t worker, 
 {
 	const struct gr_place__worker *w = &p->workers[worker];
 	const struct gr_place__class *c = s->class;
-	struct gr_place__cost cost = own_cost(p, worker, s, fetch_us(p, worker, s));
+	struct gr_place__cost cost = own_cost(p, worker, s, gr_place__fetch_us(p, worker, s));
 	uint32_t at = c->pool_at[w->pool];
 	int64_t more = (int64_t)(cost.run_us * others_permille(p, w, c->spec.need.v[GR_PLACE_CPU_MCPU]) / 1000);
 
@@ -324,7 +331,8 @@ static void keep_next(struct gr_place__search *s, uint32_t worker_id, uint64_t s
 
 /* Most classes ask for one core and room, most workers have neither a quota nor pressure: then the node's price is all
  * that gr_place__cost would find, to within its rounding. Return: false when it does not fit. */
-static inline bool quick(const struct gr_place *p, const struct gr_place__search *s, uint32_t worker, uint64_t *score, uint64_t *fetch)
+static inline bool quick(const struct gr_place *p, const struct gr_place__search *s, uint32_t worker, uint32_t key, uint64_t *score,
+			 uint64_t *fetch)
 {
 	const struct gr_place__worker *w = &p->workers[worker];
 	const int32_t *f = w->free, *need = s->class->need4;
@@ -345,17 +353,18 @@ static inline bool quick(const struct gr_place *p, const struct gr_place__search
 		*score = c.wait_us + c.fetch_us + c.run_us + c.more_us;
 		return true;
 	}
-	*fetch = fetch_us(p, worker, s);
-	*score = ((uint64_t)s->work_us * p->nodes[w->node].price_1024 >> 10) + *fetch;
+	*fetch = fetch_us(p, w, s, key);
+	*score = ((uint64_t)s->work_us * p->price_1024[w->node] >> 10) + *fetch;
 	return true;
 }
 
-static inline void look(const struct gr_place *p, struct gr_place__search *s, uint32_t worker)
+/* @key: have_key of the task's set and the worker. */
+static inline void look(const struct gr_place *p, struct gr_place__search *s, uint32_t worker, uint32_t key)
 {
 	const struct gr_place__worker *w = &p->workers[worker];
 	uint64_t score, fetch;
 
-	if (worker == s->worker || !quick(p, s, worker, &score, &fetch))
+	if (worker == s->worker || !quick(p, s, worker, key, &score, &fetch))
 		return;
 	s->n_looked++;
 	if (s->worker != NIL) {
@@ -388,10 +397,12 @@ static uint32_t warm_ones(struct gr_place *p, const struct gr_place__search *s, 
 	at = warm->n > WARM_LOOKED ? gr_rng_below(&p->rng, warm->n) : 0;
 	tried = gr_place__min(warm->n, WARM_TRIED);
 	/* most have no room: only where they stand is looked at, and no branch hangs on it */
-	for (uint32_t i = 0; i < tried; i++) {
-		some[n_some] = warm->w[at];
-		n_some += groups >> p->group[warm->w[at] & WORKER_MASK] & 1;
-		at = at + 1 < warm->n ? at + 1 : 0;
+	for (uint32_t end; tried; tried -= end - at, at = 0) {
+		end = gr_place__min(at + tried, warm->n);
+		for (uint32_t i = at; i < end; i++) {
+			some[n_some] = warm->w[i];
+			n_some += groups >> p->group[warm->w[i] & WORKER_MASK] & 1;
+		}
 	}
 	for (uint32_t i = 0; i < n_some && n < WARM_LOOKED; i++) {
 		uint32_t w = gr_place__worker(p, some[i]);
@@ -494,15 +505,19 @@ static uint32_t draw(struct gr_place *p, const struct field *f, uint32_t *out, u
  * others are looked at. */
 static void look_at(struct gr_place *p, struct gr_place__search *s, const uint32_t *w, uint32_t n)
 {
+	uint32_t key[MAX_CANDIDATES];
+
 	for (uint32_t i = 0; i < n; i++) {
 		const struct gr_place__worker *v = &p->workers[w[i]];
 
-		__builtin_prefetch(&p->nodes[v->node].price_1024);
-		if (s->input_kib)
-			__builtin_prefetch(&p->have[have_key(s->set, v->id) & (p->cap_have - 1)]);
+		/* the price is for the score, the node for the one that is taken */
+		__builtin_prefetch(&p->price_1024[v->node]);
+		__builtin_prefetch(&p->nodes[v->node]);
+		key[i] = have_key(s->set, v->id);
+		__builtin_prefetch(&p->have[key[i] & (p->cap_have - 1)]);
 	}
 	for (uint32_t i = 0; i < n; i++)
-		look(p, s, w[i]);
+		look(p, s, w[i], key[i]);
 }
 
 /* What the caller is told: when the task would be done, without what the others lose. */
@@ -527,7 +542,7 @@ bool gr_place__search_at(const struct gr_place *p, struct gr_place__search *s, u
 {
 	s->worker = NIL;
 	forget_next(s);
-	look(p, s, worker);
+	look(p, s, worker, have_key(s->set, p->workers[worker].id));
 	finish(p, s);
 	return s->worker != NIL;
 }
@@ -616,7 +631,7 @@ static bool look_at_changed(struct gr_place *p, struct gr_place__search *s)
 			uint32_t groups = pass ? G_SOME_ROOM : s->class->group_mask;
 
 			if ((groups >> p->group[w[i]] & 1) && s->class->pool_at[p->workers[w[i]].pool])
-				look(p, s, w[i]);
+				look(p, s, w[i], have_key(s->set, p->workers[w[i]].id));
 		}
 	}
 	return true;
@@ -645,6 +660,14 @@ uint32_t gr_place__best_rank(struct gr_place *p, const struct gr_place__search *
 	return n;
 }
 
+void gr_place__files(const struct gr_place *p, struct gr_place__search *s)
+{
+	const struct gr_place__owner *o = &p->owners[s->owner];
+
+	s->set = set_of(o, s->t->input_set);
+	s->all_kib = all_kib(o, s->t->input_set, s->input_kib);
+}
+
 void gr_place__search_for(const struct gr_place *p, uint32_t queued, uint64_t now_ns, struct gr_place__search *s)
 {
 	const struct gr_place__queued *item = &p->queued[queued];
@@ -656,7 +679,7 @@ void gr_place__search_for(const struct gr_place *p, uint32_t queued, uint64_t no
 	s->class = &p->classes[item->t.class];
 	s->work_us = gr_place__work_us(p, item->t.family, item->t.work_ms);
 	s->input_kib = kib > UINT32_MAX ? UINT32_MAX : (uint32_t)kib;
-	s->set = set_of(&p->owners[s->owner], s->t->input_set);
+	gr_place__files(p, s);
 	s->avoid_node = NIL;
 	s->reserved_for = item->queue;
 	s->may_wait = s->with_credits = false;
@@ -668,6 +691,7 @@ void gr_place__search(struct gr_place *p, struct gr_place__search *s)
 {
 	struct field f;
 
+	s->all_kib = all_kib(&p->owners[s->owner], s->t->input_set, s->input_kib);
 	s->worker = NIL;
 	s->n_looked = 0;
 	s->is_cut = s->with_credits = false;

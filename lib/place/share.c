@@ -24,16 +24,17 @@ static uint64_t share_of(const struct gr_place *p, uint64_t used, uint32_t res)
 	return used >> 7 > p->total[res] ? SHARE_ONE << 7 : used * p->inverse[res];
 }
 
+static inline uint64_t larger(uint64_t a, uint64_t b) { return a > b ? a : b; }
+
 static uint64_t owner_share(const struct gr_place *p, const struct gr_place__owner *o)
 {
 	uint64_t most = 0;
 
-	for (uint32_t r = 0, n = p->over ? GR_PLACE_N_RES : N_INLINE; r < n; r++) {
-		uint64_t s = share_of(p, o->used[r], r);
-
-		if (s > most)
-			most = s;
-	}
+#pragma GCC unroll 4
+	for (uint32_t r = 0; r < N_INLINE; r++)
+		most = larger(most, share_of(p, o->used[r], r));
+	for (uint32_t r = N_INLINE; p->over && r < GR_PLACE_N_RES; r++)
+		most = larger(most, share_of(p, o->used[r], r));
 	return most / o->spec.weight;
 }
 

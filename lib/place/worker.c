@@ -117,14 +117,14 @@ static void bucket_del(struct gr_place *p, uint32_t worker)
 	struct gr_place__worker *w = &p->workers[worker];
 	struct gr_place__pool *pool = &p->pools[w->pool];
 	struct gr_place__group *g = &pool->groups[p->group[worker]];
-	struct gr_place__bucket *b = &g->buckets[w->rank];
+	struct gr_place__bucket *b = &g->buckets[p->rank[worker]];
 	uint32_t last = b->w[--b->n];
 
-	b->w[w->pos] = last;
-	p->workers[last].pos = w->pos;
+	b->w[p->spots[worker].pos] = last;
+	p->spots[last].pos = p->spots[worker].pos;
 	if (b->n)
 		return;
-	g->ranks &= ~(1ull << w->rank);
+	g->ranks &= ~(1ull << p->rank[worker]);
 	if (!g->ranks)
 		pool->group_bits &= ~(1u << p->group[worker]);
 }
@@ -138,11 +138,11 @@ static void bucket_add(struct gr_place *p, uint32_t worker)
 
 	if (!g->buckets)
 		g->buckets = gr_xalloc(N_RANKS * sizeof(*g->buckets));
-	b = &g->buckets[w->rank];
+	b = &g->buckets[p->rank[worker]];
 	GR_GROW(b->w, b->cap, b->n + 1);
-	w->pos = b->n;
+	p->spots[worker].pos = b->n;
 	b->w[b->n++] = worker;
-	g->ranks |= 1ull << w->rank;
+	g->ranks |= 1ull << p->rank[worker];
 	pool->group_bits |= 1u << p->group[worker];
 }
 
@@ -151,7 +151,7 @@ static void move(struct gr_place *p, uint32_t worker, uint8_t group, uint8_t ran
 	if (p->group[worker] != G_NONE)
 		bucket_del(p, worker);
 	p->group[worker] = group;
-	p->workers[worker].rank = rank;
+	p->rank[worker] = rank;
 	if (group != G_NONE)
 		bucket_add(p, worker);
 }
@@ -161,23 +161,23 @@ void gr_place__refresh(struct gr_place *p, uint32_t worker)
 	struct gr_place__worker *w = &p->workers[worker];
 	uint8_t group = group_of(p, w), rank = G_SOME_ROOM >> group & 1 ? rank_of(p, w) : 0;
 
-	if (group != p->group[worker] || rank != w->rank)
+	if (group != p->group[worker] || rank != p->rank[worker])
 		move(p, worker, group, rank);
 }
 
 /* Ranks follow two steps behind: candidates are scored exactly, so what moves by less is not worth moving its workers. */
-void gr_place__node_price(struct gr_place *p, struct gr_place__node *n)
+void gr_place__node_price(struct gr_place *p, uint32_t node)
 {
-	uint64_t price = (uint64_t)n->load_permille * 1024 / n->speed_permille;
-	uint8_t rank;
+	struct gr_place__node *n = &p->nodes[node];
+	uint32_t price = n->load_permille * 1024 / n->speed_permille;  /* the load is a million at most */
+	uint8_t rank = rank_for(price);
 
-	n->price_1024 = price > UINT32_MAX ? UINT32_MAX : (uint32_t)price;
-	rank = rank_for(n->price_1024);
+	p->price_1024[node] = price;
 	if (rank + 1u >= n->rank && n->rank + 1u >= rank)
 		return;
 	n->rank = rank;
-	for (uint32_t i = n->first_worker; i != NIL; i = p->workers[i].node_next)
-		if ((G_SOME_ROOM >> p->group[i] & 1) && p->workers[i].rank != (rank = rank_of(p, &p->workers[i])))
+	for (uint32_t i = n->first_worker; i != NIL; i = p->spots[i].node_next)
+		if ((G_SOME_ROOM >> p->group[i] & 1) && p->rank[i] != (rank = rank_of(p, &p->workers[i])))
 			move(p, i, p->group[i], rank);
 }
 
@@ -205,7 +205,7 @@ void gr_place__node_load(struct gr_place *p, uint32_t node, int32_t more_mcpu)
 	if ((uint32_t)m == n->load_permille && more_mcpu)
 		return;
 	n->load_permille = (uint32_t)m;
-	gr_place__node_price(p, n);
+	gr_place__node_price(p, node);
 }
 
 /* ---- those where something waits behind what runs ---- */
@@ -321,7 +321,9 @@ static void grow_workers(struct gr_place *p)
 	p->workers = gr_xtable_grow(p->workers, p->n_workers * sizeof(*p->workers), cap * sizeof(*p->workers));
 	p->holds = gr_xtable_grow(p->holds, p->n_workers * sizeof(*p->holds), cap * sizeof(*p->holds));
 	p->late = gr_xrealloc(p->late, cap * sizeof(*p->late));
+	p->spots = gr_xtable_grow(p->spots, p->n_workers * sizeof(*p->spots), cap * sizeof(*p->spots));
 	p->group = gr_xrealloc(p->group, cap);
+	p->rank = gr_xrealloc(p->rank, cap);
 	p->cap_workers = cap;
 }
 
@@ -390,7 +392,7 @@ int gr_place_worker_up(struct gr_place *p, uint64_t now_ns, const struct gr_plac
 	gr_place__now(p, now_ns);
 	i = p->free_worker;
 	if (i != NIL) {
-		p->free_worker = p->workers[i].node_next;
+		p->free_worker = p->spots[i].node_next;
 	} else {
 		grow_workers(p);
 		i = p->n_workers++;
@@ -405,15 +407,16 @@ int gr_place_worker_up(struct gr_place *p, uint64_t now_ns, const struct gr_plac
 	*w = (struct gr_place__worker){
 		.flags = W_UP, .id = i | ((w->id >> WORKER_BITS) + 1) % WORKER_GENS << WORKER_BITS,
 		.cap = gr_place__cap(p, &spec->cap), .slots = (uint16_t)spec->slots,
-		.prefetch = (uint8_t)gr_place__min(spec->prefetch, 255), .node = on, .pool = (uint16_t)pool,
+		.prefetch = (uint8_t)gr_place__min(spec->prefetch, 255), .node = on, .pool = (uint16_t)pool, .tag = spec->tag,
 	};
 	p->group[i] = G_NONE;
-	p->holds[i] = (struct gr_place__holds){ .tag = spec->tag, .first = NIL, .last = NIL, .wait = NIL };
+	p->rank[i] = 0;
+	p->holds[i] = (struct gr_place__holds){ .first = NIL, .last = NIL, .wait = NIL };
 	for (uint32_t r = 0; r < GR_PLACE_N_RES; r++)
 		if (r < N_INLINE || p->over)
 			*gr_place__free(p, i, r) = (int32_t)spec->cap.v[r];
 	node = &p->nodes[on];
-	w->node_next = node->first_worker;
+	p->spots[i].node_next = node->first_worker;
 	node->first_worker = i;
 	node->n_workers++;
 	node->sum_mcpu += spec->cap.v[GR_PLACE_CPU_MCPU];
@@ -468,9 +471,9 @@ int gr_place_worker_down(struct gr_place *p, uint64_t now_ns, uint32_t worker)
 		leave_not(p, i);
 	on = w->node;
 	node = &p->nodes[on];
-	for (at = &node->first_worker; *at != i; at = &p->workers[*at].node_next)
+	for (at = &node->first_worker; *at != i; at = &p->spots[*at].node_next)
 		;
-	*at = w->node_next;
+	*at = p->spots[i].node_next;
 	node->n_workers--;
 	node->sum_mcpu -= p->caps[w->cap].v.v[GR_PLACE_CPU_MCPU];
 	if (node->n_workers)
@@ -482,7 +485,7 @@ int gr_place_worker_down(struct gr_place *p, uint64_t now_ns, uint32_t worker)
 	gr_place__cap_unref(p, w->cap);
 	gr_place__pool_unref(p, w->pool);
 	w->flags = 0;
-	w->node_next = p->free_worker;
+	p->spots[i].node_next = p->free_worker;
 	p->free_worker = i;
 	return 0;
 }
@@ -606,7 +609,7 @@ int gr_place_node_set(struct gr_place *p, uint32_t node, uint32_t cpu_mcpu, bool
 	if (cpu_mcpu)
 		n->said_mcpu = cpu_mcpu;
 	gr_place__node_load(p, node, 0);
-	for (uint32_t i = n->first_worker; i != NIL; i = p->workers[i].node_next) {
+	for (uint32_t i = n->first_worker; i != NIL; i = p->spots[i].node_next) {
 		gr_place__refresh(p, i);
 		gr_place__wake(p, i);
 	}
