@@ -157,6 +157,9 @@ $(B)/helper/%.so: tests/helper/preload/%.c
 $(B)/bench/%: $(B)/obj/bench/%.o $(ARCHIVES)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -o $@ $(filter %.o,$^) $(ARCHIVES) $(GR_LDFLAGS) $(PKG_LIBS) $(UNIT_LIBS) -lm
+# What the coordinator says of a load test.
+$(B)/unit/load_verdict_test: $(call obj,$(filter-out coordinator/main.c,$(SRC_coordinator)))
+$(B)/unit/load_verdict_test: UNIT_LIBS := $(COORD_LIBS)
 # The simulated cluster: programs of its own, and what benchmarks are made with.
 SIM_MAIN := tests/sim/main.c tests/sim/drf.c
 SIM_BIN  := $(B)/sim/sim $(B)/sim/drf $(B)/sim/csim

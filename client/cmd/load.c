@@ -409,6 +409,14 @@ static int do_run(struct load_cmd *c, int n, char **words)
 	return rc < 0 && rc == GR_ECONFIG ? gr_err_wrap(&c->err, "%s", words[0]) : rc;
 }
 
+static void ms_cell(struct gr_table *t, const json_t *summary, const char *key)
+{
+	if (gr_lresult_num(summary, "answered") > 0)
+		gr_table_cell(t, "%.3f", gr_lresult_num(summary, key));
+	else
+		gr_table_cell(t, "-");
+}
+
 static int do_ls(struct load_cmd *c, int n, char **words)
 {
 	static const char *const heads[] = { "TEST", "WHEN", "NAME", "TARGET", ">PEAK/S", ">ANSWERS", ">P50 ms", ">P99 ms", ">ERRORS", "VERDICT", NULL };
@@ -440,8 +448,8 @@ static int do_ls(struct load_cmd *c, int n, char **words)
 		gr_table_cell(t, "%s", gr_lresult_str(o, "target"));
 		gr_table_cell(t, "%.0f", gr_lresult_num(o, "peak"));
 		gr_table_cell(t, "%.0f", gr_lresult_num(s, "answered"));
-		gr_table_cell(t, "%.3f", gr_lresult_num(s, "p50_ms"));
-		gr_table_cell(t, "%.3f", gr_lresult_num(s, "p99_ms"));
+		ms_cell(t, s, "p50_ms");
+		ms_cell(t, s, "p99_ms");
 		gr_table_cell(t, "%.0f", gr_lresult_num(s, json_object_get(s, "errors") ? "errors" : "failed"));
 		gr_table_cell(t, "%s", s ? gr_lresult_str(s, "verdict") : "running or cut");
 	}
@@ -523,7 +531,8 @@ static int do_compare(struct load_cmd *c, int n, char **words)
 	struct gr_lresult r[MAX_COMPARED] = { { 0 } };
 	const struct gr_lresult *list[MAX_COMPARED];
 	struct gr_lcompare cmp[16];
-	size_t n_cmp;
+	const char *members[32];
+	size_t n_cmp, n_members;
 	int rc = 0;
 
 	for (int i = 0; i < n && rc == 0; i++) {
@@ -536,6 +545,7 @@ static int do_compare(struct load_cmd *c, int n, char **words)
 	}
 	if (rc == 0) {
 		n_cmp = gr_lcompare(&r[0], &r[1], cmp, GR_LEN(cmp));
+		n_members = gr_lcompare_plans(&r[0], &r[1], members, GR_LEN(members));
 		if (c->o.output == OUT_JSON) {
 			json_t *all = json_array();
 
@@ -547,6 +557,9 @@ static int do_compare(struct load_cmd *c, int n, char **words)
 		} else {
 			print_compared(cmp, n_cmp);
 		}
+		/* also beside -o json, whose rows are of figures */
+		for (size_t i = 0; i < n_members; i++)
+			fprintf(c->o.output == OUT_TABLE ? stdout : stderr, "%s%s%s", i ? ", " : "the plans differ in ", members[i], i + 1 == n_members ? "\n" : "");
 		if (c->o.html)
 			rc = write_file(c->o.html, list, (size_t)n, true, &c->err);
 	}

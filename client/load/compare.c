@@ -39,6 +39,29 @@ static uint64_t errors_of(const struct gr_linterval *v)
 	return n;
 }
 
+size_t gr_lcompare_plans(const struct gr_lresult *a, const struct gr_lresult *b, const char **names, size_t max)
+{
+	static const char *const harmless[] = { "name", "comment", "$schema", "thresholds", "interval" };
+	const json_t *plans[2] = { a->plan, b->plan };
+	size_t n = 0;
+
+	for (int s = 0; s < 2; s++) {
+		const char *key;
+		json_t *v, *other;
+
+		json_object_foreach((json_t *)plans[s], key, v) {
+			bool is_harmless = false;
+
+			for (size_t i = 0; i < GR_LEN(harmless); i++)
+				is_harmless |= !strcmp(harmless[i], key);
+			other = json_object_get(plans[!s], key);
+			if (n < max && !is_harmless && (s ? !other : !json_equal(v, other)))
+				names[n++] = key;
+		}
+	}
+	return n;
+}
+
 /* Quantile .975 of Student's t. */
 static double student(double df)
 {

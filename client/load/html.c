@@ -344,26 +344,28 @@ static void rates(FILE *out, const struct gr_lresult *const *runs, size_t n, con
 	finish(out);
 }
 
-/* ---- tables ---- */
+/* ---- tables: on a phone a row is its name and below it the cells, each with its column's name (data-k) ---- */
 
 static void times_cells(FILE *out, const struct gr_hdr *h)
 {
-	static const double qs[] = { .5, .9, .99, .999, 1 };
+	static const struct { double q; const char *name; } qs[] = { { .5, "p50 ms" }, { .9, "p90" }, { .99, "p99" }, { .999, "p99.9" }, { 1, "max" } };
 
-	for (size_t i = 0; i < GR_LEN(qs); i++)
+	for (size_t i = 0; i < GR_LEN(qs); i++) {
+		fprintf(out, "<td data-k=\"%s\">", qs[i].name);
 		if (h->total)
-			fprintf(out, "<td>%.4g", ms(gr_hdr_quantile(h, qs[i])));
+			fprintf(out, "%.4g", ms(gr_hdr_quantile(h, qs[i].q)));
 		else
-			fprintf(out, "<td>-");
+			fprintf(out, "-");
+	}
 }
 
 static void request_row(FILE *out, const char *name, const struct gr_hdr *h, double s, uint64_t errors)
 {
 	fprintf(out, "<tr><th>");
 	text(out, name);
-	fprintf(out, "<td>%" PRIu64 "<td>%.1f", h->total, s > 0 ? (double)h->total / s : 0);
+	fprintf(out, "<td data-k=answers>%" PRIu64 "<td data-k=\"per s\">%.1f", h->total, s > 0 ? (double)h->total / s : 0);
 	times_cells(out, h);
-	fprintf(out, "<td>%" PRIu64, errors);
+	fprintf(out, "<td data-k=errors>%" PRIu64, errors);
 }
 
 static void run_section(FILE *out, const struct gr_lresult *r)
@@ -405,7 +407,7 @@ static void run_section(FILE *out, const struct gr_lresult *r)
 		for (i = 0; i < GR_LEN(parts); i++) {
 			if (!parts[i].h->total)
 				continue;
-			fprintf(out, "<tr><th>%s<td>%" PRIu64 "<td>", parts[i].name, parts[i].h->total);
+			fprintf(out, "<tr><th>%s<td data-k=count>%" PRIu64 "<td>", parts[i].name, parts[i].h->total);
 			times_cells(out, parts[i].h);
 		}
 	}
@@ -415,7 +417,7 @@ static void run_section(FILE *out, const struct gr_lresult *r)
 		json_array_foreach(list, i, o) {
 			fprintf(out, "<tr><th>");
 			text(out, gr_lresult_str(o, "is"));
-			fprintf(out, "<td>%s<td class=%s", gr_lresult_measured(o, measured), json_is_true(json_object_get(o, "holds")) ? "good>holds" : "bad>broken");
+			fprintf(out, "<td data-k=measured>%s<td class=%s", gr_lresult_measured(o, measured), json_is_true(json_object_get(o, "holds")) ? "good>holds" : "bad>broken");
 		}
 		fprintf(out, "</table>\n");
 	}
@@ -423,9 +425,9 @@ static void run_section(FILE *out, const struct gr_lresult *r)
 		fprintf(out, "<table><tr><th>error<th>count<th>\n");
 		for (uint32_t f = 0; f < GR_LOAD_N_FAILS; f++)
 			if (r->fails[f])
-				fprintf(out, "<tr><th>%s<td>%" PRIu64 "<td class=l>%s", gr_load_fail_name(f), r->fails[f], gr_load_fail_text(f));
+				fprintf(out, "<tr><th>%s<td data-k=count>%" PRIu64 "<td class=l>%s", gr_load_fail_name(f), r->fails[f], gr_load_fail_text(f));
 		if (r->n_5xx)
-			fprintf(out, "<tr><th>status_5xx<td>%" PRIu64 "<td class=l>answers of class 5xx", r->n_5xx);
+			fprintf(out, "<tr><th>status_5xx<td data-k=count>%" PRIu64 "<td class=l>answers of class 5xx", r->n_5xx);
 		fprintf(out, "</table>\n");
 	}
 	json_array_foreach(r->events, i, o) {
@@ -441,13 +443,17 @@ static void run_section(FILE *out, const struct gr_lresult *r)
 static void compare_section(FILE *out, const struct gr_lresult *a, const struct gr_lresult *b)
 {
 	struct gr_lcompare c[16];
+	const char *members[32];
 	size_t n = gr_lcompare(a, b, c, GR_LEN(c));
 
 	fprintf(out, "<section><h2>Difference, the second less the first</h2><table><tr><th>what<th>first<th>second<th>difference, 95 %%<th>\n");
 	for (size_t i = 0; i < n; i++)
-		fprintf(out, "<tr><th>%s<td>%.5g<td>%.5g<td>%+.4g .. %+.4g<td class=l>%s", c[i].what, c[i].a, c[i].b, c[i].low, c[i].high,
+		fprintf(out, "<tr><th>%s<td data-k=first>%.5g<td data-k=second>%.5g<td data-k=\"difference, 95 %%\">%+.4g .. %+.4g<td class=l>%s", c[i].what, c[i].a, c[i].b, c[i].low, c[i].high,
 			c[i].is_real ? "real" : "within what chance does");
-	fprintf(out, "</table></section>\n");
+	fprintf(out, "</table>");
+	for (size_t i = 0, n_members = gr_lcompare_plans(a, b, members, GR_LEN(members)); i < n_members; i++)
+		fprintf(out, "%s%s%s", i ? ", " : "<p>The plans differ in ", members[i], i + 1 == n_members ? ".</p>" : "");
+	fprintf(out, "</section>\n");
 }
 
 void gr_lshow_html(const struct gr_lresult *const *runs, size_t n_runs, FILE *out)
@@ -465,13 +471,16 @@ void gr_lshow_html(const struct gr_lresult *const *runs, size_t n_runs, FILE *ou
 		"body{background:var(--bg);color:var(--fg);font:15px/1.45 system-ui,sans-serif;max-width:920px;margin:2em auto;padding:0 1em}\n"
 		"h1{font-size:1.5em}h2{font-size:1.2em;margin:1.6em 0 .3em}p{margin:.3em 0}.dim{color:var(--dim)}\n"
 		"table{border-collapse:collapse;margin:.8em 0;display:block;overflow-x:auto;font-variant-numeric:tabular-nums}th{text-align:left;font-weight:500}tr:first-child th+th{text-align:right}\n"
-		"tr>th:first-child{min-width:7em}td{text-align:right}td.l{text-align:left}td,th{padding:.15em .9em .15em 0;border-bottom:1px solid var(--line)}\n"
+		"tr>th:first-child{min-width:7em;overflow-wrap:anywhere}td{text-align:right}td.l{text-align:left}td,th{padding:.15em .9em .15em 0;border-bottom:1px solid var(--line)}\n"
 		".v{font-size:.8em;padding:.1em .6em;border-radius:1em;border:1px solid}.good{color:var(--good)}.bad{color:var(--bad)}\n"
 		"figure{margin:1.2em 0}figcaption{font-weight:500}.plot{position:relative;height:14em;margin:1.5em .6em 3em 3.2em}\n"
 		"svg{position:absolute;width:100%%;height:100%%}svg .g{stroke:var(--line)}line,polyline{vector-effect:non-scaling-stroke}\n"
 		".plot b{position:absolute;font:11px/1 system-ui,sans-serif;color:var(--dim);white-space:nowrap}.y{right:100%%;margin-right:.6em;transform:translateY(-50%%)}"
 		".x{top:100%%;margin-top:.6em;transform:translateX(-50%%)}.plot .e{left:auto!important;right:-.6em;transform:none}.s{top:100%%;left:0;right:0;margin-top:2em;text-align:center}"
 		".n{right:100%%;bottom:100%%;margin:0 .6em .8em}.u{top:.4em;margin-left:.4em}@media(max-width:600px){.plot .o{display:none}}\n"
+		"@media(max-width:600px){tbody{display:block}tr{display:grid;grid-template-columns:repeat(4,1fr);gap:.2em .8em;padding:.5em 0;border-bottom:1px solid var(--line)}"
+		"tr:first-child,td:empty{display:none}td,th{border:0;padding:0}tr>th:first-child{grid-column:1/-1}td{text-align:left}.l{grid-column:span 3}[data-k^=diff]{grid-column:span 2}"
+		"td[data-k]::before{content:attr(data-k);display:block;font-size:.75em;color:var(--dim)}}\n"
 		".legend span{margin-right:1.2em}.legend i{display:inline-block;width:1em;height:.3em;margin-right:.4em;vertical-align:middle}\n"
 		"</style></head><body><h1>Load test%s</h1>\n", n_runs > 1 ? "s compared" : "");
 	if (n_runs == 2)                         /* what was asked first, the runs one by one below it */

@@ -39,7 +39,7 @@ double gr_lresult_num(const json_t *o, const char *key);
 double gr_lresult_elapsed(const struct gr_lresult *r);
 /* Intervals of the plan's own time: after them only what was still under way is answered. At least 1 if there are any. */
 size_t gr_lresult_n_whole(const struct gr_lresult *r);
-const char *gr_lresult_measured(const json_t *threshold, char out[48]);        /* "116.7 ms", "1.2 %", "no answers" */
+const char *gr_lresult_measured(const json_t *threshold, char out[48]);        /* "116.7 ms", "1.2 %", "nothing to judge" */
 const char *gr_lresult_verdict(const struct gr_lresult *r);      /* "running" without an end */
 
 /* ---- showing ---- */
@@ -56,5 +56,7 @@ struct gr_lcompare {
 	double a, b, low, high;                  /* b - a lies within low..high with 95 % confidence */
 	bool is_real;                            /* 0 is not within */
 };
+/* Members of the plans that differ and may be why the results do, into @names (borrowed from the plans): not name, thresholds and the like. */
+size_t gr_lcompare_plans(const struct gr_lresult *a, const struct gr_lresult *b, const char **names, size_t max);
 /* By resampling whole intervals, since requests close to each other are no independent samples. */
 size_t gr_lcompare(const struct gr_lresult *a, const struct gr_lresult *b, struct gr_lcompare *out, size_t max);

@@ -8,6 +8,8 @@
 
 static double ms(uint64_t ns) { return (double)ns / 1e6; }
 static double q_ms(const struct gr_hdr *h, double q) { return ms(gr_hdr_quantile(h, q)); }
+/* Null when nothing was answered: 0 ms would pass whatever looks for a small number. */
+static json_t *q_json(const struct gr_hdr *h, double q) { return h->total ? json_real(q > 0 ? q_ms(h, q) : ms(h->min)) : json_null(); }
 static double per(uint64_t n, double s) { return s > 0 ? (double)n / s : 0; }
 static double share(uint64_t part, uint64_t whole) { return whole ? (double)part / (double)whole : 0; }
 
@@ -22,7 +24,7 @@ void gr_lshow_line(const struct gr_lresult *r, char *out, size_t n)
 {
 	const struct gr_linterval *v;
 	uint64_t failed = 0;
-	char a[24], b[24], c[24];
+	char a[24] = "-", b[24] = "-", c[24] = "-";
 
 	if (!r->n_intervals) {
 		snprintf(out, n, "preparing");
@@ -31,8 +33,13 @@ void gr_lshow_line(const struct gr_lresult *r, char *out, size_t n)
 	v = &r->intervals[r->n_intervals - 1];
 	for (uint32_t f = 0; f < GR_LOAD_N_FAILS; f++)
 		failed += v->fails[f];
+	if (v->latency.total) {
+		fmt_ms(q_ms(&v->latency, .5), a);
+		fmt_ms(q_ms(&v->latency, .99), b);
+		fmt_ms(ms(v->latency.max), c);
+	}
 	snprintf(out, n, "%5.0f s  %9.1f/s  p50 %s  p99 %s  max %s ms  %" PRIu64 " in flight  %" PRIu64 " errors%s", v->t_s + v->len_s,
-		 per(v->latency.total, v->len_s), fmt_ms(q_ms(&v->latency, .5), a), fmt_ms(q_ms(&v->latency, .99), b), fmt_ms(ms(v->latency.max), c),
+		 per(v->latency.total, v->len_s), a, b, c,
 		 v->gauges[GR_LOAD_G_IN_FLIGHT], failed + v->n_5xx,
 		 share(v->n[GR_LOAD_N_LATE], v->n[GR_LOAD_N_STARTED]) > .01 ? "  (the generators are late)" : "");
 }
@@ -127,9 +134,9 @@ static json_t *times_json(const struct gr_hdr *h)
 	json_t *o;
 
 	gr_hdr_encode_text(h, &b);
-	o = json_pack("{s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:s}", "count", (json_int_t)h->total, "min_ms", ms(h->min), "mean_ms",
-		      gr_hdr_mean(h) / 1e6, "p50_ms", q_ms(h, .5), "p90_ms", q_ms(h, .9), "p99_ms", q_ms(h, .99), "p99_9_ms", q_ms(h, .999), "max_ms",
-		      ms(h->max), "histogram", gr_buf_str(&b));
+	o = json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s}", "count", (json_int_t)h->total, "min_ms", q_json(h, 0), "mean_ms",
+		      h->total ? json_real(gr_hdr_mean(h) / 1e6) : json_null(), "p50_ms", q_json(h, .5), "p90_ms", q_json(h, .9), "p99_ms",
+		      q_json(h, .99), "p99_9_ms", q_json(h, .999), "max_ms", q_json(h, 1), "histogram", gr_buf_str(&b));
 	gr_buf_fini(&b);
 	return o;
 }
@@ -173,11 +180,11 @@ static json_t *intervals_json(const struct gr_lresult *r)
 	for (size_t i = 0; i < r->n_intervals; i++) {
 		const struct gr_linterval *v = &r->intervals[i];
 
-		json_array_append_new(list, json_pack("{s:f, s:f, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:o}", "t_s", v->t_s, "rate_per_s",
+		json_array_append_new(list, json_pack("{s:f, s:f, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "t_s", v->t_s, "rate_per_s",
 						      per(v->latency.total, v->len_s), "due", (json_int_t)v->n[GR_LOAD_N_DUE], "in_flight",
 						      (json_int_t)v->gauges[GR_LOAD_G_IN_FLIGHT], "open", (json_int_t)v->gauges[GR_LOAD_G_OPEN], "p50_ms",
-						      q_ms(&v->latency, .5), "p90_ms", q_ms(&v->latency, .9), "p99_ms", q_ms(&v->latency, .99), "max_ms",
-						      ms(v->latency.max), "errors_by_kind", fails_json(v->fails, v->n_5xx)));
+						      q_json(&v->latency, .5), "p90_ms", q_json(&v->latency, .9), "p99_ms", q_json(&v->latency, .99), "max_ms",
+						      q_json(&v->latency, 1), "errors_by_kind", fails_json(v->fails, v->n_5xx)));
 	}
 	return list;
 }
@@ -226,6 +233,8 @@ void gr_lshow_json(const struct gr_lresult *r, FILE *out)
 
 void gr_lshow_csv(const struct gr_lresult *r, FILE *out)
 {
+	static const double qs[] = { .5, .9, .99, .999, 1 };
+
 	fprintf(out, "t_s,due,answered,rate_per_s,errors,in_flight,open,p50_ms,p90_ms,p99_ms,p99_9_ms,max_ms\n");
 	for (size_t i = 0; i < r->n_intervals; i++) {
 		const struct gr_linterval *v = &r->intervals[i];
@@ -233,9 +242,14 @@ void gr_lshow_csv(const struct gr_lresult *r, FILE *out)
 
 		for (uint32_t f = 0; f < GR_LOAD_N_FAILS; f++)
 			failed += v->fails[f];
-		fprintf(out, "%g,%" PRIu64 ",%" PRIu64 ",%.3f,%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%.6g,%.6g,%.6g,%.6g,%.6g\n", v->t_s, v->n[GR_LOAD_N_DUE],
-			v->latency.total, per(v->latency.total, v->len_s), failed, v->gauges[GR_LOAD_G_IN_FLIGHT], v->gauges[GR_LOAD_G_OPEN],
-			q_ms(&v->latency, .5), q_ms(&v->latency, .9), q_ms(&v->latency, .99), q_ms(&v->latency, .999), ms(v->latency.max));
+		fprintf(out, "%g,%" PRIu64 ",%" PRIu64 ",%.3f,%" PRIu64 ",%" PRIu64 ",%" PRIu64, v->t_s, v->n[GR_LOAD_N_DUE], v->latency.total,
+			per(v->latency.total, v->len_s), failed, v->gauges[GR_LOAD_G_IN_FLIGHT], v->gauges[GR_LOAD_G_OPEN]);
+		for (size_t k = 0; k < GR_LEN(qs); k++)
+			if (v->latency.total)
+				fprintf(out, ",%.6g", q_ms(&v->latency, qs[k]));
+			else
+				fprintf(out, ",");
+		fprintf(out, "\n");
 	}
 }
 
@@ -266,10 +280,10 @@ void gr_lshow_junit(const struct gr_lresult *r, FILE *out)
 		n_bad += !json_is_true(json_object_get(o, "holds"));
 	fprintf(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"");
 	xml_text(out, gr_lresult_str(r->run, "name"));
-	fprintf(out, "\" tests=\"%zu\" failures=\"%zu\" time=\"%.3f\">\n  <testcase classname=\"load\" name=\"the test ran as planned\" time=\"%.3f\">",
+	fprintf(out, "\" tests=\"%zu\" failures=\"%zu\" errors=\"0\" skipped=\"0\" time=\"%.3f\">\n  <testcase classname=\"load\" name=\"the test ran as planned\" time=\"%.3f\">",
 		json_array_size(list) + 1, n_bad, gr_lresult_elapsed(r), gr_lresult_elapsed(r));
 	if (!is_ok) {
-		fprintf(out, "<failure message=\"%s: ", verdict);
+		fprintf(out, "<failure type=\"%s\" message=\"%s: ", verdict, verdict);
 		xml_text(out, gr_lresult_str(r->end, "why"));
 		fprintf(out, "\"/>");
 	}
@@ -279,7 +293,7 @@ void gr_lshow_junit(const struct gr_lresult *r, FILE *out)
 		xml_text(out, gr_lresult_str(o, "is"));
 		fprintf(out, "\">");
 		if (!json_is_true(json_object_get(o, "holds")))
-			fprintf(out, "<failure message=\"it is %s\"/>", gr_lresult_measured(o, measured));
+			fprintf(out, "<failure type=\"threshold\" message=\"measured: %s\"/>", gr_lresult_measured(o, measured));
 		fprintf(out, "</testcase>\n");
 	}
 	fprintf(out, "</testsuite>\n");

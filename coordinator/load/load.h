@@ -41,6 +41,7 @@ uint64_t gr_tally_failed(const struct gr_tally *t, int request);
 uint64_t gr_tally_errors(const struct gr_tally *t);         /* failed, and answers of class 5xx: what a server itself calls its failure is one */
 json_t *gr_tally_json(const struct gr_tally *t, const struct gr_load_plan *p);
 json_t *gr_hdr_json(const struct gr_hdr *h);
+json_t *gr_hdr_ms_json(const struct gr_hdr *h, double q);   /* a quantile; null when it is empty: 0 would be the best of all */
 
 enum gr_member_state { GR_MEMBER_ASKED, GR_MEMBER_READY, GR_MEMBER_RUNNING, GR_MEMBER_ENDED, GR_MEMBER_LOST };
 struct gr_member {
@@ -84,7 +85,7 @@ struct gr_run {
 	uint64_t id;
 	enum gr_run_state state;
 	enum gr_load_verdict verdict;
-	char why[400], owner[64], path[4200];
+	char why[400], owner[64], path[4200], burn[300];          /* burn: what became of one that did not burn as the plan says */
 	struct gr_load_plan *plan;
 	json_t *plan_json;
 	struct gr_member *members;
@@ -97,7 +98,8 @@ struct gr_run {
 	struct gr_tally total, last;             /* last: the interval written last */
 	struct gr_point points[GR_LOAD_MAX_POINTS];      /* the last ones, oldest first */
 	uint32_t n_points;
-	bool is_stopping, is_aborted, has_owner;
+	const struct gr_load_threshold *broken;          /* that ended the test; NULL: none did */
+	bool is_stopping, has_owner;
 	int fd;
 };
 static inline uint64_t gr_load_tag(const struct gr_run *r) { return (uintptr_t)r | 2; }

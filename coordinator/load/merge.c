@@ -134,6 +134,8 @@ json_t *gr_hdr_json(const struct gr_hdr *h)
 	return o;
 }
 
+json_t *gr_hdr_ms_json(const struct gr_hdr *h, double q) { return h->total ? json_real((double)gr_hdr_quantile(h, q) / 1e6) : json_null(); }
+
 static void set(json_t *o, const char *name, uint64_t v)
 {
 	if (v)

@@ -69,8 +69,11 @@ int gr_run_start(struct gr_coord *c, const json_t *plan, const char *owner, uint
 	struct gr_run *r;
 	int rc;
 
+	GR_LIST_EACH_SAFE(o, &c->load->runs, struct gr_run, link)
+		if (c->load->n_runs >= GR_LOAD_MAX_RUNS && o->state == GR_RUN_ENDED)
+			run_free(o);             /* remembered for the metrics alone, the longest of all */
 	if (c->load->n_runs >= GR_LOAD_MAX_RUNS)
-		return gr_err_set(err, GR_EBUSY, "%u load tests are running or ended a moment ago already", GR_LOAD_MAX_RUNS);
+		return gr_err_set(err, GR_EBUSY, "%u load tests are running already", GR_LOAD_MAX_RUNS);
 	GR_NEW(r);
 	r->c = c;
 	r->fd = -1;
@@ -313,6 +316,8 @@ static int on_state(struct gr_coord *c, struct gr_worker *w, struct gr_slice bod
 			m->state = GR_MEMBER_ENDED;
 			gr_member_release(r, m);
 		}
+		if (why && *why && !is_cut && !r->is_stopping && !r->burn[0])
+			snprintf(r->burn, sizeof(r->burn), "worker %s: %.200s", m->name, why);
 		if (why && *why && !is_cut)
 			gr_keep_line(r, json_pack("{s:s, s:s, s:s}", "type", "note", "worker", m->name, "text", why));
 	}

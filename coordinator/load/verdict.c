@@ -34,6 +34,23 @@ static double counted_s(const struct gr_run *r)
 }
 
 static double share(uint64_t part, uint64_t whole) { return whole ? (double)part / (double)whole : 0; }
+/* Of nothing at all no share holds: that none of no requests failed is no good news. */
+static double share_of_some(uint64_t part, uint64_t whole) { return whole ? share(part, whole) : NAN; }
+
+/* How many checks were made; also those of an answer that failed afterwards, since a value to capture was not in it. */
+static uint64_t n_checks_made(const struct gr_run *r, int request)
+{
+	const struct gr_tally *t = &r->total;
+	struct gr_hdr h = { 0 };
+	uint64_t n;
+
+	if (request < 0)
+		return t->n[GR_LOAD_N_CHECKS];
+	gr_tally_latency(t, request, &h);
+	n = h.total + t->fails[request * 32 + GR_LOAD_F_CAPTURE] + t->fails[request * 32 + GR_LOAD_F_REGEX_LIMIT];
+	gr_hdr_fini(&h);
+	return n * r->plan->by_id[request]->n_checks;
+}
 
 /* A fold of the tally that the subject is about. */
 static void subject(const struct gr_run *r, const struct gr_load_threshold *t, struct gr_hdr *h)
@@ -58,11 +75,12 @@ static void subject(const struct gr_run *r, const struct gr_load_threshold *t, s
 double gr_threshold_value(const struct gr_run *r, const struct gr_load_threshold *t)
 {
 	int request = t->subject == GR_LOAD_S_REQUEST ? (int)t->request : -1;
-	uint64_t failed = gr_tally_failed(&r->total, request), n_checks = 0, bad;
+	uint64_t failed = gr_tally_failed(&r->total, request), asked, bad;
 	struct gr_hdr h = { 0 };
 	double v = 0, s = counted_s(r);
 
 	subject(r, t, &h);
+	asked = h.total + failed;
 	if (!h.total && (t->stat == GR_LOAD_Q || t->stat == GR_LOAD_MEAN))
 		return NAN;                      /* of no answer: nothing holds of it */
 	switch (t->stat) {
@@ -84,7 +102,7 @@ double gr_threshold_value(const struct gr_run *r, const struct gr_load_threshold
 		for (uint32_t i = 0; i < r->total.n_requests; i++)
 			if (request < 0 || (uint32_t)request == i)
 				failed += r->total.series[GR_LOAD_SERIES(i, GR_LOAD_R_5XX)].total;
-		v = t->stat == GR_LOAD_ERRORS ? (double)failed : share(failed, h.total + gr_tally_failed(&r->total, request));
+		v = !asked ? NAN : t->stat == GR_LOAD_ERRORS ? (double)failed : share(failed, asked);
 		break;
 	case GR_LOAD_CHECKS:
 	case GR_LOAD_CHECK_SHARE:
@@ -92,18 +110,12 @@ double gr_threshold_value(const struct gr_run *r, const struct gr_load_threshold
 		for (uint32_t i = 0; i < r->total.n_requests; i++)
 			for (uint32_t k = 0; k < 16 && (request < 0 || (uint32_t)request == i); k++)
 				bad += r->total.checks[i * 16 + k];
-		for (uint32_t i = 0; i < r->total.n_requests; i++)
-			if (request < 0 || (uint32_t)request == i) {
-				struct gr_hdr one = { 0 };
-
-				gr_tally_latency(&r->total, (int)i, &one);
-				n_checks += one.total * r->plan->by_id[i]->n_checks;
-				gr_hdr_fini(&one);
-			}
-		v = t->stat == GR_LOAD_CHECKS ? (double)bad : share(bad, n_checks);
+		v = share_of_some(bad, n_checks_made(r, request));
+		if (t->stat == GR_LOAD_CHECKS && !isnan(v))
+			v = (double)bad;
 		break;
 	case GR_LOAD_LATE_SHARE:
-		v = share(r->total.n[GR_LOAD_N_LATE], r->total.n[GR_LOAD_N_STARTED]);
+		v = share_of_some(r->total.n[GR_LOAD_N_LATE], r->total.n[GR_LOAD_N_STARTED]);
 		break;
 	}
 	gr_hdr_fini(&h);
@@ -120,7 +132,7 @@ void gr_load_watch(struct gr_run *r)
 
 		if (!t->is_abort || s * 1e9 < (double)t->after_ns || isnan(v) || gr_load_holds(t, v))
 			continue;
-		r->is_aborted = true;
+		r->broken = t;
 		gr_run_stop(r, GR_LOAD_V_THRESHOLD, "%s does not hold after %.1f s", t->text, s);
 	}
 }
@@ -151,7 +163,7 @@ static json_t *thresholds_json(struct gr_run *r, const char **broken)
 	for (uint32_t i = 0; i < r->plan->n_thresholds; i++) {
 		const struct gr_load_threshold *t = &r->plan->thresholds[i];
 		double v = gr_threshold_value(r, t);
-		bool is_ok = r->start_ns && gr_load_holds(t, v);
+		bool is_ok = r->start_ns && gr_load_holds(t, v) && t != r->broken;      /* that ended it, whatever came after */
 		bool is_time = t->stat == GR_LOAD_Q || t->stat == GR_LOAD_MEAN;
 
 		if (!is_ok && !*broken)
@@ -161,6 +173,32 @@ static json_t *thresholds_json(struct gr_run *r, const char **broken)
 						      t->stat == GR_LOAD_CHECK_SHARE || t->stat == GR_LOAD_LATE_SHARE ? "share" : "", "holds", is_ok));
 	}
 	return list;
+}
+
+static bool speaks_of(const struct gr_load_plan *p, enum gr_load_stat a, enum gr_load_stat b)
+{
+	for (uint32_t i = 0; i < p->n_thresholds; i++)
+		if (p->thresholds[i].stat == a || p->thresholds[i].stat == b)
+			return true;
+	return false;
+}
+
+/* Nothing at all went well, and no threshold speaks of that: nobody said that this might be. A service that answers
+ * nothing but 503 does so fast: no latency tells. */
+static bool is_all_bad(const struct gr_run *r, uint64_t started, char *why, size_t n_why)
+{
+	bool has_errors = speaks_of(r->plan, GR_LOAD_ERRORS, GR_LOAD_ERROR_SHARE);
+	uint64_t made = n_checks_made(r, -1);
+
+	if (gr_tally_failed(&r->total, -1) == started && !has_errors && !speaks_of(r->plan, GR_LOAD_COUNT, GR_LOAD_RATE))
+		snprintf(why, n_why, "none of %llu requests was answered", (unsigned long long)started);
+	else if (gr_tally_errors(&r->total) == started && gr_tally_failed(&r->total, -1) < started && !has_errors)
+		snprintf(why, n_why, "none of %llu requests was answered but with a status of class 5xx", (unsigned long long)started);
+	else if (made && r->total.n[GR_LOAD_N_CHECKS_FAILED] == made && !speaks_of(r->plan, GR_LOAD_CHECKS, GR_LOAD_CHECK_SHARE))
+		snprintf(why, n_why, "none of %llu checks held", (unsigned long long)made);
+	else
+		return false;
+	return true;
 }
 
 json_t *gr_load_end_line(struct gr_run *r)
@@ -178,11 +216,13 @@ json_t *gr_load_end_line(struct gr_run *r)
 			snprintf(r->why, sizeof(r->why), "the generators could not keep up: %llu of %llu requests left more than %.1f ms late",
 				 (unsigned long long)late, (unsigned long long)started, (double)r->plan->late_ns / 1e6);
 		}
-		/* without a threshold nobody said that this might be */
-		if (started && !r->plan->n_thresholds && gr_tally_failed(&r->total, -1) == started) {
+		/* the neighbours were to burn: without that it was another test */
+		if (r->burn[0]) {
 			r->verdict = GR_LOAD_V_ERROR;
-			snprintf(r->why, sizeof(r->why), "none of %llu requests was answered", (unsigned long long)started);
+			snprintf(r->why, sizeof(r->why), "%s", r->burn);
 		}
+		if (started && !broken && is_all_bad(r, started, r->why, sizeof(r->why)))
+			r->verdict = GR_LOAD_V_ERROR;
 		if (!started) {
 			r->verdict = GR_LOAD_V_ERROR;
 			snprintf(r->why, sizeof(r->why), "no request left");
@@ -207,10 +247,10 @@ json_t *gr_load_summary_line(const struct gr_run *r)
 	json_t *o;
 
 	gr_tally_latency(&r->total, -1, &h);
-	o = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f}", "type", "summary", "verdict", gr_load_verdict_name(r->verdict), "why", r->why,
+	o = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:f, s:o, s:o, s:o, s:f}", "type", "summary", "verdict", gr_load_verdict_name(r->verdict), "why", r->why,
 		      "answered", (json_int_t)h.total, "failed", (json_int_t)gr_tally_failed(&r->total, -1), "errors", (json_int_t)gr_tally_errors(&r->total), "rate_per_s",
-		      s > 0 ? (double)h.total / s : 0.0, "p50_ms", (double)gr_hdr_quantile(&h, .5) / 1e6, "p99_ms",
-		      (double)gr_hdr_quantile(&h, .99) / 1e6, "max_ms", (double)h.max / 1e6, "elapsed_s", s);
+		      s > 0 ? (double)h.total / s : 0.0, "p50_ms", gr_hdr_ms_json(&h, .5), "p99_ms", gr_hdr_ms_json(&h, .99), "max_ms",
+		      gr_hdr_ms_json(&h, 1), "elapsed_s", s);
 	gr_hdr_fini(&h);
 	return o;
 }

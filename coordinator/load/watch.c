@@ -1,5 +1,6 @@
 /* watch.c - tests while they run: points for the live page, families for Prometheus */
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include "coordinator/load/load.h"
@@ -25,6 +26,9 @@ void gr_point_add(struct gr_run *r, const struct gr_interval *v)
 	gr_hdr_fini(&h);
 }
 
+/* Of an interval without an answer there is none. */
+static json_t *ms_json(const struct gr_point *p, uint64_t ns) { return p->answers ? json_real((double)ns / 1e6) : json_null(); }
+
 static json_t *points_json(const struct gr_run *r)
 {
 	double s = (double)r->plan->interval_ns / 1e9;
@@ -33,10 +37,10 @@ static json_t *points_json(const struct gr_run *r)
 	for (uint32_t i = 0; i < r->n_points; i++) {
 		const struct gr_point *p = &r->points[i];
 
-		json_array_append_new(list, json_pack("{s:f, s:f, s:f, s:I, s:I, s:I, s:f, s:f, s:f}", "t_s", p->t_s, "due_per_s", (double)p->due / s,
+		json_array_append_new(list, json_pack("{s:f, s:f, s:f, s:I, s:I, s:I, s:o, s:o, s:o}", "t_s", p->t_s, "due_per_s", (double)p->due / s,
 						      "rate_per_s", (double)p->answers / s, "errors", (json_int_t)p->errors, "in_flight",
-						      (json_int_t)p->in_flight, "open", (json_int_t)p->open, "p50_ms", (double)p->p50_ns / 1e6, "p99_ms",
-						      (double)p->p99_ns / 1e6, "max_ms", (double)p->max_ns / 1e6));
+						      (json_int_t)p->in_flight, "open", (json_int_t)p->open, "p50_ms", ms_json(p, p->p50_ns), "p99_ms",
+						      ms_json(p, p->p99_ns), "max_ms", ms_json(p, p->max_ns)));
 	}
 	return list;
 }
@@ -78,13 +82,20 @@ json_t *gr_load_live_json(const struct gr_coord *c)
 
 /* ---- Prometheus ---- */
 
-/* One sample a running or just ended test; label: its id, which is hex. */
+/* One sample a running or just ended test; label: its id, which is hex. What there is no value of is NaN, as Prometheus has it. */
 static void family(const struct gr_coord *c, struct gr_buf *b, const char *name, const char *type, const char *help,
 		   double (*value)(const struct gr_run *r))
 {
 	gr_metrics_head(b, name, type, help);
-	GR_LIST_EACH(r, &c->load->runs, struct gr_run, link)
-		gr_buf_printf(b, "griddle_%s{test=\"%016" PRIx64 "\"} %.15g\n", name, r->id, value(r));
+	GR_LIST_EACH(r, &c->load->runs, struct gr_run, link) {
+		double v = value(r);
+
+		gr_buf_printf(b, "griddle_%s{test=\"%016" PRIx64 "\"} ", name, r->id);
+		if (isnan(v))
+			gr_buf_add_str(b, "NaN\n");
+		else
+			gr_buf_printf(b, "%.15g\n", v);
+	}
 }
 
 static const struct gr_point *last(const struct gr_run *r)
@@ -108,9 +119,10 @@ static double due(const struct gr_run *r) { return (double)r->total.n[GR_LOAD_N_
 static double late(const struct gr_run *r) { return (double)r->total.n[GR_LOAD_N_LATE]; }
 static double in_flight(const struct gr_run *r) { return (double)last(r)->in_flight; }
 static double open_now(const struct gr_run *r) { return (double)last(r)->open; }
-static double p50(const struct gr_run *r) { return (double)last(r)->p50_ns / 1e9; }
-static double p99(const struct gr_run *r) { return (double)last(r)->p99_ns / 1e9; }
-static double most(const struct gr_run *r) { return (double)last(r)->max_ns / 1e9; }
+static double seconds(const struct gr_run *r, uint64_t ns) { return last(r)->answers ? (double)ns / 1e9 : NAN; }
+static double p50(const struct gr_run *r) { return seconds(r, last(r)->p50_ns); }
+static double p99(const struct gr_run *r) { return seconds(r, last(r)->p99_ns); }
+static double most(const struct gr_run *r) { return seconds(r, last(r)->max_ns); }
 
 void gr_load_metrics(const struct gr_coord *c, struct gr_buf *b)
 {
@@ -122,7 +134,7 @@ void gr_load_metrics(const struct gr_coord *c, struct gr_buf *b)
 	family(c, b, "load_late_total", "counter", "Requests that left late by the generators' own fault.", late);
 	family(c, b, "load_in_flight", "gauge", "Requests under way at the end of the last interval.", in_flight);
 	family(c, b, "load_connections", "gauge", "Connections open at the end of the last interval.", open_now);
-	family(c, b, "load_latency_p50_seconds", "gauge", "Median latency of the last interval.", p50);
-	family(c, b, "load_latency_p99_seconds", "gauge", "99th percentile of the last interval's latencies.", p99);
-	family(c, b, "load_latency_max_seconds", "gauge", "Longest latency of the last interval.", most);
+	family(c, b, "load_latency_p50_seconds", "gauge", "Median latency of the last interval; NaN without an answer.", p50);
+	family(c, b, "load_latency_p99_seconds", "gauge", "99th percentile of the last interval's latencies; NaN without an answer.", p99);
+	family(c, b, "load_latency_max_seconds", "gauge", "Longest latency of the last interval; NaN without an answer.", most);
 }

@@ -23,7 +23,7 @@ function ceilNice(v) {
   for (const m of [1, 2, 4, 6, 8]) if (m * p >= v * 0.999) return m * p;
   return 10 * p;
 }
-const short = (v) => (v >= 1e6 ? `${+(v / 1e6).toPrecision(3)}M` : v >= 1e4 ? `${+(v / 1e3).toPrecision(3)}k` : `${+v.toPrecision(3)}`);
+const short = (v) => (v === null ? '-' : v >= 1e6 ? `${+(v / 1e6).toPrecision(3)}M` : v >= 1e4 ? `${+(v / 1e3).toPrecision(3)}k` : `${+v.toPrecision(3)}`);
 
 // Round moments, at most n.
 function moments(len, n) {
@@ -58,7 +58,7 @@ function chart(title, xs, len, lines, burns, log) {
     g.append(svg('text', { x: x(b.at_s) + 4, y: TOP + 12, fill: 'var(--soft)', 'font-size': 11 }, 'burn'));
   }
   for (const l of lines) {
-    const points = l.ys.map((v, i) => `${x(xs[i]).toFixed(1)},${y(v).toFixed(1)}`).join(' ');
+    const points = l.ys.map((v, i) => (v === null ? '' : `${x(xs[i]).toFixed(1)},${y(v).toFixed(1)}`)).join(' ');   // null: nothing was answered
     g.append(svg('polyline', { points, fill: 'none', stroke: l.colour, 'stroke-width': l.width }));
   }
   const box = document.createElement('div'), head = el('h3', title);

@@ -96,12 +96,43 @@ check "and it says which" grep -q "verdict .*http.p99 < 10s does not hold" out
 load http http://127.0.0.1:1/ --rate 20/s --for 500ms --quiet >out 2>err; rc=$?; check "nobody answered, and no threshold said so: nothing that counts" [ $rc = 1 ]
 check "and it says so" grep -q "verdict .*error: none of 10 requests was answered" out
 check "without a line of no status" sh -c '! grep -q "^status" out'
+for scale in 'd["latency"]["p50_ms"]' 'd["requests"][0]["latency"]["max_ms"]' 'd["intervals"][0]["p99_ms"]'; do
+	load show http -o json >r.json 2>err; check "of no answer there is no percentile, $scale" ok_json r.json "$scale is None"
+done
+load show http -o csv >out 2>err; check "nor in the CSV" grep -qE '^0,[0-9]+,0,0\.000,[0-9]+,[0-9]+,[0-9]+,,,,,$' out
+check "its columns are those of docs/load.md" [ "$(head -n 1 out)" = "$(sed -n 's/^    \(t_s,.*\)/\1/p' "$TOP/docs/load.md")" ]
+check "nor in the list" sh -c '"$1" load ls | grep -qE " 0 +- +- +10 +error"' sh "$BIN/griddle"
+check "nor in the metrics, which promtool takes" sh -c 'curl -s "http://$1/metrics" >m && grep -q "^griddle_load_latency_p99_seconds{.*} NaN$" m && { ! command -v promtool || promtool check metrics <m; }' sh "$HTTP"
 check "errors stand in the list" sh -c '"$1" load ls | grep -qE " 10 +threshold"' sh "$BIN/griddle"
+
+printf '{"late":"5s","stages":[{"kind":"ramp","from":0,"to":20,"for":"2s"}],"requests":[{"url":"http://127.0.0.1:1/"}]}' >p.json; load run p.json --quiet -o json >r.json 2>err
+check "how far apart they began is told of refused ones as of others" ok_json r.json "len([w for w in d['workers'] if 'first_ms' in w]) == 4"
+
+# ---- nothing that went well is no pass; tests/unit/load_verdict_test.c has the rest ----
+aim() { kill $TARGET_PID; target "$1"; }
+small() { printf '{"late":"5s","target":"http://127.0.0.1:%s/",%s}' "$1" "$2" >p.json; load run p.json --quiet -o json --junit r.xml >r.json 2>err; rc=$?; }
+aim error
+small $PORT '"stages":[{"rate":"20/s","for":"500ms"}],"thresholds":["p99 < 10s"]'
+check "503 alone is no pass, however fast" [ $rc = 1 ] && check "and says so" ok_json r.json "d['verdict'] == 'error' and d['why'] == 'none of 10 requests was answered but with a status of class 5xx'"
+small $PORT '"stages":[{"rate":"20/s","for":"500ms"}],"thresholds":["errors > 99%"]'; check "unless a threshold has it so" [ $rc = 0 ]
+aim ok
+small $PORT '"stages":[{"rate":"20/s","for":"500ms"}],"requests":[{"checks":[{"body":"nope"}]}]'
+check "nor are answers of which no check holds" [ $rc = 1 ] && check "and it says so" ok_json r.json "d['why'] == 'none of 10 checks held'"
+small 1 '"stages":[{"rate":"20/s","for":"500ms"}],"requests":[{"checks":[{"status":200}]}],"thresholds":["checks < 1%"]'
+check "of checks that were never made none holds" [ $rc = 3 ] && check "and there is no value" ok_json r.json "d['thresholds'][0]['value'] is None"
+small 1 '"model":"closed","stages":[{"users":2,"for":"300ms"}]'; check "users whom nobody answers are no pass" [ $rc = 1 ]
+check "JUnit has the verdict as a failure" python3 -c 'import xml.etree.ElementTree as e; r=e.parse("r.xml").getroot(); assert r.get("failures") == "1" and "none of" in r.find("testcase/failure").get("message")'
+small $PORT '"model":"closed","stages":[{"kind":"ramp","from":4,"to":0,"for":"500ms"}]'; check "users who go one by one" [ $rc = 0 ] && check "end by themselves" ok_json r.json "d['errors'] == 0 and d['latency']['count'] > 4"
+small $PORT '"interval":"100ms","stages":[{"rate":"10/s","for":"200ms"},{"rate":"0/s","for":"600ms"},{"rate":"10/s","for":"200ms"}]'
+check "a pause in the schedule is no fault" [ $rc = 0 ] && check "its intervals have no percentiles" ok_json r.json "d['latency']['count'] == 4 and d['intervals'][4]['p50_ms'] is None and d['intervals'][4]['due'] == 0"
 
 # ---- names; a narrow terminal ----
 load http "http://127.0.0.1:$PORT/{{rand 1 9}}" --rate 20/s --for 500ms --name named --quiet -o json >r1.json 2>err; load http http://127.0.0.1:$PORT/ --rate 20/s --for 500ms --name named --quiet -o json >r2.json 2>err
 load show named -o json >r.json 2>err; check "a test is told by its name, the last one" [ "$(python3 -c 'import json; print(json.load(open("r.json"))["run"] == json.load(open("r2.json"))["run"], json.load(open("r1.json"))["latency"]["count"])')" = "True 10" ]
 load compare named named >out 2>err; check "to compare too" grep -q "^p50_ms" out
+check "of one plan nothing differs" sh -c '! grep -q "plans differ" out'
+load compare "$(python3 -c 'import json; print(json.load(open("r1.json"))["run"])')" named --html r.html >out 2>err; check "where plans differ it says in what" grep -q "^the plans differ in requests$" out
+check "in the report too" grep -q "The plans differ in requests" r.html
 load show nobody >out 2>err; check "one that is none" [ $? = 2 ] && check "is named" grep -q '"nobody" is no load test' err
 cat >narrow.py <<'PY'
 # the live line on a terminal of 40 columns: what is written over at once must not be longer
@@ -151,6 +182,10 @@ fi
 load stop "$(cat id)" 2>/dev/null; ended() { load show "$(cat id)" -o json 2>/dev/null | grep -qE '"verdict": "(stopped|passed)"'; }
 check "it can be stopped by its id" wait_for 15 ended
 load compare "$(cat id)" "$(cat id)" >out 2>err; check "compared with itself nothing differs" sh -c 'grep -q "p99_ms" out && ! grep -q "real" out'
+
+# ended tests are remembered for a minute, and are in nobody's way
+many() { for _ in $(seq 18); do load http http://127.0.0.1:$PORT/ --rate 5/s --for 20s --detach >id 2>err && load stop "$(cat id)" 2>err || return 1; done; }
+check "eighteen tests one after another" many || diag <err
 
 # ---- burns ----
 if [ -x /usr/bin/stress-ng ]; then
@@ -209,6 +244,15 @@ sed -i 's/"interval"/"on_lost":"fail","interval"/' lost.json
 wait_for 10 running; sleep 1; kill -KILL $c_PID; wait $P; rc=$?
 check "a plan may say that a loss fails it" [ $rc = 1 ]
 check "and the verdict is lost" ok_json r.json "d['verdict'] == 'lost'"
+
+# closed: what its users count by goes on elsewhere, and no number comes twice
+python3 "$TOP/tests/helper/load_peers.py" web "$T/web" & CL_PIDS="$CL_PIDS $!"; wait_for 10 test -s web
+printf '{"model":"closed","late":"5s","interval":"200ms","stages":[{"users":6,"for":"3s"}],"target":"http://127.0.0.1:%s","requests":[{"url":"/{{seq}}","think":"5ms"}]}' "$(cat web)" >p.json
+cl_worker e
+"$BIN/griddle" load run p.json --quiet -o json >r.json 2>err & P=$!; CL_PIDS="$CL_PIDS $P"
+wait_for 10 running; sleep 1; kill -KILL $e_PID; wait $P; rc=$?
+check "users of a lost worker are others'" [ $rc = 0 ] && check "it says whom" ok_json r.json "[e['worker'] for e in d['events']] == ['e']"
+check "of $(wc -l <web.paths) numbers none came twice" [ -z "$(sort web.paths | uniq -d)" ]
 
 # the coordinator dies: no request leaves a second later
 "$BIN/griddle" load http http://127.0.0.1:$PORT/ --rate 200/s --for 60s --quiet >out 2>err & P=$!; CL_PIDS="$CL_PIDS $P"

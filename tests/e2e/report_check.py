@@ -1,4 +1,4 @@
-"""report_check.py CHROMIUM REPORT.html - a report's charts at a desk's and a phone's width: all of each is in sight, no label lies on another"""
+"""report_check.py CHROMIUM REPORT.html - a report's charts and tables at a desk's and a phone's width: all of each is in sight, no label lies on another"""
 import os
 import sys
 
@@ -18,6 +18,14 @@ LOOK = """(() => {
         if (a !== b && box(a).left < box(b).right && box(b).left < box(a).right && box(a).top < box(b).bottom && box(b).top < box(a).bottom)
           bad.push(`${name}: ${a.textContent} on ${b.textContent}`);
     }
+  }
+  for (const t of document.querySelectorAll('table')) {
+    const name = t.querySelector('th').textContent;
+    if (t.scrollWidth > t.clientWidth) bad.push(`table ${name}: scrolls sideways`);
+    for (const c of t.querySelectorAll('td')) if (box(c).width && box(c).right > innerWidth) bad.push(`table ${name}: ${c.textContent} is out of sight`);
+    if (innerWidth < 600)
+      for (const c of t.querySelectorAll('td:not(:empty):not(.l):not(.good):not(.bad)'))
+        if (getComputedStyle(c, '::before').content.length < 3) bad.push(`table ${name}: nothing says what ${c.textContent} is`);
   }
   return [document.querySelectorAll('figure').length, ...bad];
 })()"""
