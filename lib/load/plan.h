@@ -25,6 +25,7 @@
 #define GR_LOAD_MAX_CHECKS 16u                   /* of one request */
 #define GR_LOAD_MAX_CAPTURES 16u
 #define GR_LOAD_MAX_VARS 32u
+#define GR_LOAD_MAX_POINTER_NAME 255u           /* with its slash */
 #define GR_LOAD_MAX_CSV 8u
 #define GR_LOAD_MAX_COLUMNS 64u
 #define GR_LOAD_MAX_THRESHOLDS 32u
@@ -67,6 +68,7 @@ struct gr_load_piece {
 struct gr_load_tmpl {
 	struct gr_load_piece *pieces;
 	uint32_t n_pieces;
+	bool is_json;                            /* what is put in stands within JSON text, and is escaped for it */
 };
 struct gr_load_plan;
 struct gr_load_ctx {                             /* of one visit */
@@ -178,7 +180,7 @@ struct gr_load_plan {
 	struct gr_load_csv csv[GR_LOAD_MAX_CSV];
 	uint32_t n_csv;
 	char *vars[GR_LOAD_MAX_VARS];
-	uint32_t n_vars;
+	uint32_t n_vars, vars_seen;              /* seen: a bit each that was captured, while a scenario is read */
 	struct gr_load_threshold thresholds[GR_LOAD_MAX_THRESHOLDS];
 	uint32_t n_thresholds;
 	struct gr_load_burn burns[GR_LOAD_MAX_BURNS];

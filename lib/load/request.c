@@ -110,6 +110,33 @@ static int intern_origin(struct gr_load_plan *p, struct gr_load_origin *o, uint3
 
 /* ---- checks and captures ---- */
 
+/* Bytes of @s, @max at the most, that end between two characters: names and labels become keys of JSON. */
+static int cut(const char *s, size_t max)
+{
+	size_t n = strnlen(s, max + 1);
+
+	if (n > max)
+		for (n = max; n && (s[n] & 0xc0) == 0x80; n--)
+			;
+	return (int)n;
+}
+
+/* RFC 6901: empty, or names behind slashes; ~0 is ~ and ~1 is /. */
+static int check_pointer(const char *s, const struct gr_load__at *at)
+{
+	if (*s && *s != '/')
+		return gr_load__bad(at, "json wants a JSON pointer, which begins with /");
+	for (const char *c = s; (c = strchr(c, '~')); c++)
+		if (c[1] != '0' && c[1] != '1')
+			return gr_load__bad(at, "json: in a JSON pointer ~ is written ~0, and a / within a name ~1");
+	for (size_t n; *s; s += n) {
+		n = 1 + strcspn(s + 1, "/");
+		if (n > GR_LOAD_MAX_POINTER_NAME)
+			return gr_load__bad(at, "json: a name of more than %u bytes", GR_LOAD_MAX_POINTER_NAME);
+	}
+	return 0;
+}
+
 static int get_regex(const char *text, struct gr_regex **re, const struct gr_load__at *at)
 {
 	const char *why;
@@ -139,17 +166,41 @@ static int check_status(struct gr_load_check *c, const json_t *v, const struct g
 	return 0;
 }
 
+/* They are counted by it: long ones that begin alike are told apart. */
+static char *label(const struct gr_load_request *r, const char *text)
+{
+	struct gr_buf b = { 0 };
+	unsigned n = 1;
+
+	gr_buf_add_str(&b, text);
+	for (uint32_t i = 0; i + 1 < r->n_checks; i++)
+		if (!strcmp(r->checks[i].label, gr_buf_str(&b))) {
+			gr_buf_clear(&b);
+			gr_buf_printf(&b, "%s (%u)", text, ++n);
+			i = UINT32_MAX;          /* from the first again */
+		}
+	return gr_buf_take(&b, NULL);
+}
+
 static int one_check(struct gr_load_request *r, const json_t *o, struct gr_load__at *at)
 {
+	enum { N_CHECK_KINDS = 6 };
 	static const char *const names[] = { "status", "header", "body", "regex", "json", "max", "equals", "contains", NULL };
 	struct gr_load_check *c = &r->checks[r->n_checks++];
 	const char *s = NULL, *header = NULL, *pointer = NULL, *value = NULL;
 	char text[200];
-	int rc;
+	int rc, n_kinds = 0;
 
 	if (!json_is_object(o))
 		return gr_load__bad(at, "wants an object such as {\"status\": 200}");
 	rc = gr_load__only(o, names, at);
+	for (size_t i = 0; i < N_CHECK_KINDS; i++)
+		n_kinds += json_object_get(o, names[i]) != NULL;
+	/* one of two would never be looked at, and never fail */
+	if (rc >= 0 && n_kinds != 1)
+		rc = gr_load__bad(at, "wants one of status, header, body, regex, json, max%s", n_kinds ? ", each in a check of its own" : "");
+	if (rc >= 0 && ((json_object_get(o, "contains") && !json_object_get(o, "header")) || (json_object_get(o, "equals") && !json_object_get(o, "json"))))
+		rc = gr_load__bad(at, "contains is of header, and equals of json");
 	if (rc >= 0)
 		rc = gr_load__get_str(o, "header", &header, at);
 	if (rc >= 0)
@@ -160,27 +211,29 @@ static int one_check(struct gr_load_request *r, const json_t *o, struct gr_load_
 		return rc;
 	if (json_object_get(o, "status")) {
 		rc = check_status(c, json_object_get(o, "status"), at);
-		snprintf(text, sizeof(text), "status %u%s", c->status_lo, c->status_hi > c->status_lo ? ".." : "");
+		if (c->status_hi > c->status_lo)
+			snprintf(text, sizeof(text), "status %uxx", c->status_lo / 100u);
+		else
+			snprintf(text, sizeof(text), "status %u", c->status_lo);
 	} else if (header) {
 		c->kind = GR_LOAD_C_HEADER;
 		c->name = gr_xstrdup(header);
 		c->value = value ? gr_xstrdup(value) : NULL;
 		r->wants_headers = true;
-		snprintf(text, sizeof(text), "header %.60s%s%.60s", header, value ? " contains " : "", value ? value : "");
+		snprintf(text, sizeof(text), "header %.*s%s%.*s", cut(header, 60), header, value ? " contains " : "", cut(value ? value : "", 60), value ? value : "");
 	} else if (pointer) {
 		c->kind = GR_LOAD_C_JSON;
 		c->name = gr_xstrdup(pointer);
 		c->value = value ? gr_xstrdup(value) : NULL;
 		r->wants_body = true;
-		snprintf(text, sizeof(text), "json %.60s%s%.60s", pointer, value ? " = " : "", value ? value : "");
-		if (*pointer && *pointer != '/')
-			rc = gr_load__bad(at, "json wants a JSON pointer, which begins with /");
+		snprintf(text, sizeof(text), "json %.*s%s%.*s", cut(pointer, 60), pointer, value ? " = " : "", cut(value ? value : "", 60), value ? value : "");
+		rc = check_pointer(pointer, at);
 	} else if (json_object_get(o, "body")) {
 		rc = gr_load__get_str(o, "body", &s, at);
 		c->kind = GR_LOAD_C_BODY;
 		c->value = s ? gr_xstrdup(s) : NULL;
 		r->wants_body = true;
-		snprintf(text, sizeof(text), "body contains %.60s", s ? s : "");
+		snprintf(text, sizeof(text), "body contains %.*s", cut(s ? s : "", 60), s ? s : "");
 	} else if (json_object_get(o, "regex")) {
 		rc = gr_load__get_str(o, "regex", &s, at);
 		if (rc >= 0)
@@ -188,15 +241,13 @@ static int one_check(struct gr_load_request *r, const json_t *o, struct gr_load_
 		if (rc >= 0)
 			c->kind = GR_LOAD_C_REGEX;
 		r->wants_body = true;
-		snprintf(text, sizeof(text), "body matches %.60s", s ? s : "");
-	} else if (json_object_get(o, "max")) {
+		snprintf(text, sizeof(text), "body matches %.*s", cut(s ? s : "", 60), s ? s : "");
+	} else {
 		c->kind = GR_LOAD_C_MAX;
 		rc = gr_load__get_time(o, "max", 1000, 3600000000000ull, &c->max_ns, at);
 		snprintf(text, sizeof(text), "within %g ms", (double)c->max_ns / 1e6);
-	} else {
-		rc = gr_load__bad(at, "wants one of status, header, body, regex, json, max");
 	}
-	c->label = gr_xstrdup(rc >= 0 ? text : "");
+	c->label = label(r, rc >= 0 ? text : "");
 	return rc;
 }
 
@@ -224,8 +275,8 @@ static int one_capture(struct gr_load_plan *p, struct gr_load_request *r, const 
 		rc = gr_load__bad(at, "as wants a name of letters, digits and _, and not uuid, seq, rand or csv");
 	if (rc >= 0 && !!json + !!header + !!regex != 1)
 		rc = gr_load__bad(at, "wants one of json, header, regex");
-	if (rc >= 0 && json && *json && *json != '/')
-		rc = gr_load__bad(at, "json wants a JSON pointer, which begins with /");
+	if (rc >= 0 && json)
+		rc = check_pointer(json, at);
 	if (rc >= 0 && regex)
 		rc = get_regex(regex, &c->re, at);
 	if (rc < 0)
@@ -241,6 +292,7 @@ static int one_capture(struct gr_load_plan *p, struct gr_load_request *r, const 
 	if (i == p->n_vars)
 		p->vars[p->n_vars++] = gr_xstrdup(as);
 	c->var = i;
+	p->vars_seen |= 1u << i;
 	return 0;
 }
 
@@ -354,6 +406,7 @@ static int get_body(struct gr_load_plan *p, struct gr_load_request *r, const jso
 		if (rc < 0)
 			return rc;
 		r->has_body = true;
+		r->body.is_json = !json_is_string(v);
 		if (!json_is_string(v)) {                /* an object says what it is */
 			bool has_type = false;
 
@@ -479,7 +532,7 @@ static int one_request(struct gr_load_plan *p, struct gr_load_scenario *s, const
 	else {
 		const char *path = url && *url ? url : target;
 
-		gr_buf_printf(&b, "%s %.*s", r->method, (int)strcspn(path, "?#") < 70 ? (int)strcspn(path, "?#") : 70, path);
+		gr_buf_printf(&b, "%s %.*s", r->method, (int)strcspn(path, "?#") < 70 ? (int)strcspn(path, "?#") : cut(path, 70), path);
 		r->name = gr_buf_take(&b, NULL);
 	}
 	for (uint32_t i = 0; i < p->n_requests; i++)
@@ -500,6 +553,7 @@ static int requests(struct gr_load_plan *p, struct gr_load_scenario *s, const js
 		gr_load__in(at, "requests");
 		return gr_load__bad(at, "wants a list of at least one request, and a plan has at most %u", GR_LOAD_MAX_REQUESTS);
 	}
+	p->vars_seen = 0;                        /* a visit has what it captured itself */
 	s->requests = gr_xalloc(json_array_size(list) * sizeof(*s->requests));
 	json_array_foreach(list, i, o) {
 		back = gr_load__nth(at, "requests", i);

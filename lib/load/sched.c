@@ -147,6 +147,9 @@ static int add(struct gr_load_plan *p, struct gr_load_segment g, struct gr_load_
 	s->segs[s->n_segs++] = g;
 	s->len_s += g.len_s;
 	s->n_total += integral(&g, g.len_s);
+	/* 10/s for 1.1 s are 11, not a little more, of which the next would be due in this piece still */
+	if (fabs(s->n_total - rint(s->n_total)) < 1e-6)
+		s->n_total = rint(s->n_total);
 	if (top > s->peak)
 		s->peak = top;
 	return 0;

@@ -1,4 +1,5 @@
 /* threshold.c - "http.p99 < 200ms", "errors < 0.1%", "rate > 950/s", "NAME.mean <= 50ms", "connect.p99 < 20ms" */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,28 +98,39 @@ static int value_of(struct gr_load_threshold *t, const char *s, const struct gr_
 	case GR_LOAD_ERRORS:
 	case GR_LOAD_CHECKS:
 		v = strtod(s, &end);
-		if (end == s || *end)
-			return gr_load__bad(at, "\"%.40s\" wants a number, or a share such as 0.1%%", s);
+		if (end == s || *end || !(v >= 0) || !isfinite(v))
+			return gr_load__bad(at, "\"%.40s\" wants a number%s", s, t->stat == GR_LOAD_COUNT ? "" : ", or a share such as 0.1%");
 		t->limit = v;
 		return 0;
 	case GR_LOAD_ERROR_SHARE:
 	case GR_LOAD_CHECK_SHARE:
 	case GR_LOAD_LATE_SHARE:
 		v = strtod(s, &end);
-		if (end == s || strcmp(end, "%"))
-			return gr_load__bad(at, "\"%.40s\" wants a share such as 0.1%%", s);
+		if (end == s || strcmp(end, "%") || !(v >= 0 && v <= 100))
+			return gr_load__bad(at, "\"%.40s\" wants a share such as 0.1%%, of 100%% at the most", s);
 		t->limit = v / 100;
 		return 0;
 	}
 	return 0;
 }
 
+static bool has_checks(const struct gr_load_plan *p, const struct gr_load_threshold *t)
+{
+	for (uint32_t i = 0; i < p->n_requests; i++)
+		if (p->by_id[i]->n_checks && (t->subject != GR_LOAD_S_REQUEST || t->request == i))
+			return true;
+	return false;
+}
+
 static int parse(const struct gr_load_plan *p, struct gr_load_threshold *t, const struct gr_load__at *at)
 {
 	const char *s = t->text, *op = s, *value, *dot;
-	size_t n;
+	size_t n = strlen(t->text);
+	bool has_tls = false;
 	int rc = 0;
 
+	while (n && t->text[n - 1] == ' ')
+		t->text[--n] = 0;
 	/* the last operator: a request's name may hold one */
 	for (const char *c = s; *c; c++)
 		if ((*c == '<' || *c == '>') && c > s)
@@ -150,6 +162,13 @@ static int parse(const struct gr_load_plan *p, struct gr_load_threshold *t, cons
 	if (rc >= 0 && t->stat != GR_LOAD_Q && t->stat != GR_LOAD_MEAN && t->stat != GR_LOAD_COUNT && t->subject != GR_LOAD_S_ALL &&
 	    t->subject != GR_LOAD_S_REQUEST)
 		rc = gr_load__bad(at, "\"%.60s\": connect, tls, first_byte and send have times alone", s);
+	/* what cannot be measured would be told when the test is over */
+	if (rc >= 0 && (t->stat == GR_LOAD_CHECKS || t->stat == GR_LOAD_CHECK_SHARE) && !has_checks(p, t))
+		rc = gr_load__bad(at, "\"%.60s\": %s no checks", s, t->subject == GR_LOAD_S_REQUEST ? "this request has" : "the plan's requests have");
+	for (uint32_t i = 0; i < p->n_origins; i++)
+		has_tls |= p->origins[i].is_tls;
+	if (rc >= 0 && t->subject == GR_LOAD_S_TLS && !has_tls)
+		rc = gr_load__bad(at, "\"%.60s\": no request of the plan uses TLS", s);
 	return rc;
 }
 

@@ -38,6 +38,18 @@ static void add_uuid(struct gr_buf *out, struct gr_rng *r)
 					       (uint64_t)(b & 0xffffffffffffull)));
 }
 
+/* As a part of a JSON string. */
+static void add_json(struct gr_buf *out, struct gr_slice s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] == '"' || s.p[i] == '\\')
+			gr_buf_printf(out, "\\%c", s.p[i]);
+		else if (s.p[i] < ' ')
+			gr_buf_printf(out, "\\u%04x", s.p[i]);
+		else
+			gr_buf_add_byte(out, s.p[i]);
+}
+
 void gr_load_render(const struct gr_load_tmpl *t, struct gr_load_ctx *c, struct gr_buf *out)
 {
 	for (uint32_t i = 0; i < t->n_pieces; i++) {
@@ -65,7 +77,9 @@ void gr_load_render(const struct gr_load_tmpl *t, struct gr_load_ctx *c, struct 
 			s = c->vars ? c->vars[e->var] : gr_slice(NULL, 0);
 			break;
 		}
-		if (s.n)
+		if (t->is_json && e->kind != GR_LOAD_TEXT)
+			add_json(out, s);
+		else if (s.n)
 			gr_buf_add(out, s.p, s.n);
 	}
 }
@@ -143,7 +157,7 @@ static int word(struct gr_load_plan *p, const char *in, struct gr_load_tmpl *t, 
 		return csv_cell(p, b, c, push(t, GR_LOAD_CSV_CELL), at);
 	}
 	for (uint32_t i = 0; n == 1 && i < p->n_vars; i++)
-		if (!strcmp(p->vars[i], a)) {
+		if (p->vars_seen & 1u << i && !strcmp(p->vars[i], a)) {
 			push(t, GR_LOAD_VAR)->var = i;
 			return 0;
 		}
@@ -214,7 +228,7 @@ static int one_csv(struct gr_load_csv *t, const char *text, struct gr_load__at *
 		end = field(&text, &b);
 		t->columns[t->n_columns++] = gr_xstrdup(gr_buf_str(&b));
 	} while (end == ',');
-	while (*text) {
+	while (*(text += strspn(text, "\r\n"))) {   /* blank lines are none: editors leave one at the end */
 		uint32_t i = 0;
 
 		do {

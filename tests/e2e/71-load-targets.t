@@ -83,6 +83,29 @@ EOF2
 run; check "cookies: given to the paths they are for, taken back by age or date, and not sent to another host" ok_json "d['requests'] > 20 and f == {}"
 ok_json "f == {}" || diag <r.json
 
+sed -i 's/"cookies":true/"cookies":false/; s/"\^[^"]*"/"^none$"/g' plan.json; run
+check "without cookies none is kept" ok_json "d['requests'] > 20 and f == {}"
+ok_json "f == {}" || diag <r.json
+
+# ---- what is put in, and what is taken out ----
+peer web
+cat >plan.json <<EOF2
+{"stages":[{"rate":"100/s","for":"200ms"}],"timeout":"10s","target":"http://127.0.0.1:$PORT","csv":{"u":"name\r\n\"O \"\"Hara\"\"\"\r\n#\u00e4 \\\\\"\r\n"},"requests":[
+ {"name":"json","url":"/json","body":{"who":"{{csv u name}}","a/b":{"m~n":[{"01":7},{"":"deep"}]}},"capture":[{"as":"who","json":"/who"},{"as":"x","json":"/a~1b/m~0n/1/"},
+  {"as":"seven","json":"/a~1b/m~0n/0/01"},{"as":"h","header":"x-cased-name"}]},
+ {"name":"again","url":"/json2","body":{"who":"{{who}}","x":"{{x}} {{seven}}"},"capture":[{"as":"x","json":"/who"},{"as":"y","regex":"\"x\":\"deep 7\""}]},
+ {"name":"path","url":"/p/{{who}}","capture":[{"as":"x","regex":"^/p/(O%20\"Hara\"|%23%C3%A4%20.+)\$"}]},
+ {"name":"head","url":"/h","method":"POST","headers":{"X-A":"{{who}}"},"body":"{{csv u name}}","capture":[{"as":"x","regex":"^(O \"Hara\"|#\u00e4 .+)\$"}]}]}
+EOF2
+run; check "templates in address, header, text and JSON; JSON pointers with ~0, ~1 and empty names; a header's case" ok_json "d['requests'] > 50 and f == {}"
+ok_json "f == {}" || diag <r.json
+printf '{"stages":[{"rate":"100/s","for":"200ms"}],"timeout":"10s","target":"http://127.0.0.1:%s","requests":[{"url":"/x","body":[[1]],"capture":[{"as":"x","json":"/00"}]}]}' $PORT >plan.json; run
+check "an index with a nought in front is none" ok_json "d['requests'] == 0 and f == {'capture': 20}"
+printf '{"stages":[{"rate":"100/s","for":"200ms"}],"timeout":"10s","keepalive":false,"target":"http://127.0.0.1:%s","csv":{"u":"n\\na b\\n"},"requests":[{"url":"/token/{{uuid}}","capture":[{"as":"t","regex":"/token/(.*)"}]},{"url":"ws://127.0.0.1:%s/{{csv u n}}","headers":{"Authorization":"{{t}}"},"body":"hello","capture":[{"as":"x","regex":"^ok$"}]}]}' $PORT $PORT >plan.json; run
+check "a WebSocket's address and headers are those of the visit that opened it" ok_json "d['requests'] > 20 and f == {}"
+ok_json "f == {}" || diag <r.json
+check "and each ends with Close 1000" sh -c 'sort -u "$1" | grep -qx 1000 && ! grep -qvx 1000 "$1"' sh port.closed
+
 # ---- more than HTTP/1.1 ----
 peer ws; plan ws '' ',"body":"hello {{seq}}"'; run
 check "WebSocket: a message for a message, pings answered, fragments joined" ok_json "d['requests'] == 100 and f == {}"
@@ -113,6 +136,8 @@ check "HTTP/2: a storm of GOAWAY" ok_json "f == {'goaway': 100}"
 ok_json "f == {'goaway': 100}" || diag <r.json
 peer h2-trailers; plan http '"http":"2",'; run
 check "HTTP/2: trailers behind a long body are no flood of fields" ok_json "d['requests'] == 100 and f == {}"
+plan http '"http":"2",' ',"capture":[{"as":"x","header":"T"}],"checks":[{"header":"t","contains":"v"}]'; run
+check "HTTP/2: a check and a capture find a trailer" ok_json "d['requests'] == 100 and f == {}"
 peer h2-late cert.pem key.pem; TIMEOUT=500ms; plan https '"http":"2","streams":1000,'; sed -i 's/200ms/1500ms/' plan.json; run; TIMEOUT=10s
 check "HTTP/2: a handshake that does not end is given up, and another connection opened" ok_json "d['requests'] > 0 and 'tls' in f"
 peer h2-garbage; plan http '"http":"2",'; run
@@ -122,11 +147,16 @@ if command -v nginx >/dev/null; then
 	cat >ng/nginx.conf <<EOF2
 worker_processes 1; daemon off; master_process off; error_log $T/ng/err; pid $T/ng/pid; events { worker_connections 1024; }
 http { access_log off; client_body_temp_path $T/ng/b; proxy_temp_path $T/ng/p; fastcgi_temp_path $T/ng/f; uwsgi_temp_path $T/ng/u; scgi_temp_path $T/ng/s;
- server { listen 127.0.0.1:$port2 ssl http2; ssl_certificate $T/cert.pem; ssl_certificate_key $T/key.pem; location / { return 200 "ok\n"; } } }
+ server { listen 127.0.0.1:$port2 ssl http2; ssl_certificate $T/cert.pem; ssl_certificate_key $T/key.pem; location / { return 200 "ok\n"; } location /p { return 200 "\$request_uri"; } } }
 EOF2
 	nginx -c "$T/ng/nginx.conf" 2>/dev/null & CL_PIDS="$CL_PIDS $!"
 	wait_for 10 test -s ng/pid; PORT=$port2
 	plan https '"http":"2","connections":2,'; run
+	cp r.json r2.json
+	printf '{"stages":[{"rate":"100/s","for":"200ms"}],"timeout":"10s","http":"2","target":"https://127.0.0.1:%s","csv":{"u":"n\\na b\\n#\\u00e4\\n"},"requests":[{"url":"/p/{{csv u n}}","capture":[{"as":"x","regex":"^/p/(a%%20b|%%23%%C3%%A4)$"}]}]}' $PORT >plan.json; run
+	check "HTTP/2: a path with blanks and umlauts" ok_json "d['requests'] == 20 and f == {}"
+	ok_json "f == {}" || diag <r.json
+	mv r2.json r.json
 	check "HTTP/2 over TLS with nginx" ok_json "d['requests'] == 100 and f == {} and d['opened'] <= 2"
 else
 	ok "HTTP/2 over TLS with nginx # SKIP nginx is not installed"

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """load_peers.py MODE READY-FILE [CERT KEY]: peers of load tests that need more than load_target: ws (echo), ws-refuse, ws-torn (a message
 in another), tls (HTTP/1.1), h2-rst (resets every stream), h2-goaway (goes away at once), h2-garbage, h2-trailers (80 KiB and a trailer), h2-late
-(TLS, and the first connection is never spoken to), cookies (gives some, takes some back, says what was sent). READY-FILE gets the port. A thread a connection."""
+(TLS, and the first connection is never spoken to), cookies (gives some, takes some back, says what was sent), web (HTTP: the request's body,
+or else its path, back; WebSocket: says of the upgrade's address and Authorization what is wrong, or "ok"; READY-FILE.paths and .closed have a line a path and a
+WebSocket's close code). READY-FILE gets the port. A thread a connection."""
 import base64, hashlib, os, socket, ssl, struct, sys, threading
 
 mode, ready = sys.argv[1:3]
@@ -79,6 +81,47 @@ def ws(c):
             c.sendall(b"\x89\x01p" + b"\x01" + bytes([1]) + data[:1] + more + bytes([len(data) - 1]) + data[1:] + b"\x89\x00")
 
 
+tokens = set()
+
+
+def web(c):
+    while True:
+        h = head(c)
+        h, body = h[:h.index(b"\r\n\r\n")].decode(), h[h.index(b"\r\n\r\n") + 4:]
+        path, fields = h.split()[1], {l.split(": ")[0].lower(): l.split(": ", 1)[1] for l in h.split("\r\n")[1:]}
+        with open(ready + ".paths", "a") as f:
+            f.write(path + "\n")
+        if "upgrade" in fields:
+            return web_socket(c, path, fields)
+        body += exactly(c, int(fields.get("content-length", 0)) - len(body))
+        if path.startswith("/token/"):
+            tokens.add(path[7:])
+        body = body or path.encode()
+        c.sendall(b"HTTP/1.1 200 OK\r\nX-Cased-NAME: here\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+
+def web_socket(c, path, fields):
+    proof = base64.b64encode(hashlib.sha1(fields["sec-websocket-key"].encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+    c.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " + proof + b"\r\n\r\n")
+    token, said = fields.get("authorization", ""), path
+    if path == "/a%20b" and token in tokens:
+        tokens.remove(token)
+        said = "ok"
+    code = 1006                           # as those have it who see no Close
+    try:
+        while True:
+            a, b = exactly(c, 2)
+            mask = exactly(c, 4)
+            data = bytes(x ^ mask[i & 3] for i, x in enumerate(exactly(c, b & 127)))
+            if a & 15 == 8:
+                code = int.from_bytes(data[:2], "big")
+                break
+            c.sendall(b"\x81" + bytes([len(said)]) + said.encode())
+    finally:
+        with open(ready + ".closed", "a") as f:
+            f.write(f"{code}\n")
+
+
 def frame(kind, flags, stream, payload=b""):
     return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
 
@@ -108,7 +151,7 @@ def serve(c):
         c.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if ctx:
             c = ctx.wrap_socket(c, server_side=True)
-        {"tls": http, "big": big, "cookies": cookies, "ws": ws, "ws-refuse": ws, "ws-torn": ws}.get(mode, h2)(c)
+        {"tls": http, "big": big, "cookies": cookies, "web": web, "ws": ws, "ws-refuse": ws, "ws-torn": ws}.get(mode, h2)(c)
     except (EOFError, OSError, ssl.SSLError):
         pass
     finally:

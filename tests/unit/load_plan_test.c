@@ -65,6 +65,33 @@ static void what_is_wrong_is_told_with_its_path(void **state)
 	refused("{" T HOLD ",\"thresholds\":[\"p99 < 1\"]}", "wants a time with its unit");
 	refused("{" T HOLD ",\"thresholds\":[\"connect.rate > 1/s\"]}", "have times alone");
 	refused("{" HOLD ",\"requests\":[{\"url\":\"tcp://h:1\",\"body\":\"x\",\"receive\":2000000}]}", "requests[0]: receive: is more than the plan's body_limit of 1048576 bytes");
+	/* a check of two kinds would hold whatever the second says */
+	refused("{" T HOLD ",\"requests\":[{\"checks\":[{\"status\":200,\"body\":\"ok\"}]}]}", "requests[0].checks[0]: wants one of status, header, body, regex, json, max, each in a check");
+	refused("{" T HOLD ",\"requests\":[{\"checks\":[{\"header\":\"X\",\"equals\":\"1\"}]}]}", "requests[0].checks[0]: contains is of header, and equals of json");
+	refused("{" T HOLD ",\"requests\":[{\"checks\":[{\"contains\":\"1\"}]}]}", "requests[0].checks[0]: wants one of");
+	refused("{" T HOLD ",\"requests\":[{\"checks\":[{\"json\":\"a/b\"}]}]}", "requests[0].checks[0]: json wants a JSON pointer, which begins with /");
+	refused("{" T HOLD ",\"requests\":[{\"checks\":[{\"json\":\"/a~b\"}]}]}", "in a JSON pointer ~ is written ~0");
+	refused("{" T HOLD ",\"requests\":[{\"capture\":[{\"as\":\"x\",\"json\":\"/a~\"}]}]}", "in a JSON pointer ~ is written ~0");
+	/* of a threshold that nothing can be measured for one would learn when the test is over */
+	refused("{" T HOLD ",\"thresholds\":[\"checks < 1%\"]}", "thresholds[0]: \"checks < 1%\": the plan's requests have no checks");
+	refused("{" T HOLD ",\"requests\":[{\"name\":\"a\"},{\"name\":\"b\",\"checks\":[{\"status\":200}]}],\"thresholds\":[\"a.checks < 1\"]}", "this request has no checks");
+	refused("{" T HOLD ",\"thresholds\":[\"tls.p99 < 1s\"]}", "thresholds[0]: \"tls.p99 < 1s\": no request of the plan uses TLS");
+	refused("{" T HOLD ",\"thresholds\":[\"errors < 101%\"]}", "of 100% at the most");
+	refused("{" T HOLD ",\"thresholds\":[\"errors < nan\"]}", "\"nan\" wants a number, or a share such as 0.1%");
+	refused("{" T HOLD ",\"thresholds\":[\"errors < 5ms\"]}", "\"5ms\" wants a number");
+	refused("{" T HOLD ",\"thresholds\":[\"rate > 950ms\"]}", "\"950ms\" wants a rate");
+	refused("{" T HOLD ",\"thresholds\":[\"rate > 95%\"]}", "\"95%\" wants a rate");
+	refused("{" T HOLD ",\"thresholds\":[\"p99 < 200/s\"]}", "\"200/s\" wants a time");
+	refused("{" T HOLD ",\"thresholds\":[\"p99 =< 200ms\"]}", "\"p99 =\" is none of");
+	/* a value that another scenario captures is none of this one's */
+	refused("{" T HOLD ",\"scenarios\":[{\"requests\":[{\"url\":\"/a\",\"capture\":[{\"as\":\"t\",\"header\":\"T\"}]}]},{\"requests\":[{\"url\":\"/{{t}}\"}]}]}",
+		"scenarios[1].requests[0].url: {{t}}: neither uuid");
+	refused("{" T HOLD ",\"requests\":[{\"url\":\"/{{t}}\",\"capture\":[{\"as\":\"t\",\"header\":\"T\"}]}]}", "requests[0].url: {{t}}: neither uuid");
+	refused("{" T "\"stages\":[{\"rate\":\"5/s\",\"for\":\"0s\"}]}", "stages[0].for: 0 s is not within");
+	refused("{" T "\"stages\":[{\"kind\":\"spike\",\"rate\":1,\"peak\":2,\"at\":\"2s\",\"width\":\"1s\",\"for\":\"2s\"}]}", "stages[0].width: 1 s is not within");
+	refused("{" T "\"stages\":[{\"kind\":\"spike\",\"rate\":1,\"peak\":2,\"at\":\"1s\",\"width\":0,\"for\":\"2s\"}]}", "stages[0].width: 0 s is not within");
+	refused("{" T "\"stages\":[{\"kind\":\"sine\",\"rate\":2,\"amplitude\":1,\"period\":0,\"for\":\"2s\"}]}", "stages[0].period: 0 s is not within");
+	refused("{" T HOLD ",\"csv\":{\"u\":\"a,b\\n\\n\"}}", "csv.u: there is no row");
 	refused("{" T HOLD ",\"csv\":{\"u\":\"a,b\\n1\\n\"}}", "csv.u: row 1 has 1 fields, the first line 2");
 	refused("{" T HOLD ",\"burns\":[{}]}", "burns[0]: burns nothing");
 	refused("{" T HOLD ",\"model\":\"half\"}", "model: \"half\" is neither \"open\" nor \"closed\"");
@@ -107,6 +134,49 @@ static void a_plan_of_every_part_is_taken(void **state)
 	assert_int_equal(gr_load_n_arrivals(&p->sched), 2639);
 	gr_load_plan_free(&p);
 	assert_null(p);
+}
+
+/* Extremes: to nothing, from nothing, a whole second at nothing, a spike over all of its stage, a sine that touches 0. */
+static void stages_at_their_extremes_make_what_they_say(void **state)
+{
+	static const struct { const char *stages; uint64_t n; double first_s, last_s; } all[] = {
+		{ "{\"kind\":\"ramp\",\"from\":100,\"to\":0,\"for\":2}", 100, 0, 1.8 },
+		{ "{\"kind\":\"ramp\",\"from\":0,\"to\":100,\"for\":2}", 100, 0, 1.9899 },
+		{ "{\"kind\":\"ramp\",\"from\":5,\"to\":5,\"for\":2}", 10, 0, 1.8 },
+		{ "{\"kind\":\"spike\",\"rate\":0,\"peak\":50,\"at\":0,\"width\":2,\"for\":2}", 100, 0, 1.98 },
+		{ "{\"kind\":\"spike\",\"rate\":10,\"peak\":0,\"at\":1,\"width\":1,\"for\":3}", 20, 0, 2.9 },
+		{ "{\"kind\":\"sine\",\"rate\":50,\"amplitude\":50,\"period\":2,\"for\":2}", 100, 0, 1.9 },
+		{ "{\"rate\":\"1/h\",\"for\":1}", 1, 0, 0 },
+		{ "{\"rate\":\"7/min\",\"for\":60}", 7, 0, 51.4286 },
+		{ "{\"rate\":10,\"for\":1.1},{\"rate\":0,\"for\":10},{\"rate\":10,\"for\":1}", 21, 0, 12 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < GR_LEN(all); i++) {
+		struct gr_buf b = { 0 };
+		struct gr_load_plan *p;
+		uint32_t at = 0;
+		double first, last;
+
+		gr_buf_printf(&b, "{" T "\"stages\":[%s]}", all[i].stages);
+		p = plan(gr_buf_str(&b));
+		assert_int_equal(gr_load_n_arrivals(&p->sched), all[i].n);
+		first = (double)gr_load_when(&p->sched, &at, 0) / 1e9;
+		last = (double)gr_load_when(&p->sched, &at, all[i].n - 1) / 1e9;
+		if (fabs(first - all[i].first_s) > 1e-6 || fabs(last - all[i].last_s) > .1)
+			fail_msg("%s: from %f to %f s", all[i].stages, first, last);
+		gr_load_plan_free(&p);
+		gr_buf_fini(&b);
+	}
+	{
+		/* ten a second for 1.1 s are eleven: the twelfth is not due before the pause is over */
+		struct gr_load_plan *p = plan("{" T "\"stages\":[{\"rate\":10,\"for\":1.1},{\"rate\":0,\"for\":10},{\"rate\":10,\"for\":1}]}");
+		uint32_t at = 0;
+
+		assert_int_equal(gr_load_when(&p->sched, &at, 10), 1000000000);
+		assert_int_equal(gr_load_when(&p->sched, &at, 11), 11100000000);
+		gr_load_plan_free(&p);
+	}
 }
 
 static void stage(struct gr_rng *r, struct gr_buf *b)
@@ -230,6 +300,81 @@ static void a_template_renders_the_same_for_the_same_arrival(void **state)
 	gr_load_plan_free(&p);
 }
 
+static void rendered(struct gr_load_plan *p, const struct gr_load_tmpl *t, uint64_t seq, struct gr_slice *vars, const char *want)
+{
+	struct gr_load_ctx c = { .vars = vars };
+	struct gr_buf b = { 0 };
+
+	gr_load_ctx_init(&c, p, seq);
+	gr_load_render(t, &c, &b);
+	assert_string_equal(gr_buf_str(&b), want);
+	gr_buf_fini(&b);
+}
+
+static void what_is_put_into_json_is_escaped_for_it(void **state)
+{
+	struct gr_load_plan *p = plan("{" T HOLD ",\"csv\":{\"u\":\"n\\r\\n\\\"O\\\"\\\"Hara \\\\ \\n x\\\"\\r\\n\"},\"requests\":["
+				      "{\"url\":\"/a\",\"method\":\"POST\",\"body\":{\"u\":\"{{csv u n}}\"},\"capture\":[{\"as\":\"v\",\"json\":\"/a~1b/m~0n\"}]},"
+				      "{\"url\":\"/b\",\"body\":[\"{{v}}\"]},{\"url\":\"/c\",\"body\":\"u={{csv u n}}&{{v}}\"}]}");
+	struct gr_slice v[1] = { gr_slice_str("{\"a\":1}") };
+
+	(void)state;
+	rendered(p, &p->by_id[0]->body, 0, v, "{\"u\":\"O\\\"Hara \\\\ \\u000a x\"}");
+	rendered(p, &p->by_id[1]->body, 0, v, "[\"{\\\"a\\\":1}\"]");
+	rendered(p, &p->by_id[2]->body, 0, v, "u=O\"Hara \\ \n x&{\"a\":1}");
+	gr_load_plan_free(&p);
+}
+
+/* As spreadsheets and editors write them: a mark in front, CR LF, quotes, blank lines, no newline at the end. */
+static void tables_are_read_as_they_are_written(void **state)
+{
+	struct gr_load_plan *p = plan("{" T HOLD ",\"csv\":{\"u\":\"\xef\xbb\xbf" "a,\\\"b c\\\"\\r\\n1,\\\"x,\\r\\ny\\\"\\r\\n\\r\\n,\\n\\n3,z\",\"one\":\"n\\nann\\n\\n\\\"\\\"\\nbob\\n\\n\"},"
+				      "\"requests\":[\"/{{csv u a}}\",\"/{{csv one n}}\"]}");
+
+	(void)state;
+	assert_int_equal(p->csv[0].n_columns, 2);
+	assert_string_equal(p->csv[0].columns[0], "a");
+	assert_string_equal(p->csv[0].columns[1], "b c");
+	assert_int_equal(p->csv[0].n_rows, 3);
+	assert_true(gr_slice_is(p->csv[0].cells[1], "x,\r\ny"));
+	assert_true(gr_slice_is(p->csv[0].cells[2], "") && gr_slice_is(p->csv[0].cells[3], ""));
+	assert_true(gr_slice_is(p->csv[0].cells[5], "z"));
+	assert_int_equal(p->csv[1].n_rows, 3);           /* what is quoted is a row, also when it is empty */
+	rendered(p, &p->by_id[1]->path, 1, NULL, "/");
+	rendered(p, &p->by_id[1]->path, 5, NULL, "/bob");
+	gr_load_plan_free(&p);
+}
+
+/* Results are kept by these names, as keys of JSON: no two alike, none with half a character at its end. */
+static void checks_and_requests_have_names_of_their_own(void **state)
+{
+	char text[2000], a60[62] = "", umlauts[160] = "";
+	struct gr_load_plan *p;
+	json_t *key;
+
+	(void)state;
+	memset(a60, 'a', 60);
+	strcat(umlauts, "x");
+	for (int i = 0; i < 40; i++)
+		strcat(umlauts, "\xc3\xa4");
+	snprintf(text, sizeof(text), "{" T HOLD ",\"requests\":[{\"url\":\"/%s\",\"checks\":[{\"body\":\"%sb\"},{\"body\":\"%sc\"},{\"body\":\"%sd\"},{\"body\":\"%s\"},"
+		 "{\"status\":\"2xx\"},{\"status\":200}]}]}", umlauts, a60, a60, a60, umlauts);
+	p = plan(text);
+	assert_int_equal(p->by_id[0]->n_checks, 6);
+	for (uint32_t i = 0; i < 6; i++) {
+		for (uint32_t k = 0; k < i; k++)
+			assert_string_not_equal(p->by_id[0]->checks[i].label, p->by_id[0]->checks[k].label);
+		key = json_string(p->by_id[0]->checks[i].label);
+		assert_non_null(key);
+		json_decref(key);
+	}
+	assert_string_equal(p->by_id[0]->checks[4].label, "status 2xx");
+	key = json_string(p->by_id[0]->name);
+	assert_non_null(key);
+	json_decref(key);
+	gr_load_plan_free(&p);
+}
+
 static void scenarios_are_picked_by_their_weight(void **state)
 {
 	struct gr_load_plan *p = plan("{" T HOLD ",\"scenarios\":[{\"weight\":3,\"requests\":[\"/a\"]},{\"weight\":1,\"requests\":[\"/b\"]}]}");
@@ -247,9 +392,13 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_wrong_is_told_with_its_path),
 		cmocka_unit_test(a_plan_of_every_part_is_taken),
+		cmocka_unit_test(stages_at_their_extremes_make_what_they_say),
 		cmocka_unit_test(arrivals_follow_the_integral_of_the_rate),
 		cmocka_unit_test(the_shares_of_all_shards_add_up_to_the_plan),
 		cmocka_unit_test(a_template_renders_the_same_for_the_same_arrival),
+		cmocka_unit_test(what_is_put_into_json_is_escaped_for_it),
+		cmocka_unit_test(tables_are_read_as_they_are_written),
+		cmocka_unit_test(checks_and_requests_have_names_of_their_own),
 		cmocka_unit_test(scenarios_are_picked_by_their_weight),
 	};
 

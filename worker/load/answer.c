@@ -68,7 +68,7 @@ void gr_answer_field(struct gr_visit *v, struct gr_slice name, struct gr_slice v
 
 static const json_t *at_pointer(const json_t *v, const char *pointer)
 {
-	char key[256];
+	char key[GR_LOAD_MAX_POINTER_NAME + 1];
 
 	while (v && *pointer == '/') {
 		size_t n = 0;
@@ -81,10 +81,9 @@ static const json_t *at_pointer(const json_t *v, const char *pointer)
 		}
 		key[n] = 0;
 		if (json_is_array(v)) {
-			char *end;
-			unsigned long i = strtoul(key, &end, 10);
+			bool is_index = n && n < 10 && !key[strspn(key, "0123456789")] && (n == 1 || *key != '0');
 
-			v = *key && !*end ? json_array_get(v, i) : NULL;
+			v = is_index ? json_array_get(v, strtoul(key, NULL, 10)) : NULL;
 		} else {
 			v = json_object_get(v, key);
 		}

@@ -157,6 +157,8 @@ void gr_conn_close(struct gr_gen *g, struct gr_conn *c)
 		p->n_opening--;
 	if (c->h2)
 		gr_h2_free(g, c, GR_LOAD_F_CANCELLED);
+	if (c->pool->upgrade && c->state >= GR_CONN_IDLE && !c->n_out)
+		gr_ws_bye(g, c);
 	gr_list_del(&c->link);
 	gr_list_del(&c->dirty);
 	gr_list_del(&c->all);

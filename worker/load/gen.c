@@ -145,6 +145,7 @@ static void begin(struct gr_gen *g)
 	g->cpu_ns = gr_clock_thread_cpu_ns();
 	memset(g->c.n, 0, sizeof(g->c.n));
 	g->next_k = g->share.index;
+	g->first_of = g->share.of;
 	next_arrival(g);
 }
 
@@ -170,6 +171,8 @@ static void arrivals(struct gr_gen *g)
 	}
 }
 
+uint64_t gr_gen_next_seq(struct gr_gen *g) { return g->seq_base + g->share.index + g->share.of * g->n_started++; }
+
 /* Closed: users u with u = index modulo of, below the level. */
 static void users(struct gr_gen *g)
 {
@@ -179,16 +182,18 @@ static void users(struct gr_gen *g)
 	if (g->has_next_share) {
 		g->share = g->next_share;
 		g->has_next_share = false;
+		/* by how many of all are gone, which is the same wherever it is asked: no number is given twice */
+		g->seq_base = (uint64_t)(g->first_of - g->share.of) * 4096 / g->first_of << 32;
+		g->n_started = 0;
 	}
 	g->n_wanted = all > g->share.index ? (all - g->share.index - 1) / g->share.of + 1 : 0;
 	if (g->is_over)
 		g->n_wanted = 0;
 	while (g->n_users < g->n_wanted) {
-		struct gr_visit *v = gr_visit_new(g, g->share.index + g->share.of * g->n_started, g->now_ns);
+		struct gr_visit *v = gr_visit_new(g, gr_gen_next_seq(g), g->now_ns);
 
 		if (!v)
 			break;
-		g->n_started++;
 		g->n_users++;
 		g->c.n[GR_LOAD_N_DUE]++;
 		gr_list_push(&g->ready, &v->link);

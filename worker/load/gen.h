@@ -127,7 +127,8 @@ struct gr_gen {
 	/* when to be awake, gen.c */
 	uint64_t awake_ns, credited_ns;         /* what may be spent awake before something is to happen; when that was last added to */
 	uint64_t usual_ns, spread_ns;           /* from a request sent to its first byte, and how far that varies */
-	uint64_t n_users, n_wanted, n_started, adjust_ns;    /* closed */
+	uint64_t n_users, n_wanted, n_started, seq_base, adjust_ns;  /* closed */
+	uint32_t first_of;                      /* share.of at the start */
 	uint32_t interval;
 	uint32_t n_conns, max_conns, n_visits, n_in_flight;
 	struct gr_pool *pools;
@@ -147,6 +148,7 @@ struct gr_gen {
 int gr_gen_init(struct gr_gen *g);              /* in the thread; the error in g->err */
 void gr_gen_warm(struct gr_gen *g);             /* when the plan says so: connections, before the start */
 void gr_gen_run(struct gr_gen *g);
+uint64_t gr_gen_next_seq(struct gr_gen *g);     /* closed: the number of the next visit; no other's of all shards */
 void gr_gen_fini(struct gr_gen *g);
 void gr_gen_learn(struct gr_gen *g, uint64_t ns);        /* so long from a request sent to its answer's first byte */
 static inline bool gr_gen_is_h2(const struct gr_gen *g, const struct gr_pool *p)
@@ -167,6 +169,8 @@ void gr_visit_lost(struct gr_gen *g, struct gr_visit *v, enum gr_load_fail why);
 bool gr_visit_body(struct gr_gen *g, struct gr_visit *v, struct gr_slice data);
 void gr_visit_timeout(struct gr_gen *g, struct gr_visit *v);
 struct gr_slice gr_visit_render(struct gr_gen *g, struct gr_visit *v);               /* HTTP/1.1, TCP, WebSocket: the bytes */
+void gr_visit_add_path(struct gr_buf *out, const struct gr_buf *path);               /* what no request line may hold is written as %XX */
+void gr_visit_join_lines(struct gr_buf *b, size_t from);         /* what is a header's value from there on: one line */
 void gr_visit_fini(struct gr_visit *v);
 void gr_heap_push(struct gr_gen *g, struct gr_visit *v);         /* by planned_ns */
 struct gr_visit *gr_heap_pop(struct gr_gen *g);
@@ -202,6 +206,7 @@ bool gr_ws_input(struct gr_gen *g, struct gr_conn *c, struct gr_slice in);
 bool gr_ws_upgrade_input(struct gr_gen *g, struct gr_conn *c, struct gr_slice in);
 bool gr_tcp_input(struct gr_gen *g, struct gr_conn *c, struct gr_slice in);
 void gr_ws_upgrade(struct gr_gen *g, struct gr_conn *c);
+void gr_ws_bye(struct gr_gen *g, struct gr_conn *c);             /* a Close frame, if there is room for one */
 void gr_ws_frame(struct gr_gen *g, struct gr_buf *out, bool is_text, struct gr_slice text);
 
 /* ---- h2.c ---- */

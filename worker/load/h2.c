@@ -277,11 +277,10 @@ static size_t fields(struct gr_visit *v, nghttp2_nv *nv)
 	bool has_agent = false;
 
 	gr_buf_clear(&x->out);
-	gr_load_render(&r->path, &x->ctx, &x->out);
-	ends[n_end++] = x->out.n;
 	gr_buf_clear(&x->path);
-	if (x->out.n)
-		gr_buf_add(&x->path, x->out.p, x->out.n);
+	gr_load_render(&r->path, &x->ctx, &x->path);
+	gr_visit_add_path(&x->out, &x->path);
+	ends[n_end++] = x->out.n;
 	cookies = gr_answer_cookies(v);
 	for (uint32_t i = 0; i < r->n_headers; i++) {
 		gr_load_render(&r->headers[i].value, &x->ctx, &x->out);

@@ -95,25 +95,43 @@ void gr_ws_frame(struct gr_gen *g, struct gr_buf *out, bool is_text, struct gr_s
 	frame(out, is_text ? 1 : 2, text, (uint32_t)gr_rng_u64(&r));
 }
 
+/* Whoever counts how its sessions end sees an orderly end; an answer is not waited for. */
+void gr_ws_bye(struct gr_gen *g, struct gr_conn *c)
+{
+	static const uint8_t normal[2] = { 1000 >> 8, 1000 & 255 };
+	struct gr_buf b = { 0 };
+
+	frame(&b, 8, gr_slice(normal, sizeof(normal)), (uint32_t)g->now_ns);
+	gr_conn_write(g, c, b.p, b.n);
+	gr_buf_fini(&b);
+}
+
 void gr_ws_upgrade(struct gr_gen *g, struct gr_conn *c)
 {
 	const struct gr_load_request *r = c->pool->upgrade;
 	struct gr_rng rng = { g->now_ns ^ (uint64_t)c->fd << 40 };
-	struct gr_load_ctx ctx = { .plan = g->plan };
+	/* address and headers are those of the visit that it is opened for; others use the connection after it */
+	struct gr_load_ctx ctx = { .plan = g->plan, .vars = c->visit && c->visit->x ? c->visit->x->vars : NULL };
 	uint64_t nonce[2] = { gr_rng_u64(&rng), gr_rng_u64(&rng) };
 	char key[32];
-	struct gr_buf b = { 0 };
+	struct gr_buf b = { 0 }, path = { 0 };
 
 	EVP_EncodeBlock((unsigned char *)key, (const unsigned char *)nonce, 16);
 	memcpy(&c->h1.left, nonce, 8);           /* kept for the answer's proof */
-	gr_load_ctx_init(&ctx, g->plan, 0);
+	gr_load_ctx_init(&ctx, g->plan, c->visit ? c->visit->seq : 0);
 	gr_buf_add_str(&b, "GET ");
-	gr_load_render(&r->path, &ctx, &b);
+	gr_load_render(&r->path, &ctx, &path);
+	gr_visit_add_path(&b, &path);
+	gr_buf_fini(&path);
 	gr_buf_printf(&b, " HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
 		      "Sec-WebSocket-Key: %s\r\n", c->pool->origin->authority, key);
 	for (uint32_t i = 0; i < r->n_headers; i++) {
+		size_t at;
+
 		gr_buf_printf(&b, "%s: ", r->headers[i].name);
+		at = b.n;
 		gr_load_render(&r->headers[i].value, &ctx, &b);
+		gr_visit_join_lines(&b, at);
 		gr_buf_add_str(&b, "\r\n");
 	}
 	gr_buf_add_str(&b, "\r\n");

@@ -159,7 +159,7 @@ static void next(struct gr_gen *g, struct gr_visit *v, bool has_failed)
 		return;
 	}
 	if (is_last) {
-		start(g, v, g->share.index + g->share.of * g->n_started++, g->now_ns + wait);
+		start(g, v, gr_gen_next_seq(g), g->now_ns + wait);
 		g->c.n[GR_LOAD_N_DUE]++;
 		/* a target that refuses at once is not asked a million times a second */
 		if (has_failed)
@@ -202,6 +202,8 @@ void gr_visit_failed(struct gr_gen *g, struct gr_visit *v, enum gr_load_fail why
 {
 	const struct gr_load_request *r = v->request;
 
+	if (!g->first_ns)                        /* it was refused before it could leave: the start was then */
+		g->first_ns = v->issued_ns;
 	g->c.fails[r->id * 32 + why]++;
 	g->c.n[GR_LOAD_N_FAILED]++;
 	gr_count_time(g, GR_LOAD_SERIES(r->id, GR_LOAD_R_FAILED), v->planned_ns, g->now_ns);
@@ -257,14 +259,14 @@ void gr_visit_timeout(struct gr_gen *g, struct gr_visit *v)
 
 /* ---- the bytes of a request ---- */
 
-static void add_path(struct gr_buf *out, const struct gr_buf *path)
+void gr_visit_add_path(struct gr_buf *out, const struct gr_buf *path)
 {
 	static const char hex[] = "0123456789ABCDEF";
 
-	for (size_t i = 0; i < path->n; i++) {   /* a table's cell may hold blanks */
+	for (size_t i = 0; i < path->n; i++) {   /* a table's cell may hold blanks, or umlauts */
 		uint8_t c = path->p[i];
 
-		if (c > ' ' && c != 127) {
+		if (c > ' ' && c < 127 && c != '#') {
 			gr_buf_add_byte(out, c);
 			continue;
 		}
@@ -275,7 +277,7 @@ static void add_path(struct gr_buf *out, const struct gr_buf *path)
 }
 
 /* A captured value may not begin another header. */
-static void without_lines(struct gr_buf *b, size_t from)
+void gr_visit_join_lines(struct gr_buf *b, size_t from)
 {
 	for (size_t i = from; i < b->n; i++)
 		if (b->p[i] == '\r' || b->p[i] == '\n' || !b->p[i])
@@ -306,7 +308,7 @@ struct gr_slice gr_visit_render(struct gr_gen *g, struct gr_visit *v)
 	cookies = gr_answer_cookies(v);
 	gr_buf_add_str(&x->out, r->method);
 	gr_buf_add_byte(&x->out, ' ');
-	add_path(&x->out, &x->path);
+	gr_visit_add_path(&x->out, &x->path);
 	gr_buf_add_str(&x->out, " HTTP/1.1\r\n");
 	for (uint32_t i = 0; i < r->n_headers; i++) {
 		has_host |= !strcasecmp(r->headers[i].name, "host");
@@ -316,7 +318,7 @@ struct gr_slice gr_visit_render(struct gr_gen *g, struct gr_visit *v)
 		gr_buf_add_str(&x->out, ": ");
 		at = x->out.n;
 		gr_load_render(&r->headers[i].value, &x->ctx, &x->out);
-		without_lines(&x->out, at);
+		gr_visit_join_lines(&x->out, at);
 		gr_buf_add_str(&x->out, "\r\n");
 	}
 	if (!has_host) {
