@@ -41,6 +41,8 @@ rc=$?; check "a test that holds ends with 0" [ $rc = 0 ]; [ $rc = 0 ] || diag <e
 check "every arrival of the plan, once" ok_json r.json "d['counters']['due'] == 800 and d['latency']['count'] == 800 and d['errors'] == 0"
 check "a quarter from each worker" ok_json r.json "sorted(w['due'] for w in d['workers']) == [200] * 4"
 check "status by code" ok_json r.json "d['requests'][0]['status'] == {'200': 800}"
+check "by class of status, and the parts of its time apart" ok_json r.json "[*d['requests'][0]['latency_by_class']] == ['2xx'] and d['first_byte']['count'] == d['send_late']['count'] == 800 and d['connect']['count'] == d['counters']['opened'] >= 4 and d['tls']['count'] == 0"
+check "and by interval" ok_json r.json "sum(i['due'] for i in d['intervals']) == 800 and all(i['p50_ms'] <= i['p99_ms'] <= i['max_ms'] for i in d['intervals'] if i['rate_per_s'])"
 check "started within 50 ms of each other" ok_json r.json "d['skew_ms'] < 50"
 cat >merge.py <<'PY'
 # counters of the V2 encoding; the merged ones must be the sum of the workers', count for count
@@ -102,7 +104,7 @@ done
 load show http -o csv >out 2>err; check "nor in the CSV" grep -qE '^0,[0-9]+,0,0\.000,[0-9]+,[0-9]+,[0-9]+,,,,,$' out
 check "its columns are those of docs/load.md" [ "$(head -n 1 out)" = "$(sed -n 's/^    \(t_s,.*\)/\1/p' "$TOP/docs/load.md")" ]
 check "nor in the list" sh -c '"$1" load ls | grep -qE " 0 +- +- +10 +error"' sh "$BIN/griddle"
-check "nor in the metrics, which promtool takes" sh -c 'curl -s "http://$1/metrics" >m && grep -q "^griddle_load_latency_p99_seconds{.*} NaN$" m && { ! command -v promtool || promtool check metrics <m; }' sh "$HTTP"
+check "nor in the metrics, which promtool takes" sh -c 'curl -s "http://$1/metrics" >m && grep -q "^griddle_load_latency_p99_seconds{.*} NaN$" m && { ! command -v promtool >/dev/null || promtool check metrics <m; }' sh "$HTTP"
 check "errors stand in the list" sh -c '"$1" load ls | grep -qE " 10 +threshold"' sh "$BIN/griddle"
 
 printf '{"late":"5s","stages":[{"kind":"ramp","from":0,"to":20,"for":"2s"}],"requests":[{"url":"http://127.0.0.1:1/"}]}' >p.json; load run p.json --quiet -o json >r.json 2>err
@@ -177,6 +179,10 @@ points() { curl -s "http://$HTTP/api/v1/load" | python3 -c 'import json,sys; r=[
 if command -v curl >/dev/null; then
 	check "the API shows it while it runs" wait_for 15 points
 	check "so do the metrics" sh -c 'curl -s "http://$1/metrics" | grep -q "griddle_load_answers_total{test=\"$2\"} [1-9]"' sh "$HTTP" "$(cat id)"
+	if [ -n "${CHROMIUM:-}" ]; then
+		timeout 120 python3 "$TOP/tests/e2e/load_page_check.py" "$CHROMIUM" "http://$HTTP/load" "$(cat id)" >out 2>&1; rc=$?
+		check "the live page draws it" [ $rc = 0 ]; [ $rc = 0 ] || diag <out
+	fi
 	check "and there is a page" [ "$(curl -s -o /dev/null -w '%{http_code}' "http://$HTTP/load")" = 200 ]
 fi
 load stop "$(cat id)" 2>/dev/null; ended() { load show "$(cat id)" -o json 2>/dev/null | grep -qE '"verdict": "(stopped|passed)"'; }
@@ -195,6 +201,9 @@ if [ -x /usr/bin/stress-ng ]; then
 	check "stress-ng runs below the worker that was named" wait_for 15 burning
 	wait $P; rc=$?; check "a test with a burn ends with 0" [ $rc = 0 ]; [ $rc = 0 ] || diag <err
 	check "and leaves nothing burning" sh -c '! pgrep -P "$1" stress-ng' sh $c_PID
+	check "while it burns traffic goes on" ok_json r.json "d['verdict'] == 'passed' and d['latency']['count'] == 150"
+	sed 's/"cpu":1,"cpu_percent":20/"vm":1,"vm_bytes":1099511627776/; s/3s/2s/' burn.json >vast.json; load run vast.json --quiet >out 2>err; rc=$?
+	check "a burn for which there is no room is no pass" [ $rc = 1 ]; check "and it says so" grep -q "verdict .*error: worker c: burn 0: vm_bytes: 1099511627776 are wanted and" out
 	check "three workers took part, two with traffic" ok_json r.json "len(d['workers']) == 3 and sum(w['traffic'] for w in d['workers']) == 2"
 else
 	ok "burns # SKIP stress-ng is not installed"

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "lib/base/alloc.h"
+#include "lib/base/file.h"
 
 extern char **environ;
 
@@ -23,6 +24,23 @@ const char *gr_burn_program(void)
 		if (access(places[i], X_OK) == 0)
 			return places[i];
 	return NULL;
+}
+
+/* stress-ng that finds no room says nothing, waits for its end and exits with 0. */
+static int has_room(const struct gr_load_burn *b, struct gr_err *err)
+{
+	unsigned long long kib = 0;
+	struct gr_buf text = { 0 };
+	const char *at;
+	int rc = 0;
+
+	if (!b->n_vm || gr_file_read("/proc/meminfo", 65536, &text, NULL) < 0)
+		return 0;
+	at = strstr(gr_buf_str(&text), "MemAvailable:");
+	if (at && sscanf(at, "MemAvailable: %llu", &kib) == 1 && b->vm_bytes / 1024 > kib)
+		rc = gr_err_set(err, GR_ELIMIT, "vm_bytes: %llu are wanted and %llu free", (unsigned long long)b->vm_bytes, kib * 1024);
+	gr_buf_fini(&text);
+	return rc;
 }
 
 int gr_burn_start(const struct gr_load_burn *b, pid_t *pid, struct gr_err *err)
@@ -37,6 +55,9 @@ int gr_burn_start(const struct gr_load_burn *b, pid_t *pid, struct gr_err *err)
 
 	if (!argv[0])
 		return gr_err_set(err, GR_ENOENT, "stress-ng is not installed here");
+	rc = has_room(b, err);
+	if (rc < 0)
+		return rc;
 	snprintf(seconds, sizeof(seconds), "%llus", (unsigned long long)((b->len_ns + 999999999) / 1000000000));
 	argv[n++] = seconds;
 	if (b->n_cpu) {
