@@ -143,6 +143,8 @@ int gr_gang_ask(struct gr_run *r, struct gr_err *err)
 	exclude_burning(r, &t, n_able);
 	if (!want)
 		want = n_able < GR_LOAD_MAX_SHARDS ? n_able : GR_LOAD_MAX_SHARDS;
+	if (r->plan->n_connections && want > r->plan->n_connections / r->plan->n_threads)
+		want = r->plan->n_connections / r->plan->n_threads;      /* of all workers: each of their threads has one at least */
 	if (!n_able || n_able < want) {
 		rc = gr_err_set(err, GR_EBUSY, "%u workers are wanted and %u can take part (%u connected, %u draining, %u on the target's node, %u too small)",
 				want ? want : 1, n_able, r->c->n_workers, counts[GR_PLACE_V_DRAINING] + counts[GR_PLACE_V_CORDONED],

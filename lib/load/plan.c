@@ -315,6 +315,11 @@ static int plain_members(struct gr_load_plan *p, const json_t *root, struct gr_l
 		gr_load__in(at, "name");
 		rc = gr_load__bad(at, "wants 1 to 100 characters");
 	}
+	/* a thread without one could send nothing */
+	if (rc >= 0 && connections && connections < threads * (workers ? workers : 1)) {
+		gr_load__in(at, "connections");
+		rc = gr_load__bad(at, "%lld are fewer than one for each of %lld threads", (long long)connections, (long long)(threads * (workers ? workers : 1)));
+	}
 	if (rc < 0)
 		return rc;
 	p->name = gr_xstrdup(name);

@@ -44,6 +44,8 @@ check "status by code" ok_json r.json "d['requests'][0]['status'] == {'200': 800
 check "by class of status, and the parts of its time apart" ok_json r.json "[*d['requests'][0]['latency_by_class']] == ['2xx'] and d['first_byte']['count'] == d['send_late']['count'] == 800 and d['connect']['count'] == d['counters']['opened'] >= 4 and d['tls']['count'] == 0"
 check "and by interval" ok_json r.json "sum(i['due'] for i in d['intervals']) == 800 and all(i['p50_ms'] <= i['p99_ms'] <= i['max_ms'] for i in d['intervals'] if i['rate_per_s'])"
 check "started within 50 ms of each other" ok_json r.json "d['skew_ms'] < 50"
+load http http://127.0.0.1:$PORT/ --ramp 1s --rate 40/s --for 1s --connections 2 --quiet -o json >r2.json 2>err
+check "a ramp, and no more connections in all than were asked for" ok_json r2.json "d['counters']['due'] == 60 and max(i['open'] for i in d['intervals']) <= 2 and len(d['workers']) == 2"
 cat >merge.py <<'PY'
 # counters of the V2 encoding; the merged ones must be the sum of the workers', count for count
 import base64, json, struct, sys, zlib
@@ -172,6 +174,34 @@ load run plan.json -o json >r.json 2>err; rc=$?; check "a plan of scenarios, tab
 check "all its arrivals" ok_json r.json "d['counters']['due'] == 120 and d['errors'] == 0"
 check "a cart for each login but those that think when the plan is over" ok_json r.json "(lambda n: 0 <= n['login'] - n['cart'] <= 20 and n['home'] + n['login'] == 120)({q['name']: q['latency']['count'] for q in d['requests']})"
 check "failed checks are counted by name, kept ones not" ok_json r.json "(lambda q: q['checks_failed'] == {'status 404': q['latency']['count']})([q for q in d['requests'] if q['name'] == 'cart'][0])"
+
+if python3 -c 'import jsonschema' 2>/dev/null; then
+	cat >agree.py <<'PY'
+# a plan is what both the parser and docs/load.schema.json take, or neither: argv GRIDDLE SCHEMA PLAN
+import copy, json, subprocess, sys, jsonschema
+schema, plan, first = json.load(open(sys.argv[2])), json.load(open(sys.argv[3])), lambda p: p["scenarios"][0]["requests"][0]
+def made(change):
+    p = copy.deepcopy(plan)
+    p["stages"] = [{"rate": "2000/s", "for": "1s"}]      # refused without --yes, after everything else
+    change(p)
+    return p
+bad = {
+    "a check of two kinds": lambda p: first(p)["checks"].append({"status": 200, "body": "x"}), "a check of none": lambda p: first(p)["checks"].append({}),
+    "equals without json": lambda p: first(p)["checks"].append({"header": "X", "equals": "1"}), "a pointer": lambda p: first(p)["checks"].append({"json": "/a~2"}),
+    "a capture of two kinds": lambda p: first(p)["capture"].append({"as": "q", "json": "/a", "header": "X"}), "a member": lambda p: p.update(nope=1),
+    "a stage": lambda p: p["stages"].append({"kind": "ramp", "from": 1, "for": "1s"}), "a time": lambda p: p.update(timeout="soon"),
+    "a model": lambda p: p.update(model="half"), "a weight": lambda p: p["scenarios"][0].update(weight=0), "no scenario": lambda p: p.update(scenarios=[]),
+    "a threshold": lambda p: p.update(thresholds=["p99"]), "a status": lambda p: first(p)["checks"].append({"status": 20}),
+}
+for name, change in [("all of it", lambda p: None), *bad.items()]:
+    p = made(change)
+    json.dump(p, open("agree.json", "w"))
+    said = subprocess.run([sys.argv[1], "load", "run", "agree.json"], capture_output=True, text=True).stderr
+    takes = [jsonschema.Draft202012Validator(schema).is_valid(p), "--yes" in said]
+    assert takes == [name not in bad] * 2, f"{name}: schema and parser take it: {takes}; {said}"
+PY
+	check "the parser and the schema take and refuse the same" python3 agree.py "$BIN/griddle" "$TOP/docs/load.schema.json" plan.json
+fi
 
 # ---- while it runs: HTTP ----
 load http http://127.0.0.1:$PORT/ --rate 50/s --for 3s --detach >id 2>err; check "a detached test prints its id" grep -qE '^[0-9a-f]{16}$' id

@@ -65,6 +65,7 @@ static void what_is_wrong_is_told_with_its_path(void **state)
 	refused("{" T HOLD ",\"thresholds\":[\"p99 < 1\"]}", "wants a time with its unit");
 	refused("{" T HOLD ",\"thresholds\":[\"connect.rate > 1/s\"]}", "have times alone");
 	refused("{" HOLD ",\"requests\":[{\"url\":\"tcp://h:1\",\"body\":\"x\",\"receive\":2000000}]}", "requests[0]: receive: is more than the plan's body_limit of 1048576 bytes");
+	refused("{" T HOLD ",\"connections\":3,\"workers\":2,\"threads\":2}", "connections: 3 are fewer than one for each of 4 threads");
 	/* a check of two kinds would hold whatever the second says */
 	refused("{" T HOLD ",\"requests\":[{\"checks\":[{\"status\":200,\"body\":\"ok\"}]}]}", "requests[0].checks[0]: wants one of status, header, body, regex, json, max, each in a check");
 	refused("{" T HOLD ",\"requests\":[{\"checks\":[{\"header\":\"X\",\"equals\":\"1\"}]}]}", "requests[0].checks[0]: contains is of header, and equals of json");
