@@ -169,6 +169,14 @@ static void share_out(struct gr_run *r, uint64_t from)
 	}
 }
 
+/* Nobody burns in its place: what comes of the test is not about neighbours that burn. */
+static void count_burns(struct gr_run *r, const struct gr_member *m, uint64_t now)
+{
+	for (uint32_t i = 0; i < r->plan->n_burns && !r->burn[0]; i++)
+		if (m->burns & 1u << i && now < r->start_ns + r->plan->burns[i].at_ns + r->plan->burns[i].len_ns)
+			snprintf(r->burn, sizeof(r->burn), "worker %s was lost before burn %u was over", m->name, i);
+}
+
 void gr_member_lost(struct gr_run *r, struct gr_member *m, const char *why)
 {
 	uint64_t now = gr_coord_now(r->c), from;
@@ -189,7 +197,10 @@ void gr_member_lost(struct gr_run *r, struct gr_member *m, const char *why)
 			gr_run_stop(r, GR_LOAD_V_ERROR, "worker %s was lost before the start: %s", m->name, why);
 		return;
 	}
-	if (!m->is_traffic || r->is_stopping)
+	if (r->is_stopping)
+		return;
+	count_burns(r, m, now);
+	if (!m->is_traffic)
 		return;
 	for (uint32_t i = 0; i < r->n_members; i++)
 		n_left += r->members[i].is_traffic && r->members[i].state == GR_MEMBER_RUNNING;

@@ -234,6 +234,11 @@ if [ -x /usr/bin/stress-ng ]; then
 	check "while it burns traffic goes on" ok_json r.json "d['verdict'] == 'passed' and d['latency']['count'] == 150"
 	sed 's/"cpu":1,"cpu_percent":20/"vm":1,"vm_bytes":1099511627776/; s/3s/2s/' burn.json >vast.json; load run vast.json --quiet >out 2>err; rc=$?
 	check "a burn for which there is no room is no pass" [ $rc = 1 ]; check "and it says so" grep -q "verdict .*error: worker c: burn 0: vm_bytes: 1099511627776 are wanted and" out
+	cl_worker f
+	sed 's/\["c"\]/["f"]/; s/"for":"1s"/"for":"2s"/' burn.json >lose.json; load run lose.json --quiet >out 2>err & P=$!; CL_PIDS="$CL_PIDS $P"
+	burns_f() { pgrep -P $f_PID stress-ng; }
+	wait_for 15 burns_f; kill -KILL $f_PID; wait $P; rc=$?
+	check "nor is one whose worker is lost" [ $rc = 1 ]; check "and it says so too" grep -q "verdict .*error: worker f was lost before burn 0 was over" out
 	check "three workers took part, two with traffic" ok_json r.json "len(d['workers']) == 3 and sum(w['traffic'] for w in d['workers']) == 2"
 else
 	ok "burns # SKIP stress-ng is not installed"
