@@ -29,18 +29,24 @@ static bool is_dot(const char *name)
 	return name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2]));
 }
 
+/* Without readdir(3), its buffer and its other calls: a command's folders are looked at behind each, and most are empty. */
 bool gr_dir_is_empty(int fd)
 {
+	union { struct dirent64 first; char bytes[1024]; } text;
 	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
-	struct dirent *de;
-	bool is_empty = dir;
+	bool is_empty = copy >= 0;
+	ssize_t n;
 
-	while (is_empty && (de = readdir(dir)))
-		is_empty = is_dot(de->d_name);
-	if (dir)
-		closedir(dir);
-	else if (copy >= 0)
+	while (is_empty && (n = getdents64(copy, &text, sizeof(text)))) {
+		is_empty = n > 0;
+		for (ssize_t at = 0; is_empty && at < n;) {
+			const struct dirent64 *de = (const void *)(text.bytes + at);
+
+			is_empty = is_dot(de->d_name);
+			at += de->d_reclen;
+		}
+	}
+	if (copy >= 0)
 		close(copy);
 	return is_empty;
 }
@@ -103,8 +109,9 @@ static void empty(struct removal *r, int fd, int depth)
 int gr_remove_in(int fd)
 {
 	struct removal r = { .topfd = fd };
+	bool is_empty = gr_dir_is_empty(fd);
 
-	for (int i = 0; i < MAX_PASSES && !gr_dir_is_empty(fd); i++) {
+	for (int i = 0; i < MAX_PASSES && !is_empty; i++) {
 		unsigned n_moved = r.n_moved;
 		int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
@@ -114,11 +121,12 @@ int gr_remove_in(int fd)
 		}
 		r.rc = 0;
 		empty(&r, copy, 0);
+		is_empty = gr_dir_is_empty(fd);
 		/* without anything moved a second pass only helps where readdir passed something over */
 		if (r.rc < 0 && n_moved == r.n_moved)
 			break;
 	}
-	if (r.rc == 0 && !gr_dir_is_empty(fd))
+	if (r.rc == 0 && !is_empty)
 		r.rc = GR_EIO;
 	close(fd);
 	return r.rc;

@@ -111,20 +111,29 @@ static const char *look_at(int fd, char text[MAX_TEXT])
 	return text;
 }
 
-void gr_group_look(const struct gr_group *g, struct gr_group_seen *out)
+void gr_group_count(const struct gr_group *g, struct gr_group_seen *out)
 {
 	char text[MAX_TEXT];
 
 	memset(out, 0, sizeof(*out));
 	if (!gr_group_is_open(g))
 		return;
-	look_at(g->fds[STAT], text);
-	out->resident_bytes = g->is_v2 ? value_of(text, "anon") + value_of(text, "file_mapped") :
-			      value_of(text, "rss") + value_of(text, "mapped_file");
 	look_at(g->fds[EVENTS], text);
 	out->n_killed = value_of(text, "oom_kill");
 	/* v2 counts at whose limit it was; v1 says only who was killed */
 	out->n_full = g->is_v2 ? value_of(text, "oom") : out->n_killed;
+}
+
+void gr_group_look(const struct gr_group *g, struct gr_group_seen *out)
+{
+	char text[MAX_TEXT];
+
+	gr_group_count(g, out);
+	if (!gr_group_is_open(g))
+		return;
+	look_at(g->fds[STAT], text);
+	out->resident_bytes = g->is_v2 ? value_of(text, "anon") + value_of(text, "file_mapped") :
+			      value_of(text, "rss") + value_of(text, "mapped_file");
 }
 
 /* ---- files of the tree ---- */

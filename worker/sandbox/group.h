@@ -31,6 +31,8 @@ struct gr_group_seen {
 	uint64_t n_full, n_killed;    /* ever: times it was at its own limit; processes the kernel killed for want of memory */
 };
 void gr_group_look(const struct gr_group *g, struct gr_group_seen *out);
+/* The counters alone, and 0 bytes: the kernel gathers the others from every CPU. */
+void gr_group_count(const struct gr_group *g, struct gr_group_seen *out);
 
 /* ---- a worker's side ---- */
 struct gr_groups;

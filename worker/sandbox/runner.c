@@ -194,14 +194,15 @@ static void begin_memory(struct runner *r)
 		r->group_limit = r->m.mem_bytes;
 	r->is_grouped = gr_group_is_open(&r->s->group) && r->group_limit == r->m.mem_bytes;
 	if (r->is_grouped)
-		gr_group_look(&r->s->group, &r->before);
+		gr_group_count(&r->s->group, &r->before);
 }
 
-static void look_at_group(struct runner *r)
+/* @is_over: nothing of it is there any more, but what the kernel counted. */
+static void look_at_group(struct runner *r, bool is_over)
 {
 	struct gr_group_seen now;
 
-	gr_group_look(&r->s->group, &now);
+	(is_over ? gr_group_count : gr_group_look)(&r->s->group, &now);
 	if (now.resident_bytes > r->peak_bytes)
 		r->peak_bytes = now.resident_bytes;
 	if (!r->m.mem_bytes || now.n_full == r->before.n_full || now.n_killed == r->before.n_killed)
@@ -216,7 +217,7 @@ static void sample(struct runner *r)
 	uint64_t bytes;
 
 	if (r->is_grouped) {
-		look_at_group(r);
+		look_at_group(r, false);
 		if (r->is_oom)
 			kill_tree(r);  /* the kernel has killed one of them */
 		return;
@@ -463,8 +464,11 @@ static void empty_tmp(struct runner *r)
 	int fds[2] = { r->s->tmpfd, r->s->shmfd };
 
 	for (int i = 0; i < 2; i++) {
-		int fd = fds[i] < 0 ? -1 : openat(fds[i], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		int fd;
 
+		if (fds[i] < 0 || gr_dir_is_empty(fds[i]))
+			continue;
+		fd = openat(fds[i], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (fd >= 0 && gr_remove_in(fd) < 0)
 			_exit(1);              /* a new runner has an empty one */
 	}
@@ -479,7 +483,7 @@ static void on_exited(struct runner *r, int status)
 	r->is_reaped = true;
 	is_dead = end_tree(r);
 	if (r->is_grouped)
-		look_at_group(r);
+		look_at_group(r, is_dead);
 	set_timer(r, false);
 
 	for (int i = 0; i < 2; i++)
