@@ -319,13 +319,13 @@ static int on_msg(void *ctx, int type, struct gr_slice body)
 	return 0;
 }
 
-static void on_term(void *ctx, int signum)
+void gr_rpc_interrupt(struct gr_rpc *r, int signum)
 {
-	struct gr_rpc *r = ctx;
-
 	r->signum = signum;
 	gr_loop_stop(r->loop);
 }
+
+static void on_term(void *ctx, int signum) { gr_rpc_interrupt(ctx, signum); }
 
 int gr_rpc_open(const struct gr_target *t, const struct gr_rpc_ops *ops, void *ctx, struct gr_rpc **out, struct gr_err *err)
 {

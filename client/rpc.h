@@ -70,7 +70,9 @@ int gr_rpc_download(struct gr_rpc *r, uint64_t job, const struct gr_digest *dige
 void gr_rpc_poke(struct gr_rpc *r);
 /* Lets time pass, with the connection kept alive. Return: 0; GR_EGONE at once when a signal came. */
 int gr_rpc_sleep(struct gr_rpc *r, int ms);
-/* Signals since the last call of this; 0 none, else SIGINT or SIGTERM. Forgets it. */
+/* From a callback: as if the signal @signum came. */
+void gr_rpc_interrupt(struct gr_rpc *r, int signum);
+/* Signals since the last call of this; 0 none, else SIGINT, SIGTERM or that of gr_rpc_interrupt. Forgets it. */
 int gr_rpc_take_signal(struct gr_rpc *r);
 uint64_t gr_rpc_now_ms(struct gr_rpc *r);        /* monotonic */
 uint64_t gr_rpc_real_ms(void);                   /* for people */

@@ -515,6 +515,8 @@ static int run_verbs(const struct gr_cmd *cmd, int argc, char **argv, const stru
 	a.n_words = argc - i - 1;
 	if (!v || a.n_words < v->min || a.n_words > v->max) {
 		gr_conf_fini(&conf);
+		if (v && a.n_words < v->min)
+			fprintf(stderr, "griddle %s %s: wants a job's number%s\n", cmd->name, v->name, v->min > 1 ? " and a task's" : "");
 		return gr_cmd_usage(cmd, v && a.n_words > v->max ? a.words[v->max] : NULL);
 	}
 	a.b.is_quiet = a.o.quiet;

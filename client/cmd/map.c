@@ -117,12 +117,13 @@ static void append_place(json_t *file, const char **script)
 
 static int add_halt(json_t *file, const char *halt, struct gr_err *err)
 {
+	const char *number = !strncmp(halt, "soon,fail=", 10) ? halt + 10 : halt;      /* as GNU parallel has it */
 	char *end;
-	long n = strtol(halt, &end, 10);
+	long n = strtol(number, &end, 10);
 
-	if (end == halt || n < 0 || (strcmp(end, "%") && *end) || (!*end && n < 1))
+	if (end == number || n < 0 || (strcmp(end, "%") && *end) || (!*end && n < 1))
 		return gr_err_set(err, GR_EUSAGE, "--halt %s: wants a number of failed tasks, or a share such as 10%%", halt);
-	json_object_set_new(file, "stop_after_failures", *end ? json_string(halt) : json_integer(n));
+	json_object_set_new(file, "stop_after_failures", *end ? json_string(number) : json_integer(n));
 	return 0;
 }
 
@@ -149,8 +150,9 @@ static int prepare(const struct map_opts *o, const struct gr_task_lists *lists, 
 	if (rc == 0 && o->dry_run)
 		rc = print_commands(file, script, v, err);
 	else if (rc == 0 && v->n_tasks) {
-		gr_map_values_into(v, file);
-		rc = gr_jobfile_read(file, cwd, NULL, gr_rpc_real_ms(), f, err);
+		rc = gr_map_values_into(v, file, err);
+		if (rc == 0)
+			rc = gr_jobfile_read(file, cwd, NULL, gr_rpc_real_ms(), f, err);
 		if (rc == 0)
 			gr_map_values_seal(v, f);
 	}
@@ -182,6 +184,11 @@ static int run_map(const struct gr_cmd *cmd, int argc, char **argv)
 		gr_task_lists_fini(&lists);
 		gr_conf_fini(&conf);
 		return gr_cmd_usage(cmd, NULL);
+	}
+	if (gr_task_check_words(argv, i, &err) < 0) {
+		gr_task_lists_fini(&lists);
+		gr_conf_fini(&conf);
+		return gr_cmd_fail(cmd, &err);
 	}
 	rc = prepare(&o, &lists, argv + i, argc - i, &f, &values, &err);
 	if (rc == 0 && !o.dry_run && values.n_tasks) {
@@ -220,6 +227,7 @@ const struct gr_cmd gr_cmd_map = {
 		"list before it instead, :::: and ::::+ read files of values. Places in the command, --in, --out and --env:\n"
 		"  {} the value   {.} without extension   {/} without folder   {//} its folder   {/.} neither\n"
 		"  {1} {2} {-1}, {1.} {1/}... one of several   {#} the task's number   {##} how many   {%} the worker's slot\n"
+		"As many tasks run at once as the cluster has room for: there is no -j; --cpus and --mem say what one takes.\n"
 		"Without a place the value goes behind the command. A task's output is printed whole when it ends. One word that holds\n"
 		"blanks or signs of the shell is run by sh, with the values quoted. Ends with 0 when every task did, else 1.\n",
 	.keys = map_keys, .n_keys = GR_LEN(map_keys), .shorts = "k=keep-order n=max-args 0=null q=quiet d=detach", .run = run_map,

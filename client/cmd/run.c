@@ -83,6 +83,11 @@ static int run_run(const struct gr_cmd *cmd, int argc, char **argv)
 		gr_conf_fini(&conf);
 		return gr_cmd_usage(cmd, NULL);
 	}
+	if (gr_task_check_words(argv, i, &err) < 0) {
+		gr_task_lists_fini(&lists);
+		gr_conf_fini(&conf);
+		return gr_cmd_fail(cmd, &err);
+	}
 	cwd = getcwd(NULL, 0);
 	file = gr_task_file(&o.task, &lists, argv + i, argc - i, &script, &err);
 	rc = file && cwd ? gr_jobfile_read(file, cwd, NULL, gr_rpc_real_ms(), &f, &err) : err.code ? err.code : GR_EIO;

@@ -3,6 +3,7 @@
 #include "client/job/follow.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,7 @@ struct follow {
 	struct gr_err why_unfetched;        /* the first */
 	json_t *counts;
 	bool must_look, is_over, wants_list;
+	bool is_unread;                     /* nobody reads our output */
 	uint64_t begun_ms, shown_ms;
 };
 
@@ -163,6 +165,15 @@ static const char *tag_of(const struct gr_task_log *t, struct gr_buf *text)
 	return gr_buf_str(text);
 }
 
+/* What would be printed further is not wanted either, as by a SIGPIPE; but the job does not go on alone. */
+static void nobody_reads(struct follow *f)
+{
+	if (f->o->cancels && (fflush(stdout) < 0 || ferror(stdout)) && !f->is_unread) {
+		f->is_unread = true;
+		gr_rpc_interrupt(f->b->rpc, SIGPIPE);
+	}
+}
+
 static void print_piece(void *ctx, const struct gr_task_log *t, int stream, struct gr_slice data)
 {
 	bool is_err = stream == GR_STREAM_ERR;
@@ -178,6 +189,7 @@ static void print_piece(void *ctx, const struct gr_task_log *t, int stream, stru
 	else
 		fwrite(data.p, 1, data.n, out);
 	gr_buf_fini(&tag);
+	nobody_reads(f);
 }
 
 /* Its last lines may have no end. */
@@ -273,9 +285,9 @@ static int interrupted(struct follow *f, struct gr_follow_end *end, struct gr_er
 		gr_talk_note(f->b, "job %" PRIu64 " goes on; `griddle job cancel %" PRIu64 "` ends it", f->job, f->job);
 		return gr_err_set(err, GR_EGONE, "interrupted");
 	}
-	gr_talk_note(f->b, "cancelling job %" PRIu64, f->job);
+	gr_talk_note(f->b, "cancelling job %" PRIu64 "%s", f->job, signum == SIGPIPE ? ": nobody reads its output" : "");
 	rc = gr_talk_call(f->b, false, json_pack("{s:s, s:I, s:s}", "op", "job.cancel", "job", (json_int_t)f->job, "reason",
-						  signum == 2 ? "interrupted by its user" : "its user's program was ended"), NULL, err);
+						  signum == SIGINT ? "interrupted by its user" : signum == SIGPIPE ? "nobody reads its output" : "its user's program was ended"), NULL, err);
 	if (rc < 0)
 		gr_talk_note(f->b, "job %" PRIu64 " could not be cancelled: %s", f->job, err->text);
 	return gr_err_set(err, GR_EGONE, "interrupted");
@@ -352,6 +364,8 @@ int gr_follow(struct gr_talk *b, uint64_t job, uint64_t n_tasks, const struct gr
 	*end = (struct gr_follow_end){ 0 };
 	f.is_ended = gr_xalloc(n_tasks / 8 + 1);
 	f.line = gr_jobline_new(o->is_quiet || o->what == GR_FOLLOW_LIVE);
+	if (o->cancels)
+		signal(SIGPIPE, SIG_IGN);
 	b->ctx = &f;
 	b->on_event = on_event;
 	b->on_up = on_up;

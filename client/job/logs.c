@@ -4,6 +4,7 @@
  * was, when it is the first. */
 #include "client/job/logs.h"
 
+#include <signal.h>
 #include <stdlib.h>
 
 #include "lib/base/alloc.h"
@@ -93,8 +94,11 @@ static bool write_piece(struct log *l, int s, struct gr_slice data)
 {
 	struct copy *c = GR_CONTAINER(l, struct copy, log);
 
-	if (c->fds[s] >= 0 && !c->is_broken && gr_write_all(c->fds[s], data.p, data.n) < 0)
-		c->is_broken = true;
+	if (c->fds[s] < 0 || c->is_broken || gr_write_all(c->fds[s], data.p, data.n) >= 0)
+		return true;
+	c->is_broken = true;
+	if (s == 0)
+		gr_rpc_interrupt(l->b->rpc, SIGPIPE);
 	return true;
 }
 

@@ -1,6 +1,7 @@
 /* map_values.c - see map_values.h. Lines are slices of what was read: a million of them cost no copies, and travel as one file. */
 #include "client/job/map_values.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -241,7 +242,7 @@ size_t gr_map_values_of(const struct gr_map_values *v, uint64_t t, struct gr_sli
 	return n;
 }
 
-static json_t *row_json(const struct gr_map_values *v, uint64_t t)
+static int row_json(const struct gr_map_values *v, uint64_t t, json_t *list, struct gr_err *err)
 {
 	struct gr_slice values[64];
 	size_t n = gr_map_values_of(v, t, values);
@@ -250,13 +251,25 @@ static json_t *row_json(const struct gr_map_values *v, uint64_t t)
 	for (size_t i = 0; i < n; i++) {
 		json_t *s = json_stringn((const char *)values[i].p, values[i].n);
 
-		json_array_append_new(row, s ? s : json_string("?"));
+		if (json_array_append_new(row, s) < 0) {
+			json_decref(row);
+			return gr_err_set(err, GR_EINVAL, "value %" PRIu64 " is not UTF-8", t + 1);
+		}
 	}
-	return row;
+	json_array_append_new(list, row);
+	return 0;
 }
 
-/* As one file of lines; not when each task has a file of its own, which wants the values one by one. */
-static bool is_many(const struct gr_map_values *v, const json_t *inputs)
+static bool is_utf8(const struct gr_map_values *v)
+{
+	json_t *s = json_stringn((const char *)v->text.p, v->text.n);
+
+	json_decref(s);
+	return s != NULL;
+}
+
+/* As one file of lines, for many or when JSON cannot hold them; not when each task has a file of its own, which wants the values one by one. */
+static bool travels_as_text(const struct gr_map_values *v, const json_t *inputs)
 {
 	const json_t *x;
 	size_t i;
@@ -264,19 +277,27 @@ static bool is_many(const struct gr_map_values *v, const json_t *inputs)
 	json_array_foreach(inputs, i, x)
 		if (json_is_string(x) && strchr(json_string_value(x), '{'))
 			return false;
-	return v->is_plain_lines && v->n_tasks > MANY;
+	return v->is_plain_lines && (v->n_tasks > MANY || !is_utf8(v));
 }
 
-void gr_map_values_into(struct gr_map_values *v, json_t *file)
+int gr_map_values_into(struct gr_map_values *v, json_t *file, struct gr_err *err)
 {
 	json_t *list = json_array();
+	int rc = 0;
 
-	v->is_one_file = is_many(v, json_object_get(file, "inputs"));
-
+	v->is_one_file = travels_as_text(v, json_object_get(file, "inputs"));
 	/* a block's values are the digests, which only seal knows */
-	for (uint64_t t = 0; t < (v->o.is_pipe || v->is_one_file ? 1 : v->n_tasks); t++)
-		json_array_append_new(list, v->o.is_pipe ? json_pack("[s]", "") : row_json(v, t));
+	if (v->o.is_pipe || v->is_one_file) {
+		json_t *row = json_array();
+
+		for (size_t i = 0; i < (v->o.is_pipe ? 1 : v->ends[0]); i++)
+			json_array_append_new(row, json_string(v->o.is_pipe ? "" : "x"));
+		json_array_append_new(list, row);
+	}
+	for (uint64_t t = 0; rc == 0 && !v->o.is_pipe && !v->is_one_file && t < v->n_tasks; t++)
+		rc = row_json(v, t, list, err);
 	json_object_set_new(file, "array", list);
+	return rc;
 }
 
 void gr_map_values_seal(const struct gr_map_values *v, struct gr_jobfile *f)

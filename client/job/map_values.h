@@ -33,7 +33,7 @@ int gr_map_values_read(struct gr_map_values *v, const struct gr_map_values_opts 
 	GR_MUST_CHECK;
 /* Values of task @t; borrowed. Return: how many. */
 size_t gr_map_values_of(const struct gr_map_values *v, uint64_t t, struct gr_slice out[64]);
-/* Puts an array into a job file; many plain lines only stand in, and gr_map_values_seal puts the real ones. */
-void gr_map_values_into(struct gr_map_values *v, json_t *file);
+/* Puts an array into a job file; plain lines that are many or not UTF-8 only stand in, and gr_map_values_seal puts the real ones. GR_EINVAL: one is not UTF-8. */
+int gr_map_values_into(struct gr_map_values *v, json_t *file, struct gr_err *err) GR_MUST_CHECK;
 void gr_map_values_seal(const struct gr_map_values *v, struct gr_jobfile *f);
 void gr_map_values_fini(struct gr_map_values *v);

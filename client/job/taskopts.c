@@ -24,6 +24,9 @@ int gr_task_lists_take(const struct gr_cmd *cmd, int argc, char **argv, struct g
 		for (k = 0; k < GR_LEN(lists); k++)
 			if (argv[i][1] == '-' && strlen(lists[k].name) == n_name && !memcmp(lists[k].name, name, n_name))
 				break;
+		if (argv[i][1] == 'j' || !strncmp(argv[i], "--jobs", 6))        /* other programs' word for it */
+			return gr_err_set(err, GR_EUSAGE, "%s: as many tasks run at once as the cluster has room for; --cpus and --mem say what one takes",
+					  argv[i]);
 		if (k == GR_LEN(lists)) {
 			char letter[2] = { argv[i][1], 0 };
 			bool has_value = argv[i][1] == '-' ? !value && !gr_words_is_bool(cmd, name, false) :
@@ -50,9 +53,6 @@ int gr_task_check_words(char *const *argv, int i, struct gr_err *err)
 {
 	if (!argv[i] || argv[i][0] != '-' || !argv[i][1] || !strcmp(argv[i - 1], "--"))
 		return 0;
-	if (argv[i][1] == 'j')
-		return gr_err_set(err, GR_EUSAGE, "%s: as many tasks run at once as the cluster has room for; --cpus and --mem say what one takes",
-				  argv[i]);
 	return gr_err_set(err, GR_EUSAGE, "%s: no such option; a command of this name goes behind --", argv[i]);
 }
 

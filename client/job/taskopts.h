@@ -48,7 +48,8 @@ struct gr_task_lists {
 	{ "quiet", GR_CONF_BOOL, "", "false", 0, 0, NULL, "No progress, no summary.", offsetof(type, task.quiet), NULL }, \
 	GR_TARGET_KEYS_AT(type, task.target)
 
-/* Takes the options that may stand several times out of @argv. Return: the new argc. GR_EUSAGE: one lacks its value. */
+/* Takes the options that may stand several times out of @argv. Return: the new argc. GR_EUSAGE: one lacks its value, or
+ * is -j, which there is none of. */
 int gr_task_lists_take(const struct gr_cmd *cmd, int argc, char **argv, struct gr_task_lists *l, struct gr_err *err) GR_MUST_CHECK;
 void gr_task_lists_fini(struct gr_task_lists *l);
 /* Of what gr_cmd_options left from @i on: an option that is none, and no command behind "--", is GR_EUSAGE. */

@@ -32,6 +32,30 @@ check "blocks of standard input" is '1000' sh -c 'seq 1000 | "$0" map -q --pipe 
 seq 3 | "$G" map -q --tag -k -- echo v >"$T/out"
 check "tags name the values" [ "$(head -n 1 "$T/out")" = "1	v 1" ]
 "$G" map -q 'test {} != 2' ::: 1 2 3 2>/dev/null; check "one that fails makes it 1" [ $? = 1 ]
+# as GNU parallel's users know it, or told why not
+check "a value may stand in parts of a path" is 'd/a.txt d/a a.txt d a 1' "$G" map -q echo {} {.} {/} {//} {/.} {#} ::: d/a.txt
+check "--dry-run prints what would be typed" is "echo 'a b' | wc
+echo c | wc" "$G" map --dry-run 'echo {} | wc' ::: 'a b' c
+for j in -j4 '-j 4' '--jobs 4' --jobs=4; do
+	"$G" map $j echo ::: 1 >"$T/out" 2>"$T/err"; rc=$?
+	check "$j is told that there is none" sh -c '[ $0 = 2 ] && [ ! -s "$1" ] && grep -q "as many tasks run at once as" "$2"' $rc "$T/out" "$T/err"
+done
+for c in map run; do
+	"$G" $c -x echo </dev/null >"$T/out" 2>"$T/err"; rc=$?
+	check "an option that $c does not have is no command" sh -c '[ $0 = 2 ] && grep -q -- "-x: no such option" "$1"' $rc "$T/err"
+done
+"$G" run -- -x >"$T/out" 2>&1; check "but behind --" [ $? = 127 ]
+check "--halt as there" sh -c '! "$0" map -q --halt soon,fail=1 "exit {}" ::: 1 0 2>/dev/null' "$G"
+printf 'a\377b\nc\n' | "$G" map -q -k echo >"$T/out"; printf 'a\377b\nc\n' | cmp -s - "$T/out"; check "lines that are not UTF-8 come as they are" [ $? = 0 ]
+"$G" map -q echo ::: $'a\377b' >"$T/out" 2>"$T/err"; rc=$?
+check "a word that is not is refused, and never another value" sh -c '[ $0 = 2 ] && [ ! -s "$1" ] && grep -q "value 1 is not UTF-8" "$2"' $rc "$T/out" "$T/err"
+"$G" map 'echo {}; test {} = 1 || sleep {}' ::: 1 1 1 1 600 600 2>"$T/err" | head -n 1 >"$T/out"
+check "a map whose reader is gone is cancelled" wait_for 20 sh -c '"$0" job ls | awk "NR == 2" | grep -q "cancelled.*nobody reads its output"' "$G"
+timeout 60 "$G" run -- sh -c 'while echo x; do sleep 0.1; done' 2>"$T/err" | head -n 1 >"$T/out"
+check "so is a run" wait_for 20 sh -c '"$0" job ls | awk "NR == 2" | grep -q "cancelled.*nobody reads its output"' "$G"
+"$G" job show >"$T/out" 2>&1; rc=$?
+check "a verb without its job says what it wants" sh -c '[ $0 = 2 ] && grep -q "job show: wants a job.s number" "$1"' $rc "$T/out"
+
 for i in 1 2 3; do echo "$i" >"f$i.txt"; done
 check "a file for each value" "$G" map -q --in '{}' --out '{.}.sq' --to sq 'expr $(cat {}) \* $(cat {}) > {.}.sq' ::: f1.txt f2.txt f3.txt
 check "and what each made" [ "$(cat sq/f1.sq sq/f2.sq sq/f3.sq | tr '\n' ' ')" = "1 4 9 " ]
