@@ -451,6 +451,17 @@ static uint32_t retry_range(struct gr_bj *j, struct gr_store_tx *tx, bool was_op
 	return gr_bjob_retry(&j->b, first, count);
 }
 
+/* Of a job that goes on in part: what stays cancelled would be taken for what has not run yet by the next life. */
+static void keep_cancelled(struct gr_bj *j, struct gr_store_tx *tx)
+{
+	uint32_t at = 0, first, n;
+
+	while ((n = gr_states_run(&j->b.states, at, j->n_tasks, 1u << GR_B_CANCELLED, &first, NULL))) {
+		at = first + n;
+		gr_store_add(tx, GR_SQL_OUTCOMES_CANCELLED, (int64_t)j->id, (int64_t)first, (int64_t)at);
+	}
+}
+
 static void op_retry(struct ask *a)
 {
 	struct gr_bj *j = job_of(a, true);
@@ -502,6 +513,7 @@ static void op_retry(struct ask *a)
 		n += retry_range(j, tx, was_open, (uint32_t)json_integer_value(json_array_get(v, 0)),
 				 (uint32_t)json_integer_value(json_array_get(v, 1)));
 	}
+	keep_cancelled(j, tx);
 	j->floor = j->b.floor;
 	gr_store_add(tx, GR_SQL_JOB_FLOOR, (int64_t)j->id, (int64_t)j->floor);
 	gr_store_add(tx, GR_SQL_UNCANCEL, (int64_t)j->id);

@@ -58,6 +58,9 @@ struct gr_store_tx;
 	  "?24,?25,?26,?27,?28,?29,?30)") \
 	X(OUTCOME, "iiii", "INSERT OR REPLACE INTO outcomes VALUES(?1,?2,?3,?4)") \
 	X(OUTCOME_RM, "iii", "DELETE FROM outcomes WHERE job=?1 AND task>=?2 AND task<?3 AND state<>4") \
+	/* of tasks that never ran, and have no row as long as their job is over; 6: GR_B_CANCELLED */ \
+	X(OUTCOMES_CANCELLED, "iii", "INSERT INTO outcomes WITH RECURSIVE t(x) AS (SELECT ?2 UNION ALL SELECT x+1 FROM t WHERE x+1<?3) " \
+	  "SELECT ?1,x,6,0 FROM t WHERE NOT EXISTS (SELECT 1 FROM outcomes WHERE job=?1 AND task=x)") \
 	X(OUTPUT, "iiiiiitiibt", "INSERT OR REPLACE INTO outputs VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)") \
 	X(USAGE, "itiiiiiiiii", "INSERT INTO usage VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11) ON CONFLICT(job) DO UPDATE SET cpu_us=cpu_us+?3," \
 	  "mem_mib_ms=mem_mib_ms+?4,in_bytes=in_bytes+?5,out_bytes=out_bytes+?6,attempts=attempts+?7,retries=retries+?8," \

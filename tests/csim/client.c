@@ -65,9 +65,39 @@ void cs_client_add(struct cs_node *n, json_t *spec)
 	look_in(j, n->s->p.chaos_ns / 4);
 }
 
+#define SUBSCRIBED (-1)
+
+static void subscribe(struct cs_node *n)
+{
+	json_t *o = json_pack("{s:s, s:i, s:b}", "op", "events.subscribe", "id", SUBSCRIBED, "tasks", 1);
+	struct gr_buf frame = { 0 };
+
+	gr_json_encode(&frame, GR_MSG_CTL_REQ, o);
+	json_decref(o);
+	cs_node_send(n, &frame);
+}
+
+/* What a task came to is told as its own; that one of its copies ended, or was compared, is no news of it. */
+static void event(struct cs_node *n, const json_t *e)
+{
+	const char *type = json_string_value(json_object_get(e, "type")), *cause = json_string_value(json_object_get(e, "cause"));
+	bool is_good = cause && (!strcmp(cause, "done") || !strcmp(cause, "equal") || !strcmp(cause, "different"));
+
+	if (!strcmp(type, "task.retry") && is_good)
+		cs_fail(n->s, "an attempt that ended well (%s) is told as a retry", cause);
+	if (!strcmp(type, "task.ended") && !strcmp(json_string_value(json_object_get(e, "state")), "done") &&
+	    (strcmp(cause, "done") || json_integer_value(json_object_get(e, "exit_code")) || json_integer_value(json_object_get(e, "signal"))))
+		cs_fail(n->s, "a task that is done is told with cause %s, exit code %lld", cause,
+			(long long)json_integer_value(json_object_get(e, "exit_code")));
+	if (!strcmp(type, "task.ended") && !strcmp(json_string_value(json_object_get(e, "state")), "failed") && is_good)
+		cs_fail(n->s, "a task that failed is told with cause %s", cause);
+}
+
 void cs_client_up(struct cs_node *n)
 {
 	cs_session_up(n);
+	if (n->s->p.has_checks && n->index % 2)
+		subscribe(n);
 	/* those that were not answered are asked for at once */
 	for (uint32_t i = 0; i < n->n_jobs; i++)
 		if (n->jobs[i]->state == CS_J_NEW && n->jobs[i]->is_asking)
@@ -163,6 +193,18 @@ void cs_client_message(struct cs_node *n, int type, struct gr_slice body)
 	int64_t id;
 	json_t *rep;
 
+	if (type == GR_MSG_EVENT) {
+		size_t i;
+
+		if (gr_json_decode(body, &rep, &err) < 0) {
+			cs_fail(n->s, "an event cannot be read: %s", err.text);
+			return;
+		}
+		for (i = 0; i < json_array_size(json_object_get(rep, "events")); i++)
+			event(n, json_array_get(json_object_get(rep, "events"), i));
+		json_decref(rep);
+		return;
+	}
 	if (type != GR_MSG_CTL_REP) {
 		cs_session_message(n, type, body);
 		return;
@@ -172,6 +214,10 @@ void cs_client_message(struct cs_node *n, int type, struct gr_slice body)
 		return;
 	}
 	id = json_integer_value(json_object_get(rep, "id"));
+	if (id == SUBSCRIBED) {
+		json_decref(rep);
+		return;
+	}
 	error = json_string_value(json_object_get(rep, "error"));
 	code = json_string_value(json_object_get(rep, "code"));
 	j = n->jobs[id / 8];

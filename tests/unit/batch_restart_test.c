@@ -146,6 +146,16 @@ static void fill_copies(struct gr_store_tx *tx)
 	gr_store_add(tx, GR_SQL_OUTCOME, (int64_t)JOB, (int64_t)3, (int64_t)GR_B_DONE, (int64_t)1);
 }
 
+/* Job 1 of four tasks was cancelled before any of them ran. */
+static void fill_cancelled(struct gr_store_tx *tx)
+{
+	static const char spec[] = "{\"name\":\"four\",\"stages\":[{\"name\":\"a\",\"argv\":[\"true\"],\"array\":{\"range\":[0,3]}}]}";
+
+	gr_store_add(tx, GR_SQL_JOB, (int64_t)JOB, NULL, spec, "four", "t", (int64_t)0, (int64_t)4, (int64_t)gr_clock_real_ms(), (int64_t)0, "loopback");
+	gr_store_add(tx, GR_SQL_CANCEL, (int64_t)JOB);
+	gr_store_add(tx, GR_SQL_JOB_STATE, (int64_t)JOB, (int64_t)GR_J_CANCELLED, "cancelled", (int64_t)0, (int64_t)0, (int64_t)gr_clock_real_ms());
+}
+
 static int set_up_of(void **state, void (*fill)(struct gr_store_tx *tx))
 {
 	struct gr_err err = { 0 };
@@ -170,6 +180,7 @@ static int set_up_of(void **state, void (*fill)(struct gr_store_tx *tx))
 }
 
 static int set_up(void **state) { return set_up_of(state, fill_stages); }
+static int set_up_cancelled(void **state) { return set_up_of(state, fill_cancelled); }
 static int set_up_copies(void **state) { return set_up_of(state, fill_copies); }
 static int set_up_grown(void **state) { return set_up_of(state, fill_grown); }
 
@@ -325,6 +336,36 @@ static void a_retry_forgets_of_an_open_job_what_failed_alone(void **state)
 	assert_int_equal(x.n_digests[1], 0);
 	assert_int_equal(x.n_counts[1], 0);
 	assert_int_equal(x.n_digests[2], 1);
+}
+
+static void start_again(struct world *w)
+{
+	struct gr_err err = { 0 };
+
+	gr_coord_close(&w->c);
+	if (gr_coord_open(&w->c, w->loop, &err) < 0)
+		fail_msg("%s", err.text);
+}
+
+/* One task of a cancelled job is retried, and the coordinator restarts: the others stay what they were. */
+static void what_is_not_retried_stays_cancelled(void **state)
+{
+	const struct gr_batch_who who = { .name = "loopback", .is_admin = true };
+	json_t *req = json_pack("{s:i, s:[[i,i]]}", "job", JOB, "tasks", 1, 1);
+	struct world *w = *state;
+	bool is_told = false;
+
+	gr_batch_op(&w->c, &who, "job.retry", req, on_retried, &is_told);
+	json_decref(req);
+	until(w, &is_told);
+	for (int lives = 0; lives < 2; lives++) {
+		const struct gr_bj *j = gr_bj_find(w->c.batch, JOB);
+
+		assert_int_equal(j->state, GR_J_OPEN);
+		for (uint32_t i = 0; i < 4; i++)
+			assert_int_equal(gr_states_get(&j->b.states, i), i == 1 ? GR_B_READY : GR_B_CANCELLED);
+		start_again(w);
+	}
 }
 
 /* Of a task that is done its result is shown and printed, not the last of its copies, which may be a liar's or have been late. */
@@ -489,6 +530,7 @@ int main(void)
 #define G(fn) cmocka_unit_test_setup_teardown(fn, set_up_grown, tear_down)
 		G(what_was_killed_for_want_of_memory_is_offered_with_more_after_a_restart),
 		G(a_gang_is_offered_whole_as_its_neediest),
+		cmocka_unit_test_setup_teardown(what_is_not_retried_stays_cancelled, set_up_cancelled, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
