@@ -13,7 +13,7 @@
 #include "lib/base/log.h"
 
 #define RELAX_NS (10 * GR_NS_PER_S)
-#define LIAR_NS (2 * GR_NS_PER_S)
+#define COPY_NS (2 * GR_NS_PER_S)         /* where a copy goes last */
 
 _Static_assert(GR_SPEC_MAX_AMOUNT == GR_PLACE_MAX_AMOUNT, "what a job may ask for, placement counts");
 
@@ -111,17 +111,22 @@ static void exclude_node(struct gr_bj *j, uint64_t node, struct gr_place_task *p
 	}
 }
 
-/* Copies never on one node. Nor where one was lost, as long as there is room to say so: it may come back. */
-static void exclude_copies(struct gr_bj *j, const struct gr_btask *t, struct gr_place_task *p)
+/* Copies never on one node. Where one was lost, for a while: it may come back. */
+static void exclude_copies(struct gr_bj *j, const struct gr_btask *t, struct gr_jrange *r)
 {
+	struct gr_place_task *p = &r->place;
+
 	for (uint32_t i = 0; i < t->n_results; i++)
 		exclude_node(j, t->results[i].node, p);
-	for (uint32_t k = 0; k < 2 * t->n_lives; k++) {       /* those that run before those that were lost */
-		const struct gr_blive *l = &t->lives[k % t->n_lives];
-
-		if (!l->of && l->is_lost == (k >= t->n_lives))
-			exclude_node(j, l->node, p);
-	}
+	for (uint32_t i = 0; i < t->n_lives; i++)
+		if (!t->lives[i].of && !t->lives[i].is_lost)
+			exclude_node(j, t->lives[i].node, p);
+	r->n_exclude = p->n_exclude_node;
+	for (uint32_t i = 0; i < t->n_lives; i++)
+		if (!t->lives[i].of && t->lives[i].is_lost)
+			exclude_node(j, t->lives[i].node, p);
+	if (p->n_exclude_node > r->n_exclude)
+		r->relax_ns = gr_coord_now(j->batch->c) + COPY_NS;
 }
 
 /* Where two results came from, they are not compared; where a comparison failed, not before others had their chance. */
@@ -158,9 +163,8 @@ static void put_off_liars(struct gr_bj *j, const struct gr_stage *st, struct gr_
 	}
 	if (!has_others)
 		p->n_exclude = 0;
-	r->n_exclude = p->n_exclude_node;
 	if (p->n_exclude)
-		r->relax_ns = gr_coord_now(j->batch->c) + LIAR_NS;
+		r->relax_ns = gr_coord_now(j->batch->c) + COPY_NS;
 }
 
 /* @t: the record of a single one, or NULL. When placement refuses, r->queued says why, and the tick asks again. */
@@ -200,7 +204,7 @@ static void offer_run(struct gr_bj *j, const struct gr_stage *st, uint32_t first
 	if (is_check)
 		exclude_parties(j, t, r);
 	else if (t && st->replicas)
-		exclude_copies(j, t, &r->place);
+		exclude_copies(j, t, r);
 	if (st->replicas && !is_check && !to_all)
 		put_off_liars(j, st, r);
 	gr_list_push(&j->ranges, &r->link);
@@ -340,7 +344,7 @@ bool gr_run_took(struct gr_batch *b, uint64_t tag, uint32_t *mem_permille)
 	return is_check;
 }
 
-/* No other worker came: the one where a comparison failed may have it again, those that lied a copy. */
+/* No other worker came: the one where a comparison failed, or a copy was lost, may have it again, those that lied a copy. */
 static void relax(struct gr_bj *j, struct gr_jrange *r)
 {
 	uint32_t first = r->place.first, count = r->place.count;

@@ -899,9 +899,12 @@ static uint64_t backoff_ns(const struct gr_stage *st, uint32_t n_tries)
 }
 
 /* Another try, now or later. */
-static enum gr_bverdict again(struct gr_bjob *j, const struct gr_stage *st, struct gr_btask *t, enum gr_bcause cause, uint64_t now_ns, uint64_t *due_ns)
+static enum gr_bverdict again(struct gr_bjob *j, const struct gr_stage *st, struct gr_btask *t, const struct gr_bend *e, uint64_t now_ns,
+			      struct gr_bended *out)
 {
+	enum gr_bcause cause = out->cause;
 	uint64_t wait = causes[cause].counts ? backoff_ns(st, t->n_tries) : 0;
+	enum gr_bverdict v;
 
 	/* a worker whose disk fails is free again at once: without a pause it would use up all tries of the task */
 	if (cause == GR_BC_WORKER && wait < TROUBLE_NS)
@@ -910,13 +913,15 @@ static enum gr_bverdict again(struct gr_bjob *j, const struct gr_stage *st, stru
 		if (!t->n_target)         /* it is not remembered over a restart */
 			t->n_target = st->replicas;
 		if (wait)
-			hold(t, *due_ns = now_ns + wait);
+			hold(t, out->due_ns = now_ns + wait);
 		offer_more(j, st, t);
-		return wait ? GR_BV_LATER : GR_BV_AGAIN;
+		/* the others may have brought all that was wanted, and waited for this one to be more */
+		v = n_running(t, false) || t->n_queued ? GR_BV_WAIT : decide(j, st, t, st->quorum, e->toolchain, out);
+		return v != GR_BV_WAIT ? v : wait ? GR_BV_LATER : GR_BV_AGAIN;
 	}
 	if (wait) {
 		put(j, (uint32_t)t->task, GR_B_BACKOFF);
-		heap_add(t, *due_ns = now_ns + wait);
+		heap_add(t, out->due_ns = now_ns + wait);
 		return GR_BV_LATER;
 	}
 	put(j, (uint32_t)t->task, GR_B_READY);
@@ -998,7 +1003,7 @@ struct gr_bended gr_bjob_end(struct gr_bjob *j, uint32_t task, uint32_t number, 
 			out.verdict = GR_BV_WAIT;
 			return out;
 		}
-		out.verdict = again(j, st, t, out.cause, now_ns, &out.due_ns);
+		out.verdict = again(j, st, t, e, now_ns, &out);
 		return out;
 	}
 	if (!st->replicas && gr_btask_n_live(t)) {

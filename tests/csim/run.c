@@ -256,6 +256,29 @@ static bool is_idle(const struct cs *s)
 	return true;
 }
 
+static const char *host_of(struct cs *s, uint64_t node)
+{
+	for (uint32_t i = 0; i < s->p.n_workers; i++)
+		if (gr_hash64(s->nodes[i]->host, strlen(s->nodes[i]->host), 7) == node)
+			return s->nodes[i]->host;
+	return "?";
+}
+
+static void tell_copies(struct cs *s, const struct gr_bj *j, uint32_t task)
+{
+	const struct gr_btask *t = gr_bjob_find(&j->b, task);
+
+	for (uint32_t i = 0; t && i < t->n_results; i++)
+		cs_say(s, "  result %u of %s: equal %x, different %x", t->results[i].number, host_of(s, t->results[i].node), t->results[i].q.same,
+		       t->results[i].q.differs);
+	for (uint32_t i = 0; t && i < t->n_lives; i++)
+		cs_say(s, "  attempt %u on %s%s, compares %u and %u", t->lives[i].number, host_of(s, t->lives[i].node), t->lives[i].is_lost ? ", lost" : "",
+		       t->lives[i].of, t->lives[i].against);
+	if (t)
+		cs_say(s, "  %u copies wanted, %u wait for a place%s%s", t->n_target, t->n_queued, t->is_check_queued ? ", a comparison, too" : "",
+		       t->heap_at ? "; it pauses" : "");
+}
+
 static void tell_open(struct cs *s)
 {
 	struct gr_bj *j;
@@ -278,6 +301,7 @@ static void tell_open(struct cs *s)
 				const char *why = gr_run_pending(j, k, &text);
 
 				cs_say(s, "job %llu task %u: %s", (unsigned long long)j->id, k, why ? why : "runs");
+				tell_copies(s, j, k);
 				gr_buf_fini(&text);
 			}
 	if (!s->c)

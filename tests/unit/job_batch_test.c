@@ -585,6 +585,23 @@ static void comparisons_that_failed_before_a_retry_do_not_count(void **st)
 	}
 }
 
+/* Two results differ, and a third copy runs already, in the place of one that came back: when it comes to nothing another is wanted. */
+static void a_copy_that_was_to_decide_and_is_lost_has_another_in_its_place(void **st)
+{
+	struct world *w = world_new("{\"stages\":[{\"argv\":[\"x\"],\"quorum\":{\"replicas\":2}}]}");
+	uint32_t a = begin(w, 0, 1), b = begin(w, 0, 2), c;
+
+	assert_int_equal(end(w, 0, a, 1, GR_BC_LOST, 0, 0), GR_BV_AGAIN);
+	c = begin(w, 0, 3);
+	assert_int_equal(end(w, 0, a, 1, GR_BC_DONE, 0, 'x'), GR_BV_WAIT);
+	assert_int_equal(end(w, 0, b, 2, GR_BC_DONE, 0, 'y'), GR_BV_WAIT);
+	assert_int_equal(gr_bjob_find(&w->j, 0)->n_queued, 0);
+	assert_int_equal(end(w, 0, c, 3, GR_BC_LOST, 0, 0), GR_BV_AGAIN);
+	assert_int_equal(gr_bjob_find(&w->j, 0)->n_queued, 1);
+	assert_int_equal(end(w, 0, begin(w, 0, 4), 4, GR_BC_DONE, 0, 'y'), GR_BV_DONE);
+	world_free(w);
+}
+
 static void as_many_results_as_there_may_be_that_all_differ_are_a_cause(void **st)
 {
 	struct world *w = world_new("{\"stages\":[{\"argv\":[\"x\"],\"quorum\":{\"replicas\":2}}]}");
@@ -912,6 +929,7 @@ int main(void)
 		cmocka_unit_test(a_comparison_that_comes_back_is_not_done_twice),
 		cmocka_unit_test(a_copy_that_comes_back_has_no_other_in_its_place),
 		cmocka_unit_test(comparisons_that_failed_before_a_retry_do_not_count),
+		cmocka_unit_test(a_copy_that_was_to_decide_and_is_lost_has_another_in_its_place),
 		cmocka_unit_test(as_many_results_as_there_may_be_that_all_differ_are_a_cause),
 		cmocka_unit_test(the_pause_for_lost_copies_is_over_when_all_are_back),
 		cmocka_unit_test(a_comparison_that_cannot_be_sent_now_is_put_off),
