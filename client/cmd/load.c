@@ -518,9 +518,14 @@ static void print_compared(const struct gr_lcompare *list, size_t n)
 		gr_table_cell(t, "%s", list[i].what);
 		gr_table_cell(t, "%.5g", list[i].a);
 		gr_table_cell(t, "%.5g", list[i].b);
-		gr_table_cell(t, "%+.4g", list[i].low);
-		gr_table_cell(t, "%+.4g", list[i].high);
-		gr_table_cell(t, "%s", list[i].is_real ? "real" : "chance does as much");
+		if (list[i].is_judged) {
+			gr_table_cell(t, "%+.4g", list[i].low);
+			gr_table_cell(t, "%+.4g", list[i].high);
+		} else {
+			gr_table_cell(t, "-");
+			gr_table_cell(t, "-");
+		}
+		gr_table_cell(t, "%s", gr_lcompare_word(&list[i]));
 	}
 	gr_table_print(t, stdout);
 	gr_table_free(&t);
@@ -550,8 +555,10 @@ static int do_compare(struct load_cmd *c, int n, char **words)
 			json_t *all = json_array();
 
 			for (size_t i = 0; i < n_cmp; i++)
-				json_array_append_new(all, json_pack("{s:s, s:f, s:f, s:f, s:f, s:b}", "what", cmp[i].what, "a", cmp[i].a, "b", cmp[i].b,
-								     "low", cmp[i].low, "high", cmp[i].high, "real", cmp[i].is_real));
+				json_array_append_new(all, json_pack("{s:s, s:f, s:f, s:o, s:o, s:b, s:b}", "what", cmp[i].what, "a", cmp[i].a, "b", cmp[i].b,
+								     "low", cmp[i].is_judged ? json_real(cmp[i].low) : json_null(), "high",
+								     cmp[i].is_judged ? json_real(cmp[i].high) : json_null(), "judged", cmp[i].is_judged,
+								     "real", cmp[i].is_real));
 			gr_view_json(all, stdout);
 			json_decref(all);
 		} else {

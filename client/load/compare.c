@@ -212,6 +212,11 @@ static bool are_paired(const struct gr_lresult *a, const struct gr_lresult *b, s
 	return most > 2 + least * 1.2;
 }
 
+const char *gr_lcompare_word(const struct gr_lcompare *c)
+{
+	return c->is_real ? "real" : c->is_judged ? "chance does as much" : "too little to tell";
+}
+
 size_t gr_lcompare(const struct gr_lresult *a, const struct gr_lresult *b, struct gr_lcompare *out, size_t max)
 {
 	struct side sides[2] = { { .r = a, .n = gr_lresult_n_whole(a) }, { .r = b, .n = gr_lresult_n_whole(b) } };
@@ -248,7 +253,8 @@ size_t gr_lcompare(const struct gr_lresult *a, const struct gr_lresult *b, struc
 		c->low = k < N_Q ? c->a * expm1(d - wide) : d - wide;
 		c->high = k < N_Q ? c->a * expm1(d + wide) : d + wide;
 		/* a few intervals say nothing of how intervals differ */
-		c->is_real = (c->low > 0 || c->high < 0) && n_least >= MIN_INTERVALS && (k >= N_Q || n_answers * (1 - quantiles[k].q) >= MIN_BEYOND);
+		c->is_judged = n_least >= MIN_INTERVALS && (k >= N_Q || n_answers * (1 - quantiles[k].q) >= MIN_BEYOND);
+		c->is_real = (c->low > 0 || c->high < 0) && c->is_judged;
 	}
 	for (int s = 0; s < 2; s++)
 		free(sides[s].drawn);

@@ -447,9 +447,14 @@ static void compare_section(FILE *out, const struct gr_lresult *a, const struct 
 	size_t n = gr_lcompare(a, b, c, GR_LEN(c));
 
 	fprintf(out, "<section><h2>Difference, the second less the first</h2><table><tr><th>what<th>first<th>second<th>difference, 95 %%<th>\n");
-	for (size_t i = 0; i < n; i++)
-		fprintf(out, "<tr><th>%s<td data-k=first>%.5g<td data-k=second>%.5g<td data-k=\"difference, 95 %%\">%+.4g .. %+.4g<td class=l>%s", c[i].what, c[i].a, c[i].b, c[i].low, c[i].high,
-			c[i].is_real ? "real" : "within what chance does");
+	for (size_t i = 0; i < n; i++) {
+		fprintf(out, "<tr><th>%s<td data-k=first>%.5g<td data-k=second>%.5g<td data-k=\"difference, 95 %%\">", c[i].what, c[i].a, c[i].b);
+		if (c[i].is_judged)
+			fprintf(out, "%+.4g .. %+.4g", c[i].low, c[i].high);
+		else
+			fprintf(out, "-");
+		fprintf(out, "<td class=l>%s", gr_lcompare_word(&c[i]));
+	}
 	fprintf(out, "</table>");
 	for (size_t i = 0, n_members = gr_lcompare_plans(a, b, members, GR_LEN(members)); i < n_members; i++)
 		fprintf(out, "%s%s%s", i ? ", " : "<p>The plans differ in ", members[i], i + 1 == n_members ? ".</p>" : "");

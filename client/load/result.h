@@ -54,9 +54,10 @@ void gr_lshow_html(const struct gr_lresult *const *runs, size_t n_runs, FILE *ou
 struct gr_lcompare {
 	const char *what;
 	double a, b, low, high;                  /* b - a lies within low..high with 95 % confidence */
-	bool is_real;                            /* 0 is not within */
+	bool is_judged, is_real;                 /* judged: there is enough to say anything; real: 0 is not within */
 };
 /* Members of the plans that differ and may be why the results do, into @names (borrowed from the plans): not name, thresholds and the like. */
 size_t gr_lcompare_plans(const struct gr_lresult *a, const struct gr_lresult *b, const char **names, size_t max);
+const char *gr_lcompare_word(const struct gr_lcompare *c);       /* what came of it, for people */
 /* By resampling whole intervals, since requests close to each other are no independent samples. */
 size_t gr_lcompare(const struct gr_lresult *a, const struct gr_lresult *b, struct gr_lcompare *out, size_t max);

@@ -134,6 +134,8 @@ check "a pause in the schedule is no fault" [ $rc = 0 ] && check "its intervals 
 load http "http://127.0.0.1:$PORT/{{rand 1 9}}" --rate 20/s --for 500ms --name named --quiet -o json >r1.json 2>err; load http http://127.0.0.1:$PORT/ --rate 20/s --for 500ms --name named --quiet -o json >r2.json 2>err
 load show named -o json >r.json 2>err; check "a test is told by its name, the last one" [ "$(python3 -c 'import json; print(json.load(open("r.json"))["run"] == json.load(open("r2.json"))["run"], json.load(open("r1.json"))["latency"]["count"])')" = "True 10" ]
 load compare named named >out 2>err; check "to compare too" grep -q "^p50_ms" out
+check "half a second tells of no difference" sh -c 'grep -qE "^p50_ms +[0-9.]+ +[0-9.]+ +- +- +too little to tell" out && ! grep -q "chance" out'
+load compare named named -o json >r.json 2>err; check "in JSON too" ok_json r.json "all(c['low'] is None and not c['judged'] and not c['real'] for c in d)"
 check "of one plan nothing differs" sh -c '! grep -q "plans differ" out'
 load compare "$(python3 -c 'import json; print(json.load(open("r1.json"))["run"])')" named --html r.html >out 2>err; check "where plans differ it says in what" grep -q "^the plans differ in requests$" out
 check "in the report too" grep -q "The plans differ in requests" r.html
