@@ -55,7 +55,7 @@ ifeq ($(VARIANT),fuzz)
 CC := clang
 endif
 GR_CFLAGS  := -std=gnu11 -D_GNU_SOURCE -I. -DGR_VERSION='"$(VERSION)"' $(WARN) $(OPT_$(VARIANT)) -pthread $(PKG_CFLAGS) $(CFLAGS)
-GR_LDFLAGS := $(OPT_$(VARIANT)) -pthread $(LDFLAGS)
+GR_LDFLAGS  = $(OPT_$(VARIANT)) $(WHOLE_LINK) -pthread $(LDFLAGS)
 
 # Floor 0 and 1 libraries, then net; archives are linked in floor order so that a call upwards does not link.
 LIBS := net wire conf job place cas cc load stats base
@@ -86,7 +86,7 @@ programs: $(PROGRAMS)
 # -Werror is no part of it: it changes no object.
 STAMP := $(B)/flags
 LISTS := $(B)/sources
-FLAGS_TEXT := $(CC) $(subst ','\'',$(filter-out -Werror,$(GR_CFLAGS)) $(GR_LDFLAGS))
+FLAGS_TEXT := $(CC) $(subst ','\'',$(filter-out -Werror,$(GR_CFLAGS)) $(filter-out -fno-lto,$(GR_LDFLAGS)))
 stamp = @mkdir -p $(@D); printf '%s\n' '$(1)' | cmp -s - $@ || printf '%s\n' '$(1)' > $@
 $(STAMP): FORCE
 	$(call stamp,$(FLAGS_TEXT))
@@ -103,25 +103,19 @@ TEST_CFLAGS :=
 UNIT_LIBS :=
 $(B)/obj/tests/%.o: TEST_CFLAGS := -Wno-write-strings
 
-# A decision goes through most files of lib/place: compiled as one, and for speed, it takes a tenth less (docs/placement.md).
-WHOLE := $(if $(filter release,$(VARIANT)),$(if $(findstring clang,$(CC)),,place))
+# A decision goes through most files of lib/place: what is installed, and timed, has it compiled as one and for speed, as it is
+# linked (docs/placement.md). Tests take it file by file, from the same objects: a link takes seconds less.
+WHOLE := $(if $(filter release,$(VARIANT)),$(if $(findstring clang,$(CC)),,1))
 WHOLE_CFLAGS :=
-define whole_rule
-$(B)/obj/lib/$(1)/%.o: WHOLE_CFLAGS := -O3 -flto
-$(B)/obj/lib/$(1)/whole/whole.o: $$(call obj,$$(call lib_src,$(1))) $$(LISTS)
-	@mkdir -p $$(@D)
-	$$(Q)$$(CC) $$(OPT_$$(VARIANT)) -O3 -flto -flto-partition=one -flinker-output=nolto-rel -r -nostdlib -o $$@ $$(filter %.o,$$^)
-$(B)/lib$(1).a: $(B)/obj/lib/$(1)/whole/whole.o
-	@rm -f $$@
-	$$(Q)ar cDr $$@ $$<
-endef
+WHOLE_LINK := -fno-lto
+$(B)/obj/lib/place/%.o: WHOLE_CFLAGS := $(if $(WHOLE),-O3 -flto=1 -ffat-lto-objects)
+$(B)/bin/% $(B)/bench/place $(B)/bench/coordinator: WHOLE_LINK := $(if $(WHOLE),-flto=1 -flto-partition=one)
 define archive_rule
 $(B)/lib$(1).a: $$(call obj,$$(call lib_src,$(1))) $$(LISTS)
 	@rm -f $$@
 	$$(Q)ar cDr $$@ $$(filter %.o,$$^)
 endef
-$(foreach l,$(filter-out $(WHOLE),$(LIBS)),$(eval $(call archive_rule,$(l))))
-$(foreach l,$(WHOLE),$(eval $(call whole_rule,$(l))))
+$(foreach l,$(LIBS),$(eval $(call archive_rule,$(l))))
 
 define program_rule
 $(B)/bin/$(1): $$(call obj,$$(SRC_$(2))) $$(ARCHIVES) $$(LISTS)
