@@ -169,6 +169,7 @@ uint32_t gr_place__copies(struct gr_place *p, uint64_t now_ns, struct gr_place_d
 			insert(p, i, now_ns + MIN_DUE_NS);
 			continue;
 		}
+		gr_place__files(p, &s);
 		gr_place__search(p, &s);
 		if (s.worker == NIL) {
 			gr_place__wheel_del(p, i);

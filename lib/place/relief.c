@@ -270,6 +270,7 @@ uint32_t gr_place__relieve(struct gr_place *p, uint64_t now_ns, struct gr_place_
 		s.class = &p->classes[pl->class];
 		s.work_us = pl->work_us;
 		s.input_kib = gr_place__asked(p, last)->input_kib;
+		gr_place__files(p, &s);
 		gr_place__search(p, &s);
 		/* it must gain more than the way back and there costs */
 		if (s.worker != NIL && now_ns + (s.finish_us + 64ull * w->rtt_16us) * GR_NS_PER_US < gr_place__end_ns(p, last))

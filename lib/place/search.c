@@ -691,7 +691,6 @@ void gr_place__search(struct gr_place *p, struct gr_place__search *s)
 {
 	struct field f;
 
-	s->all_kib = all_kib(&p->owners[s->owner], s->t->input_set, s->input_kib);
 	s->worker = NIL;
 	s->n_looked = 0;
 	s->is_cut = s->with_credits = false;

@@ -214,6 +214,33 @@ static void nothing_of_the_same_band_is_stopped(void **state)
 	assert_int_equal(next(w), 0);
 }
 
+static void what_waits_is_taken_back_for_an_idle_worker_that_has_its_files(void **state)
+{
+	struct world *w = *state;
+	struct gr_place_task t = { .owner = w->owner, .class = plain(w), .count = 1, .work_ms = 1000, .input_bytes = 1000u << 20 };
+	struct gr_place_why y[4];
+	uint64_t on_2;
+
+	assert_int_equal(gr_place_owner_bytes(w->p, w->owner, t.input_bytes), 0);
+	up(w, (struct pod){ .tag = 1, .slots = 1, .prefetch = 4 });
+	put(w, t);
+	assert_int_equal(next(w), 1);
+	up(w, (struct pod){ .tag = 2, .slots = 1 });
+	put(w, t);
+	assert_int_equal(next(w), 1);
+	assert_int_equal(w->d[0].worker_tag, 2);
+	on_2 = w->d[0].placed;
+	assert_int_equal(gr_place_explain(w->p, w->now, &t, y, 4), 2);
+	assert_int_equal(y[0].fetch_us, 0);
+	assert_int_equal(y[1].fetch_us, 0);
+	put(w, t);
+	assert_int_equal(next(w), 1);
+	assert_int_equal(w->d[0].worker_tag, 1);      /* waits there for 2 s; the files take 10 to fetch */
+	end(w, on_2, GR_PLACE_DONE, 0);
+	assert_int_equal(next(w), 1);
+	assert_int_equal(w->d[0].act, GR_PLACE_RETRACT);
+}
+
 static void what_waits_is_taken_back_when_another_worker_is_idle(void **state)
 {
 	struct world *w = *state;
@@ -423,6 +450,7 @@ int main(void)
 		T(what_was_stopped_for_an_urgent_task_leaves_it_its_tenants_quota),
 		T(the_urgent_does_not_wait_behind_the_less_urgent),
 		T(nothing_of_the_same_band_is_stopped),
+		T(what_waits_is_taken_back_for_an_idle_worker_that_has_its_files),
 		T(what_waits_is_taken_back_when_another_worker_is_idle),
 		T(a_straggler_gets_one_copy_on_another_node),
 		T(a_leaving_worker_keeps_what_ends_in_time_and_gives_back_the_rest),
