@@ -186,13 +186,13 @@ sh_stage 'sleep 1; echo after'; spec
 unserve; "$COMMANDER" --listen "tcp://127.0.0.1:$PORT" --attempt 1001 "$T/spec.json" > "$T/first.json" 2>&1 & c=$!
 wait_for 20 grep -q started "$T/first.json"; kill -9 $c; wait $c 2>/dev/null
 stage '["griddle:null"]'; spec
-timeout 60 "$COMMANDER" --listen "tcp://127.0.0.1:$PORT" --attempt 1002 --linger 3000 "$T/spec.json" > "$T/second.json" 2>&1
+timeout 60 "$COMMANDER" --listen "tcp://127.0.0.1:$PORT" --attempt 1002 --linger 30000 --until 1 "$T/spec.json" > "$T/second.json" 2>&1
 check "a running attempt is told to the next coordinator" grep -q '"hello":{"attempts":\[\[5,0,1001,1\]\]' "$T/second.json"
 check "and its result comes" grep -q '"out":"after' "$T/second.json"
 
 # ---- the worker is stopped for longer than it may be silent
 sh_stage 'sleep 0.5; echo through'; spec
-unserve; "$COMMANDER" --listen "tcp://127.0.0.1:$PORT" --attempt 1003 "$T/spec.json" > "$T/stopped.json" 2>&1 & c=$!
+unserve; "$COMMANDER" --listen "tcp://127.0.0.1:$PORT" --dead 2000 --attempt 1003 "$T/spec.json" > "$T/stopped.json" 2>&1 & c=$!
 wait_for 20 grep -q started "$T/stopped.json"
 kill -STOP $W; wait_for 20 grep -q '"gone"' "$T/stopped.json"; kill -CONT $W
 wait $c; rc=$?
@@ -214,10 +214,11 @@ check "a result that is not acknowledged" says '"out":"result' "$(ended)"
 kill -9 $W; wait $W 2>/dev/null
 worker
 stage '["griddle:null"]'; spec
-unserve; timeout 60 "$COMMANDER" --listen "tcp://127.0.0.1:$PORT" --attempt 1005 --linger 2000 "$T/spec.json" > "$T/again.json" 2>&1
+unserve; timeout 60 "$COMMANDER" --listen "tcp://127.0.0.1:$PORT" --attempt 1005 --linger 20000 --until 1 "$T/spec.json" > "$T/again.json" 2>&1
 check "is offered again by the worker's next life" grep -q '"out":"result' "$T/again.json"
 check "with its files" grep -q '{"fetched":100000,"good":true}' "$T/again.json"
-check "the folders of the earlier life are swept" [ "$(find "$T/w/stage" "$T/w/outs" "$T/w/logs" -mindepth 1 | wc -l)" = 0 ]
+swept() { [ "$(find "$T/w/stage" "$T/w/outs" "$T/w/logs" -mindepth 1 | wc -l)" = 0 ]; }
+check "the folders of the earlier life are swept" wait_for 10 swept
 
 # ---- drain
 kill -TERM $W; wait $W; worker --grace 4s

@@ -7,7 +7,8 @@
  *     --blob FILE        a file whose content may be asked for
  *     --stop HOW:MS[:GRACE]  cancel, yield or retract: sent MS after the first STARTED (retract: at once)
  *     --stream           follow from the start              --keep       nothing is acknowledged
- *     --attempt N        their number (1); --linger MS: stays so long after the last
+ *     --attempt N        their number (1); --linger MS: stays so long after the last; --until N: or until so many of earlier commanders came
+ *     --dead MS          a worker silent for so long is gone (5000)
  *     --wait MS          ends after so long whatever is open (120000)
  *
  *   commander --serve ENDPOINT         words as above, a line of standard input a run; {"over": exit code} ends each
@@ -40,7 +41,8 @@ struct commander {
 	struct gr_server *server;
 	struct gr_peer *worker;
 	json_t *spec, *commands;
-	uint64_t job, n_times, window, n_sent, n_ended, n_fetching, from_ns, wait_ms, linger_ms;
+	uint64_t job, n_times, window, n_sent, n_ended, n_fetching, from_ns, wait_ms, linger_ms, n_other, n_until;
+	uint32_t dead_ms;
 	struct blob blobs[MAX_BLOBS];
 	uint32_t n_blobs, attempt;
 	struct gr_map fetches;
@@ -111,6 +113,10 @@ static void on_lingered(void *ctx)
 
 static void check_over(struct commander *c)
 {
+	if (c->over && c->n_until && c->n_other >= c->n_until && !c->n_fetching) {
+		over(c, 0);
+		return;
+	}
 	if (c->n_ended < c->n_times || c->n_fetching || c->over)
 		return;
 	for (uint64_t i = 0; i < c->n_times && !c->is_kept; i++) {
@@ -123,6 +129,8 @@ static void check_over(struct commander *c)
 	}
 	c->to_ns = gr_loop_now_ns(c->loop);
 	c->over = gr_timer_start(c->loop, c->linger_ms ? c->linger_ms : LAST_MS, 0, on_lingered, c);
+	if (c->n_until)
+		check_over(c);
 }
 
 static const struct blob *blob_of(const struct commander *c, const struct gr_digest *d)
@@ -317,6 +325,7 @@ static int on_ended(struct commander *c, struct gr_slice body)
 	}
 	gr_buf_fini(&need);
 	if (m.attempt != c->attempt || m.task >= c->n_times) {
+		c->n_other++;
 		check_over(c);
 		return 0;                  /* of an earlier commander */
 	}
@@ -456,6 +465,8 @@ static int take_words(struct commander *c, int argc, char **argv, struct gr_err 
 		else if (!strcmp(a, "--wait")) c->wait_ms = strtoull(argv[i], NULL, 10);
 		else if (!strcmp(a, "--attempt")) c->attempt = (uint32_t)strtoul(argv[i], NULL, 10);
 		else if (!strcmp(a, "--linger")) c->linger_ms = strtoull(argv[i], NULL, 10);
+		else if (!strcmp(a, "--until")) c->n_until = strtoull(argv[i], NULL, 10);
+		else if (!strcmp(a, "--dead")) c->dead_ms = (uint32_t)strtoul(argv[i], NULL, 10);
 		else if (!strcmp(a, "--stop")) parse_stop(c, argv[i]);
 		else if (!strcmp(a, "--blob") && c->n_blobs < MAX_BLOBS) {
 			struct blob *b = &c->blobs[c->n_blobs++];
@@ -540,6 +551,8 @@ int main(int argc, char **argv)
 		goto fail;
 	}
 	c.loop = gr_loop_new(1);
+	cfg.dead_ms = c.dead_ms;
+	cfg.heartbeat_ms = c.dead_ms / 4;
 	c.server = gr_server_new(c.loop, &cfg, &ops, &c);
 	if (gr_server_bind(c.server, c.listen, bound, &err) < 0)
 		goto fail;

@@ -3,7 +3,8 @@
  *
  * usage: hostile ENDPOINT MODE [SERVER_KEY PUBLIC SECRET]
  *   says each answer on a line of its own: "WELCOME", "REJECT CODE WHY", "BYE CODE WHY", "RESULT OUTCOME REASON",
- *   "SESSION_CLOSE", "SILENCE" (nothing more came). Ends after the first REJECT, BYE, RESULT or silence of 3 s.
+ *   "SESSION_CLOSE", "SILENCE" (nothing more came). Ends after the first REJECT, BYE, RESULT or silence of 3 s,
+ *   or, where nothing may come, with the answer to a heartbeat that was sent behind.
  *   Exit code 0 when an answer came, 1 for silence, 2 for misuse.
  * Written on bare ZeroMQ: lib/net would refuse to send most of this.
  */
@@ -28,6 +29,7 @@ static const char *endpoint;
 static struct gr_digest toolchain;      /* the first the cluster has */
 static bool is_over;
 static uint64_t heard_ms;
+static bool ends_at_close, is_barred;
 
 /* ---- the wire ---- */
 
@@ -166,6 +168,13 @@ static int turn(void (*on_fetch)(struct gr_slice body))
 		break;
 	case GR_MSG_SESSION_CLOSE:
 		puts("SESSION_CLOSE");
+		is_over = ends_at_close;
+		break;
+	case GR_MSG_PONG:
+		if (is_barred) {
+			puts("SILENCE");
+			is_over = true;
+		}
 		break;
 	case GR_MSG_FETCH:
 		if (on_fetch)
@@ -197,6 +206,18 @@ static int answers(void (*on_fetch)(struct gr_slice body))
 	while (!is_over)
 		last = turn(on_fetch);
 	return last ? 0 : 1;
+}
+
+/* As answers, but what did not come before the answer to a heartbeat behind all that was sent does not come. */
+static int answers_at_once(void)
+{
+	struct gr_ping ping = { .seq = 1 };
+	struct gr_buf b = { 0 };
+
+	gr_ping_encode(&b, GR_MSG_PING, &ping);
+	send_buf(&b);
+	is_barred = true;
+	return answers(NULL);
 }
 
 static void hello(const char *role, int version)
@@ -455,7 +476,7 @@ static int foreign_output(void)
 		gr_out_encode(&b, &m);
 		send_buf(&b);
 	}
-	return answers(NULL);
+	return answers_at_once();
 }
 
 /* A heartbeat of a megabyte: whole and well-formed as a frame, far over what its type may have. */
@@ -579,6 +600,7 @@ static int contradict(void)
 	open_session();
 	send_log_and_task(&(struct lie){ .output = "/hostile/a.o", GOOD }, 1);
 	send_log_and_task(&(struct lie){ .output = "/hostile/b.o", GOOD }, 1);
+	ends_at_close = true;
 	return answers(send_source);
 }
 
@@ -596,7 +618,7 @@ static int forged_result(void)
 	gr_result_encode(&b, m);
 	free(m);
 	send_buf(&b);
-	return answers(NULL);
+	return answers_at_once();
 }
 
 static const struct {
