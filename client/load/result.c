@@ -42,7 +42,7 @@ const char *gr_lresult_measured(const json_t *threshold, char out[48])
 	bool is_share = !strcmp(unit, "share");
 
 	if (!json_is_number(json_object_get(threshold, "value")))
-		return "nothing to judge";
+		return json_object_get(threshold, "failed") ? "so many failed" : "nothing to judge";
 	snprintf(out, 48, "%.4g%s%s", gr_lresult_num(threshold, "value") * (is_share ? 100 : 1), *unit && *unit != '/' ? " " : "", is_share ? "%" : unit);
 	return out;
 }

@@ -72,6 +72,33 @@ static void subject(const struct gr_run *r, const struct gr_load_threshold *t, s
 	}
 }
 
+/* What failed by the target, or the way to it: not by the generators, and not because the test ended. */
+static uint64_t unanswered(const struct gr_run *r, const struct gr_load_threshold *t)
+{
+	static const enum gr_load_fail own[] = { GR_LOAD_F_LOCAL, GR_LOAD_F_CANCELLED, GR_LOAD_F_LOST, GR_LOAD_F_REGEX_LIMIT };
+	int request = t->subject == GR_LOAD_S_REQUEST ? (int)t->request : -1;
+	uint64_t n = gr_tally_failed(&r->total, request);
+
+	if (t->subject != GR_LOAD_S_ALL && t->subject != GR_LOAD_S_REQUEST)
+		return 0;
+	for (uint32_t i = 0; i < r->total.n_requests; i++)
+		for (size_t k = 0; k < GR_LEN(own) && (request < 0 || (uint32_t)request == i); k++)
+			n -= r->total.fails[i * 32 + own[k]];
+	return n;
+}
+
+/* In what time so many of all were answered, those among them that never were: infinite when these begin there. */
+static double quantile_of_all(const struct gr_hdr *h, uint64_t failed, double q)
+{
+	double all = (double)h->total + (double)failed, rank = ceil(q * all - 1e-6);     /* 0.999 of 1000 is 999 */
+
+	if (q <= 0)
+		return (double)h->min;
+	if (rank > (double)h->total)
+		return INFINITY;
+	return (double)gr_hdr_quantile(h, failed ? (rank - .5) / (double)h->total : q);
+}
+
 double gr_threshold_value(const struct gr_run *r, const struct gr_load_threshold *t)
 {
 	int request = t->subject == GR_LOAD_S_REQUEST ? (int)t->request : -1;
@@ -85,7 +112,7 @@ double gr_threshold_value(const struct gr_run *r, const struct gr_load_threshold
 		return NAN;                      /* of no answer: nothing holds of it */
 	switch (t->stat) {
 	case GR_LOAD_Q:
-		v = t->q > 0 ? (double)gr_hdr_quantile(&h, t->q) : (double)h.min;
+		v = quantile_of_all(&h, unanswered(r, t), t->q);
 		break;
 	case GR_LOAD_MEAN:
 		v = gr_hdr_mean(&h);
@@ -158,7 +185,7 @@ static json_t *members_json(const struct gr_run *r)
 
 static json_t *thresholds_json(struct gr_run *r, const char **broken)
 {
-	json_t *list = json_array();
+	json_t *list = json_array(), *o;
 
 	for (uint32_t i = 0; i < r->plan->n_thresholds; i++) {
 		const struct gr_load_threshold *t = &r->plan->thresholds[i];
@@ -168,9 +195,12 @@ static json_t *thresholds_json(struct gr_run *r, const char **broken)
 
 		if (!is_ok && !*broken)
 			*broken = t->text;
-		json_array_append_new(list, json_pack("{s:s, s:o, s:s, s:b}", "is", t->text, "value", isnan(v) ? json_null() : json_real(is_time ? v / 1e6 : v), "unit",
+		o = json_pack("{s:s, s:o, s:s, s:b}", "is", t->text, "value", !isfinite(v) ? json_null() : json_real(is_time ? v / 1e6 : v), "unit",
 						      is_time ? "ms" : t->stat == GR_LOAD_RATE ? "/s" : t->stat == GR_LOAD_ERROR_SHARE ||
-						      t->stat == GR_LOAD_CHECK_SHARE || t->stat == GR_LOAD_LATE_SHARE ? "share" : "", "holds", is_ok));
+						      t->stat == GR_LOAD_CHECK_SHARE || t->stat == GR_LOAD_LATE_SHARE ? "share" : "", "holds", is_ok);
+		if (isinf(v))
+			json_object_set_new(o, "failed", json_integer((json_int_t)unanswered(r, t)));
+		json_array_append_new(list, o);
 	}
 	return list;
 }

@@ -14,7 +14,7 @@
 	"{\"name\":\"b\",\"checks\":[{\"status\":200}]},{\"name\":\"c\"}]" thresholds "}"
 
 /* How the ten requests of a test ended; all are of request a. */
-struct counted { uint64_t ok, s5xx, refused, captured_not, checks_failed, late, of_b; };
+struct counted { uint64_t ok, s5xx, refused, captured_not, checks_failed, late, of_b, lost; };
 
 static json_t *end_of(const char *text, struct counted n, const struct gr_load_threshold *(*broken)(const struct gr_load_plan *p))
 {
@@ -34,10 +34,11 @@ static json_t *end_of(const char *text, struct counted n, const struct gr_load_t
 		gr_hdr_add(&r.total.series[GR_LOAD_SERIES(1, GR_LOAD_R_2XX)], 1000000);
 	r.total.fails[GR_LOAD_F_REFUSED] = n.refused;
 	r.total.fails[GR_LOAD_F_CAPTURE] = n.captured_not;
+	r.total.fails[GR_LOAD_F_LOST] = n.lost;
 	r.total.checks[0] = n.checks_failed;
-	r.total.n[GR_LOAD_N_STARTED] = answered + n.refused + n.captured_not + n.of_b;
+	r.total.n[GR_LOAD_N_STARTED] = answered + n.refused + n.captured_not + n.lost + n.of_b;
 	r.total.n[GR_LOAD_N_DONE] = answered + n.of_b;
-	r.total.n[GR_LOAD_N_FAILED] = n.refused + n.captured_not;
+	r.total.n[GR_LOAD_N_FAILED] = n.refused + n.captured_not + n.lost;
 	r.total.n[GR_LOAD_N_CHECKS] = 2 * judged + n.of_b;
 	r.total.n[GR_LOAD_N_CHECKS_FAILED] = n.checks_failed;
 	r.total.n[GR_LOAD_N_LATE] = n.late;
@@ -124,6 +125,26 @@ static void of_nothing_nothing_holds(void **state)
 	}
 }
 
+/* "p90 < 1s": of ten requests nine are answered within a second. What failed at once was not. */
+static void a_request_that_failed_was_not_answered_in_time(void **state)
+{
+	static const struct { const char *is; struct counted n; bool holds; } rows[] = {
+		{ "p90 < 1s", { .ok = 9, .refused = 1 }, true }, { "p90 < 1s", { .ok = 8, .refused = 2 }, false }, { "p50 < 1s", { .ok = 5, .refused = 5 }, true },
+		{ "p50 < 1s", { .ok = 4, .refused = 6 }, false }, { "max < 1s", { .ok = 10 }, true }, { "max < 1s", { .ok = 9, .refused = 1 }, false },
+		{ "min < 1s", { .ok = 1, .refused = 9 }, true }, { "a.p99 < 1s", { .ok = 5, .refused = 5 }, false }, { "b.p99 < 1s", { .of_b = 5, .refused = 5 }, true },
+		{ "p99 < 1s", { .ok = 5, .lost = 5 }, true },
+		{ "p99 > 1s", { .ok = 5, .refused = 5 }, true }, { "first_byte.p99 > 0ms", { .ok = 5, .refused = 5 }, false },
+	};
+	char text[1000], why[100];
+
+	(void)state;
+	for (size_t i = 0; i < GR_LEN(rows); i++) {
+		snprintf(text, sizeof(text), PLAN(",\"thresholds\":[\"%s\"]"), rows[i].is);
+		snprintf(why, sizeof(why), "%s does not hold", rows[i].is);
+		ends(text, rows[i].n, rows[i].holds ? "passed" : "threshold", rows[i].holds ? "" : why);
+	}
+}
+
 /* An error page fails the checks and has no value to capture: no answer counts, the checks do. */
 static void checks_of_answers_that_fail_afterwards_count(void **state)
 {
@@ -174,7 +195,7 @@ int main(void)
 		cmocka_unit_test(without_a_threshold_something_has_to_go_well),
 		cmocka_unit_test(with_one_that_it_may_be_so_it_may),
 		cmocka_unit_test(one_of_something_else_does_not_say_so),
-		cmocka_unit_test(of_nothing_nothing_holds),
+		cmocka_unit_test(of_nothing_nothing_holds), cmocka_unit_test(a_request_that_failed_was_not_answered_in_time),
 		cmocka_unit_test(checks_of_answers_that_fail_afterwards_count),
 		cmocka_unit_test(the_one_that_ended_a_test_does_not_hold_whatever_came_after),
 		cmocka_unit_test(what_did_not_burn_as_planned_is_no_pass),
