@@ -31,8 +31,15 @@ uint64_t gr_place__wanted(const struct gr_place__owner *o)
 uint64_t gr_place__queue_wanted(const struct gr_place *p, uint32_t queue)
 {
 	const struct gr_place__queue *q = &p->queues[queue];
-	uint64_t may = gr_place__wanted(&p->owners[q->owner]), n = 0;
+	const struct gr_place__owner *o = &p->owners[q->owner];
+	uint64_t may = gr_place__wanted(o), n = 0, left = gr_place__quota_left(p, &p->tenants[o->spec.tenant], &p->classes[q->class], o->spec.band);
 
+	may = may < left ? may : left;
+	if (o->spec.max_placed && p->n_kept) {
+		left = o->n_placed + gr_place__kept_for(p, q->owner, q->class);
+		left = left < o->spec.max_placed ? o->spec.max_placed - left : 0;
+		may = may < left ? may : left;
+	}
 	for (uint32_t i = 0; i < q->n && i < MAX_COUNTED && n < may; i++)
 		n += p->queued[q->heap[i]].t.count - p->queued[q->heap[i]].nth;
 	return n < may ? n : may;

@@ -277,12 +277,13 @@ static uint32_t fill(struct gr_place *p, uint32_t queue, struct gr_place__search
 	const struct gr_place__queue *q = &p->queues[queue];
 	const struct gr_place__owner *o = &p->owners[q->owner];
 	uint32_t item = q->heap[0], left = p->queued[item].t.count - p->queued[item].nth, part = room_for(p, s);
-	uint64_t room = p->slots_up > p->tasks_placed ? p->slots_up - p->tasks_placed : 1;
+	uint64_t room = p->slots_up > p->tasks_placed ? p->slots_up - p->tasks_placed : 1, wanted;
 
 	part = gr_place__min(part, (uint32_t)((uint64_t)left * part / room) + 1);
 	part = gr_place__min(gr_place__min(part, max - n), left - 1);
-	if (part > gr_place__wanted(o))
-		part = (uint32_t)gr_place__wanted(o);
+	wanted = p->n_kept ? gr_place__queue_wanted(p, queue) : gr_place__wanted(o);
+	if (part > wanted)
+		part = (uint32_t)wanted;
 	if (part && is_alone(p, queue)) {
 		gr_place__commit(p, s, s->t->tag, s->t->first + p->queued[item].nth, part, GR_PLACE_RUN, &out[n]);
 		advance(p, item, part);
@@ -347,6 +348,10 @@ static uint32_t place(struct gr_place *p, uint64_t now_ns, struct gr_place_decis
 
 		if (queue == NIL)
 			return n;
+		if (p->n_kept && !gr_place__queue_wanted(p, queue)) {
+			gr_place__queue_move(p, queue, Q_STUCK);    /* room was made for others of its owner, up to its limit */
+			continue;
+		}
 		fetch_owner(&p->owners[p->queues[queue].owner]);
 		item = p->queues[queue].heap[0];
 		left = p->queued[item].t.count - p->queued[item].nth;

@@ -221,7 +221,7 @@ struct gr_place__family {
 };
 struct gr_place__blocked { uint32_t worker; uint64_t until_ns; };
 struct gr_place__leaving { uint32_t worker; bool is_new; uint64_t gone_ns; };  /* will be gone then; new: to be emptied */
-struct gr_place__kept { uint32_t worker, class, n, tenant; uint8_t band; uint64_t since_ns; };        /* what is preempted there is for n of that class, of that tenant */
+struct gr_place__kept { uint32_t worker, class, n, owner, tenant; uint8_t band; uint64_t since_ns; }; /* what is preempted there is for n of that class; owner: the asker's id */
 struct gr_place__parked { uint32_t class; int32_t need4[N_INLINE]; uint64_t pools; };  /* bit: pool % 64 */
 struct gr_place__tally { uint64_t key; uint32_t n; };          /* an owner's tasks on a worker, node or zone */
 struct gr_place__reserve {            /* room kept for what waits longest: EASY's one reservation */
@@ -368,9 +368,11 @@ void gr_place__charge(struct gr_place *p, uint32_t owner, const struct gr_place_
 void gr_place__tenant_rekey(struct gr_place *p, uint32_t tenant);     /* its use or weight changed */
 void gr_place__totals(struct gr_place *p);             /* shares anew after the cluster changed */
 uint64_t gr_place__wanted(const struct gr_place__owner *o);           /* of its queued tasks, how many may be placed */
-uint64_t gr_place__queue_wanted(const struct gr_place *p, uint32_t queue);     /* of the queue's own; of its first 64 items */
+/* Of the queue's own, of its first 64 items, as many as quota and limit allow beside what room was made for. */
+uint64_t gr_place__queue_wanted(const struct gr_place *p, uint32_t queue);
 bool gr_place__may_more(const struct gr_place *p, const struct gr_place__owner *o);
-/* @n more of the class for an owner of @band: what more urgent bands of the tenant made room for is theirs. */
+/* How many more of the class for an owner of @band; @n of them: what was preempted for another class or a more urgent band of the tenant is theirs. */
+uint64_t gr_place__quota_left(const struct gr_place *p, const struct gr_place__tenant *t, const struct gr_place__class *c, uint8_t band);
 bool gr_place__quota_allows(const struct gr_place *p, const struct gr_place__tenant *t, const struct gr_place__class *c, uint8_t band, uint32_t n);
 /* The one mover of queues. */
 void gr_place__queue_move(struct gr_place *p, uint32_t queue, enum gr_place__where to);
@@ -467,6 +469,9 @@ void gr_place__kept_drop(struct gr_place *p, uint32_t i);
 void gr_place__kept_came(struct gr_place *p, uint32_t worker, uint32_t class);    /* one that it was kept for */
 void gr_place__kept_check(struct gr_place *p, uint64_t now_ns);
 bool gr_place__kept_from(const struct gr_place *p, uint32_t worker, uint32_t class, uint8_t band);
+/* How many tasks of an owner (index) room is kept for, but those of class @but (NIL none); of them those in that place of its spread. */
+uint32_t gr_place__kept_for(const struct gr_place *p, uint32_t owner, uint32_t but);
+uint32_t gr_place__kept_near(const struct gr_place *p, uint32_t owner, uint32_t but, uint8_t by, uint32_t what);
 uint32_t gr_place__relieve(struct gr_place *p, uint64_t now_ns, struct gr_place_decision *out, uint32_t n, uint32_t max);
 uint32_t gr_place__evacuate(struct gr_place *p, uint64_t now_ns, struct gr_place_decision *out, uint32_t n, uint32_t max);
 void gr_place__wheel_add(struct gr_place *p, uint32_t placed);
@@ -480,7 +485,7 @@ void gr_place__reserve_drop(struct gr_place *p);
 bool gr_place__is_kept(const struct gr_place *p, uint32_t worker, uint32_t queue, uint64_t end_ns);
 
 /* ---- log.c: opcodes are the log's format, docs/placement.md#log ---- */
-#define LOG_VERSION 3u                 /* what the records say */
+#define LOG_VERSION 4u                 /* what the records say */
 enum gr_place__op {
 	OP_NEW = 1, OP_ENV, OP_HOLD, OP_NODE, OP_LABEL, OP_KEY, OP_CLASS, OP_UP, OP_DOWN, OP_DRAIN, OP_PAUSE, OP_SIGNALS,
 	OP_NODE_SET, OP_ZONE, OP_TENANT, OP_TENANT_SET, OP_TENANT_DEL, OP_OWNER, OP_OWNER_DEL, OP_OWNER_PAUSE, OP_OWNER_BYTES,

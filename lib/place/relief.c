@@ -49,10 +49,10 @@ static bool may_stop(const struct gr_place *p, uint64_t now_ns, const struct gr_
 
 /* ---- what is preempted is for whom it was preempted ---- */
 
-static void keep(struct gr_place *p, uint64_t now_ns, uint32_t worker, uint32_t class, const struct gr_place_owner *asker, uint32_t n)
+static void keep(struct gr_place *p, uint64_t now_ns, uint32_t worker, uint32_t class, const struct gr_place__owner *asker, uint32_t n)
 {
 	GR_GROW(p->kept, p->cap_kept, p->n_kept + 1);
-	p->kept[p->n_kept++] = (struct gr_place__kept){ worker, class, n, asker->tenant, asker->band, now_ns };
+	p->kept[p->n_kept++] = (struct gr_place__kept){ worker, class, n, asker->id, asker->spec.tenant, asker->spec.band, now_ns };
 	p->classes[class].n_kept += n;
 	p->workers[worker].flags |= W_KEPT;
 }
@@ -64,6 +64,7 @@ void gr_place__kept_drop(struct gr_place *p, uint32_t i)
 	p->classes[p->kept[i].class].n_kept -= p->kept[i].n;
 	p->kept[i] = p->kept[--p->n_kept];
 	p->workers[worker].flags &= (uint8_t)~W_KEPT;
+	gr_place__change(p, worker);          /* of quota, limit and spread, too, something is free again */
 	gr_place__wake(p, worker);
 }
 
@@ -82,6 +83,26 @@ bool gr_place__kept_from(const struct gr_place *p, uint32_t worker, uint32_t cla
 	return false;
 }
 
+uint32_t gr_place__kept_for(const struct gr_place *p, uint32_t owner, uint32_t but)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < p->n_kept; i++)
+		if (p->kept[i].owner == p->owners[owner].id && p->kept[i].class != but)
+			n += p->kept[i].n;
+	return n;
+}
+
+uint32_t gr_place__kept_near(const struct gr_place *p, uint32_t owner, uint32_t but, uint8_t by, uint32_t what)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < p->n_kept; i++)
+		if (p->kept[i].owner == p->owners[owner].id && p->kept[i].class != but && gr_place__tally_of(p, p->kept[i].worker, by) == what)
+			n += p->kept[i].n;
+	return n;
+}
+
 static bool is_emptying(const struct gr_place *p, uint32_t worker)
 {
 	for (uint32_t i = p->holds[worker].first; i != NIL; i = gr_place__at(p, i)->next)
@@ -90,13 +111,15 @@ static bool is_emptying(const struct gr_place *p, uint32_t worker)
 	return false;
 }
 
-/* Nobody of the class waits any more, or what was stopped is gone and it did not come for it. */
+/* Nobody of the class waits any more, or of the asker, or what was stopped is gone and it did not come for it. */
 void gr_place__kept_check(struct gr_place *p, uint64_t now_ns)
 {
 	for (uint32_t i = p->n_kept; i-- > 0;) {
 		const struct gr_place__kept *k = &p->kept[i];
+		uint32_t owner = gr_place__owner(p, k->owner);
 
-		if (!p->classes[k->class].n_items || (now_ns > k->since_ns + KEEP_NS && !is_emptying(p, k->worker)))
+		if (!p->classes[k->class].n_items || owner == NIL || !p->owners[owner].n_queued || p->owners[owner].is_paused ||
+		    (now_ns > k->since_ns + KEEP_NS && !is_emptying(p, k->worker)))
 			gr_place__kept_drop(p, i);
 	}
 }
@@ -131,6 +154,19 @@ static void give(const struct gr_place *p, struct lack *l, const struct gr_place
 	l->slots -= sign;
 }
 
+/* How many more of the asker's may be there at once, those among them that room is kept for already. */
+static uint64_t spread_left(const struct gr_place *p, uint32_t worker, const struct gr_place__search *s)
+{
+	const struct gr_place_class *spec = &s->class->spec;
+	uint32_t what = gr_place__tally_of(p, worker, spec->spread_by);
+	uint64_t n;
+
+	if (!spec->spread_by || spec->is_spread_soft)
+		return UINT64_MAX;
+	n = gr_place__tally_get(p, s->owner, spec->spread_by, what) + gr_place__kept_near(p, s->owner, NIL, spec->spread_by, what);
+	return n < spec->spread_max ? spec->spread_max - n : 0;
+}
+
 /* Orders to stop just enough of @worker that the class has room there, if stopping is all that is in the way. */
 static uint32_t stop_on(struct gr_place *p, uint64_t now_ns, uint32_t worker, const struct gr_place__search *s, uint64_t wanted,
 			struct gr_place_decision *out, uint32_t n, uint32_t max)
@@ -139,10 +175,11 @@ static uint32_t stop_on(struct gr_place *p, uint64_t now_ns, uint32_t worker, co
 	const struct gr_place__worker *w = &p->workers[worker];
 	const struct gr_place__class *c = s->class;
 	uint32_t victim[MAX_VICTIMS], n_victims = 0, res;
+	uint64_t most = spread_left(p, worker, s);
 	struct lack l = { .slots = (int64_t)w->n_placed - w->slots + 1 };
 
 	if (!(w->flags & W_UP) || (w->flags & (W_DRAINING | W_BLOCKED | W_KEPT)) || p->nodes[w->node].is_cordoned || !c->pool_at[w->pool] ||
-	    gr_place__fits(p, worker, s, &res) != GR_PLACE_V_NO_ROOM)
+	    !most || gr_place__fits(p, worker, s, &res) != GR_PLACE_V_NO_ROOM)
 		return n;
 	for (uint32_t r = 0; r < GR_PLACE_N_RES; r++)
 		l.of[r] = c->spec.need.v[r] ? (int64_t)c->spec.need.v[r] - *gr_place__free(p, worker, r) : INT64_MIN / 2;
@@ -177,7 +214,7 @@ static uint32_t stop_on(struct gr_place *p, uint64_t now_ns, uint32_t worker, co
 		if (victim[k] != NIL)
 			gr_place__order(p, is_begun || !may_ask(p, GR_PLACE_RETRACT) ? GR_PLACE_PREEMPT : GR_PLACE_RETRACT, victim[k], &out[n++]);
 	}
-	keep(p, now_ns, worker, s->class_id, &asker->spec, how_many(&l, c, wanted));
+	keep(p, now_ns, worker, s->class_id, asker, how_many(&l, c, most < wanted ? most : wanted));
 	return n;
 }
 

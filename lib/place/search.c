@@ -283,9 +283,12 @@ enum gr_place_verdict gr_place__fits(const struct gr_place *p, uint32_t worker, 
 		return GR_PLACE_V_EXCLUDED;
 	if (w->node == s->avoid_node)
 		return GR_PLACE_V_EXCLUDED;
-	if (spec->spread_by && !spec->is_spread_soft &&
-	    gr_place__tally_get(p, s->owner, spec->spread_by, gr_place__tally_of(p, worker, spec->spread_by)) >= spec->spread_max)
-		return GR_PLACE_V_SPREAD;
+	if (spec->spread_by && !spec->is_spread_soft) {
+		uint32_t what = gr_place__tally_of(p, worker, spec->spread_by), n = gr_place__tally_get(p, s->owner, spec->spread_by, what);
+
+		if (n + (p->n_kept ? gr_place__kept_near(p, s->owner, s->class_id, spec->spread_by, what) : 0) >= spec->spread_max)
+			return GR_PLACE_V_SPREAD;
+	}
 	if (spec->left_ms && (w->flags & W_LEAVING) && s->now_ns + spec->left_ms * GR_NS_PER_MS > gone_ns(p, worker))
 		return GR_PLACE_V_LEAVING;
 	for (uint32_t k = 0; k < c->n_need; k++) {
@@ -594,10 +597,6 @@ static bool pass(struct gr_place *p, struct gr_place__search *s, const struct fi
 	uint32_t out[MAX_CANDIDATES], n = 0, k = p->cfg.n_sample;
 	bool is_all;
 
-	for (uint32_t i = 0; s->class->n_kept && i < p->n_kept && n < 16; i++) {
-		if (p->kept[i].class == s->class_id && f->groups >> p->group[p->kept[i].worker] & 1)
-			out[n++] = p->kept[i].worker;
-	}
 	if (s->input_kib) {
 		n += warm_ones(p, s, f->groups, out + n);
 		if (!s->with_credits && n) {
@@ -615,6 +614,15 @@ static bool pass(struct gr_place *p, struct gr_place__search *s, const struct fi
 	n = draw(p, f, out, SCAN_MAX, &is_all);
 	look_at(p, s, out, n);
 	return is_all && !f->is_cut;
+}
+
+/* Room that was made for the class by stopping others is taken before any other: else they were stopped for nothing. */
+static bool look_at_kept(const struct gr_place *p, struct gr_place__search *s)
+{
+	for (uint32_t i = 0; i < p->n_kept; i++)
+		if (p->kept[i].class == s->class_id && (s->class->group_mask >> p->group[p->kept[i].worker] & 1))
+			look(p, s, p->kept[i].worker, have_key(s->set, p->workers[p->kept[i].worker].id));
+	return s->worker != NIL;
 }
 
 /* No worker had room for the class a few events ago, and those say who gained some since: it is one of them or none.
@@ -698,7 +706,7 @@ void gr_place__search(struct gr_place *p, struct gr_place__search *s)
 	forget_next(s);
 	if (s->class->pools_gen != p->pools_gen)
 		gr_place__class_pools(p, &p->classes[s->class_id]);
-	if (look_at_changed(p, s)) {
+	if ((s->class->n_kept && look_at_kept(p, s)) || look_at_changed(p, s)) {
 		finish(p, s);
 		return;
 	}

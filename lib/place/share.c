@@ -265,28 +265,38 @@ void gr_place__queue_move(struct gr_place *p, uint32_t queue, enum gr_place__whe
 
 /* ---- whose turn ---- */
 
-static uint64_t promised(const struct gr_place *p, uint32_t tenant, uint8_t band, uint32_t res)
+static uint64_t promised(const struct gr_place *p, uint32_t tenant, uint32_t class, uint8_t band, uint32_t res)
 {
 	uint64_t sum = 0;
 
 	for (uint32_t i = 0; i < p->n_kept; i++) {
 		const struct gr_place__kept *k = &p->kept[i];
 
-		if (k->tenant == tenant && k->band < band)
+		if (k->tenant == tenant && (k->band < band || (k->band == band && k->class != class)))
 			sum += (uint64_t)p->classes[k->class].spec.need.v[res] * k->n;
 	}
 	return sum;
 }
 
-bool gr_place__quota_allows(const struct gr_place *p, const struct gr_place__tenant *t, const struct gr_place__class *c, uint8_t band, uint32_t n)
+uint64_t gr_place__quota_left(const struct gr_place *p, const struct gr_place__tenant *t, const struct gr_place__class *c, uint8_t band)
 {
+	uint64_t left = UINT64_MAX;
+
 	for (uint32_t k = 0; t->has_quota && k < c->n_need; k++) {
 		uint32_t r = c->need_res[k];
+		uint64_t taken = t->used[r] + promised(p, (uint32_t)(t - p->tenants), (uint32_t)(c - p->classes), band, r), n;
 
-		if (t->quota.v[r] && t->used[r] + (uint64_t)c->spec.need.v[r] * n + promised(p, (uint32_t)(t - p->tenants), band, r) > t->quota.v[r])
-			return false;
+		if (!t->quota.v[r])
+			continue;
+		n = taken < t->quota.v[r] ? (t->quota.v[r] - taken) / c->spec.need.v[r] : 0;
+		left = n < left ? n : left;
 	}
-	return true;
+	return left;
+}
+
+bool gr_place__quota_allows(const struct gr_place *p, const struct gr_place__tenant *t, const struct gr_place__class *c, uint8_t band, uint32_t n)
+{
+	return !t->has_quota || gr_place__quota_left(p, t, c, band) >= n;
 }
 
 static uint16_t front_rank(const struct gr_place *p, const struct gr_place__line *l)

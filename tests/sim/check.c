@@ -136,6 +136,31 @@ static bool is_room_kept(const struct sim *s)
 	return false;
 }
 
+/* Of its tenant's quota, its job's limit or its job's spread a part may be held by what is stopped in this very round, or promised
+ * to others that wait too, for whom room was made a moment ago: of the tenant's those that are more urgent, or as urgent and of
+ * another kind. */
+static bool is_promised(const struct sim *s, uint32_t task)
+{
+	const struct sim_job *j = &s->jobs[s->tasks[task].job];
+	bool has_quota = false;
+
+	for (int r = 0; r < GR_PLACE_N_RES; r++)
+		has_quota |= s->tenants[j->tenant].quota.v[r] > 0;
+	if (!s->stopped_ns || s->now_ns > s->stopped_ns + KEEP_NS || (!has_quota && !j->max_placed && !j->spread_by))
+		return false;
+	for (uint32_t i = 0; i < s->n_jobs; i++)
+		if (s->jobs[i].stopped_round == s->round && s->jobs[i].tenant == j->tenant && (has_quota || &s->jobs[i] == j))
+			return true;
+	for (uint32_t i = 0; i < s->n_tasks; i++) {
+		const struct sim_job *o = &s->jobs[s->tasks[i].job];
+
+		if (s->tasks[i].state == SIM_QUEUED && o->tenant == j->tenant && (has_quota || o == j) &&
+		    (o->band < j->band || (o->band == j->band && (o != j || s->tasks[i].asked_mib != s->tasks[task].asked_mib))))
+			return true;
+	}
+	return false;
+}
+
 /* ---- a decision ---- */
 
 void sim_check_pick(struct sim *s, const struct sim_pick *d)
@@ -177,9 +202,11 @@ void sim_check_pick(struct sim *s, const struct sim_pick *d)
 		sim_fail(s, "task %u goes over its job's or tenant's limit", d->task);
 		return;
 	}
-	/* on credit it may wait there behind what took its place, and it may have made room for itself in turn */
+	/* On credit it may wait there behind what took its place, and it may have made room for itself in turn. When room was made
+	 * there time and again, each time for one more that came, the last stop may have made more of it than was needed. */
 	if (d->act == SIM_RUN && t->preempted_ns == s->now_ns && t->preempted_ns && t->preempted_on == d->worker && !s->jobs[t->job].is_gang &&
-	    s->workers[d->worker].stopped_band <= s->jobs[t->job].band && could_run_now(s, d->task, d->worker))
+	    s->workers[d->worker].stopped_band <= s->jobs[t->job].band && could_run_now(s, d->task, d->worker) &&
+	    (s->workers[d->worker].n_stops < 2 || s->workers[d->worker].n_came < s->workers[d->worker].n_stops))
 		sim_fail(s, "task %u is preempted on worker %u for nothing: it runs there again in the same instant", d->task, d->worker);
 	if (d->act != SIM_RUN || is_room_kept(s))
 		return;
@@ -188,7 +215,7 @@ void sim_check_pick(struct sim *s, const struct sim_pick *d)
 
 		/* what this batch itself has stopped waits only now */
 		if (o->state == SIM_QUEUED && o->round < s->round && !s->jobs[o->job].is_gang && s->jobs[o->job].band < s->jobs[t->job].band &&
-		    could_run_now(s, i, d->worker) && !is_limited(s, i)) {
+		    could_run_now(s, i, d->worker) && !is_limited(s, i) && !is_promised(s, i)) {
 			sim_fail(s, "task %u of band %u goes to worker %u before task %u of band %u, of which the policy says: %s", d->task,
 				 s->jobs[t->job].band, d->worker, i, s->jobs[o->job].band, s->policy->why ? s->policy->why(s->p, i, d->worker) : "nothing");
 			return;
@@ -202,17 +229,6 @@ static bool is_kept(const struct sim *s, uint32_t worker)
 	const struct sim_worker *w = &s->workers[worker];
 
 	return w->stopped_ns && s->now_ns <= w->stopped_ns + KEEP_NS;
-}
-
-/* Of its tenant's quota a part may be promised to what a preemption made room for. */
-static bool is_promised(const struct sim *s, uint32_t task)
-{
-	const struct sim_tenant *t = &s->tenants[s->jobs[s->tasks[task].job].tenant];
-
-	for (int r = 0; r < GR_PLACE_N_RES; r++)
-		if (t->quota.v[r])
-			return s->stopped_ns && s->now_ns <= s->stopped_ns + KEEP_NS;
-	return false;
 }
 
 static uint32_t idle_for(const struct sim *s, uint32_t task)

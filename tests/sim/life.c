@@ -85,6 +85,7 @@ void sim_attempt_detach(struct sim *s, uint32_t attempt)
 
 void sim_attempt_free(struct sim *s, uint32_t attempt)
 {
+	s->attempts[attempt].is_cut = false;  /* one that was lost is not looked for when its worker is heard again */
 	s->attempts[attempt].next_free = s->free_attempt;
 	s->free_attempt = attempt;
 }

@@ -319,8 +319,13 @@ static void note_stopped(struct sim *s, const struct sim_pick *d)
 	struct sim_worker *w = &s->workers[d->worker];
 	uint32_t band = s->jobs[s->tasks[d->task].job].band;
 
+	if (w->stopped_ns != s->now_ns)
+		w->n_stops = w->n_came = 0;
+	if (!w->n_stops || w->stopped_round != s->round)
+		w->n_stops++;
 	if (w->stopped_ns != s->now_ns || band > w->stopped_band)
 		w->stopped_band = band;
+	w->stopped_round = s->round;
 	w->stopped_ns = s->stopped_ns = s->now_ns;
 }
 
@@ -338,6 +343,8 @@ static void carry_out(struct sim *s, const struct sim_pick *d)
 		s->on_pick(s, d);
 	if (s->r.why[0])
 		return;
+	if (d->act != SIM_RUN && d->act != SIM_COPY)
+		s->jobs[s->tasks[d->task].job].stopped_round = s->round;
 	switch (d->act) {
 	case SIM_COPY:
 		if (s->tasks[d->task].life && !gr_task_may_try(s->tasks[d->task].life)) {
@@ -348,10 +355,12 @@ static void carry_out(struct sim *s, const struct sim_pick *d)
 		run_one(s, d);
 		break;
 	case SIM_RUN:
+		s->workers[d->worker].n_came += s->jobs[s->tasks[d->task].job].band < s->workers[d->worker].stopped_band;
 		run_one(s, d);
 		break;
 	case SIM_RETRACT:
 		s->r.n_retracts++;
+		s->stopped_ns = s->now_ns;    /* room may be made so, too */
 		take_back(s, d);
 		break;
 	case SIM_PREEMPT:

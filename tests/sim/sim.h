@@ -88,7 +88,9 @@ struct sim_worker {
 	uint64_t policy_id;           /* the policy's */
 	uint64_t done;
 	uint64_t stopped_ns;          /* when something was last preempted there, */
-	uint32_t stopped_band;        /* and the least urgent band of that instant */
+	uint32_t stopped_band;        /* and the least urgent band of that instant, */
+	uint64_t stopped_round;       /* the last round, */
+	uint32_t n_stops, n_came;     /* and in that instant the rounds in which something was, and what came there that was more urgent */
 };
 struct sim_tenant { uint32_t weight; struct gr_place_vec quota; uint32_t policy_id; };
 struct sim_job {
@@ -105,6 +107,7 @@ struct sim_job {
 	uint32_t n_queued, n_live;    /* tasks waiting; attempts alive */
 	struct gr_place_vec used;
 	uint32_t gang[SIM_MAX_GANG], n_gang;      /* of a gang: members that wait */
+	uint64_t stopped_round;       /* of decisions, in which some of it was last stopped */
 	bool is_paused, is_cancelled;
 	struct gr_job life;
 	uint64_t policy_id;
@@ -175,7 +178,7 @@ struct sim {
 	const struct sim_policy *policy;
 	void *p;
 	struct gr_rng rng;
-	uint64_t stopped_ns;          /* when something was last preempted */
+	uint64_t stopped_ns;          /* when something was last preempted or taken back */
 	uint64_t now_ns, wake_ns, round;
 	struct sim_events events;
 	struct sim_node *nodes;

@@ -181,6 +181,129 @@ static void what_was_stopped_for_an_urgent_task_leaves_it_its_tenants_quota(void
 	assert_int_equal(w->d[0].worker_tag, 1);
 }
 
+/* One worker more, all of its slots taken by what may be stopped. */
+static void full_of_idle_work(struct world *w, uint64_t tag, uint32_t n, const char *node)
+{
+	up(w, (struct pod){ .tag = tag, .slots = n, .node = node });
+	put(w, (struct gr_place_task){ .tag = 1, .owner = owner(w, 0, 31, true), .class = plain(w), .count = n });
+	assert_int_equal(next(w), n);
+}
+
+static uint32_t n_stopped(struct world *w)
+{
+	uint32_t n = (uint32_t)next(w), sum = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		sum += w->d[i].act == GR_PLACE_PREEMPT;
+	return sum;
+}
+
+static void no_more_is_stopped_than_the_tenants_quota_allows(void **state)
+{
+	struct world *w = *state;
+	uint32_t tenant = (uint32_t)gr_place_tenant_add(w->p, &(struct gr_place_tenant){ .weight = 1, .quota.v = { 2000 } });
+
+	for (uint64_t i = 1; i <= 4; i++)
+		full_of_idle_work(w, i, 1, NULL);
+	w->now += GR_NS_PER_S;
+	put(w, (struct gr_place_task){ .tag = 2, .owner = owner(w, tenant, 0, false), .class = class_of(w, (struct gr_place_class){ .need.v = { 1000, 16 } }),
+				       .count = 5 });
+	assert_int_equal(n_stopped(w), 2);
+	assert_int_equal(next(w), 0);
+}
+
+/* Four of six slots are one node's: room is made for as many of a job as may be on a node, not for more. */
+static void no_more_is_stopped_than_the_spread_allows(void **state)
+{
+	struct world *w = *state;
+	struct gr_place_class c = { .need.v = { 1000, 16 }, .spread_by = GR_PLACE_BY_NODE, .spread_max = 1 };
+
+	full_of_idle_work(w, 1, 2, "a");
+	full_of_idle_work(w, 2, 2, "a");
+	full_of_idle_work(w, 3, 2, "b");
+	w->now += GR_NS_PER_S;
+	put(w, (struct gr_place_task){ .tag = 2, .owner = owner(w, 0, 0, false), .class = class_of(w, c), .count = 6 });
+	assert_int_equal(n_stopped(w), 2);
+	assert_int_equal(next(w), 0);
+}
+
+/* Two kinds of an owner's tasks, and one more of both may be placed: an idle worker is only for the kind for which nothing
+ * is stopped. @o asks for what only the full one has, then for what both have. */
+static void what_is_stopped_for_one_kind_is_not_made_useless_by_another(struct world *w, uint32_t o, struct gr_place_class of)
+{
+	uint32_t ssd = (uint32_t)gr_place_label(w->p, "disk", "ssd"), any = class_of(w, of);
+	uint64_t victim;
+
+	up(w, (struct pod){ .tag = 1, .slots = 1, .node = "a", .label = ssd });
+	put(w, (struct gr_place_task){ .tag = 1, .owner = owner(w, 0, 31, true), .class = plain(w) });
+	assert_int_equal(next(w), 1);
+	w->now += GR_NS_PER_S;
+	up(w, (struct pod){ .tag = 2, .slots = 1, .node = "a" });
+	of.term[0] = (struct gr_place_term){ .op = GR_PLACE_IN, .n = 1, .label = { ssd } };
+	put(w, (struct gr_place_task){ .tag = 2, .owner = o, .class = class_of(w, of), .work_ms = 10000 });
+	assert_int_equal(next(w), 1);
+	assert_int_equal(w->d[0].act, GR_PLACE_PREEMPT);
+	victim = w->d[0].placed;
+	put(w, (struct gr_place_task){ .tag = 3, .owner = o, .class = any });
+	assert_int_equal(next(w), 0);
+	end(w, victim, GR_PLACE_STOPPED, 0);
+	put(w, (struct gr_place_task){ .tag = 1, .owner = owner(w, 0, 31, true), .class = plain(w) });
+	assert_int_equal(next(w), 2);
+	assert_int_equal(w->d[0].tag, 2);
+	assert_int_equal(w->d[0].worker_tag, 1);
+	assert_int_equal(w->d[1].tag, 1);
+	/* and the other kind comes when the first is gone */
+	end(w, w->d[1].placed, GR_PLACE_DONE, 0);
+	end(w, w->d[0].placed, GR_PLACE_DONE, 0);
+	assert_int_equal(next(w), 1);
+	assert_int_equal(w->d[0].tag, 3);
+}
+
+static void a_quota_is_for_what_was_stopped_for_it_first(void **state)
+{
+	struct world *w = *state;
+	uint32_t tenant = (uint32_t)gr_place_tenant_add(w->p, &(struct gr_place_tenant){ .weight = 1, .quota.v = { 1000 } });
+
+	what_is_stopped_for_one_kind_is_not_made_useless_by_another(w, owner(w, tenant, 4, false), (struct gr_place_class){ 0 });
+}
+
+static void a_limit_is_for_what_was_stopped_for_it_first(void **state)
+{
+	struct world *w = *state;
+	int rc = gr_place_owner_add(w->p, &(struct gr_place_owner){ .tag = 5, .weight = 1, .band = 4, .max_placed = 1 });
+
+	assert_true(rc >= 0);
+	what_is_stopped_for_one_kind_is_not_made_useless_by_another(w, (uint32_t)rc, (struct gr_place_class){ 0 });
+}
+
+static void a_spread_is_for_what_was_stopped_for_it_first(void **state)
+{
+	struct world *w = *state;
+
+	what_is_stopped_for_one_kind_is_not_made_useless_by_another(w, w->owner, (struct gr_place_class){ .spread_by = GR_PLACE_BY_NODE });
+}
+
+/* A better place has come free meanwhile: it is for who was stopped. */
+static void who_was_waited_for_takes_the_room_that_was_made(void **state)
+{
+	struct world *w = *state;
+	uint32_t urgent = owner(w, 0, 0, false), c = class_of(w, (struct gr_place_class){ .need.v = { 1000, 16 } });
+	uint64_t victim;
+
+	full_of_idle_work(w, 1, 1, NULL);
+	w->now += GR_NS_PER_S;
+	put(w, (struct gr_place_task){ .tag = 2, .owner = urgent, .class = c });
+	assert_int_equal(n_stopped(w), 1);
+	victim = w->d[0].placed;
+	assert_int_equal(gr_place_worker_signals(w->p, w->d[0].worker, &(struct gr_place_signals){ .node_foreign_mcpu = 4000 }), 0);
+	for (uint64_t i = 2; i < 12; i++)
+		up(w, (struct pod){ .tag = i, .slots = 4 });
+	end(w, victim, GR_PLACE_STOPPED, 0);
+	assert_int_equal(next(w), 1);
+	assert_int_equal(w->d[0].tag, 2);
+	assert_int_equal(w->d[0].worker_tag, 1);
+}
+
 static void the_urgent_does_not_wait_behind_the_less_urgent(void **state)
 {
 	struct world *w = *state;
@@ -448,6 +571,12 @@ int main(void)
 		T(the_urgent_stops_just_enough_of_what_may_be_stopped),
 		T(no_more_is_stopped_than_waits_for_what_it_frees),
 		T(what_was_stopped_for_an_urgent_task_leaves_it_its_tenants_quota),
+		T(no_more_is_stopped_than_the_tenants_quota_allows),
+		T(no_more_is_stopped_than_the_spread_allows),
+		T(a_quota_is_for_what_was_stopped_for_it_first),
+		T(a_limit_is_for_what_was_stopped_for_it_first),
+		T(a_spread_is_for_what_was_stopped_for_it_first),
+		T(who_was_waited_for_takes_the_room_that_was_made),
 		T(the_urgent_does_not_wait_behind_the_less_urgent),
 		T(nothing_of_the_same_band_is_stopped),
 		T(what_waits_is_taken_back_for_an_idle_worker_that_has_its_files),
