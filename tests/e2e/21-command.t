@@ -292,7 +292,7 @@ else
 	kill -9 $(pgrep -x griddle-runner -P "$(pgrep -x griddle-spawner -P $W)")
 	check "landlock: a runner that is killed leaves nothing" wait_for 10 none_left "sleep 32109.ID"
 	wait $c
-	check "landlock: and its command is given back" grep -q '"outcome":"retry"' "$T/killed.json"
+	check "landlock: and its command is given back" grep -q '"outcome":"retry"' "$T/killed.json" || diag <"$T/killed.json"
 	kill -9 $W; wait $W 2>/dev/null
 	check "landlock: kill -9 of the worker leaves nothing" wait_for 10 none_left "state $T/[w] "
 fi
