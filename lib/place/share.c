@@ -229,6 +229,9 @@ static void line_join(struct gr_place *p, uint32_t queue)
 	l = &p->lines[q->line];
 	GR_GROW(l->heap, l->cap, l->n + 1);
 	queue_sift(p, q->line, queue, l->n++);
+	/* who closed the class may have been of a band that could stop nobody */
+	if (p->victim_bits >> o->spec.band > (p->cfg.is_fair_preempt ? 0 : 1) && gr_place__is_parked(p, q->class))
+		gr_place__unpark(p, q->class);
 }
 
 void gr_place__queue_move(struct gr_place *p, uint32_t queue, enum gr_place__where to)

@@ -105,6 +105,34 @@ static void a_reservation_that_lapses_leaves_nobody_waiting(void **state)
 
 /* ---- what is placed already ---- */
 
+/* What fills the workers has more of its own kind waiting, which found no room: the urgent asks for the same, and may stop somebody. */
+static void the_urgent_is_not_held_up_by_those_of_its_class_who_wait(void **state)
+{
+	struct world *w = *state;
+	uint32_t idle = owner(w, 0, 31, true), urgent = owner(w, 0, 0, false), c = plain(w);
+
+	up(w, (struct pod){ .tag = 1, .slots = 4 });
+	put(w, (struct gr_place_task){ .tag = 1, .owner = idle, .class = c, .count = 100 });
+	assert_int_equal(next(w), 4);
+	w->now += GR_NS_PER_S;
+	assert_int_equal(next(w), 0);
+	assert_int_equal(gr_place_owner_pause(w->p, urgent, true), 0);
+	put(w, (struct gr_place_task){ .tag = 2, .owner = urgent, .class = c });
+	assert_int_equal(next(w), 0);
+	assert_int_equal(gr_place_owner_pause(w->p, urgent, false), 0);
+	for (int k = 0; k < 2; k++) {             /* one that goes on, and one that comes */
+		if (k)
+			put(w, (struct gr_place_task){ .tag = 2, .owner = urgent, .class = c });
+		assert_int_equal(next(w), 1);
+		assert_int_equal(w->d[0].act, GR_PLACE_PREEMPT);
+		end(w, w->d[0].placed, GR_PLACE_STOPPED, 0);
+		assert_int_equal(next(w), 1);
+		assert_int_equal(w->d[0].act, GR_PLACE_RUN);
+		assert_int_equal(w->d[0].tag, 2);
+		assert_int_equal(next(w), 0);
+	}
+}
+
 static void the_urgent_stops_just_enough_of_what_may_be_stopped(void **state)
 {
 	struct world *w = *state;
@@ -568,6 +596,7 @@ int main(void)
 		T(a_large_task_is_not_starved_by_small_ones),
 		T(what_room_is_kept_for_is_not_held_up_by_its_like),
 		T(a_reservation_that_lapses_leaves_nobody_waiting),
+		T(the_urgent_is_not_held_up_by_those_of_its_class_who_wait),
 		T(the_urgent_stops_just_enough_of_what_may_be_stopped),
 		T(no_more_is_stopped_than_waits_for_what_it_frees),
 		T(what_was_stopped_for_an_urgent_task_leaves_it_its_tenants_quota),
