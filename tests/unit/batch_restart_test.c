@@ -343,6 +343,7 @@ static void start_again(struct world *w)
 	struct gr_err err = { 0 };
 
 	gr_coord_close(&w->c);
+	gr_coord_fini(&w->c);
 	if (gr_coord_open(&w->c, w->loop, &err) < 0)
 		fail_msg("%s", err.text);
 }
