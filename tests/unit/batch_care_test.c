@@ -2,28 +2,13 @@
  *
  * A whole coordinator on one loop, asked by its own functions; nobody is connected. What is proved is the order of
  * events: answers come from turns of the loop, in which commits are told too. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
 #include <dirent.h>
 #include <fcntl.h>
 #include <sqlite3.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "coordinator/batch_int.h"
-#include "lib/base/alloc.h"
-#include "lib/base/clock.h"
-#include "lib/base/file.h"
-#include "lib/base/log.h"
-
-#define LIMIT_S 60
+#include "tests/unit/batch_fixture.h"
 
 struct answer {
 	bool is_told;
@@ -31,47 +16,11 @@ struct answer {
 	json_t *rep;
 };
 struct world {
-	struct gr_loop *loop;
-	struct gr_coord c;
-	struct gr_timer *tick;
-	char dir[64];
+	struct life life;
 	struct answer told[16];
 	int n_asked, n_told;
 };
 static struct world *the;
-
-static void on_tick(void *ctx) { (void)ctx; }
-
-static void until(struct world *w, const bool *flag)
-{
-	uint64_t end = gr_loop_now_ns(w->loop) + LIMIT_S * GR_NS_PER_S;
-
-	while (!*flag) {
-		if (gr_loop_now_ns(w->loop) > end)
-			fail_msg("waited %d s", LIMIT_S);
-		uv_run(gr_loop_uv(w->loop), UV_RUN_ONCE);
-	}
-}
-
-static void begin(struct world *w)
-{
-	struct gr_err err = { 0 };
-
-	w->c.cfg = (struct gr_coord_config){
-		.listen = (char *)"tcp://127.0.0.1:0", .http = (char *)"off", .state = w->dir, .cache_bytes = 1 << 30, .job_bytes = 1 << 30,
-		.heartbeat_ms = 1000, .dead_ms = 5000, .max_peers = 100, .credits = 16, .max_sessions = 4, .session_log_bytes = 1 << 20,
-		.session_linger_ms = 60000, .result_bytes = 1 << 20, .settle_ms = 100, .work_target_ms = 60000, .keep_jobs_ms = 604800000,
-	};
-	if (gr_coord_open(&w->c, w->loop, &err) < 0)
-		fail_msg("%s", err.text);
-}
-
-static void end(struct world *w)
-{
-	gr_coord_close(&w->c);
-	gr_coord_fini(&w->c);
-	memset(&w->c, 0, sizeof(w->c));
-}
 
 static int set_up(void **state)
 {
@@ -79,12 +28,8 @@ static int set_up(void **state)
 
 	GR_NEW(w);
 	the = w;
-	gr_log_init("test", GR_LOG_ERROR);
-	snprintf(w->dir, sizeof(w->dir), "/tmp/griddle-care.XXXXXX");
-	assert_non_null(mkdtemp(w->dir));
-	w->loop = gr_loop_new(1);
-	w->tick = gr_timer_start(w->loop, 5, 5, on_tick, w);
-	begin(w);
+	life_init(&w->life, "care");
+	life_begin(&w->life, 100);
 	*state = w;
 	return 0;
 }
@@ -95,11 +40,7 @@ static int tear_down(void **state)
 
 	for (int i = 0; i < w->n_asked; i++)
 		json_decref(w->told[i].rep);
-	if (w->c.batch)
-		end(w);
-	gr_timer_stop(&w->tick);
-	gr_loop_free(&w->loop);
-	(void)gr_rm_rf(w->dir);
+	life_fini(&w->life);
 	free(w);
 	return 0;
 }
@@ -123,7 +64,7 @@ static struct answer *ask_as(struct world *w, struct gr_peer *peer, const char *
 	struct answer *a = &w->told[w->n_asked++];
 	json_t *req = json_pack("{s:s*}", "name", name);
 
-	gr_batch_op(&w->c, &who, op, req, on_answer, a);
+	gr_batch_op(&w->life.c, &who, op, req, on_answer, a);
 	json_decref(req);
 	return a;
 }
@@ -141,7 +82,7 @@ static bool is_there(const struct world *w, const char *name)
 {
 	char path[200];
 
-	snprintf(path, sizeof(path), "%s/%s", w->dir, name);
+	snprintf(path, sizeof(path), "%s/%s", w->life.dir, name);
 	return access(path, F_OK) == 0;
 }
 
@@ -152,7 +93,7 @@ static int n_in(const struct world *w, const char *folder)
 	int n = 0;
 	DIR *d;
 
-	snprintf(path, sizeof(path), "%s/%s", w->dir, folder);
+	snprintf(path, sizeof(path), "%s/%s", w->life.dir, folder);
 	d = opendir(path);
 	while (d && (e = readdir(d)))
 		n += strcmp(e->d_name, ".") && strcmp(e->d_name, "..");
@@ -179,7 +120,7 @@ static void on_commit(void *ctx, int rc)
 
 static void commit(struct world *w, struct commit *x)
 {
-	struct gr_store_tx *tx = gr_store_tx_new(w->c.batch->store);
+	struct gr_store_tx *tx = gr_store_tx_new(w->life.c.batch->store);
 
 	gr_store_add(tx, GR_SQL_TRUST, (int64_t)7, (int64_t)7, (int64_t)1);
 	*x = (struct commit){ false, 0 };
@@ -191,7 +132,7 @@ static void put_a_row(struct world *w)
 	struct commit x;
 
 	commit(w, &x);
-	until(w, &x.is_told);
+	life_until(&w->life, &x.is_told);
 }
 
 /* @mib of rows, and then without them: so much of the file holds nothing. */
@@ -204,18 +145,18 @@ static void leave_holes(struct world *w, int mib)
 	memset(spec, 'x', (1 << 20) - 1);
 	spec[(1 << 20) - 1] = 0;
 	for (int i = 0; i < mib; i++) {
-		tx = gr_store_tx_new(w->c.batch->store);
+		tx = gr_store_tx_new(w->life.c.batch->store);
 		gr_store_add(tx, GR_SQL_JOB, (int64_t)1000 + i, NULL, spec, "n", "t", (int64_t)0, (int64_t)1, (int64_t)0, (int64_t)0, "o");
 		x.is_told = false;
 		gr_store_commit(&tx, false, on_commit, &x);
-		until(w, &x.is_told);
+		life_until(&w->life, &x.is_told);
 	}
-	tx = gr_store_tx_new(w->c.batch->store);
+	tx = gr_store_tx_new(w->life.c.batch->store);
 	for (int i = 0; i < mib; i++)
 		gr_store_add(tx, GR_SQL_RM_JOB, (int64_t)1000 + i);
 	x.is_told = false;
 	gr_store_commit(&tx, false, on_commit, &x);
-	until(w, &x.is_told);
+	life_until(&w->life, &x.is_told);
 	free(spec);
 }
 
@@ -231,13 +172,13 @@ static void each_waits_for_its_turn_and_is_answered(void **state)
 	for (size_t i = 0; i < GR_LEN(a); i++)
 		assert_false(a[i]->is_told);            /* none of it in the turn that asked */
 	for (size_t i = 0; i < GR_LEN(a); i++)
-		until(w, &a[i]->is_told);
+		life_until(&w->life, &a[i]->is_told);
 	for (size_t i = 0; i < GR_LEN(a); i++) {
 		assert_int_equal(a[i]->code, 0);
 		assert_int_equal(a[i]->turn, (int)i + 1);
 	}
 	assert_true(json_is_true(json_object_get(a[0]->rep, "ok")));
-	snprintf(path, sizeof(path), "%s/backups/b.db", w->dir);
+	snprintf(path, sizeof(path), "%s/backups/b.db", w->life.dir);
 	assert_string_equal(json_string_value(json_object_get(a[1]->rep, "path")), path);
 	assert_true(is_there(w, "backups/b.db"));
 	assert_int_equal(n_in(w, "backups"), 1);
@@ -254,10 +195,10 @@ static void an_export_can_be_fetched_by_its_digest(void **state)
 
 	put_a_row(w);
 	a = ask(w, "admin.export", NULL);
-	until(w, &a->is_told);
+	life_until(&w->life, &a->is_told);
 	assert_int_equal(a->code, 0);
 	assert_int_equal(gr_digest_parse(json_string_value(json_object_get(a->rep, "digest")), &d), 0);
-	fd = gr_cas_open_blob(w->c.batch->cas, &d, &size);
+	fd = gr_cas_open_blob(w->life.c.batch->cas, &d, &size);
 	assert_true(fd >= 0);
 	assert_int_equal(size, json_integer_value(json_object_get(a->rep, "size")));
 	assert_int_equal(gr_sha256_fd(fd, &got, &size), 0);
@@ -277,7 +218,7 @@ static void more_than_can_wait_are_refused(void **state)
 	}
 	assert_int_equal(last->code, GR_EBUSY);
 	for (int i = 0; i < 9; i++) {
-		until(w, &w->told[i].is_told);
+		life_until(&w->life, &w->told[i].is_told);
 		assert_int_equal(w->told[i].code, 0);
 	}
 }
@@ -289,11 +230,11 @@ static void a_name_that_is_taken_or_none_is_refused_and_the_file_kept(void **sta
 	struct stat before, after;
 	char path[200];
 
-	until(w, &a->is_told);
-	snprintf(path, sizeof(path), "%s/backups/b.db", w->dir);
+	life_until(&w->life, &a->is_told);
+	snprintf(path, sizeof(path), "%s/backups/b.db", w->life.dir);
 	assert_int_equal(stat(path, &before), 0);
 	a = ask(w, "admin.backup", "b.db");
-	until(w, &a->is_told);
+	life_until(&w->life, &a->is_told);
 	assert_int_equal(a->code, GR_EEXIST);
 	assert_int_equal(stat(path, &after), 0);
 	assert_int_equal(before.st_ino, after.st_ino);
@@ -310,12 +251,12 @@ static void a_folder_that_is_no_folder_is_told(void **state)
 	char path[200];
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/backups", w->dir);
+	snprintf(path, sizeof(path), "%s/backups", w->life.dir);
 	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	assert_true(fd >= 0);
 	close(fd);
 	a = ask(w, "admin.backup", NULL);
-	until(w, &a->is_told);
+	life_until(&w->life, &a->is_told);
 	assert_true(a->code < 0);
 }
 
@@ -325,9 +266,9 @@ static void who_goes_away_while_he_waits_gets_nothing_made(void **state)
 	struct answer *first = ask_as(w, somebody(0), "admin.check", NULL), *gone = ask_as(w, somebody(1), "admin.backup", "gone.db"),
 		      *stays = ask_as(w, somebody(2), "admin.backup", "stays.db");
 
-	gr_care_peer_gone(w->c.batch, somebody(1));
+	gr_care_peer_gone(w->life.c.batch, somebody(1));
 	assert_int_equal(gone->code, GR_EGONE);
-	until(w, &stays->is_told);
+	life_until(&w->life, &stays->is_told);
 	assert_int_equal(first->code, 0);
 	assert_int_equal(stays->code, 0);
 	assert_false(is_there(w, "backups/gone.db"));
@@ -343,11 +284,11 @@ static void who_goes_away_in_the_middle_ends_it(void **state)
 	leave_holes(w, 20);
 	a = ask_as(w, somebody(0), "admin.vacuum", NULL);
 	next = ask_as(w, somebody(1), "admin.check", NULL);
-	gr_care_peer_gone(w->c.batch, somebody(0));
-	until(w, &a->is_told);
+	gr_care_peer_gone(w->life.c.batch, somebody(0));
+	life_until(&w->life, &a->is_told);
 	assert_int_equal(a->code, GR_EGONE);
-	assert_true(gr_store_free_bytes(w->c.batch->store) > 1 << 20);
-	until(w, &next->is_told);
+	assert_true(gr_store_free_bytes(w->life.c.batch->store) > 1 << 20);
+	life_until(&w->life, &next->is_told);
 	assert_int_equal(next->code, 0);
 	assert_true(json_is_true(json_object_get(next->rep, "ok")));
 }
@@ -361,29 +302,29 @@ static void a_vacuum_gives_the_room_back_and_commits_are_told_between_its_steps(
 	int n = 0;
 
 	leave_holes(w, 20);
-	gr_store_stats(w->c.batch->store, &before);
+	gr_store_stats(w->life.c.batch->store, &before);
 	a = ask(w, "admin.vacuum", NULL);
 	while (!a->is_told) {
 		commit(w, &x);
-		until(w, &x.is_told);
+		life_until(&w->life, &x.is_told);
 		n += !a->is_told;
 	}
 	assert_int_equal(a->code, 0);
 	/* each was told behind one step, a megabyte */
 	assert_true(n >= 10);
 	assert_true(json_integer_value(json_object_get(a->rep, "freed_bytes")) > 19 << 20);
-	gr_store_stats(w->c.batch->store, &after);
+	gr_store_stats(w->life.c.batch->store, &after);
 	assert_true(after.file_bytes + (15 << 20) < before.file_bytes);
-	assert_int_equal(gr_store_free_bytes(w->c.batch->store), 0);
+	assert_int_equal(gr_store_free_bytes(w->life.c.batch->store), 0);
 	a = ask(w, "admin.check", NULL);
-	until(w, &a->is_told);
+	life_until(&w->life, &a->is_told);
 	assert_true(json_is_true(json_object_get(a->rep, "ok")));
 }
 
 static void what_was_stopped_leaves_nothing(void **state)
 {
 	struct world *w = *state;
-	struct gr_store *s = w->c.batch->store;
+	struct gr_store *s = w->life.c.batch->store;
 	struct gr_store_exported out;
 	struct gr_store_stop stop;
 	struct gr_err err;
@@ -394,7 +335,7 @@ static void what_was_stopped_leaves_nothing(void **state)
 	put_a_row(w);
 	gr_store_stop_init(&stop);
 	gr_store_stop_set(&stop);
-	snprintf(path, sizeof(path), "%s/x.db", w->dir);
+	snprintf(path, sizeof(path), "%s/x.db", w->life.dir);
 	assert_int_equal(gr_store_backup(s, path, &stop, &err), GR_EGONE);
 	assert_false(is_there(w, "x.db"));
 	assert_false(is_there(w, ".unfinished"));
@@ -417,7 +358,7 @@ static void a_full_disk_is_told_and_leaves_nothing(void **state)
 
 	put_a_row(w);
 	assert_true(fd >= 0);
-	assert_int_equal(gr_store_export(w->c.batch->store, fd, 1 << 30, NULL, &out, &err), GR_ENOSPACE);
+	assert_int_equal(gr_store_export(w->life.c.batch->store, fd, 1 << 30, NULL, &out, &err), GR_ENOSPACE);
 	assert_non_null(strstr(err.text, "no space left"));
 	close(fd);
 }
@@ -431,7 +372,7 @@ static void an_end_in_the_middle_waits_for_the_thread_and_tells_nobody(void **st
 	a = ask(w, "admin.backup", "b.db");
 	ask(w, "admin.export", NULL);
 	ask(w, "admin.vacuum", NULL);
-	end(w);
+	life_end(&w->life);
 	assert_false(a->is_told);
 	assert_false(is_there(w, "backups/.unfinished"));
 	assert_false(is_there(w, "export.unfinished"));
@@ -443,16 +384,16 @@ static void what_a_killed_life_left_unfinished_is_removed(void **state)
 	char path[200];
 	int fd;
 
-	end(w);
-	snprintf(path, sizeof(path), "%s/backups", w->dir);
+	life_end(&w->life);
+	snprintf(path, sizeof(path), "%s/backups", w->life.dir);
 	assert_true(mkdir(path, 0700) == 0);
 	for (int i = 0; i < 2; i++) {
-		snprintf(path, sizeof(path), "%s/%s", w->dir, i ? "export.unfinished" : "backups/.unfinished");
+		snprintf(path, sizeof(path), "%s/%s", w->life.dir, i ? "export.unfinished" : "backups/.unfinished");
 		fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 		assert_true(fd >= 0);
 		close(fd);
 	}
-	begin(w);
+	life_begin(&w->life, 100);
 	assert_int_equal(n_in(w, "backups"), 0);
 	assert_false(is_there(w, "export.unfinished"));
 }
@@ -465,15 +406,15 @@ static void an_older_store_is_rewritten_once_and_can_be_cut_then(void **state)
 	sqlite3 *db;
 	char path[200];
 
-	end(w);
-	snprintf(path, sizeof(path), "%s/jobs.db", w->dir);
+	life_end(&w->life);
+	snprintf(path, sizeof(path), "%s/jobs.db", w->life.dir);
 	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
 	assert_int_equal(sqlite3_exec(db, "PRAGMA journal_mode=DELETE; PRAGMA auto_vacuum=NONE; VACUUM", NULL, NULL, NULL), SQLITE_OK);
 	sqlite3_close(db);
-	begin(w);
+	life_begin(&w->life, 100);
 	leave_holes(w, 4);
 	a = ask(w, "admin.vacuum", NULL);
-	until(w, &a->is_told);
+	life_until(&w->life, &a->is_told);
 	assert_true(json_integer_value(json_object_get(a->rep, "freed_bytes")) > 3 << 20);
 }
 

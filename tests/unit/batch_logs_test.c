@@ -1,23 +1,8 @@
 /* batch_logs_test.c - a reader of a task's output that is slower than the task: what it did not take comes later, once, and then the end
  *
  * A whole coordinator on one loop with a job of a life before, whose only task runs; nobody is connected. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/unit/batch_fixture.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "coordinator/batch_int.h"
-#include "lib/base/alloc.h"
-#include "lib/base/clock.h"
-#include "lib/base/file.h"
-#include "lib/base/log.h"
-
-#define LIMIT_S 60
 #define JOB 1
 #define WORKER 77
 #define TEXT "what it printed"
@@ -28,69 +13,30 @@ struct reader {
 	struct gr_buf text;
 };
 struct world {
-	struct gr_loop *loop;
-	struct gr_coord c;
-	struct gr_timer *tick;
+	struct life life;
 	struct reader reader;
 	struct gr_follower *follower;
-	char dir[64];
 };
-
-static void on_tick(void *ctx) { (void)ctx; }
-
-static void on_damage(void *ctx, const char *text)
-{
-	(void)ctx;
-	fail_msg("%s", text);
-}
-
-static void on_flag(void *ctx, int rc)
-{
-	assert_int_equal(rc, 0);
-	*(bool *)ctx = true;
-}
-
-static void turn(struct world *w, uint64_t end)
-{
-	if (gr_loop_now_ns(w->loop) > end)
-		fail_msg("waited %d s", LIMIT_S);
-	uv_run(gr_loop_uv(w->loop), UV_RUN_ONCE);
-}
-
-static void until(struct world *w, const bool *flag)
-{
-	uint64_t end = gr_loop_now_ns(w->loop) + LIMIT_S * GR_NS_PER_S;
-
-	while (!*flag)
-		turn(w, end);
-}
 
 static void until_n(struct world *w, const int *n, int least)
 {
-	uint64_t end = gr_loop_now_ns(w->loop) + LIMIT_S * GR_NS_PER_S;
+	uint64_t limit = life_limit(&w->life);
 
 	while (*n < least)
-		turn(w, end);
+		life_turn(&w->life, limit);
 }
 
 static void leave_a_job(struct world *w)
 {
-	static const struct gr_store_ops ops = { .on_damage = on_damage };
 	static const char spec[] = "{\"name\":\"one\",\"stages\":[{\"name\":\"a\",\"argv\":[\"true\"]}]}";
-	struct gr_store_tx *tx;
-	struct gr_store *s;
-	struct gr_err err;
-	bool is_told = false;
+	struct gr_store *s = life_store(&w->life);
+	struct gr_store_tx *tx = gr_store_tx_new(s);
 
-	if (gr_store_open(w->loop, w->dir, &ops, w, &s, &err) < 0)
-		fail_msg("%s", err.text);
-	tx = gr_store_tx_new(s);
 	gr_store_add(tx, GR_SQL_META, "next_job", (int64_t)JOB + 1);
 	gr_store_add(tx, GR_SQL_JOB, (int64_t)JOB, NULL, spec, "one", "t", (int64_t)0, (int64_t)1, (int64_t)gr_clock_real_ms(), (int64_t)0, "loopback");
 	gr_store_add(tx, GR_SQL_BEGIN, (int64_t)JOB, (int64_t)0, (int64_t)1, (int64_t)1, "w", "n", (int64_t)WORKER, (int64_t)WORKER, (int64_t)1000,
 		     (int64_t)0, (int64_t)0);
-	gr_store_commit(&tx, false, on_flag, &is_told);
-	until(w, &is_told);
+	life_commit(&w->life, &tx);
 	gr_store_close(&s);
 }
 
@@ -113,24 +59,13 @@ static const struct gr_log_sink sink = { take, end };
 
 static int set_up(void **state)
 {
-	struct gr_err err = { 0 };
 	struct world *w;
 
 	GR_NEW(w);
-	gr_log_init("test", GR_LOG_ERROR);
-	snprintf(w->dir, sizeof(w->dir), "/tmp/griddle-logs.XXXXXX");
-	assert_non_null(mkdtemp(w->dir));
-	w->loop = gr_loop_new(1);
-	w->tick = gr_timer_start(w->loop, 5, 5, on_tick, w);
+	life_init(&w->life, "logs");
 	leave_a_job(w);
-	w->c.cfg = (struct gr_coord_config){
-		.listen = (char *)"tcp://127.0.0.1:0", .http = (char *)"off", .state = w->dir, .cache_bytes = 1 << 30, .job_bytes = 1 << 30,
-		.heartbeat_ms = 1000, .dead_ms = 5000, .max_peers = 100, .credits = 16, .max_sessions = 4, .session_log_bytes = 1 << 20,
-		.session_linger_ms = 60000, .result_bytes = 1 << 20, .settle_ms = 600000, .work_target_ms = 60000, .keep_jobs_ms = 604800000,
-	};
-	if (gr_coord_open(&w->c, w->loop, &err) < 0)
-		fail_msg("%s", err.text);
-	assert_int_equal(gr_batch_log_follow(&w->c, JOB, 0, GR_STREAM_OUT, 0, &sink, &w->reader, &w->follower), 0);
+	life_begin(&w->life, 600000);
+	assert_int_equal(gr_batch_log_follow(&w->life.c, JOB, 0, GR_STREAM_OUT, 0, &sink, &w->reader, &w->follower), 0);
 	*state = w;
 	return 0;
 }
@@ -139,12 +74,8 @@ static int tear_down(void **state)
 {
 	struct world *w = *state;
 
-	gr_coord_close(&w->c);
-	gr_coord_fini(&w->c);
-	gr_timer_stop(&w->tick);
-	gr_loop_free(&w->loop);
+	life_fini(&w->life);
 	gr_buf_fini(&w->reader.text);
-	(void)gr_rm_rf(w->dir);
 	free(w);
 	return 0;
 }
@@ -155,7 +86,7 @@ static void end_the_task(struct world *w)
 	const struct gr_ended_msg m = { .job = JOB, .task = 0, .attempt = 1, .outcome = GR_OUTCOME_DONE, .reason = { NULL, 0 },
 					.out = { .has_data = true, .size = sizeof(TEXT) - 1, .data = gr_slice_str(TEXT) }, .err.has_data = true };
 
-	gr_run_end(gr_bj_find(w->c.batch, JOB), NULL, WORKER, &m, GR_BC_DONE);
+	gr_run_end(gr_bj_find(w->life.c.batch, JOB), NULL, WORKER, &m, GR_BC_DONE);
 }
 
 static void assert_has_all(const struct world *w)
@@ -179,8 +110,8 @@ static void what_a_full_reader_refused_at_the_end_comes_with_a_tick_and_once(voi
 	w->reader.is_full = false;
 	until_n(w, &w->reader.n_ended, 1);
 	assert_has_all(w);
-	for (uint32_t n = w->c.batch->n_ticks + 3; w->c.batch->n_ticks < n;)
-		uv_run(gr_loop_uv(w->loop), UV_RUN_ONCE);
+	for (uint32_t n = w->life.c.batch->n_ticks + 3; w->life.c.batch->n_ticks < n;)
+		uv_run(gr_loop_uv(w->life.loop), UV_RUN_ONCE);
 	assert_has_all(w);
 }
 
@@ -192,11 +123,11 @@ static void or_when_the_reader_asks_for_more(void **state)
 	w->reader.is_full = true;
 	end_the_task(w);
 	until_n(w, &w->reader.n_refused, 1);
-	gr_batch_log_more(&w->c, w->follower);
+	gr_batch_log_more(&w->life.c, w->follower);
 	assert_int_equal(w->reader.n_refused, 2);
 	assert_int_equal(w->reader.n_ended, 0);
 	w->reader.is_full = false;
-	gr_batch_log_more(&w->c, w->follower);
+	gr_batch_log_more(&w->life.c, w->follower);
 	assert_has_all(w);
 }
 
@@ -205,7 +136,7 @@ static void of_one_that_follows_from_an_offset_from_there_on(void **state)
 	struct world *w = *state;
 
 	gr_batch_log_stop(&w->follower);
-	assert_int_equal(gr_batch_log_follow(&w->c, JOB, 0, GR_STREAM_OUT, 5, &sink, &w->reader, &w->follower), 0);
+	assert_int_equal(gr_batch_log_follow(&w->life.c, JOB, 0, GR_STREAM_OUT, 5, &sink, &w->reader, &w->follower), 0);
 	w->reader.is_full = true;
 	end_the_task(w);
 	until_n(w, &w->reader.n_refused, 2);
@@ -218,7 +149,7 @@ static void of_one_that_follows_from_an_offset_from_there_on(void **state)
 static void a_full_reader_of_a_job_that_is_removed_is_let_go(void **state)
 {
 	struct world *w = *state;
-	struct gr_bj *j = gr_bj_find(w->c.batch, JOB);
+	struct gr_bj *j = gr_bj_find(w->life.c.batch, JOB);
 
 	w->reader.is_full = true;
 	end_the_task(w);
@@ -238,8 +169,8 @@ static void one_that_goes_away_while_it_is_full_is_told_nothing(void **state)
 	until_n(w, &w->reader.n_refused, 1);
 	gr_batch_log_stop(&w->follower);
 	assert_null(w->follower);
-	for (uint32_t n = w->c.batch->n_ticks + 3; w->c.batch->n_ticks < n;)
-		uv_run(gr_loop_uv(w->loop), UV_RUN_ONCE);
+	for (uint32_t n = w->life.c.batch->n_ticks + 3; w->life.c.batch->n_ticks < n;)
+		uv_run(gr_loop_uv(w->life.loop), UV_RUN_ONCE);
 	assert_int_equal(w->reader.n_refused, 1);
 	assert_int_equal(w->reader.n_ended, 0);
 }

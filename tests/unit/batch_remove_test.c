@@ -2,95 +2,32 @@
  *
  * A whole coordinator on one loop, asked by its own functions; nobody is connected. What lies in the file is counted by a
  * connection of the test's own. A life that is killed between two slices is played by a copy of the file and its log. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
 #include <fcntl.h>
 #include <sqlite3.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
-#include "coordinator/batch_int.h"
-#include "lib/base/alloc.h"
-#include "lib/base/clock.h"
-#include "lib/base/file.h"
-#include "lib/base/log.h"
+#include "tests/unit/batch_fixture.h"
 
-#define LIMIT_S 60
 #define BIG 1
 #define SMALL 2
 #define N_BIG 20000                        /* ten slices */
 #define N_SMALL 3
 
-struct world {
-	struct gr_loop *loop;
-	struct gr_coord c;
-	struct gr_timer *tick;
-	char dir[64];
-};
-
-static void on_tick(void *ctx) { (void)ctx; }
-
-static void on_damage(void *ctx, const char *text)
+static void until_removed(struct life *w)
 {
-	(void)ctx;
-	fail_msg("%s", text);
-}
-
-static const struct gr_store_ops ops = { .on_damage = on_damage };
-
-static void on_flag(void *ctx, int rc)
-{
-	assert_int_equal(rc, 0);
-	*(bool *)ctx = true;
-}
-
-static void turn(struct world *w, uint64_t end)
-{
-	if (gr_loop_now_ns(w->loop) > end)
-		fail_msg("waited %d s", LIMIT_S);
-	uv_run(gr_loop_uv(w->loop), UV_RUN_ONCE);
-}
-
-static void until(struct world *w, const bool *flag)
-{
-	uint64_t end = gr_loop_now_ns(w->loop) + LIMIT_S * GR_NS_PER_S;
-
-	while (!*flag)
-		turn(w, end);
-}
-
-static void until_removed(struct world *w)
-{
-	uint64_t end = gr_loop_now_ns(w->loop) + LIMIT_S * GR_NS_PER_S;
+	uint64_t limit = life_limit(w);
 
 	while (w->c.batch->is_removing)
-		turn(w, end);
-}
-
-static struct gr_store *open_store(struct world *w)
-{
-	struct gr_store *s;
-	struct gr_err err;
-
-	if (gr_store_open(w->loop, w->dir, &ops, w, &s, &err) < 0)
-		fail_msg("%s", err.text);
-	return s;
+		life_turn(w, limit);
 }
 
 /* Two jobs that are done; each task has an attempt, an outcome and an output. */
-static void fill(struct world *w)
+static void fill(struct life *w)
 {
 	static const int64_t n_tasks[] = { [BIG] = N_BIG, [SMALL] = N_SMALL };
-	struct gr_store *s = open_store(w);
+	struct gr_store *s = life_store(w);
 	struct gr_slice none = { 0 };
 	struct gr_store_tx *tx;
-	bool is_told = false;
 	char spec[200];
 
 	tx = gr_store_tx_new(s);
@@ -106,56 +43,27 @@ static void fill(struct world *w)
 			gr_store_add(tx, GR_SQL_OUTPUT, job, i, (int64_t)1, (int64_t)0, (int64_t)0, (int64_t)0, "out", (int64_t)0644, (int64_t)0, none, NULL);
 		}
 	}
-	gr_store_commit(&tx, false, on_flag, &is_told);
-	until(w, &is_told);
+	life_commit(w, &tx);
 	gr_store_close(&s);
-}
-
-static void begin(struct world *w)
-{
-	struct gr_err err = { 0 };
-
-	w->c.cfg = (struct gr_coord_config){
-		.listen = (char *)"tcp://127.0.0.1:0", .http = (char *)"off", .state = w->dir, .cache_bytes = 1 << 30, .job_bytes = 1 << 30,
-		.heartbeat_ms = 1000, .dead_ms = 5000, .max_peers = 100, .credits = 16, .max_sessions = 4, .session_log_bytes = 1 << 20,
-		.session_linger_ms = 60000, .result_bytes = 1 << 20, .settle_ms = 100, .work_target_ms = 60000, .keep_jobs_ms = 604800000,
-	};
-	if (gr_coord_open(&w->c, w->loop, &err) < 0)
-		fail_msg("%s", err.text);
-}
-
-static void end(struct world *w)
-{
-	gr_coord_close(&w->c);
-	gr_coord_fini(&w->c);
-	memset(&w->c, 0, sizeof(w->c));
 }
 
 static int set_up(void **state)
 {
-	struct world *w;
+	struct life *w;
 
 	GR_NEW(w);
-	gr_log_init("test", GR_LOG_ERROR);
-	snprintf(w->dir, sizeof(w->dir), "/tmp/griddle-remove.XXXXXX");
-	assert_non_null(mkdtemp(w->dir));
-	w->loop = gr_loop_new(1);
-	w->tick = gr_timer_start(w->loop, 5, 5, on_tick, w);
+	life_init(w, "remove");
 	fill(w);
-	begin(w);
+	life_begin(w, 100);
 	*state = w;
 	return 0;
 }
 
 static int tear_down(void **state)
 {
-	struct world *w = *state;
+	struct life *w = *state;
 
-	if (w->c.batch)
-		end(w);
-	gr_timer_stop(&w->tick);
-	gr_loop_free(&w->loop);
-	(void)gr_rm_rf(w->dir);
+	life_fini(w);
 	free(w);
 	return 0;
 }
@@ -177,7 +85,7 @@ static void on_answer(void *ctx, json_t *rep, const struct gr_err *err)
 	a->rep = err ? NULL : rep;
 }
 
-static void ask(struct world *w, struct answer *a, const char *op, int64_t job)
+static void ask(struct life *w, struct answer *a, const char *op, int64_t job)
 {
 	struct gr_batch_who who = { .name = "loopback", .is_admin = true };
 	json_t *req = json_pack("{s:I}", "job", (json_int_t)job);
@@ -187,17 +95,17 @@ static void ask(struct world *w, struct answer *a, const char *op, int64_t job)
 	json_decref(req);
 }
 
-static int ask_now(struct world *w, const char *op, int64_t job)
+static int ask_now(struct life *w, const char *op, int64_t job)
 {
 	struct answer a;
 
 	ask(w, &a, op, job);
-	until(w, &a.is_told);
+	life_until(w, &a.is_told);
 	json_decref(a.rep);
 	return a.code;
 }
 
-static int64_t n_rows(struct world *w, const char *table, int64_t job)
+static int64_t n_rows(struct life *w, const char *table, int64_t job)
 {
 	sqlite3_stmt *st;
 	sqlite3 *db;
@@ -217,13 +125,13 @@ static int64_t n_rows(struct world *w, const char *table, int64_t job)
 
 static const char *const of_tasks[] = { "attempts", "outcomes", "outputs" };
 
-static void assert_rows(struct world *w, int64_t job, int64_t n)
+static void assert_rows(struct life *w, int64_t job, int64_t n)
 {
 	for (size_t i = 0; i < GR_LEN(of_tasks); i++)
 		assert_int_equal(n_rows(w, of_tasks[i], job), n);
 }
 
-static void assert_gone(struct world *w)
+static void assert_gone(struct life *w)
 {
 	assert_int_equal(ask_now(w, "job.show", BIG), GR_ENOENT);
 	assert_int_equal(ask_now(w, "task.ls", BIG), GR_ENOENT);
@@ -231,7 +139,7 @@ static void assert_gone(struct world *w)
 	assert_int_equal(ask_now(w, "job.show", SMALL), 0);
 }
 
-static void assert_nothing_is_left(struct world *w)
+static void assert_nothing_is_left(struct life *w)
 {
 	assert_rows(w, BIG, 0);
 	assert_int_equal(n_rows(w, "removed", BIG), 0);
@@ -242,9 +150,8 @@ static void assert_nothing_is_left(struct world *w)
 
 static void it_is_gone_at_once_and_a_commit_is_told_between_two_slices(void **state)
 {
-	struct world *w = *state;
+	struct life *w = *state;
 	struct gr_store_tx *tx;
-	bool is_told = false;
 
 	assert_rows(w, BIG, N_BIG);
 	assert_int_equal(ask_now(w, "job.rm", BIG), 0);
@@ -253,8 +160,7 @@ static void it_is_gone_at_once_and_a_commit_is_told_between_two_slices(void **st
 	assert_int_equal(n_rows(w, "removed", BIG), 1);
 	tx = gr_store_tx_new(w->c.batch->store);
 	gr_store_add(tx, GR_SQL_TRUST, (int64_t)7, (int64_t)7, (int64_t)1);
-	gr_store_commit(&tx, false, on_flag, &is_told);
-	until(w, &is_told);
+	life_commit(w, &tx);
 	assert_true(n_rows(w, "outputs", BIG) > N_BIG / 2);
 	assert_true(w->c.batch->is_removing);
 	assert_gone(w);
@@ -267,14 +173,14 @@ static void it_is_gone_at_once_and_a_commit_is_told_between_two_slices(void **st
 
 static void two_that_are_removed_in_one_turn_go_both(void **state)
 {
-	struct world *w = *state;
+	struct life *w = *state;
 	struct answer a, b;
 
 	ask(w, &a, "job.rm", BIG);
 	ask(w, &b, "job.rm", SMALL);
 	assert_true(w->c.batch->is_removed_later);
-	until(w, &a.is_told);
-	until(w, &b.is_told);
+	life_until(w, &a.is_told);
+	life_until(w, &b.is_told);
 	assert_int_equal(a.code, 0);
 	assert_int_equal(b.code, 0);
 	json_decref(a.rep);
@@ -296,7 +202,7 @@ static void copy(const char *from, const char *to)
 }
 
 /* @is_back: what was put aside is the state again. */
-static void put_aside(struct world *w, bool is_back)
+static void put_aside(struct life *w, bool is_back)
 {
 	static const char *const tails[] = { "", "-wal" };
 	char here[100], aside[100];
@@ -309,9 +215,9 @@ static void put_aside(struct world *w, bool is_back)
 }
 
 /* In no export, either: lines of attempts that name the job. */
-static void assert_not_exported(struct world *w)
+static void assert_not_exported(struct life *w)
 {
-	struct gr_store *s = open_store(w);
+	struct gr_store *s = life_store(w);
 	struct gr_store_exported out;
 	struct gr_buf text = { 0 };
 	struct gr_err err;
@@ -335,14 +241,14 @@ static void assert_not_exported(struct world *w)
 
 static void what_a_killed_life_left_of_it_is_seen_by_nobody_and_goes_in_the_next(void **state)
 {
-	struct world *w = *state;
+	struct life *w = *state;
 	struct gr_buf report = { 0 };
 	struct gr_err err;
 
 	assert_int_equal(ask_now(w, "job.rm", BIG), 0);
 	put_aside(w, false);
 	until_removed(w);
-	end(w);
+	life_end(w);
 	put_aside(w, true);
 	assert_true(n_rows(w, "outcomes", BIG) > N_BIG / 2);
 	assert_int_equal(n_rows(w, "removed", BIG), 1);
@@ -353,7 +259,7 @@ static void what_a_killed_life_left_of_it_is_seen_by_nobody_and_goes_in_the_next
 	gr_buf_fini(&report);
 	assert_int_equal(n_rows(w, "removed", BIG), 1);
 	assert_true(n_rows(w, "outcomes", BIG) > N_BIG / 2);
-	begin(w);
+	life_begin(w, 100);
 	assert_true(w->c.batch->is_removing);
 	assert_gone(w);
 	until_removed(w);
@@ -363,12 +269,12 @@ static void what_a_killed_life_left_of_it_is_seen_by_nobody_and_goes_in_the_next
 
 static void a_vacuum_that_is_asked_for_meanwhile_gives_all_of_it_back(void **state)
 {
-	struct world *w = *state;
+	struct life *w = *state;
 	struct answer rm, vacuum;
 
 	ask(w, &rm, "job.rm", BIG);
 	ask(w, &vacuum, "admin.vacuum", 0);
-	until(w, &vacuum.is_told);
+	life_until(w, &vacuum.is_told);
 	assert_true(rm.is_told);
 	assert_false(w->c.batch->is_removing);
 	assert_int_equal(vacuum.code, 0);
@@ -381,16 +287,16 @@ static void a_vacuum_that_is_asked_for_meanwhile_gives_all_of_it_back(void **sta
 
 static void a_store_of_before_learns_it(void **state)
 {
-	struct world *w = *state;
+	struct life *w = *state;
 	char path[100];
 	sqlite3 *db;
 
-	end(w);
+	life_end(w);
 	snprintf(path, sizeof(path), "%s/jobs.db", w->dir);
 	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
 	assert_int_equal(sqlite3_exec(db, "DROP TABLE removed; PRAGMA user_version=2", NULL, NULL, NULL), SQLITE_OK);
 	sqlite3_close(db);
-	begin(w);
+	life_begin(w, 100);
 	assert_int_equal(ask_now(w, "job.rm", BIG), 0);
 	until_removed(w);
 	assert_nothing_is_left(w);

@@ -1,74 +1,20 @@
 /* batch_restart_test.c - a store is taken up by a whole coordinator on one loop, asked by its own functions; nobody is connected */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/unit/batch_fixture.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "coordinator/batch_int.h"
-#include "lib/base/alloc.h"
-#include "lib/base/clock.h"
-#include "lib/base/file.h"
-#include "lib/base/log.h"
-
-#define LIMIT_S 60
 #define JOB 1
 #define GROWN 2
 #define GANG 3
 #define WORKER 77
 
-struct world {
-	struct gr_loop *loop;
-	struct gr_coord c;
-	struct gr_timer *tick;
-	char dir[64];
-};
-
-static void on_tick(void *ctx) { (void)ctx; }
-
-static void on_damage(void *ctx, const char *text)
-{
-	(void)ctx;
-	fail_msg("%s", text);
-}
-
-static void on_flag(void *ctx, int rc)
-{
-	assert_int_equal(rc, 0);
-	*(bool *)ctx = true;
-}
-
-static void until(struct world *w, const bool *flag)
-{
-	uint64_t end = gr_loop_now_ns(w->loop) + LIMIT_S * GR_NS_PER_S;
-
-	while (!*flag) {
-		if (gr_loop_now_ns(w->loop) > end)
-			fail_msg("waited %d s", LIMIT_S);
-		uv_run(gr_loop_uv(w->loop), UV_RUN_ONCE);
-	}
-}
-
 /* What a life before left: @fill's rows of job 1. */
-static void leave(struct world *w, void (*fill)(struct gr_store_tx *tx))
+static void leave(struct life *w, void (*fill)(struct gr_store_tx *tx))
 {
-	static const struct gr_store_ops ops = { .on_damage = on_damage };
-	struct gr_store_tx *tx;
-	struct gr_store *s;
-	struct gr_err err;
-	bool is_told = false;
+	struct gr_store *s = life_store(w);
+	struct gr_store_tx *tx = gr_store_tx_new(s);
 
-	if (gr_store_open(w->loop, w->dir, &ops, w, &s, &err) < 0)
-		fail_msg("%s", err.text);
-	tx = gr_store_tx_new(s);
 	gr_store_add(tx, GR_SQL_META, "next_job", (int64_t)2);
 	fill(tx);
-	gr_store_commit(&tx, false, on_flag, &is_told);
-	until(w, &is_told);
+	life_commit(w, &tx);
 	gr_store_close(&s);
 }
 
@@ -158,23 +104,12 @@ static void fill_cancelled(struct gr_store_tx *tx)
 
 static int set_up_of(void **state, void (*fill)(struct gr_store_tx *tx))
 {
-	struct gr_err err = { 0 };
-	struct world *w;
+	struct life *w;
 
 	GR_NEW(w);
-	gr_log_init("test", GR_LOG_ERROR);
-	snprintf(w->dir, sizeof(w->dir), "/tmp/griddle-restart.XXXXXX");
-	assert_non_null(mkdtemp(w->dir));
-	w->loop = gr_loop_new(1);
-	w->tick = gr_timer_start(w->loop, 5, 5, on_tick, w);
+	life_init(w, "restart");
 	leave(w, fill);
-	w->c.cfg = (struct gr_coord_config){
-		.listen = (char *)"tcp://127.0.0.1:0", .http = (char *)"off", .state = w->dir, .cache_bytes = 1 << 30, .job_bytes = 1 << 30,
-		.heartbeat_ms = 1000, .dead_ms = 5000, .max_peers = 100, .credits = 16, .max_sessions = 4, .session_log_bytes = 1 << 20,
-		.session_linger_ms = 60000, .result_bytes = 1 << 20, .settle_ms = 600000, .work_target_ms = 60000, .keep_jobs_ms = 604800000,
-	};
-	if (gr_coord_open(&w->c, w->loop, &err) < 0)
-		fail_msg("%s", err.text);
+	life_begin(w, 600000);
 	*state = w;
 	return 0;
 }
@@ -186,13 +121,9 @@ static int set_up_grown(void **state) { return set_up_of(state, fill_grown); }
 
 static int tear_down(void **state)
 {
-	struct world *w = *state;
+	struct life *w = *state;
 
-	gr_coord_close(&w->c);
-	gr_coord_fini(&w->c);
-	gr_timer_stop(&w->tick);
-	gr_loop_free(&w->loop);
-	(void)gr_rm_rf(w->dir);
+	life_fini(w);
 	free(w);
 	return 0;
 }
@@ -213,10 +144,9 @@ static void what_an_end_made_ready_is_offered_when_the_end_is_on_disk_and_once(v
 {
 	const struct gr_ended_msg m = { .job = JOB, .task = 0, .attempt = 1, .outcome = GR_OUTCOME_DONE, .reason = { NULL, 0 },
 					.out.has_data = true, .err.has_data = true };
-	struct world *w = *state;
+	struct life *w = *state;
 	struct gr_bj *j = gr_bj_find(w->c.batch, JOB);
 	struct gr_store_tx *tx;
-	bool is_told = false;
 	int64_t stored = 0;
 
 	assert_non_null(j);
@@ -227,8 +157,7 @@ static void what_an_end_made_ready_is_offered_when_the_end_is_on_disk_and_once(v
 	assert_int_equal(n_ranges_with(j, 3), 0);
 	tx = gr_store_tx_new(w->c.batch->store);          /* behind it */
 	gr_store_add(tx, GR_SQL_TRUST, (int64_t)7, (int64_t)7, (int64_t)1);
-	gr_store_commit(&tx, false, on_flag, &is_told);
-	until(w, &is_told);
+	life_commit(w, &tx);
 	assert_false(j->is_raising);
 	assert_true(gr_store_outcome_attempt(w->c.batch->store, JOB, 0, &stored) > 0);
 	assert_int_equal(stored, GR_B_DONE);
@@ -239,14 +168,12 @@ static void what_an_end_made_ready_is_offered_when_the_end_is_on_disk_and_once(v
 }
 
 /* Everything handed to the store so far is on disk. */
-static void sync_store(struct world *w)
+static void sync_store(struct life *w)
 {
 	struct gr_store_tx *tx = gr_store_tx_new(w->c.batch->store);
-	bool is_told = false;
 
 	gr_store_add(tx, GR_SQL_TRUST, (int64_t)7, (int64_t)7, (int64_t)1);
-	gr_store_commit(&tx, false, on_flag, &is_told);
-	until(w, &is_told);
+	life_commit(w, &tx);
 }
 
 static uint32_t n_checks_of(const struct gr_bj *j, uint32_t task)
@@ -264,7 +191,7 @@ static void a_comparison_is_offered_when_both_results_are_on_disk_and_once(void 
 {
 	const struct gr_ended_msg m = { .job = JOB, .task = 0, .attempt = 2, .outcome = GR_OUTCOME_DONE, .reason = { NULL, 0 },
 					.out = { .has_data = true, .size = 1, .data = gr_slice_str("y") }, .err.has_data = true };
-	struct world *w = *state;
+	struct life *w = *state;
 	struct gr_bj *j = gr_bj_find(w->c.batch, JOB);
 	struct gr_btask *t = gr_bjob_find(&j->b, 0);
 
@@ -281,7 +208,7 @@ static void a_comparison_is_offered_when_both_results_are_on_disk_and_once(void 
 /* A copy that waits for a place is not taken for the comparison that waits for the disk. */
 static void a_copy_is_offered_beside_a_comparison(void **state)
 {
-	struct world *w = *state;
+	struct life *w = *state;
 	struct gr_bj *j = gr_bj_find(w->c.batch, JOB);
 	struct gr_btask *t = gr_bjob_find(&j->b, 2);
 	struct gr_pend *p = gr_pend_new(w->c.batch);
@@ -324,13 +251,13 @@ static void a_retry_forgets_of_an_open_job_what_failed_alone(void **state)
 	const struct gr_batch_who who = { .name = "loopback", .is_admin = true };
 	json_t *req = json_pack("{s:i}", "job", JOB);
 	struct forgotten x = { { 0 }, { 0 } };
-	struct world *w = *state;
+	struct life *w = *state;
 	bool is_told = false;
 
 	assert_int_equal(gr_states_get(&gr_bj_find(w->c.batch, JOB)->b.states, 1), GR_B_FAILED);
 	gr_batch_op(&w->c, &who, "job.retry", req, on_retried, &is_told);
 	json_decref(req);
-	until(w, &is_told);
+	life_until(w, &is_told);
 	assert_int_equal(gr_store_each_attempt(w->c.batch->store, JOB, -1, false, on_attempt, &x), 0);
 	assert_int_equal(x.n_digests[0], 1);
 	assert_int_equal(x.n_digests[1], 0);
@@ -338,14 +265,10 @@ static void a_retry_forgets_of_an_open_job_what_failed_alone(void **state)
 	assert_int_equal(x.n_digests[2], 1);
 }
 
-static void start_again(struct world *w)
+static void start_again(struct life *w)
 {
-	struct gr_err err = { 0 };
-
-	gr_coord_close(&w->c);
-	gr_coord_fini(&w->c);
-	if (gr_coord_open(&w->c, w->loop, &err) < 0)
-		fail_msg("%s", err.text);
+	life_end(w);
+	life_begin(w, 600000);
 }
 
 /* One task of a cancelled job is retried, and the coordinator restarts: the others stay what they were. */
@@ -353,12 +276,12 @@ static void what_is_not_retried_stays_cancelled(void **state)
 {
 	const struct gr_batch_who who = { .name = "loopback", .is_admin = true };
 	json_t *req = json_pack("{s:i, s:[[i,i]]}", "job", JOB, "tasks", 1, 1);
-	struct world *w = *state;
+	struct life *w = *state;
 	bool is_told = false;
 
 	gr_batch_op(&w->c, &who, "job.retry", req, on_retried, &is_told);
 	json_decref(req);
-	until(w, &is_told);
+	life_until(w, &is_told);
 	for (int lives = 0; lives < 2; lives++) {
 		const struct gr_bj *j = gr_bj_find(w->c.batch, JOB);
 
@@ -372,7 +295,7 @@ static void what_is_not_retried_stays_cancelled(void **state)
 /* Of a task that is done its result is shown and printed, not the last of its copies, which may be a liar's or have been late. */
 static void what_stands_is_shown(void **state)
 {
-	struct world *w = *state;
+	struct life *w = *state;
 	struct gr_bj *j = gr_bj_find(w->c.batch, JOB);
 	json_t *row = gr_show_task(j, 3);
 	struct gr_buf out = { 0 };
@@ -390,11 +313,10 @@ static void what_stands_is_shown(void **state)
 /* What a comparator has for inputs is there, and stays: a short output is in no file otherwise. One that is not there is said. */
 static void the_inputs_of_a_comparison_stay(void **state)
 {
-	struct world *w = *state;
+	struct life *w = *state;
 	struct gr_bj *j = gr_bj_find(w->c.batch, JOB);
 	struct gr_check_files files = { .n = 0 };
 	struct gr_store_tx *tx;
-	bool is_told = false;
 	struct gr_digest d;
 
 	assert_int_equal(gr_check_gather(j, 3, 3, 1, &files), 0);
@@ -410,8 +332,7 @@ static void the_inputs_of_a_comparison_stay(void **state)
 	tx = gr_store_tx_new(w->c.batch->store);
 	gr_store_add(tx, GR_SQL_OUTPUT, (int64_t)JOB, (int64_t)3, (int64_t)3, (int64_t)0, (int64_t)0, (int64_t)GR_PLACED_FILE, "gone", (int64_t)0644,
 		     (int64_t)3, gr_slice("0123456789abcdef0123456789abcdef", 32), NULL);
-	gr_store_commit(&tx, false, on_flag, &is_told);
-	until(w, &is_told);
+	life_commit(w, &tx);
 	gr_buf_clear(&files.raw);
 	files.n = 0;
 	assert_int_equal(gr_check_gather(j, 3, 3, 1, &files), GR_ENOENT);
@@ -421,7 +342,7 @@ static void the_inputs_of_a_comparison_stay(void **state)
 /* Who was found to lie is asked when nobody else came for a while; when there is nobody else, at once. */
 static void liars_are_offered_copies_last(void **state)
 {
-	struct world *w = *state;
+	struct life *w = *state;
 	struct gr_batch *b = w->c.batch;
 	struct gr_bj *j = gr_bj_find(b, JOB);
 	uint64_t tool = gr_run_toolchain(&j->spec->stages[0]);
@@ -486,7 +407,7 @@ static uint32_t n_ranges(const struct gr_bj *j)
 /* Their range had the stage's class: they were placed where they had been killed, and killed again. */
 static void what_was_killed_for_want_of_memory_is_offered_with_more_after_a_restart(void **state)
 {
-	struct world *w = *state;
+	struct life *w = *state;
 	struct gr_bj *j = gr_bj_find(w->c.batch, GROWN);
 
 	sync_store(w);
@@ -508,7 +429,7 @@ static void what_was_killed_for_want_of_memory_is_offered_with_more_after_a_rest
 
 static void a_gang_is_offered_whole_as_its_neediest(void **state)
 {
-	struct world *w = *state;
+	struct life *w = *state;
 	struct gr_bj *j = gr_bj_find(w->c.batch, GANG);
 
 	sync_store(w);
