@@ -86,7 +86,7 @@ programs: $(PROGRAMS)
 # -Werror is no part of it: it changes no object.
 STAMP := $(B)/flags
 LISTS := $(B)/sources
-FLAGS_TEXT := $(CC) $(subst ','\'',$(filter-out -Werror,$(GR_CFLAGS)) $(filter-out -fno-lto,$(GR_LDFLAGS)))
+FLAGS_TEXT := $(CC) $(subst ',\'',$(filter-out -Werror,$(GR_CFLAGS)) $(GR_LDFLAGS))
 stamp = @mkdir -p $(@D); printf '%s\n' '$(1)' | cmp -s - $@ || printf '%s\n' '$(1)' > $@
 $(STAMP): FORCE
 	$(call stamp,$(FLAGS_TEXT))
