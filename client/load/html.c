@@ -483,8 +483,8 @@ void gr_lshow_html(const struct gr_lresult *const *runs, size_t n_runs, FILE *ou
 		".plot b{position:absolute;font:11px/1 system-ui,sans-serif;color:var(--dim);white-space:nowrap}.y{right:100%%;margin-right:.6em;transform:translateY(-50%%)}"
 		".x{top:100%%;margin-top:.6em;transform:translateX(-50%%)}.plot .e{left:auto!important;right:-.6em;transform:none}.s{top:100%%;left:0;right:0;margin-top:2em;text-align:center}"
 		".n{right:100%%;bottom:100%%;margin:0 .6em .8em}.u{top:.4em;margin-left:.4em}@media(max-width:600px){.plot .o{display:none}}\n"
-		"@media(max-width:600px){tbody{display:block}tr{display:grid;grid-template-columns:repeat(4,1fr);gap:.2em .8em;padding:.5em 0;border-bottom:1px solid var(--line)}"
-		"tr:first-child,td:empty{display:none}td,th{border:0;padding:0}tr>th:first-child{grid-column:1/-1}td{text-align:left}.l{grid-column:span 3}[data-k^=diff]{grid-column:span 2}"
+		"@media(max-width:600px){tbody{display:block}tr{display:grid;grid-template-columns:repeat(auto-fill,minmax(5.4em,1fr));gap:.2em .8em;padding:.5em 0;border-bottom:1px solid var(--line)}"
+		"tr:first-child,td:empty{display:none}td,th{border:0;padding:0}tr>th:first-child{grid-column:1/-1}td{text-align:left}.l{grid-column:1/-1}[data-k^=diff]{grid-column:span 2}"
 		"td[data-k]::before{content:attr(data-k);display:block;font-size:.75em;color:var(--dim)}}\n"
 		".legend span{margin-right:1.2em}.legend i{display:inline-block;width:1em;height:.3em;margin-right:.4em;vertical-align:middle}\n"
 		"</style></head><body><h1>Load test%s</h1>\n", n_runs > 1 ? "s compared" : "");

@@ -30,6 +30,9 @@ LOOK = """(() => {
   return [document.querySelectorAll('figure').length, ...bad];
 })()"""
 
+# a time as wide as they get: what this run measured is not what is looked at
+WIDEST = "document.querySelectorAll('table td[data-k]').forEach((c) => { if (/^[0-9.e+-]+$/.test(c.textContent)) c.textContent = '0.0008888'; })"
+
 browser = Browser(sys.argv[1])
 try:
     for width in 1280, 390, 320:
@@ -37,6 +40,8 @@ try:
         browser.goto("file://" + os.path.abspath(sys.argv[2]))
         assert browser.wait("document.readyState === 'complete' && document.querySelectorAll('figure').length > 0"), "no report"
         n, *bad = browser.eval(LOOK)
+        browser.eval(WIDEST)
+        bad += browser.eval(LOOK)[1:]
         assert n == 5 and not bad, f"{width} px: {n} charts; " + "; ".join(bad)
 finally:
     browser.close()
