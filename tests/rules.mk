@@ -22,7 +22,7 @@ export ASAN_OPTIONS ?= detect_leaks=1:allocator_may_return_null=1:abort_on_error
 export UBSAN_OPTIONS ?= print_stacktrace=1:halt_on_error=1
 export TSAN_OPTIONS ?= suppressions=$(CURDIR)/tests/tsan.supp:second_deadlock_stack=1
 PROVE = env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL BIN='$(CURDIR)/$(B)/bin' BUILD_DIR='$(CURDIR)/$(B)' VARIANT=$(VARIANT) \
-        CMOCKA_MESSAGE_OUTPUT=TAP TIMEOUT_S=$(TIMEOUT_S) prove --timer --exec tests/helper/run_one.sh
+        CMOCKA_MESSAGE_OUTPUT=TAP TIMEOUT_S=$(TIMEOUT_S) prove --timer --exec tests/helper/run_one.sh -j2 --rules "par=build/**" --rules "seq=**"
 
 .PHONY: check-built unit-built e2e-built bench-built deps-check tests-built docs
 check:  ## install what is missing, build, run every test (TESTS="files" for some)
