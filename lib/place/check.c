@@ -79,7 +79,7 @@ static bool check_worker(const struct gr_place *p, uint32_t i, uint32_t *node_us
 	*n_late += n_waiting > 0;
 	if (w->n_waiting > w->prefetch && w->n_waiting > p->cfg.max_credits)
 		return fault(f, "more waits there than it may hold: worker, waiting", i, w->n_waiting);
-	if (p->group[i] != G_NONE) {
+	if (gr_place__has_room(p, i)) {
 		const struct gr_place__bucket *b = &p->pools[w->pool].groups[p->group[i]].buckets[p->rank[i]];
 
 		if (p->spots[i].pos >= b->n || b->w[p->spots[i].pos] != i)
@@ -106,7 +106,7 @@ static bool check_buckets(const struct gr_place *p, struct fault *f)
 			}
 		}
 	for (uint32_t i = 0; i < p->n_workers; i++)
-		n_should += (p->workers[i].flags & W_UP) && p->group[i] != G_NONE;
+		n_should += (p->workers[i].flags & W_UP) && gr_place__has_room(p, i);
 	return n_in == n_should || fault(f, "workers in buckets, that should be", n_in, n_should);
 }
 
@@ -152,13 +152,15 @@ static bool check_lines(const struct gr_place *p, struct fault *f)
 					return fault(f, "stand is off: band, place", b, k);
 				if (t->used[r] >> 7 <= p->total[r] && heap[k].share != t->used[r] * p->inverse[r] / t->weight && !p->is_total_new)
 					return fault(f, "stand's key is old: band, place", b, k);
-				if (k && heap[(k - 1) / 4].share > heap[k].share)
-					return fault(f, "band's stands are no heap: band, place", b, k);
+				if (k && (p->bands[b].by[r].n <= FEW_STANDS ? heap[k - 1].tie >= heap[k].tie : heap[(k - 1) / 4].share > heap[k].share))
+					return fault(f, "band's stands are in no order: band, place", b, k);
 				for (uint32_t l = s->first_line; l != NIL; l = p->lines[l].next) {
 					const struct gr_place__line *line = &p->lines[l];
 
 					if (!line->n)
 						return fault(f, "line is empty: line, class", l, line->class);
+					if (line->first.who != line->heap[0].who || line->first.share != line->heap[0].share)
+						return fault(f, "line's first is old: line, class", l, line->class);
 					for (uint32_t q = 1; q < line->n; q++)
 						if (line->heap[(q - 1) / 4].share > line->heap[q].share)
 							return fault(f, "line is no heap: line, place", l, q);
@@ -171,15 +173,21 @@ static bool check_lines(const struct gr_place *p, struct fault *f)
 static bool check_parked(const struct gr_place *p, struct fault *f)
 {
 	uint32_t n_closed = 0, n_parked = 0;
+	uint64_t open = 0;
 
 	for (uint32_t i = 0; i < p->n_classes; i++) {
 		uint32_t at = p->classes[i].parked_at;
 
 		n_closed += gr_place__is_parked(p, i);
 		n_parked += at != NIL;
+		open |= (uint64_t)(p->classes[i].n_lines && !gr_place__is_parked(p, i)) << i % 64;
+		if (at != NIL && (p->parked[at].pools & ~p->parked_pools))
+			return fault(f, "pool of a parked class is not among those of all: class, place", i, at);
 		if (at == NIL ? gr_place__is_parked(p, i) : p->parked[at].class != i)
 			return fault(f, "class is not where it is parked: class, place", i, at);
 	}
+	if (open != p->open)
+		return fault(f, "open classes, by number", open, p->open);
 	return (n_closed == p->n_closed && n_parked == p->n_parked) || fault(f, "parked classes, closed ones", n_parked, n_closed);
 }
 

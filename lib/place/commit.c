@@ -11,7 +11,7 @@
 
 /* ---- records ---- */
 
-void gr_place__room(struct gr_place *p, uint32_t n)
+void gr_place__room_make(struct gr_place *p, uint32_t n)
 {
 	uint32_t cap = p->cap_tally ? p->cap_tally : 64;
 
@@ -24,8 +24,7 @@ void gr_place__room(struct gr_place *p, uint32_t n)
 		c->placed = p->n_chunks++ ? gr_xtable(sizeof(*c->placed) << CHUNK_BITS) : gr_xlines(sizeof(*c->placed) << CHUNK_BITS);
 		c->asked = gr_xalloc(sizeof(*c->asked) << CHUNK_BITS);
 	}
-	/* each placement may add an entry for its spread and one for its nearness */
-	while ((p->n_tally + 2ull * n) * 4 > cap * 3ull)
+	while (gr_place__is_tally_small(p, cap, n))
 		cap *= 2;
 	if (cap != p->cap_tally) {
 		struct gr_place__tally *old = p->tally;

@@ -144,6 +144,8 @@ static bool could_run(const struct gr_place *p, uint32_t worker, const struct gr
 {
 	const struct gr_place__worker *w = &p->workers[worker];
 
+	if (!(w->flags & W_UP) || p->group[worker] == G_NONE || !c->pool_at[w->pool])
+		return false;
 	for (uint32_t k = 0; k < n_exclude; k++)
 		if (exclude[k] == w->id)
 			return false;
@@ -152,29 +154,20 @@ static bool could_run(const struct gr_place *p, uint32_t worker, const struct gr
 
 uint32_t gr_place_feasible(const struct gr_place *p, uint32_t class, const uint32_t *exclude, uint32_t n_exclude, uint32_t enough)
 {
-	const struct gr_place__class *c;
+	struct gr_place__class *c;
 	uint32_t n = 0;
 
 	if (class >= p->n_classes || !p->classes[class].is_used)
 		return 0;
 	c = class_of(p, class);
-	for (uint32_t i = 0; i < c->n_pools; i++) {
-		const struct gr_place__pool *pool = &p->pools[c->pools[i]];
-
-		for (uint32_t bits = pool->group_bits; bits; bits &= bits - 1) {
-			const struct gr_place__group *g = &pool->groups[__builtin_ctz(bits)];
-
-			for (uint64_t ranks = g->ranks; ranks; ranks &= ranks - 1) {
-				const struct gr_place__bucket *b = &g->buckets[__builtin_ctzll(ranks)];
-
-				for (uint32_t k = 0; k < b->n; k++) {
-					n += could_run(p, b->w[k], c, exclude, n_exclude);
-					if (n >= enough)
-						return n;
-				}
-			}
+	/* full workers stand in no bucket: whether one could is asked for every task, and mostly it is who could the last time */
+	if (enough == 1 && c->could_at < p->n_workers && could_run(p, c->could_at, c, exclude, n_exclude))
+		return 1;
+	for (uint32_t i = 0; i < p->n_workers && n < enough && c->n_pools; i++)
+		if (could_run(p, i, c, exclude, n_exclude)) {
+			c->could_at = i;
+			n++;
 		}
-	}
 	return n;
 }
 

@@ -7,20 +7,50 @@
 #include "lib/base/alloc.h"
 #include "lib/place/place_int.h"
 
-void gr_place__count_open(struct gr_place *p, uint32_t class, int n)
+/* Few words say it: what is opened or closed is not counted one by one. */
+static inline void open_anew(struct gr_place *p)
 {
-	uint32_t at = class % 64;
+	uint64_t open = 0;
 
-	p->n_open += (uint32_t)n;
-	p->n_open_at[at] += (uint32_t)n;
-	p->open = p->n_open_at[at] ? p->open | 1ull << at : p->open & ~(1ull << at);
+	for (uint32_t i = 0; i * 64 < p->n_classes; i++)
+		open |= p->in_line[i] & ~p->closed[i];
+	p->open = open;
 }
 
-static void set_closed(struct gr_place *p, uint32_t class, bool is_closed)
+void gr_place__count_line(struct gr_place *p, uint32_t class, int n)
 {
-	p->closed[class / 64] ^= 1ull << class % 64;
-	p->n_closed += is_closed ? 1u : UINT32_MAX;
-	gr_place__count_open(p, class, is_closed ? -(int)p->classes[class].n_lines : (int)p->classes[class].n_lines);
+	struct gr_place__class *c = &p->classes[class];
+
+	c->n_lines += (uint32_t)n;
+	if (c->n_lines)
+		p->in_line[class / 64] |= 1ull << class % 64;
+	else
+		p->in_line[class / 64] &= ~(1ull << class % 64);
+	if (!gr_place__is_parked(p, class))
+		p->n_open += (uint32_t)n;
+	open_anew(p);
+}
+
+/* The caller sees to p->open. */
+static inline void close_it(struct gr_place *p, uint32_t class)
+{
+	p->closed[class / 64] |= 1ull << class % 64;
+	p->n_closed++;
+	p->n_open -= p->classes[class].n_lines;
+}
+
+static inline void open_it(struct gr_place *p, uint32_t class)
+{
+	p->closed[class / 64] &= ~(1ull << class % 64);
+	p->n_closed--;
+	p->n_open += p->classes[class].n_lines;
+}
+
+static void found_none(struct gr_place__class *c, uint64_t now_ns, uint64_t none_at)
+{
+	c->none_at = none_at;
+	if (!c->parked_ns)
+		c->parked_ns = now_ns + 1;
 }
 
 void gr_place__park(struct gr_place *p, uint32_t class, uint64_t now_ns, bool is_exact)
@@ -37,24 +67,31 @@ void gr_place__park(struct gr_place *p, uint32_t class, uint64_t now_ns, bool is
 		k->pools = c->pool_bits;
 		memcpy(k->need4, c->need4, sizeof(k->need4));
 		c->parked_at = p->n_parked++;
+		p->parked_pools |= k->pools;
 	}
-	set_closed(p, class, true);
-	c->none_at = is_exact ? p->changes : 0;
-	if (!c->parked_ns)
-		c->parked_ns = now_ns + 1;
+	close_it(p, class);
+	open_anew(p);
+	found_none(c, now_ns, is_exact ? p->changes : 0);
 }
 
-void gr_place__unpark(struct gr_place *p, uint32_t class)
+/* Off the list; the caller sees to p->open. */
+static void take_off(struct gr_place *p, uint32_t class)
 {
 	struct gr_place__class *c = &p->classes[class];
 
-	if (c->parked_at == NIL)
-		return;
 	p->parked[c->parked_at] = p->parked[--p->n_parked];
 	p->classes[p->parked[c->parked_at].class].parked_at = c->parked_at;
 	c->parked_at = NIL;
 	if (gr_place__is_parked(p, class))
-		set_closed(p, class, false);
+		open_it(p, class);
+}
+
+void gr_place__unpark(struct gr_place *p, uint32_t class)
+{
+	if (p->classes[class].parked_at == NIL)
+		return;
+	take_off(p, class);
+	open_anew(p);
 }
 
 uint32_t gr_place__changed(const struct gr_place *p, const struct gr_place__class *c, uint32_t out[N_CHANGED])
@@ -82,28 +119,35 @@ void gr_place__wake(struct gr_place *p, uint32_t worker)
 	const int32_t *f = w->free;
 	/* what waits behind others needs no core yet */
 	int32_t cpu = p->group[worker] == 1 ? INT32_MAX : f[GR_PLACE_CPU_MCPU];
+	uint64_t pools = 0;
 
-	if (!(G_SOME_ROOM >> p->group[worker] & 1))
+	if (!gr_place__has_room(p, worker))
 		return;
 	gr_place__change(p, worker);
+	if (!(p->parked_pools >> w->pool % 64 & 1))
+		return;
 	for (uint32_t i = p->n_parked; i-- > 0;) {
 		const struct gr_place__parked *k = &p->parked[i];
 		uint32_t class = k->class;
+		struct gr_place__class *c = &p->classes[class];
 
+		pools |= k->pools;
 		if (!(k->pools >> w->pool % 64 & 1) ||
 		    ((cpu - k->need4[0]) | (f[1] - k->need4[1]) | (f[2] - k->need4[2]) | (f[3] - k->need4[3])) < 0)
 			continue;
-		if (p->classes[class].pools_gen != p->pools_gen)
-			gr_place__class_pools(p, &p->classes[class]);
-		if (!p->classes[class].pool_at[w->pool] || !gr_place__is_parked(p, class))
+		if (c->pools_gen != p->pools_gen)
+			gr_place__class_pools(p, c);
+		if (!c->pool_at[w->pool] || !gr_place__is_parked(p, class))
 			continue;
-		if (p->n_woken < N_WOKEN && p->classes[class].n_items) {
-			set_closed(p, class, false);
+		if (p->n_woken < N_WOKEN && c->n_items) {
+			open_it(p, class);
 			p->woken[p->n_woken++] = class;
 		} else {
-			gr_place__unpark(p, class);
+			take_off(p, class);
 		}
 	}
+	p->parked_pools = pools;
+	open_anew(p);
 }
 
 /* Not exact: a worker that may be asked by a search may still be refused. */
@@ -112,7 +156,7 @@ static bool may_take(const struct gr_place *p, const struct gr_place__class *c, 
 	const struct gr_place__worker *w = &p->workers[worker];
 	const int32_t *f = w->free;
 
-	if (!(G_SOME_ROOM >> p->group[worker] & 1) || !c->pool_at[w->pool] ||
+	if (!gr_place__has_room(p, worker) || !c->pool_at[w->pool] ||
 	    ((f[1] - c->need4[1]) | (f[2] - c->need4[2]) | (f[3] - c->need4[3])) < 0)
 		return false;
 	return w->prefetch || f[GR_PLACE_CPU_MCPU] >= c->need4[GR_PLACE_CPU_MCPU];
@@ -120,11 +164,16 @@ static bool may_take(const struct gr_place *p, const struct gr_place__class *c, 
 
 enum hope { NO_HOPE, SOME_HOPE, UNKNOWN };
 
-/* Whether the class, for which no worker had room some events ago, may find some now. */
-static enum hope hope_of(const struct gr_place *p, const struct gr_place__class *c)
+/* Whether the class, for which no worker had room some events ago, may find some now.
+ * @pools: [n] those of the workers of the last n events that have room still, a bit by pool % 64. */
+static inline enum hope hope_of(const struct gr_place *p, const struct gr_place__class *c, const uint64_t *pools)
 {
-	if (!c->n_items || !c->none_at || c->has_policy || c->spec.left_ms || c->pools_gen != p->pools_gen || p->changes - c->none_at >= N_CHANGED)
+	uint64_t n = p->changes - c->none_at;
+
+	if (!c->n_items || !c->none_at || n >= N_CHANGED || c->has_policy || c->spec.left_ms || c->pools_gen != p->pools_gen)
 		return UNKNOWN;
+	if (!(pools[n] & c->pool_bits))
+		return NO_HOPE;
 	for (uint64_t at = p->changes; at != c->none_at; at--) {
 		uint32_t worker = p->changed[at % N_CHANGED];
 
@@ -140,26 +189,39 @@ static enum hope hope_of(const struct gr_place *p, const struct gr_place__class 
  * own to learn that it is gone. Those that could stop somebody for room are left to try. */
 void gr_place__park_woken(struct gr_place *p, uint64_t now_ns)
 {
+	uint64_t pools[N_CHANGED] = { 0 };
 	uint32_t kept = 0;
 
 	if (p->victim_bits)
 		p->n_woken = 0;
+	for (uint32_t n = 1; n < N_CHANGED && n < p->changes; n++) {
+		uint32_t worker = p->changed[(p->changes + 1 - n) % N_CHANGED];
+
+		pools[n] = pools[n - 1] | (worker == NIL ? UINT64_MAX : (uint64_t)gr_place__has_room(p, worker) << p->workers[worker].pool % 64);
+	}
 	for (uint32_t i = 0; i < p->n_woken; i++) {
 		uint32_t class = p->woken[i];
-		enum hope hope = gr_place__is_parked(p, class) ? UNKNOWN : hope_of(p, &p->classes[class]);
+		struct gr_place__class *c = &p->classes[class];
+		enum hope hope = gr_place__is_parked(p, class) ? UNKNOWN : hope_of(p, c, pools);
 
-		if (hope == SOME_HOPE)
+		if (hope == SOME_HOPE) {
 			p->woken[kept++] = class;
-		else if (hope == NO_HOPE)
+		} else if (hope == NO_HOPE && c->parked_at != NIL) {
+			close_it(p, class);
+			found_none(c, now_ns, p->changes);
+		} else if (hope == NO_HOPE) {
 			gr_place__park(p, class, now_ns, true);
+		}
 	}
 	p->n_woken = kept;
+	open_anew(p);
 }
 
 void gr_place__wake_all(struct gr_place *p)
 {
 	gr_place__change(p, NIL);
 	while (p->n_parked)
-		gr_place__unpark(p, p->parked[p->n_parked - 1].class);
+		take_off(p, p->parked[p->n_parked - 1].class);
+	open_anew(p);
 }
 

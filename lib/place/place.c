@@ -415,11 +415,12 @@ static void unstick(struct gr_place *p)
 	p->is_more_stuck |= tried == STUCK_PER_CALL;
 }
 
-/* The queue that waits longest for room in the most urgent band, when that is long. */
+/* The queue that waits longest for room in the most urgent band, when that is long; of one class, that of the tenant that has least. */
 static uint32_t longest_waiting(const struct gr_place *p, uint64_t now_ns)
 {
 	uint32_t best = NIL, best_band = GR_PLACE_MAX_BAND + 1;
 	uint64_t since = now_ns > p->cfg.reserve_after_ns ? now_ns - p->cfg.reserve_after_ns : 0, best_ns = UINT64_MAX;
+	uint64_t best_share = 0;
 
 	for (uint32_t i = 0; i < p->n_stuck; i++) {
 		const struct gr_place__queue *q = &p->queues[p->stuck[i]];
@@ -438,17 +439,19 @@ static uint32_t longest_waiting(const struct gr_place *p, uint64_t now_ns)
 
 		for (uint32_t r = 0; r < GR_PLACE_N_RES; r++)
 			for (uint32_t k = 0; k < p->bands[band].by[r].n; k++) {
-				uint32_t l = p->stands[p->bands[band].by[r].heap[k].who].first_line;
+				const struct gr_place__seat *seat = &p->bands[band].by[r].heap[k];
+				uint32_t l = p->stands[seat->who].first_line;
 
 				for (; l != NIL; l = p->lines[l].next) {
 					const struct gr_place__class *c = &p->classes[p->lines[l].class];
 
 					if (!gr_place__is_parked(p, p->lines[l].class) || c->parked_ns > since || band > best_band ||
-					    (band == best_band && c->parked_ns >= best_ns))
+					    (band == best_band && (c->parked_ns > best_ns || (c->parked_ns == best_ns && seat->share >= best_share))))
 						continue;
 					best = p->lines[l].heap[0].who;
 					best_band = band;
 					best_ns = c->parked_ns;
+					best_share = seat->share;
 				}
 			}
 	}
@@ -474,7 +477,12 @@ static void reserve(struct gr_place *p, uint64_t now_ns)
 		gr_place__reserve_for(p, now_ns, queue);
 }
 
-static void log_decisions(struct gr_place *p, const struct gr_place_decision *d, uint32_t n)
+static RARE void log_next(struct gr_place *p, uint64_t now_ns, uint32_t max)
+{
+	LOG(p, OP_NEXT, now_ns, max);
+}
+
+static RARE void log_decisions(struct gr_place *p, const struct gr_place_decision *d, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++)
 		LOG(p, OP_DECIDED, d[i].act, d[i].tag, d[i].nth, d[i].placed, d[i].other, d[i].worker, d[i].gang, d[i].n_looked,
@@ -487,7 +495,8 @@ int gr_place_next(struct gr_place *p, uint64_t now_ns, struct gr_place_decision 
 
 	if (now_ns < p->now_ns || max > INT32_MAX)
 		return GR_EINVAL;
-	LOG(p, OP_NEXT, now_ns, max);
+	if (p->cfg.log)
+		log_next(p, now_ns, max);
 	gr_place__now(p, now_ns);
 	gr_place__unblock(p, now_ns);
 	gr_place__totals(p);
@@ -561,6 +570,11 @@ static void fetch_ahead(const struct gr_place *p, const struct gr_place__placed 
 	__builtin_prefetch(&p->classes[pl->class]);
 }
 
+static RARE void log_end(struct gr_place *p, uint64_t now_ns, uint64_t placed, const struct gr_place_ended *e)
+{
+	LOG(p, OP_END, now_ns, placed, e->how, e->cpu_us, e->max_rss_bytes);
+}
+
 int gr_place_end(struct gr_place *p, uint64_t now_ns, uint64_t placed, const struct gr_place_ended *e)
 {
 	uint32_t i = gr_place__placed(p, placed);
@@ -570,7 +584,8 @@ int gr_place_end(struct gr_place *p, uint64_t now_ns, uint64_t placed, const str
 	if (now_ns < p->now_ns || e->how >= GR_PLACE_N_HOWS)
 		return GR_EINVAL;
 	gr_place__now(p, now_ns);
-	LOG(p, OP_END, now_ns, placed, e->how, e->cpu_us, e->max_rss_bytes);
+	if (p->cfg.log)
+		log_end(p, now_ns, placed, e);
 	fetch_ahead(p, gr_place__at(p, i));
 	gr_place__learn(p, gr_place__at(p, i), now_ns, e);
 	gr_place__release(p, i);

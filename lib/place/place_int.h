@@ -12,17 +12,20 @@
 #include "lib/place/place.h"
 
 #define NIL UINT32_MAX
+/* What a decision seldom needs stands in a function of its own, so that those it needs save no registers for it. */
+#define RARE __attribute__((noinline, cold))
 #define WORKER_BITS 20                /* a worker's or owner's id: its index, above it how often the index was given out */
 #define WORKER_MASK ((1u << WORKER_BITS) - 1)
 #define WORKER_GENS 2048u
 #define OWNER_BITS 20
 #define N_CPU_LEVELS 5u               /* of room; a class looks at the groups whose room may suffice */
 #define N_MEM_LEVELS 4u
-#define N_GROUPS (2 + N_CPU_LEVELS * N_MEM_LEVELS)    /* 0 is full, 1 has credits alone, from 2 on by room */
-#define G_NONE 31u                    /* draining, quarantined, cordoned: in no bucket; a bit that no mask of groups has */
+#define N_GROUPS (2 + N_CPU_LEVELS * N_MEM_LEVELS)    /* 0 is full and in no bucket, 1 has credits alone, from 2 on by room */
+#define G_NONE 31u                    /* draining, quarantined, cordoned: in no bucket either; a bit that no mask of groups has */
 #define G_SOME_ROOM (((1u << N_GROUPS) - 1) & ~1u)    /* the groups where a task may run, or wait on credit */
 #define N_RANKS 64u                   /* of predicted slowness, eight an octave; 27: the typical worker, idle */
 #define RANK_TYPICAL 27u
+#define FEW_STANDS 16u                /* tenants that are looked through; more stand in a heap */
 #define N_INLINE 4u                   /* resources that stand in the worker itself */
 #define N_WARM 64u
 #define N_CHANGED 8u
@@ -86,6 +89,7 @@ struct gr_place__class {
 	uint32_t parked_at;           /* place in p->parked, NIL not parked */
 	uint32_t n_kept;              /* tasks of it that room is kept for: p->kept */
 	uint32_t n_items;             /* queued records of it */
+	uint32_t could_at;            /* a worker that could run it when it was last asked who could */
 	uint64_t parked_ns;           /* since when it found no room */
 	uint64_t none_at;             /* state of p->changes when no worker at all had room for it; 0 not known */
 	int32_t need4[N_INLINE];
@@ -150,6 +154,7 @@ struct gr_place__queue {              /* of one (owner, class); tasks that are c
 struct gr_place__seat { uint64_t share; uint32_t who, tie; };  /* who: a queue, tie its owner; or a stand, its tenant */
 struct gr_place__line {               /* queues of one class in one stand */
 	uint32_t stand, class;
+	struct gr_place__seat first;  /* heap[0], for who looks at many lines */
 	struct gr_place__seat *heap;
 	uint32_t n, cap;
 	uint32_t next;                /* in its stand, or free */
@@ -282,7 +287,8 @@ struct gr_place {
 	uint32_t n_chunks, cap_chunks, n_placed, free_placed;
 	struct gr_place__parked *parked; uint32_t n_parked, cap_parked;      /* classes that found no room, and some that may have now */
 	uint64_t closed[GR_PLACE_MAX_CLASSES / 64]; uint32_t n_closed;       /* bit by class: it is parked, and not woken since */
-	uint32_t n_open_at[64]; uint64_t open;                 /* lines whose class is not parked, by class % 64; bit: some */
+	uint64_t in_line[GR_PLACE_MAX_CLASSES / 64];           /* bit by class: it has lines */
+	uint64_t open, parked_pools;                           /* bit by class % 64: lines that are open; by pool % 64: in `parked`, or was */
 	uint32_t woken[N_WOKEN], n_woken;                      /* classes unparked for a worker's room, not tried since */
 	uint32_t *stuck, n_stuck, cap_stuck;                   /* queues that found none of their own */
 	uint32_t stuck_turn;
@@ -331,6 +337,11 @@ static inline int32_t *gr_place__free(struct gr_place *p, uint32_t worker, uint3
 static inline bool gr_place__is_parked(const struct gr_place *p, uint32_t class)
 {
 	return p->closed[class / 64] >> class % 64 & 1;
+}
+/* For a task that runs, or waits on credit: it stands in a bucket. */
+static inline bool gr_place__has_room(const struct gr_place *p, uint32_t worker)
+{
+	return G_SOME_ROOM >> p->group[worker] & 1;
 }
 static inline uint32_t gr_place__min(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
@@ -383,8 +394,8 @@ void gr_place__owner_done(struct gr_place *p, uint32_t owner);
 uint32_t gr_place__choose(const struct gr_place *p);   /* the queue whose turn it is, or NIL */
 
 /* ---- park.c ---- */
-/* @n lines of the class are open now that were not, or the other way round. */
-void gr_place__count_open(struct gr_place *p, uint32_t class, int n);
+/* A line of the class came (@n 1) or went (-1). */
+void gr_place__count_line(struct gr_place *p, uint32_t class, int n);
 void gr_place__park(struct gr_place *p, uint32_t class, uint64_t now_ns, bool is_exact);
 void gr_place__unpark(struct gr_place *p, uint32_t class);
 /* The worker gained room: classes that wait for it may be tried again. */
@@ -450,7 +461,18 @@ void gr_place__tally_add(struct gr_place *p, uint32_t owner, uint8_t by, uint32_
 uint32_t gr_place__tally_of(const struct gr_place *p, uint32_t worker, uint8_t by);     /* what a worker counts as */
 
 /* ---- commit.c ---- */
-void gr_place__room(struct gr_place *p, uint32_t n);   /* records for n more placements, tallies too */
+void gr_place__room_make(struct gr_place *p, uint32_t n);
+/* Each placement may add an entry for its spread and one for its nearness. */
+static inline bool gr_place__is_tally_small(const struct gr_place *p, uint32_t cap, uint32_t n)
+{
+	return (p->n_tally + 2ull * n) * 4 > cap * 3ull;
+}
+/* Records for n more placements, tallies too. */
+static inline void gr_place__room(struct gr_place *p, uint32_t n)
+{
+	if ((uint64_t)p->n_chunks << CHUNK_BITS < p->tasks_placed + n || gr_place__is_tally_small(p, p->cap_tally, n))
+		gr_place__room_make(p, n);
+}
 /* @n equal tasks to the found worker, @n > 1 only when all of them run at once. Return: the first's record. */
 uint32_t gr_place__commit(struct gr_place *p, const struct gr_place__search *s, uint64_t tag, uint32_t nth, uint32_t n,
 			  enum gr_place_act act, struct gr_place_decision *d);

@@ -5,7 +5,9 @@
  * dominant shares nor the dominant share of the sum was kept: with them, what one owner holds of memory starves another
  * owner of the same tenant that asks for CPU (H-DRF, SoCC'13); H-DRF's own rescaling to the least active owner was not
  * kept because a tenant that opens ever new owners would always count as having least.
- * Both are kept up to date after every placement and every end, in indexed 4-ary heaps; ties go to the lower id. */
+ * Both are kept up to date after every placement and every end; ties go to the lower id. Owners stand in indexed 4-ary heaps, and
+ * so do tenants that are many. Up to FEW_STANDS of them stand by id and are looked through: to put one right after each
+ * placement and each end costs more. */
 #include "lib/place/place.h"
 
 #include <stdlib.h>
@@ -13,8 +15,6 @@
 
 #include "lib/base/alloc.h"
 #include "lib/place/place_int.h"
-
-#define FEW_STANDS 16u
 
 /* ---- keys ---- */
 
@@ -91,19 +91,42 @@ static inline void sift(struct gr_place *p, struct gr_place__seat *heap, uint32_
 	sit(p, heap, at, seat, is_stand);
 }
 
-static void stand_sift(struct gr_place *p, uint32_t stand, uint32_t at)
+static inline void stand_sift(struct gr_place *p, uint32_t stand, uint32_t at)
 {
 	const struct gr_place__stand *s = &p->stands[stand];
+	struct gr_place__seat *heap = p->bands[s->band].by[s->res].heap, seat = { stand_key(p, s), stand, s->tenant };
+	uint32_t n = p->bands[s->band].by[s->res].n;
 
-	sift(p, p->bands[s->band].by[s->res].heap, p->bands[s->band].by[s->res].n, at,
-	     (struct gr_place__seat){ stand_key(p, s), stand, s->tenant }, true);
+	if (n <= FEW_STANDS)
+		heap[at] = seat;
+	else
+		sift(p, heap, n, at, seat, true);
+}
+
+/* One came or went: few stand by their ids, many as a heap. */
+static void stands_order(struct gr_place *p, struct gr_place__seat *heap, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		struct gr_place__seat seat = heap[i];
+		uint32_t at = i;
+
+		if (n > FEW_STANDS) {
+			sift(p, heap, i + 1, i, seat, true);
+			continue;
+		}
+		for (; at && heap[at - 1].tie > seat.tie; at--)
+			sit(p, heap, at, heap[at - 1], true);
+		sit(p, heap, at, seat, true);
+	}
 }
 
 static void queue_sift(struct gr_place *p, uint32_t line, uint32_t queue, uint32_t at)
 {
+	struct gr_place__line *l = &p->lines[line];
 	uint32_t owner = p->queues[queue].owner;
 
-	sift(p, p->lines[line].heap, p->lines[line].n, at, (struct gr_place__seat){ p->owners[owner].share, queue, owner }, false);
+	sift(p, l->heap, l->n, at, (struct gr_place__seat){ p->owners[owner].share, queue, owner }, false);
+	l->first = l->heap[0];
 }
 
 /* ---- stands ---- */
@@ -131,7 +154,10 @@ static uint32_t stand_get(struct gr_place *p, uint32_t tenant, uint8_t band, uin
 	GR_GROW(b->by[res].heap, b->by[res].cap, b->by[res].n + 1);
 	b->res |= (uint8_t)(1u << res);
 	p->band_bits |= 1u << band;
-	stand_sift(p, i, b->by[res].n++);
+	s->at = b->by[res].n++;
+	stand_sift(p, i, s->at);
+	if (b->by[res].n <= FEW_STANDS + 1)
+		stands_order(p, b->by[res].heap, b->by[res].n);
 	return i;
 }
 
@@ -141,8 +167,12 @@ static void stand_free(struct gr_place *p, uint32_t stand)
 	struct gr_place__band *b = &p->bands[s->band];
 	uint32_t last = b->by[s->res].heap[--b->by[s->res].n].who, *at;
 
-	if (last != stand)
+	if (last != stand) {
+		p->stands[last].at = s->at;
 		stand_sift(p, last, s->at);
+	}
+	if (b->by[s->res].n <= FEW_STANDS)
+		stands_order(p, b->by[s->res].heap, b->by[s->res].n);
 	if (!b->by[s->res].n)
 		b->res &= (uint8_t)~(1u << s->res);
 	if (!b->res)
@@ -180,9 +210,8 @@ static uint32_t line_get(struct gr_place *p, uint32_t stand, uint32_t class)
 		l->class = class;
 		l->next = p->stands[stand].first_line;
 		p->stands[stand].first_line = i;
-		c->n_lines++;
 		p->stands[stand].classes |= 1ull << class % 64;
-		gr_place__count_open(p, class, !gr_place__is_parked(p, class));
+		gr_place__count_line(p, class, 1);
 	}
 	c->line_hint = i;
 	return i;
@@ -193,8 +222,7 @@ static void line_free(struct gr_place *p, uint32_t line)
 	struct gr_place__line *l = &p->lines[line];
 	uint32_t *at;
 
-	p->classes[l->class].n_lines--;
-	gr_place__count_open(p, l->class, -!gr_place__is_parked(p, l->class));
+	gr_place__count_line(p, l->class, -1);
 	for (at = &p->stands[l->stand].first_line; *at != line; at = &p->lines[*at].next)
 		;
 	*at = l->next;
@@ -304,7 +332,7 @@ bool gr_place__quota_allows(const struct gr_place *p, const struct gr_place__ten
 
 static uint16_t front_rank(const struct gr_place *p, const struct gr_place__line *l)
 {
-	return p->queued[p->queues[l->heap[0].who].heap[0]].rank;
+	return p->queued[p->queues[l->first.who].heap[0]].rank;
 }
 
 /* The open line of a stand whose first owner has least; of one owner's, that with the longest task. */
@@ -312,19 +340,19 @@ static uint32_t open_line(const struct gr_place *p, const struct gr_place__stand
 {
 	const struct gr_place__tenant *t = &p->tenants[s->tenant];
 	unsigned __int128 least = ~(unsigned __int128)0;
-	uint32_t best = NIL;
+	uint32_t best = NIL, owner = NIL;
 
 	for (uint32_t i = s->first_line; i != NIL; i = p->lines[i].next) {
 		const struct gr_place__line *l = &p->lines[i];
-		unsigned __int128 key = key_of(l->heap);
-		bool is_first;
+		unsigned __int128 key = key_of(&l->first);
+		bool is_first = key < least;
 
-		if (t->has_quota && !gr_place__quota_allows(p, t, &p->classes[l->class], s->band, 1))
+		if (gr_place__is_parked(p, l->class) || (t->has_quota && !gr_place__quota_allows(p, t, &p->classes[l->class], s->band, 1)))
 			continue;
-		is_first = !gr_place__is_parked(p, l->class) & (key < least);
-		if (key == least && !gr_place__is_parked(p, l->class))
+		if (l->first.tie == owner)
 			is_first = front_rank(p, l) > front_rank(p, &p->lines[best]);
 		least = is_first ? key : least;
+		owner = is_first ? l->first.tie : owner;
 		best = is_first ? i : best;
 	}
 	return best;
@@ -349,26 +377,34 @@ static void explore(const struct gr_place *p, const struct gr_place__seat *heap,
 		explore(p, heap, n, k, best);
 }
 
-/* Few are looked through as they stand. */
-static void look_through(const struct gr_place *p, const struct gr_place__seat *heap, uint32_t n, struct turn *best)
+/* Of few, the one that has least and a line of a class that is open; of equals the first, since they stand by id. */
+static inline uint32_t first_of_few(const struct gr_place *p, const struct gr_place__seat *seat, uint32_t n, uint32_t but)
 {
-	unsigned __int128 least = key_of(&best->seat);
-	uint32_t first = NIL, line;
+	uint64_t least = UINT64_MAX;
+	uint32_t first = NIL;
 
 	for (uint32_t k = 0; k < n; k++) {
-		unsigned __int128 key = key_of(&heap[k]);
-		bool is_first = (key < least) & !!(p->stands[heap[k].who].classes & p->open);
+		bool is_first = (seat[k].share < least) & !!(p->stands[seat[k].who].classes & p->open) & !(but >> k & 1);
 
-		least = is_first ? key : least;
+		least = is_first ? seat[k].share : least;
 		first = is_first ? k : first;
 	}
-	if (first == NIL)
-		return;
-	line = open_line(p, &p->stands[heap[first].who]);
-	if (line != NIL)
-		*best = (struct turn){ heap[first], line };
-	else
-		explore(p, heap, n, 0, best);   /* the bits are of more classes than one */
+	return first;
+}
+
+static void look_through(const struct gr_place *p, const struct gr_place__seat *seat, uint32_t n, struct turn *best)
+{
+	uint32_t k = first_of_few(p, seat, n, 0), tried = 0, line;
+
+	while (k != NIL && goes_before(&seat[k], &best->seat)) {
+		line = open_line(p, &p->stands[seat[k].who]);
+		if (line != NIL) {
+			*best = (struct turn){ seat[k], line };
+			return;
+		}
+		tried |= 1u << k;             /* the bits are of more classes than one */
+		k = first_of_few(p, seat, n, tried);
+	}
 }
 
 uint32_t gr_place__choose(const struct gr_place *p)
@@ -389,7 +425,7 @@ uint32_t gr_place__choose(const struct gr_place *p)
 				explore(p, heap, n, 0, &best);
 		}
 		if (best.line != NIL)
-			return p->lines[best.line].heap[0].who;
+			return p->lines[best.line].first.who;
 	}
 	return NIL;
 }
@@ -414,8 +450,10 @@ void gr_place__charge(struct gr_place *p, uint32_t owner, const struct gr_place_
 	struct gr_place__tenant *t = &p->tenants[o->spec.tenant];
 
 	for (uint32_t r = 0; r < N_INLINE; r++) {
-		o->used[r] += (uint64_t)((int64_t)n * c->need4[r]);
-		t->used[r] += (uint64_t)((int64_t)n * c->need4[r]);
+		uint64_t more = (uint64_t)((int64_t)n * c->need4[r]);
+
+		o->used[r] += more;
+		t->used[r] += more;
 	}
 	for (uint32_t k = c->n_need, r; k && (r = c->need_res[k - 1]) >= N_INLINE; k--) {
 		o->used[r] += (uint64_t)(int64_t)n * c->spec.need.v[r];

@@ -1,7 +1,7 @@
 /* worker.c - workers, and the index they stand in.
  *
- * Each worker that takes tasks stands in one bucket: of its pool, by room (group) and, when there is some, by cost (rank:
- * eight steps an octave of its node's contention over its node's speed). Moving is a swap with the bucket's last.
+ * Each worker that has room, be it on credit, stands in one bucket: of its pool, by room (group) and by cost (rank: eight steps
+ * an octave of its node's contention over its node's speed). Moving is a swap with the bucket's last. Nobody asks for full ones.
  * A node's workers are ranked anew only when its quantised contention moves. Buckets by emptiness were not kept: idle
  * workers tend to be the slow ones. */
 #include "lib/place/place.h"
@@ -129,6 +129,11 @@ static void bucket_del(struct gr_place *p, uint32_t worker)
 		pool->group_bits &= ~(1u << p->group[worker]);
 }
 
+static RARE void bucket_grow(struct gr_place__bucket *b)
+{
+	GR_GROW(b->w, b->cap, b->n + 1);
+}
+
 static void bucket_add(struct gr_place *p, uint32_t worker)
 {
 	struct gr_place__worker *w = &p->workers[worker];
@@ -139,7 +144,8 @@ static void bucket_add(struct gr_place *p, uint32_t worker)
 	if (!g->buckets)
 		g->buckets = gr_xalloc(N_RANKS * sizeof(*g->buckets));
 	b = &g->buckets[p->rank[worker]];
-	GR_GROW(b->w, b->cap, b->n + 1);
+	if (b->n == b->cap)
+		bucket_grow(b);
 	p->spots[worker].pos = b->n;
 	b->w[b->n++] = worker;
 	g->ranks |= 1ull << p->rank[worker];
@@ -148,11 +154,11 @@ static void bucket_add(struct gr_place *p, uint32_t worker)
 
 static void move(struct gr_place *p, uint32_t worker, uint8_t group, uint8_t rank)
 {
-	if (p->group[worker] != G_NONE)
+	if (gr_place__has_room(p, worker))
 		bucket_del(p, worker);
 	p->group[worker] = group;
 	p->rank[worker] = rank;
-	if (group != G_NONE)
+	if (gr_place__has_room(p, worker))
 		bucket_add(p, worker);
 }
 
@@ -165,20 +171,24 @@ void gr_place__refresh(struct gr_place *p, uint32_t worker)
 		move(p, worker, group, rank);
 }
 
+static __attribute__((noinline)) void rank_node(struct gr_place *p, uint32_t node, uint8_t rank)
+{
+	p->nodes[node].rank = rank;
+	for (uint32_t i = p->nodes[node].first_worker; i != NIL; i = p->spots[i].node_next)
+		if (gr_place__has_room(p, i) && p->rank[i] != (rank = rank_of(p, &p->workers[i])))
+			move(p, i, p->group[i], rank);
+}
+
 /* Ranks follow two steps behind: candidates are scored exactly, so what moves by less is not worth moving its workers. */
 void gr_place__node_price(struct gr_place *p, uint32_t node)
 {
-	struct gr_place__node *n = &p->nodes[node];
+	const struct gr_place__node *n = &p->nodes[node];
 	uint32_t price = n->load_permille * 1024 / n->speed_permille;  /* the load is a million at most */
 	uint8_t rank = rank_for(price);
 
 	p->price_1024[node] = price;
-	if (rank + 1u >= n->rank && n->rank + 1u >= rank)
-		return;
-	n->rank = rank;
-	for (uint32_t i = n->first_worker; i != NIL; i = p->spots[i].node_next)
-		if ((G_SOME_ROOM >> p->group[i] & 1) && p->rank[i] != (rank = rank_of(p, &p->workers[i])))
-			move(p, i, p->group[i], rank);
+	if (rank + 1u < n->rank || n->rank + 1u < rank)
+		rank_node(p, node, rank);
 }
 
 void gr_place__node_load(struct gr_place *p, uint32_t node, int32_t more_mcpu)

@@ -177,6 +177,24 @@ static void memory_is_hard(void **state)
 	assert_int_equal(gr_place_feasible(w->p, class(w, 0, 5000), NULL, 0, 100), 0);
 }
 
+static void a_full_worker_could_run_more_until_it_goes(void **state)
+{
+	struct world *w = *state;
+	uint32_t a = up(w, 1, 1, 0, 0, NULL), b = up(w, 2, 1, 0, 0, NULL), c = class(w, 0, 0);
+
+	ready(w, 1, c, 0);
+	ready(w, 2, c, 0);
+	assert_int_equal(next(w, 100), 2);
+	for (uint32_t enough = 1; enough < 4; enough++)
+		assert_int_equal(gr_place_feasible(w->p, c, NULL, 0, enough), enough < 2 ? 1 : 2);
+	assert_int_equal(gr_place_feasible(w->p, c, &a, 1, 1), 1);
+	assert_int_equal(gr_place_worker_drain(w->p, w->now, b, true, 0), 0);
+	assert_int_equal(gr_place_feasible(w->p, c, &a, 1, 1), 0);
+	assert_int_equal(gr_place_feasible(w->p, c, NULL, 0, 1), 1);
+	assert_int_equal(gr_place_worker_down(w->p, w->now, a), 0);
+	assert_int_equal(gr_place_feasible(w->p, c, NULL, 0, 1), 0);
+}
+
 static void the_longest_expected_goes_first_then_the_oldest(void **state)
 {
 	struct world *w = *state;
@@ -739,6 +757,7 @@ int main(void)
 		T(a_toolchain_is_a_must),
 		T(a_worker_is_given_its_slots_and_prefetch_and_no_more),
 		T(memory_is_hard),
+		T(a_full_worker_could_run_more_until_it_goes),
 		T(the_longest_expected_goes_first_then_the_oldest),
 		T(a_range_is_one_record_and_many_decisions),
 		T(an_idle_worker_is_better_than_a_queue),
