@@ -129,11 +129,11 @@ static bool check_queue(const struct gr_place *p, uint32_t i, uint64_t *queued, 
 	}
 	if ((q->where == Q_EMPTY) != (q->n == 0))
 		return fault(f, "queue is on the wrong list: queue, where", i, q->where);
-	if (q->where == Q_LINE && (p->lines[q->line].class != q->class || p->lines[q->line].heap[q->at].who != i ||
-				   p->lines[q->line].heap[q->at].share != p->owners[q->owner].share))
-		return fault(f, "queue's seat in line is off: queue, seat", i, q->at);
-	if (q->where == Q_STUCK && p->stuck[q->at] != i)
-		return fault(f, "stuck queue is not where it should be: queue, place", i, q->at);
+	if (q->where == Q_LINE && (p->lines[q->line].class != q->class || p->lines[q->line].heap[p->queue_at[i]].who != i ||
+				   p->lines[q->line].heap[p->queue_at[i]].share != p->owners[q->owner].share))
+		return fault(f, "queue's seat in line is off: queue, seat", i, p->queue_at[i]);
+	if (q->where == Q_STUCK && p->stuck[p->queue_at[i]] != i)
+		return fault(f, "stuck queue is not where it should be: queue, place", i, p->queue_at[i]);
 	return q->where != Q_HELD || !gr_place__may_more(p, &p->owners[q->owner]) || fault(f, "queue is held for nothing", i, 0);
 }
 
@@ -159,8 +159,6 @@ static bool check_lines(const struct gr_place *p, struct fault *f)
 
 					if (!line->n)
 						return fault(f, "line is empty: line, class", l, line->class);
-					if (line->first.who != line->heap[0].who || line->first.share != line->heap[0].share)
-						return fault(f, "line's first is old: line, class", l, line->class);
 					for (uint32_t q = 1; q < line->n; q++)
 						if (line->heap[(q - 1) / 4].share > line->heap[q].share)
 							return fault(f, "line is no heap: line, place", l, q);

@@ -46,16 +46,19 @@ void gr_place__room_make(struct gr_place *p, uint32_t n)
 	}
 }
 
-static uint32_t record_new(struct gr_place *p)
+static inline struct gr_place__placed *record_new(struct gr_place *p, uint32_t *id)
 {
-	uint32_t i = p->free_placed;
+	struct gr_place__placed *pl;
 
-	if (i == NIL) {
-		gr_place__at(p, p->n_placed)->gen = 0;
-		return p->n_placed++;
+	*id = p->free_placed != NIL ? p->free_placed : p->n_placed;
+	pl = gr_place__at(p, *id);
+	if (p->free_placed != NIL) {
+		p->free_placed = pl->next;
+	} else {
+		pl->gen = 0;
+		p->n_placed++;
 	}
-	p->free_placed = gr_place__at(p, i)->next;
-	return i;
+	return pl;
 }
 
 uint64_t gr_place__handle(const struct gr_place *p, uint32_t placed)
@@ -88,9 +91,8 @@ static bool can_run(const struct gr_place *p, const struct gr_place__worker *w, 
 	return n_running < w->slots && (!n_running || w->run_mcpu + cpu_mcpu <= p->caps[w->cap].v.v[GR_PLACE_CPU_MCPU]);
 }
 
-static void run(struct gr_place *p, uint32_t worker, uint32_t placed)
+static inline void run(struct gr_place *p, uint32_t worker, uint32_t placed, struct gr_place__placed *pl)
 {
-	struct gr_place__placed *pl = gr_place__at(p, placed);
 	struct gr_place__worker *w = &p->workers[worker];
 	uint32_t cpu = cpu_of(p, pl);
 
@@ -99,7 +101,8 @@ static void run(struct gr_place *p, uint32_t worker, uint32_t placed)
 	w->run_mcpu += cpu;
 	if (cpu)
 		gr_place__node_load(p, w->node, (int32_t)cpu);
-	gr_place__wheel_add(p, placed);
+	if (p->cfg.acts >> GR_PLACE_COPY & 1)
+		gr_place__wheel_add(p, placed);
 }
 
 /* The first that waits is another one now, or none: its record says where the worker stands among the late. */
@@ -126,14 +129,12 @@ static void promote(struct gr_place *p, uint32_t worker)
 		uint32_t placed = p->holds[worker].wait;
 
 		wait_next(p, worker);
-		run(p, worker, placed);
+		run(p, worker, placed, gr_place__at(p, placed));
 	}
 }
 
-static void chain_add(struct gr_place *p, struct gr_place__holds *h, uint32_t placed)
+static void chain_add(struct gr_place *p, struct gr_place__holds *h, uint32_t placed, struct gr_place__placed *pl)
 {
-	struct gr_place__placed *pl = gr_place__at(p, placed);
-
 	pl->prev = h->last;
 	pl->next = NIL;
 	if (h->last != NIL)
@@ -212,17 +213,18 @@ static void take_room(struct gr_place *p, uint32_t worker, const struct gr_place
 
 	for (uint32_t r = 0; r < N_INLINE; r++)
 		f[r] -= c->need4[r] * n;
-	for (uint32_t k = c->n_need; k && c->need_res[k - 1] >= N_INLINE; k--)
-		p->over[worker][c->need_res[k - 1] - N_INLINE] -= (int32_t)c->spec.need.v[c->need_res[k - 1]] * n;
+	for (uint32_t r = N_INLINE; c->n_user && r < GR_PLACE_N_RES; r++)
+		p->over[worker][r - N_INLINE] -= (int32_t)c->spec.need.v[r] * n;
 }
 
-static uint32_t record(struct gr_place *p, const struct gr_place__search *s, uint64_t tag, uint32_t nth, enum gr_place_act act,
-		       struct gr_place_decision *d)
+static inline struct gr_place__placed *record(struct gr_place *p, const struct gr_place__search *s, uint64_t tag, uint32_t nth,
+					      enum gr_place_act act, struct gr_place_decision *d)
 {
 	struct gr_place__worker *w = &p->workers[s->worker];
-	uint32_t id = record_new(p), gen = gr_place__at(p, id)->gen + 1;
-	struct gr_place__placed *pl = gr_place__at(p, id);
+	uint32_t id, gen;
+	struct gr_place__placed *pl = record_new(p, &id);
 
+	gen = pl->gen + 1;
 	*pl = (struct gr_place__placed){
 		.family = s->t->family, .start_ns = s->now_ns, .gen = gen, .nth = nth,
 		.worker = s->worker, .node = w->node, .class = s->class_id, .owner = s->owner, .work_us = s->work_us,
@@ -241,10 +243,10 @@ static uint32_t record(struct gr_place *p, const struct gr_place__search *s, uin
 	d->n_looked = s->n_looked;
 	d->finish_us = s->finish_us;
 	memcpy(d->next, s->next, sizeof(d->next));
-	chain_add(p, &p->holds[s->worker], id);
+	chain_add(p, &p->holds[s->worker], id, pl);
 	if (p->owners[s->owner].spec.is_preemptible && !s->t->is_gang)
 		victim_add(p, id);
-	return id;
+	return pl;
 }
 
 uint32_t gr_place__commit(struct gr_place *p, const struct gr_place__search *s, uint64_t tag, uint32_t nth, uint32_t n,
@@ -253,18 +255,17 @@ uint32_t gr_place__commit(struct gr_place *p, const struct gr_place__search *s, 
 	struct gr_place__worker *w = &p->workers[s->worker];
 	struct gr_place__class *c = &p->classes[s->class_id];
 	struct gr_place__owner *o = &p->owners[s->owner];
-	uint32_t first = NIL, cpu = c->spec.need.v[GR_PLACE_CPU_MCPU];
+	uint32_t first, cpu = c->spec.need.v[GR_PLACE_CPU_MCPU];
+	struct gr_place__placed *pl;
 	bool runs = n > 1 || (!w->n_waiting && can_run(p, w, cpu));
 
-	for (uint32_t i = 0; i < n; i++) {
-		uint32_t id = record(p, s, tag, nth + i, act, &d[i]);
-
-		if (!i)
-			first = id;
-		if (n == 1)
-			break;
-		gr_place__at(p, id)->flags |= P_RUNNING;
-		gr_place__wheel_add(p, id);
+	pl = record(p, s, tag, nth, act, d);
+	first = (uint32_t)d->placed;
+	for (uint32_t i = 1; n > 1 && i <= n; i++) {
+		pl->flags |= P_RUNNING;
+		gr_place__wheel_add(p, (uint32_t)d[i - 1].placed);
+		if (i < n)
+			pl = record(p, s, tag, nth + i, act, &d[i]);
 	}
 	take_room(p, s->worker, c, (int32_t)n);
 	w->backlog_ms += s->work_us / 1000 * n;
@@ -274,7 +275,7 @@ uint32_t gr_place__commit(struct gr_place *p, const struct gr_place__search *s, 
 		w->run_mcpu += cpu * n;
 		gr_place__node_load(p, w->node, (int32_t)(cpu * n));
 	} else if (runs) {
-		run(p, s->worker, first);
+		run(p, s->worker, first, pl);
 	} else if (!w->n_waiting++) {
 		p->holds[s->worker].wait = first;
 		gr_place__late_add(p, s->worker);
@@ -303,7 +304,8 @@ void gr_place__release(struct gr_place *p, uint32_t placed)
 	struct gr_place__owner *o = &p->owners[pl->owner];
 	uint32_t worker = pl->worker, cpu = cpu_of(p, pl);
 
-	gr_place__wheel_del(p, placed);
+	if (pl->flags & (P_WHEEL | P_DUE))
+		gr_place__wheel_del(p, placed);
 	victim_del(p, placed);
 	if (pl->flags & P_COPY)
 		p->n_copies--;

@@ -50,13 +50,9 @@ static struct gr_place__family *family_for(struct gr_place *p, uint64_t hash)
 /* log2 in 256ths: the linear part of each octave, and most of what bends it. */
 static inline int32_t log_256(uint32_t v)
 {
-	uint32_t n, x;
+	uint32_t zeros = (uint32_t)__builtin_clz(v | !v), x = (v | !v) << zeros >> 23 & 255;
 
-	if (!v)
-		v = 1;
-	n = 31 - (uint32_t)__builtin_clz(v);
-	x = n >= 8 ? v >> (n - 8) & 255 : v << (8 - n) & 255;
-	return (int32_t)(n * 256 + x + x * (256 - x) * 11 / 8192);
+	return (int32_t)((31 - zeros) * 256 + x + x * (256 - x) * 11 / 8192);
 }
 
 /* In logarithms: the mean of ratios would grow with the noise. Clamped evenly to both sides. */

@@ -495,7 +495,8 @@ int gr_place_class(struct gr_place *p, const struct gr_place_class *given)
 		c->need4[r] = (int32_t)spec.need.v[r];
 	c->is_plain = spec.need.v[GR_PLACE_CPU_MCPU] == 1000 && !spec.spread_by && !spec.near_by && !spec.left_ms;
 	for (uint32_t r = N_INLINE; r < GR_PLACE_N_RES; r++)
-		c->is_plain &= !spec.need.v[r];
+		c->n_user += spec.need.v[r] > 0;
+	c->is_plain &= !c->n_user;
 	for (uint32_t k = 0; k < GR_PLACE_MAX_PREFER; k++)
 		c->is_plain &= !spec.prefer[k].label;
 	c->dominant = dominant_of(p, &spec);

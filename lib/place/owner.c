@@ -60,6 +60,14 @@ void gr_place__owner_hold(struct gr_place *p, uint32_t owner)
 	}
 }
 
+static void grow_owners(struct gr_place *p)
+{
+	uint32_t cap = p->cap_owners ? p->cap_owners * 2 : 8;
+
+	p->owners = gr_xtable_grow(p->owners, p->n_owners * sizeof(*p->owners), cap * sizeof(*p->owners));
+	p->cap_owners = cap;
+}
+
 int gr_place_owner_add(struct gr_place *p, const struct gr_place_owner *spec)
 {
 	struct gr_place__owner *o;
@@ -74,7 +82,8 @@ int gr_place_owner_add(struct gr_place *p, const struct gr_place_owner *spec)
 	} else {
 		if (p->n_owners >= GR_PLACE_MAX_OWNERS)
 			return GR_ELIMIT;
-		GR_GROW(p->owners, p->cap_owners, p->n_owners + 1);
+		if (p->n_owners == p->cap_owners)
+			grow_owners(p);
 		i = p->n_owners++;
 	}
 	o = &p->owners[i];

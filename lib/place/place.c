@@ -138,6 +138,7 @@ void gr_place_free(struct gr_place **pp)
 	free(p->stands);
 	free(p->lines);
 	free(p->queues);
+	free(p->queue_at);
 	free(p->queued);
 	free(p->chunks);
 	free(p->parked);
@@ -578,6 +579,7 @@ static RARE void log_end(struct gr_place *p, uint64_t now_ns, uint64_t placed, c
 int gr_place_end(struct gr_place *p, uint64_t now_ns, uint64_t placed, const struct gr_place_ended *e)
 {
 	uint32_t i = gr_place__placed(p, placed);
+	const struct gr_place__placed *pl;
 
 	if (i == NIL)
 		return GR_ENOENT;
@@ -586,8 +588,9 @@ int gr_place_end(struct gr_place *p, uint64_t now_ns, uint64_t placed, const str
 	gr_place__now(p, now_ns);
 	if (p->cfg.log)
 		log_end(p, now_ns, placed, e);
-	fetch_ahead(p, gr_place__at(p, i));
-	gr_place__learn(p, gr_place__at(p, i), now_ns, e);
+	pl = gr_place__at(p, i);
+	fetch_ahead(p, pl);
+	gr_place__learn(p, pl, now_ns, e);
 	gr_place__release(p, i);
 	return 0;
 }

@@ -93,7 +93,7 @@ struct gr_place__class {
 	uint64_t parked_ns;           /* since when it found no room */
 	uint64_t none_at;             /* state of p->changes when no worker at all had room for it; 0 not known */
 	int32_t need4[N_INLINE];
-	uint8_t n_need, need_res[GR_PLACE_N_RES];
+	uint8_t n_need, n_user, need_res[GR_PLACE_N_RES];     /* user: of those, resources that do not stand in the worker */
 	bool is_plain;                /* fits and cost need no more than room and price */
 	uint8_t dominant;
 	uint32_t group_mask;          /* groups whose room may suffice */
@@ -139,22 +139,20 @@ struct gr_place__queued {             /* what a decision needs stands together: 
 	struct gr_place_task t;       /* owner: its index */
 };
 enum gr_place__where { Q_EMPTY, Q_LINE, Q_STUCK, Q_HELD };    /* the list a queue is on */
-struct gr_place__queue {              /* of one (owner, class); tasks that are choosy wait apart, to hold up nobody */
+struct gr_place__queue {              /* of one (owner, class); tasks that are choosy wait apart, to hold up nobody. One line of memory */
 	uint32_t owner, class;
 	bool is_choosy;
 	uint8_t where;
-	uint32_t at;                  /* in the line's heap, or in p->stuck */
 	uint32_t line;
+	uint32_t next;                /* chain of the owner's queues, or of free ones */
 	uint32_t *heap, n, cap;       /* items, by rank falling, then seq rising */
 	uint32_t n_tried;             /* choosy ones that found no room since the last that did */
 	uint64_t stuck_at;            /* state of p->changes when nothing fitted */
 	uint64_t stuck_ns;            /* since when */
-	uint32_t next;                /* chain of the owner's queues, or of free ones */
-};
+} __attribute__((aligned(64)));
 struct gr_place__seat { uint64_t share; uint32_t who, tie; };  /* who: a queue, tie its owner; or a stand, its tenant */
 struct gr_place__line {               /* queues of one class in one stand */
 	uint32_t stand, class;
-	struct gr_place__seat first;  /* heap[0], for who looks at many lines */
 	struct gr_place__seat *heap;
 	uint32_t n, cap;
 	uint32_t next;                /* in its stand, or free */
@@ -185,14 +183,15 @@ struct gr_place__owner {
 	bool is_used, is_going, is_paused;
 	uint32_t id;
 	struct gr_place_owner spec;
-	uint64_t used[GR_PLACE_N_RES];
-	uint64_t n_placed, n_queued;
-	uint64_t bytes;
-	uint64_t share;               /* dominant share over weight, of SHARE_ONE */
 	uint32_t first_queue;
 	uint32_t fail_permille;       /* of its attempts, lately */
+	uint64_t share;               /* dominant share over weight, of SHARE_ONE */
+	uint64_t n_placed, n_queued;
+	uint64_t used[GR_PLACE_N_RES];       /* with what is above, all that an end needs: two lines of memory */
+	uint64_t bytes;
 	struct gr_place__warm warm;
-};
+} __attribute__((aligned(64)));
+_Static_assert(offsetof(struct gr_place__owner, used) == 64 && sizeof(struct gr_place__queue) == 64, "lines of memory");
 /* alone: no copies of it; unknown: it began before its family was known */
 enum { P_USED = 1, P_RUNNING = 2, P_LEAVING = 4, P_COPY = 8, P_VICTIM = 16, P_WHEEL = 32, P_DUE = 64, P_ALONE = 128, P_UNKNOWN = 256 };
 struct gr_place__placed {             /* one line of memory */
@@ -280,6 +279,7 @@ struct gr_place {
 	struct gr_place__line *lines;
 	uint32_t n_lines, cap_lines, free_line, n_open;        /* open: has queues, and its class is not parked */
 	struct gr_place__queue *queues;
+	uint32_t *queue_at;           /* by queue, its place in the line's heap or in p->stuck: apart, since it goes from seat to seat */
 	uint32_t n_queues, cap_queues, free_queue;
 	struct gr_place__queued *queued;
 	uint32_t n_queued, cap_queued, free_queued;
@@ -297,7 +297,7 @@ struct gr_place {
 	struct { uint64_t set; struct gr_place__warm warm; } *sets;
 	struct gr_place__tally *tally; uint32_t n_tally, cap_tally;
 	struct gr_place_vec total_lo; uint64_t total[GR_PLACE_N_RES];  /* of workers that are up */
-	uint64_t inverse[GR_PLACE_N_RES];                      /* SHARE_ONE / total */
+	uint64_t inverse[GR_PLACE_N_RES], most_used[GR_PLACE_N_RES];   /* SHARE_ONE / total; what may be used of it, a hundredfold */
 	bool is_total_new;
 	uint32_t us_per_kib_1024, least_us_per_kib_1024;       /* of a zone that says nothing; of the quickest */
 	uint32_t *bandwidth, cap_bandwidth;                    /* by zone */
@@ -435,7 +435,7 @@ struct gr_place__search {
 	/* out */
 	uint32_t worker, n_looked;
 	uint64_t set, all_kib;        /* the input set's name; what a worker that has all of it was sent */
-	bool is_plain;                /* the class is, and nothing is excluded */
+	bool is_plain;                /* the class is, and nothing is excluded or avoided */
 	bool is_cut;                  /* not all that could fit were looked at */
 	uint64_t score, fetch_us, finish_us;
 	struct gr_place_next next[GR_PLACE_N_NEXT];

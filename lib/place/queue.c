@@ -52,6 +52,15 @@ static uint16_t rank_of(uint32_t work_us)
 	return (uint16_t)(log2 * 2 + (log2 && work_us >> (log2 - 1) & 1));
 }
 
+static void grow_queues(struct gr_place *p)
+{
+	uint32_t cap = p->cap_queues ? p->cap_queues * 2 : 8;
+
+	p->queues = gr_xtable_grow(p->queues, p->n_queues * sizeof(*p->queues), cap * sizeof(*p->queues));
+	p->queue_at = gr_xrealloc(p->queue_at, cap * sizeof(*p->queue_at));
+	p->cap_queues = cap;
+}
+
 static uint32_t queue_for(struct gr_place *p, uint32_t owner, uint32_t class, bool is_choosy)
 {
 	struct gr_place__queue *q;
@@ -69,7 +78,8 @@ static uint32_t queue_for(struct gr_place *p, uint32_t owner, uint32_t class, bo
 		if (i != NIL) {
 			p->free_queue = p->queues[i].next;
 		} else {
-			GR_GROW(p->queues, p->cap_queues, p->n_queues + 1);
+			if (p->n_queues == p->cap_queues)
+				grow_queues(p);
 			i = p->n_queues++;
 		}
 		p->queues[i].next = p->owners[owner].first_queue;

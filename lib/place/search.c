@@ -434,8 +434,8 @@ static void make_field(struct gr_place *p, const struct gr_place__search *s, uin
 	f->is_cut = n > MAX_POOLS_LOOKED;
 	if (f->is_cut)
 		start = gr_rng_below(&p->rng, n);
-	for (uint32_t i = 0; i < n && f->n < MAX_POOLS_LOOKED; i++) {
-		const struct gr_place__pool *pool = &p->pools[c->pools[start + i < n ? start + i : start + i - n]];
+	for (uint32_t i = 0, at = start; i < n && f->n < MAX_POOLS_LOOKED; i++, at = at + 1 < n ? at + 1 : 0) {
+		const struct gr_place__pool *pool = &p->pools[c->pools[at]];
 		uint32_t bits = pool->group_bits & groups;
 		uint64_t ranks = 0;
 
@@ -702,7 +702,6 @@ void gr_place__search(struct gr_place *p, struct gr_place__search *s)
 	s->worker = NIL;
 	s->n_looked = 0;
 	s->is_cut = s->with_credits = false;
-	s->is_plain = s->class->is_plain && s->avoid_node == NIL && !s->t->n_exclude && !s->t->n_exclude_node;
 	forget_next(s);
 	if (s->class->pools_gen != p->pools_gen)
 		gr_place__class_pools(p, &p->classes[s->class_id]);

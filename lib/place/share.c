@@ -21,7 +21,7 @@
 /* Of all there is. A cluster that shrank a hundredfold under what is placed would overflow it. */
 static uint64_t share_of(const struct gr_place *p, uint64_t used, uint32_t res)
 {
-	return used >> 7 > p->total[res] ? SHARE_ONE << 7 : used * p->inverse[res];
+	return used > p->most_used[res] ? SHARE_ONE << 7 : used * p->inverse[res];
 }
 
 static inline uint64_t larger(uint64_t a, uint64_t b) { return a > b ? a : b; }
@@ -69,7 +69,7 @@ static inline uint32_t first_kid(const struct gr_place__seat *heap, uint32_t n, 
 static inline void sit(struct gr_place *p, struct gr_place__seat *heap, uint32_t at, struct gr_place__seat seat, bool is_stand)
 {
 	heap[at] = seat;
-	*(is_stand ? &p->stands[seat.who].at : &p->queues[seat.who].at) = at;
+	*(is_stand ? &p->stands[seat.who].at : &p->queue_at[seat.who]) = at;
 }
 
 /* @seat, which was or is to be at @at, goes where it belongs. */
@@ -126,7 +126,6 @@ static void queue_sift(struct gr_place *p, uint32_t line, uint32_t queue, uint32
 	uint32_t owner = p->queues[queue].owner;
 
 	sift(p, l->heap, l->n, at, (struct gr_place__seat){ p->owners[owner].share, queue, owner }, false);
-	l->first = l->heap[0];
 }
 
 /* ---- stands ---- */
@@ -235,15 +234,16 @@ static void line_free(struct gr_place *p, uint32_t line)
 	p->free_line = line;
 }
 
-static void line_leave(struct gr_place *p, struct gr_place__queue *q)
+static void line_leave(struct gr_place *p, uint32_t queue)
 {
-	struct gr_place__line *l = &p->lines[q->line];
+	uint32_t line = p->queues[queue].line, at = p->queue_at[queue];
+	struct gr_place__line *l = &p->lines[line];
 	uint32_t last = l->heap[--l->n].who;
 
-	if (q->at < l->n)
-		queue_sift(p, q->line, last, q->at);
+	if (at < l->n)
+		queue_sift(p, line, last, at);
 	if (!l->n)
-		line_free(p, q->line);
+		line_free(p, line);
 }
 
 static void line_join(struct gr_place *p, uint32_t queue)
@@ -270,11 +270,11 @@ void gr_place__queue_move(struct gr_place *p, uint32_t queue, enum gr_place__whe
 	if (q->where == to)
 		return;
 	if (q->where == Q_LINE) {
-		line_leave(p, q);
+		line_leave(p, queue);
 	} else if (q->where == Q_STUCK) {
 		last = p->stuck[--p->n_stuck];
-		p->stuck[q->at] = last;
-		p->queues[last].at = q->at;
+		p->stuck[p->queue_at[queue]] = last;
+		p->queue_at[last] = p->queue_at[queue];
 	}
 	q->where = (uint8_t)to;
 	if (to == Q_LINE) {
@@ -284,7 +284,7 @@ void gr_place__queue_move(struct gr_place *p, uint32_t queue, enum gr_place__whe
 		if (!q->stuck_ns)
 			q->stuck_ns = p->now_ns + 1;
 		GR_GROW(p->stuck, p->cap_stuck, p->n_stuck + 1);
-		q->at = p->n_stuck;
+		p->queue_at[queue] = p->n_stuck;
 		p->stuck[p->n_stuck++] = queue;
 	} else {
 		if (p->reserve.queue == queue)
@@ -332,7 +332,7 @@ bool gr_place__quota_allows(const struct gr_place *p, const struct gr_place__ten
 
 static uint16_t front_rank(const struct gr_place *p, const struct gr_place__line *l)
 {
-	return p->queued[p->queues[l->first.who].heap[0]].rank;
+	return p->queued[p->queues[l->heap->who].heap[0]].rank;
 }
 
 /* The open line of a stand whose first owner has least; of one owner's, that with the longest task. */
@@ -344,21 +344,22 @@ static uint32_t open_line(const struct gr_place *p, const struct gr_place__stand
 
 	for (uint32_t i = s->first_line; i != NIL; i = p->lines[i].next) {
 		const struct gr_place__line *l = &p->lines[i];
-		unsigned __int128 key = key_of(&l->first);
+		unsigned __int128 key = key_of(l->heap);
 		bool is_first = key < least;
 
 		if (gr_place__is_parked(p, l->class) || (t->has_quota && !gr_place__quota_allows(p, t, &p->classes[l->class], s->band, 1)))
 			continue;
-		if (l->first.tie == owner)
+		if (l->heap->tie == owner)
 			is_first = front_rank(p, l) > front_rank(p, &p->lines[best]);
 		least = is_first ? key : least;
-		owner = is_first ? l->first.tie : owner;
+		owner = is_first ? l->heap->tie : owner;
 		best = is_first ? i : best;
 	}
 	return best;
 }
 
 struct turn { struct gr_place__seat seat; uint32_t line; };
+#define NOBODY (struct turn){ { UINT64_MAX, NIL, NIL }, NIL }
 
 static void explore(const struct gr_place *p, const struct gr_place__seat *heap, uint32_t n, uint32_t at, struct turn *best)
 {
@@ -377,34 +378,41 @@ static void explore(const struct gr_place *p, const struct gr_place__seat *heap,
 		explore(p, heap, n, k, best);
 }
 
-/* Of few, the one that has least and a line of a class that is open; of equals the first, since they stand by id. */
-static inline uint32_t first_of_few(const struct gr_place *p, const struct gr_place__seat *seat, uint32_t n, uint32_t but)
+static __attribute__((noinline)) struct turn first_of_many(const struct gr_place *p, const struct gr_place__seat *heap, uint32_t n)
 {
-	uint64_t least = UINT64_MAX;
-	uint32_t first = NIL;
+	struct turn best = NOBODY;
 
-	for (uint32_t k = 0; k < n; k++) {
-		bool is_first = (seat[k].share < least) & !!(p->stands[seat[k].who].classes & p->open) & !(but >> k & 1);
-
-		least = is_first ? seat[k].share : least;
-		first = is_first ? k : first;
-	}
-	return first;
+	explore(p, heap, n, 0, &best);
+	return best;
 }
 
-static void look_through(const struct gr_place *p, const struct gr_place__seat *seat, uint32_t n, struct turn *best)
+/* Of few, the one that has least and a line of a class that is open; of equals the first, since they stand by id. Its place
+ * stands in the lowest bits of the share, which are below its rounding: one number to compare, and no branch on it. */
+static inline uint32_t least_of(const struct gr_place *p, const struct gr_place__seat *seat, uint32_t n, uint32_t but)
 {
-	uint32_t k = first_of_few(p, seat, n, 0), tried = 0, line;
+	uint64_t least = UINT64_MAX;
 
-	while (k != NIL && goes_before(&seat[k], &best->seat)) {
-		line = open_line(p, &p->stands[seat[k].who]);
-		if (line != NIL) {
-			*best = (struct turn){ seat[k], line };
-			return;
-		}
-		tried |= 1u << k;             /* the bits are of more classes than one */
-		k = first_of_few(p, seat, n, tried);
+	for (uint32_t k = 0; k < n; k++) {
+		bool is_open = p->stands[seat[k].who].classes & p->open && !(but >> k & 1);
+		uint64_t key = (seat[k].share & ~(FEW_STANDS - 1ull)) | k | -(uint64_t)!is_open;
+
+		least = key < least ? key : least;
 	}
+	return least == UINT64_MAX ? NIL : least % FEW_STANDS;
+}
+
+static inline struct turn first_of_few(const struct gr_place *p, const struct gr_place__seat *seat, uint32_t n)
+{
+	uint32_t k = least_of(p, seat, n, 0), tried = 0, line;
+
+	while (k != NIL) {
+		line = open_line(p, &p->stands[seat[k].who]);
+		if (line != NIL)
+			return (struct turn){ seat[k], line };
+		tried |= 1u << k;             /* the bits are of more classes than one */
+		k = least_of(p, seat, n, tried);
+	}
+	return NOBODY;
 }
 
 uint32_t gr_place__choose(const struct gr_place *p)
@@ -413,19 +421,18 @@ uint32_t gr_place__choose(const struct gr_place *p)
 		return NIL;
 	for (uint32_t bands = p->band_bits; bands; bands &= bands - 1) {
 		const struct gr_place__band *b = &p->bands[__builtin_ctz(bands)];
-		struct turn best = { { UINT64_MAX, NIL, NIL }, NIL };
+		struct turn best = NOBODY;
 
 		for (uint32_t res = b->res; res; res &= res - 1) {
 			const struct gr_place__seat *heap = b->by[__builtin_ctz(res)].heap;
 			uint32_t n = b->by[__builtin_ctz(res)].n;
+			struct turn turn = n <= FEW_STANDS ? first_of_few(p, heap, n) : first_of_many(p, heap, n);
 
-			if (n <= FEW_STANDS)
-				look_through(p, heap, n, &best);
-			else
-				explore(p, heap, n, 0, &best);
+			if (goes_before(&turn.seat, &best.seat))
+				best = turn;
 		}
 		if (best.line != NIL)
-			return p->lines[best.line].first.who;
+			return p->lines[best.line].heap->who;
 	}
 	return NIL;
 }
@@ -441,7 +448,15 @@ static void owner_rekey(struct gr_place *p, struct gr_place__owner *o)
 	o->share = share;
 	for (uint32_t i = o->first_queue; i != NIL; i = p->queues[i].next)
 		if (p->queues[i].where == Q_LINE)
-			queue_sift(p, p->queues[i].line, i, p->queues[i].at);
+			queue_sift(p, p->queues[i].line, i, p->queue_at[i]);
+}
+
+static RARE void charge_user(struct gr_place__owner *o, struct gr_place__tenant *t, const struct gr_place__class *c, int n)
+{
+	for (uint32_t r = N_INLINE; r < GR_PLACE_N_RES; r++) {
+		o->used[r] += (uint64_t)(int64_t)n * c->spec.need.v[r];
+		t->used[r] += (uint64_t)(int64_t)n * c->spec.need.v[r];
+	}
 }
 
 void gr_place__charge(struct gr_place *p, uint32_t owner, const struct gr_place__class *c, int n)
@@ -455,10 +470,8 @@ void gr_place__charge(struct gr_place *p, uint32_t owner, const struct gr_place_
 		o->used[r] += more;
 		t->used[r] += more;
 	}
-	for (uint32_t k = c->n_need, r; k && (r = c->need_res[k - 1]) >= N_INLINE; k--) {
-		o->used[r] += (uint64_t)(int64_t)n * c->spec.need.v[r];
-		t->used[r] += (uint64_t)(int64_t)n * c->spec.need.v[r];
-	}
+	if (c->n_user)
+		charge_user(o, t, c, n);
 	owner_rekey(p, o);
 	for (uint32_t i = t->first_stand; i != NIL; i = p->stands[i].next)
 		if (c->spec.need.v[p->stands[i].res])
@@ -500,8 +513,10 @@ void gr_place__totals(struct gr_place *p)
 	if (!p->is_total_new)
 		return;
 	p->is_total_new = false;
-	for (int r = 0; r < GR_PLACE_N_RES; r++)
+	for (int r = 0; r < GR_PLACE_N_RES; r++) {
 		p->inverse[r] = p->total[r] ? SHARE_ONE / p->total[r] : 0;
+		p->most_used[r] = p->total[r] << 7 | 127;
+	}
 	if (is_dominant_new(p)) {
 		/* those in line stand anew, by what their class asks most of now */
 		for (uint32_t i = 0; i < p->n_queues; i++)
