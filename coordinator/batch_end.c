@@ -114,19 +114,57 @@ static struct gr_slice digest_slice(struct gr_bj *j, const struct gr_item *i, bo
 	return gr_slice(i->digest.b, sizeof(i->digest.b));
 }
 
+static bool is_kept(const struct gr_bj *j, const struct gr_stage *st, enum gr_bcause cause)
+{
+	return j->spec->keep_logs == GR_KEEP_ALL || (j->spec->keep_logs == GR_KEEP_FAILED && !gr_bcause_is_good(cause)) ||
+	       (st->replicas && cause == GR_BC_DONE && st->check);     /* it is a comparator's input */
+}
+
+static int64_t start_ms(const struct gr_bj *j, const struct gr_blive *was, int64_t now_ms)
+{
+	return now_ms - (int64_t)((gr_coord_now(j->batch->c) - was->start_ns) / GR_NS_PER_MS);
+}
+
+/* It did its task, and a few numbers and bytes are all there is to say of it. */
+static bool is_plain(const struct gr_bj *j, const struct gr_stage *st, const struct gr_ended_msg *m, const struct gr_bended *v)
+{
+	bool has_streams = is_kept(j, st, v->cause);
+
+	return v->verdict == GR_BV_DONE && v->cause == GR_BC_DONE && !st->replicas && !v->was.is_stored && !m->outputs.n && !m->reason.n &&
+	       (!has_streams || (m->out.has_data && m->err.has_data && m->out.data.n + m->err.data.n <= GR_STORE_DONE_BYTES));
+}
+
+static int64_t mem_mib_ms(const struct gr_ended_msg *m) { return (int64_t)((m->max_rss_bytes >> 20) * (m->wall_us / 1000)); }
+
+/* In place of store_end and the rows of usage and outcome. */
+static void store_plain(struct gr_bj *j, const struct gr_stage *st, struct gr_store_tx *tx, const struct gr_ended_msg *m, const struct gr_blive *was)
+{
+	bool has_streams = is_kept(j, st, GR_BC_DONE);
+	const struct gr_worker *w = was->peer;
+	int64_t now_ms = (int64_t)gr_clock_real_ms();
+	const struct gr_store_attempt_row row = {
+		.task = (int64_t)m->task, .attempt = (int64_t)m->attempt, .ordinal = (int64_t)was->ordinal, .worker = w ? w->name : "",
+		.node = w ? w->node : "", .worker_id = was->worker, .node_id = was->node, .start_ms = start_ms(j, was, now_ms), .end_ms = now_ms,
+		.cause = GR_BC_DONE, .cpu_us = (int64_t)m->cpu_us, .wall_us = (int64_t)m->wall_us, .max_rss = (int64_t)m->max_rss_bytes,
+		.wait_us = (int64_t)m->wait_us, .in_bytes = (int64_t)m->in_bytes, .flags = (int64_t)m->flags, .out_size = (int64_t)m->out.size,
+		.err_size = (int64_t)m->err.size, .out_data = has_streams ? m->out.data : gr_slice(NULL, 0),
+		.err_data = has_streams ? m->err.data : gr_slice(NULL, 0),
+	};
+
+	gr_store_done(tx, (int64_t)j->id, j->tenant, mem_mib_ms(m), &row);
+}
+
 /* @was: the attempt. Of a short one the row of its beginning is not written yet (batch_begun.c): then this is all of it. */
 static void store_end(struct gr_bj *j, const struct gr_stage *st, struct gr_store_tx *tx, const struct gr_ended_msg *m, const struct gr_blive *was,
 		      const struct gr_bend *e, bool counts)
 {
 	const struct gr_worker *w = was->peer;
 	enum gr_bcause cause = e->cause;
-	bool is_compared = st->replicas && cause == GR_BC_DONE;
-	bool is_kept = j->spec->keep_logs == GR_KEEP_ALL || (j->spec->keep_logs == GR_KEEP_FAILED && !gr_bcause_is_good(cause)) ||
-		       (is_compared && st->check);     /* it is a comparator's input */
-	struct gr_slice digest = is_compared ? gr_slice(e->digest.b, sizeof(e->digest.b)) : gr_slice(NULL, 0);
+	bool has_streams = is_kept(j, st, cause);
+	struct gr_slice digest = st->replicas && cause == GR_BC_DONE ? gr_slice(e->digest.b, sizeof(e->digest.b)) : gr_slice(NULL, 0);
 	char *reason = m->reason.n ? gr_xstrndup((const char *)m->reason.p, m->reason.n < 2000 ? m->reason.n : 2000) : NULL;
-	struct gr_slice out = is_kept && m->out.has_data ? m->out.data : gr_slice(NULL, 0), out_digest = digest_slice(j, &m->out, is_kept);
-	struct gr_slice err = is_kept && m->err.has_data ? m->err.data : gr_slice(NULL, 0), err_digest = digest_slice(j, &m->err, is_kept);
+	struct gr_slice out = has_streams && m->out.has_data ? m->out.data : gr_slice(NULL, 0), out_digest = digest_slice(j, &m->out, has_streams);
+	struct gr_slice err = has_streams && m->err.has_data ? m->err.data : gr_slice(NULL, 0), err_digest = digest_slice(j, &m->err, has_streams);
 	int64_t now_ms = (int64_t)gr_clock_real_ms();
 
 	if (was->is_stored)
@@ -137,19 +175,19 @@ static void store_end(struct gr_bj *j, const struct gr_stage *st, struct gr_stor
 	else
 		gr_store_add(tx, GR_SQL_ATTEMPT, (int64_t)j->id, (int64_t)m->task, (int64_t)m->attempt, (int64_t)was->ordinal, w ? w->name : "",
 			     w ? w->node : "", (int64_t)was->worker, (int64_t)was->node,
-			     now_ms - (int64_t)((gr_coord_now(j->batch->c) - was->start_ns) / GR_NS_PER_MS), now_ms, (int64_t)cause, (int64_t)counts,
+			     start_ms(j, was, now_ms), now_ms, (int64_t)cause, (int64_t)counts,
 			     (int64_t)m->exit_code, (int64_t)m->term_signal, (int64_t)m->cpu_us, (int64_t)m->wall_us, (int64_t)m->max_rss_bytes,
 			     (int64_t)m->wait_us, (int64_t)m->in_bytes, reason, (int64_t)m->flags, (int64_t)m->out.size, (int64_t)m->err.size, out,
 			     err, out_digest, err_digest, digest, (int64_t)was->of, (int64_t)was->against);
 	free(reason);
 }
 
+/* @tx NULL: the row of it is another one's part. */
 static void store_usage(struct gr_bj *j, struct gr_store_tx *tx, const struct gr_ended_msg *m, const struct gr_bended *v, enum gr_bcause cause,
 			uint64_t out_bytes)
 {
 	bool was_sent = cause != GR_BC_UNSENT;       /* what was taken back before it began is no attempt to account for */
 	struct gr_batch *b = j->batch;
-	uint64_t mem = (m->max_rss_bytes >> 20) * (m->wall_us / 1000);
 	const struct gr_tenant_use use = {
 		.cpu_us = m->cpu_us, .wasted_us = v->verdict == GR_BV_DONE || v->verdict == GR_BV_WAIT ? 0 : m->cpu_us, .attempts = was_sent,
 		.retries = was_sent && (v->verdict == GR_BV_AGAIN || v->verdict == GR_BV_LATER),
@@ -161,7 +199,9 @@ static void store_usage(struct gr_bj *j, struct gr_store_tx *tx, const struct gr
 	b->out_bytes += out_bytes;
 	b->wasted_us += use.wasted_us;
 	gr_batch_used(b, j->tenant, &use);
-	gr_store_add(tx, GR_SQL_USAGE, (int64_t)j->id, j->tenant, (int64_t)use.cpu_us, (int64_t)mem, (int64_t)m->in_bytes, (int64_t)out_bytes,
+	if (!tx)
+		return;
+	gr_store_add(tx, GR_SQL_USAGE, (int64_t)j->id, j->tenant, (int64_t)use.cpu_us, mem_mib_ms(m), (int64_t)m->in_bytes, (int64_t)out_bytes,
 		     (int64_t)use.attempts, (int64_t)use.retries, (int64_t)use.wasted_us, (int64_t)use.done, (int64_t)use.failed);
 }
 
@@ -211,7 +251,7 @@ static void run_end(struct gr_bj *j, struct gr_bworker *bw, uint64_t worker, con
 	struct gr_blive *l;
 	struct gr_bended v;
 	uint64_t out_bytes = 0;
-	bool counts;
+	bool counts, is_packed;
 
 	p->job = j->id;
 	p->task = m->task;
@@ -243,11 +283,15 @@ static void run_end(struct gr_bj *j, struct gr_bworker *bw, uint64_t worker, con
 	counts = t ? t->n_tries + t->n_check_tries > tries : v.verdict == GR_BV_FAILED;
 	if (cause == GR_BC_DONE || cause == GR_BC_CHECKPOINT)
 		out_bytes = store_outputs(j, tx, m, digests);
-	store_end(j, st, tx, m, &v.was, &e, counts);
+	is_packed = is_plain(j, st, m, &v);
+	if (is_packed)
+		store_plain(j, st, tx, m, &v.was);
+	else
+		store_end(j, st, tx, m, &v.was, &e, counts);
 	l = t ? gr_btask_live(t, m->attempt) : NULL;
 	if (l)
 		l->is_stored = true;      /* it was lost, and may come back */
-	store_usage(j, tx, m, &v, cause, out_bytes);
+	store_usage(j, is_packed ? NULL : tx, m, &v, cause, out_bytes);
 	if (st->replicas && v.verdict == GR_BV_DONE) {
 		const struct gr_bresult own = { .worker = worker };
 
@@ -267,8 +311,9 @@ static void run_end(struct gr_bj *j, struct gr_bworker *bw, uint64_t worker, con
 	p->ended.delay_ms = v.due_ns ? (v.due_ns - gr_coord_now(b->c)) / GR_NS_PER_MS : 0;
 	p->is_over = v.verdict == GR_BV_DONE || v.verdict == GR_BV_FAILED || v.verdict == GR_BV_CANCELLED;
 	if (v.verdict == GR_BV_DONE || v.verdict == GR_BV_FAILED) {
-		gr_store_add(tx, GR_SQL_OUTCOME, (int64_t)j->id, (int64_t)m->task, (int64_t)(v.verdict == GR_BV_DONE ? GR_B_DONE : GR_B_FAILED),
-			     (int64_t)(v.verdict == GR_BV_DONE ? v.canonical : m->attempt));
+		if (!is_packed)
+			gr_store_add(tx, GR_SQL_OUTCOME, (int64_t)j->id, (int64_t)m->task, (int64_t)(v.verdict == GR_BV_DONE ? GR_B_DONE : GR_B_FAILED),
+				     (int64_t)(v.verdict == GR_BV_DONE ? v.canonical : m->attempt));
 		gr_history(b, v.verdict == GR_BV_DONE ? "done" : "failed", j->id, (int64_t)m->task, v.verdict == GR_BV_DONE ? v.canonical : m->attempt,
 			   gr_bcause_name(cause));
 	} else if (v.verdict == GR_BV_CANCELLED) {

@@ -26,7 +26,7 @@ static void on_cut(void *ctx, int rc)
 
 static void cut(struct gr_batch *b)
 {
-	static const enum gr_store_sql all[] = { GR_SQL_CUT_ATTEMPTS, GR_SQL_CUT_OUTCOMES, GR_SQL_CUT_OUTPUTS, GR_SQL_CUT_DONE };
+	static const enum gr_store_sql all[] = { GR_SQL_CUT_ATTEMPTS, GR_SQL_CUT_OUTCOMES, GR_SQL_CUT_OUTPUTS, GR_SQL_CUT_PACKS, GR_SQL_CUT_DONE };
 	struct gr_store_tx *tx = gr_store_tx_new(b->store);
 
 	b->is_removing = true;

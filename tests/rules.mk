@@ -117,7 +117,7 @@ $(B)/obj/coordinator/web/files.o: $(filter-out %.c %.h,$(wildcard coordinator/we
 # Unit tests of a program's parts: the objects they need besides the libraries.
 $(B)/unit/client_test: $(call obj,client/cluster.c client/paths.c client/cmd/make_args.c client/cmd/calls.c client/cc/note.c client/view/summary.c client/view/table.c)
 $(B)/unit/coord_test: $(call obj,$(filter-out coordinator/main.c,$(SRC_coordinator)))
-$(B)/unit/store_test $(B)/unit/store_damage_test: $(call obj,$(wildcard coordinator/store/*.c))
+$(B)/unit/store_test $(B)/unit/store_pack_test $(B)/unit/store_damage_test: $(call obj,$(wildcard coordinator/store/*.c))
 $(B)/unit/client_job_test: $(call obj,$(addprefix client/job/,inputs.c jobfile.c jobfile_io.c jobfile_place.c jobfile_task.c jobfile_units.c shell.c map_values.c) client/view/top.c client/view/top_sim.c client/view/table.c)
 $(B)/unit/client_rpc_test: $(call obj,client/rpc.c client/rpc_take.c client/cluster.c client/paths.c client/cmd/target.c $(filter-out client/job/taskopts.c client/job/follow.c,$(wildcard client/job/*.c)))
 $(B)/unit/http_test $(B)/unit/batch_care_test $(B)/unit/batch_logs_test $(B)/unit/batch_remove_test $(B)/unit/batch_restart_test: $(call obj,$(filter-out coordinator/main.c,$(SRC_coordinator)))

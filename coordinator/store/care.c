@@ -14,9 +14,11 @@
 #include "coordinator/store/store_int.h"
 #include "lib/base/alloc.h"
 #include "lib/base/file.h"
+#include "lib/job/batch.h"
 
 #define STEP_PAGES 64                       /* of a backup, between two looks at @stop */
 #define SYNC_STEPS 64u                      /* 16 MiB: so much is written behind a commit's back at most */
+#define MAX_PROBLEMS 100u                  /* told of a check */
 #define LOOK_OPS 10000                      /* of SQLite's machine: a few hundred microseconds */
 
 /* ---- ending early ---- */
@@ -77,6 +79,29 @@ static int stopped(struct gr_err *err) { return gr_err_set(err, GR_EGONE, "ended
 
 /* ---- check ---- */
 
+static int look_on(void *ctx, const struct gr_store_attempt_row *r)
+{
+	(void)ctx, (void)r;
+	return 0;
+}
+
+/* integrity_check knows of pages and keys, not of what lies in a pack. */
+static void check_packs(sqlite3 *db, json_t *problems)
+{
+	sqlite3_stmt *st;
+
+	if (sqlite3_prepare_v2(db, "SELECT job,first,last,data FROM packs", -1, &st, NULL) != SQLITE_OK) {
+		json_array_append_new(problems, json_string(sqlite3_errmsg(db)));
+		return;
+	}
+	while (sqlite3_step(st) == SQLITE_ROW && json_array_size(problems) < MAX_PROBLEMS)
+		if (gr_pack__each_of(st, 0, 1, 3, -1, look_on, NULL) < 0)
+			json_array_append_new(problems, json_sprintf("job %lld: of its tasks %lld to %lld those that were done at once cannot be read",
+					      (long long)sqlite3_column_int64(st, 0), (long long)sqlite3_column_int64(st, 1),
+					      (long long)sqlite3_column_int64(st, 2)));
+	sqlite3_finalize(st);                     /* what SQLite could not read it has said before */
+}
+
 int gr_store_check(struct gr_store *s, struct gr_store_stop *stop, json_t **out, struct gr_err *err)
 {
 	json_t *problems = json_array();
@@ -97,6 +122,7 @@ int gr_store_check(struct gr_store *s, struct gr_store_stop *stop, json_t **out,
 		}
 		if (sqlite3_finalize(st) != SQLITE_OK)
 			json_array_append_new(problems, json_string(sqlite3_errmsg(db)));
+		check_packs(db, problems);
 	} else {
 		json_array_append_new(problems, json_string(sqlite3_errmsg(db)));
 	}
@@ -207,10 +233,12 @@ int64_t gr_store_free_bytes(struct gr_store *s)
 
 /* ---- export ---- */
 
-enum { UNEXPORTED = 1, OF_TASKS = 2, NEW = 4 };       /* NEW: a damaged file of before does not have it */
+/* NEW: a damaged file of before does not have it; PACKED: a row is many of other tables */
+enum { UNEXPORTED = 1, OF_TASKS = 2, NEW = 4, PACKED = 8 };
 /* key: as rows are ordered by, from the end, when a walk from the beginning met damage */
 static const struct { const char *name, *key; int flags; } tables[] = {
 	{ "meta", "key", 0 }, { "jobs", "job", 0 }, { "attempts", "job DESC,task DESC,attempt", OF_TASKS }, { "outcomes", "job DESC,task", OF_TASKS },
+	{ "packs", "job DESC,first", OF_TASKS | NEW | PACKED },
 	{ "outputs", "job DESC,task DESC,attempt DESC,seq", OF_TASKS }, { "usage", "job", 0 }, { "trust", "worker DESC,toolchain", 0 },
 	{ "secrets", "job DESC,name", UNEXPORTED }, { "removed", "job", UNEXPORTED | NEW },
 };
@@ -263,6 +291,61 @@ static int flush(struct sink *k, struct gr_err *err)
 	return 0;
 }
 
+/* Takes @o. */
+static int write_line(struct sink *k, json_t *o, struct gr_err *err)
+{
+	char *text = json_dumps(o, JSON_COMPACT);
+
+	json_decref(o);
+	gr_buf_add_str(&k->text, text);
+	gr_buf_add_byte(&k->text, '\n');
+	free(text);
+	k->out->lines++;
+	return k->text.n > 1 << 16 ? flush(k, err) : 0;
+}
+
+static json_t *bytes_json(struct gr_slice b)
+{
+	json_t *v = b.n ? json_stringn((const char *)b.p, b.n) : json_null();
+
+	return v ? v : json_string("(bytes)");
+}
+
+struct unpack {
+	struct sink *k;
+	int64_t job;
+	struct gr_err *err;
+};
+
+/* Two lines, as if each had a row of its own. */
+static int export_packed(void *ctx, const struct gr_store_attempt_row *r)
+{
+	struct unpack *x = ctx;
+	json_t *o = json_pack("{s:s, s:I, s:I, s:I, s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "table", "attempts", "job", (json_int_t)x->job, "task",
+			      (json_int_t)r->task, "attempt", (json_int_t)r->attempt, "ordinal", (json_int_t)r->ordinal, "worker", r->worker, "node", r->node,
+			      "worker_id", (json_int_t)r->worker_id, "node_id", (json_int_t)r->node_id, "start_ms", (json_int_t)r->start_ms, "end_ms",
+			      (json_int_t)r->end_ms, "cause", (json_int_t)r->cause);
+	int rc;
+
+	json_object_update_new(o, json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:n, s:I, s:I, s:I, s:o, s:o, s:n, s:n, s:n, s:I, s:I}", "counts",
+			(json_int_t)r->counts, "exit_code", (json_int_t)r->exit_code, "term_signal", (json_int_t)r->term_signal, "cpu_us",
+			(json_int_t)r->cpu_us, "wall_us", (json_int_t)r->wall_us, "max_rss", (json_int_t)r->max_rss, "wait_us", (json_int_t)r->wait_us,
+			"in_bytes", (json_int_t)r->in_bytes, "reason", "flags", (json_int_t)r->flags, "out_size", (json_int_t)r->out_size, "err_size",
+			(json_int_t)r->err_size, "out_data", bytes_json(r->out_data), "err_data", bytes_json(r->err_data), "out_digest", "err_digest",
+			"digest", "of", (json_int_t)r->of, "against", (json_int_t)r->against));
+	rc = write_line(x->k, o, x->err);
+	return rc < 0 ? rc : write_line(x->k, json_pack("{s:s, s:I, s:I, s:i, s:I}", "table", "outcomes", "job", (json_int_t)x->job, "task", (json_int_t)r->task,
+			      "state", GR_B_DONE, "attempt", (json_int_t)r->attempt), x->err);
+}
+
+static int export_pack(sqlite3_stmt *st, const char *path, struct sink *k, struct gr_err *err)
+{
+	struct unpack x = { k, sqlite3_column_int64(st, 0), err };
+	int rc = gr_pack__each_of(st, 0, 1, 4, -1, export_packed, &x);
+
+	return rc == GR_ECORRUPT ? gr_err_set(err, rc, "%s is damaged: tasks of job %lld that were done cannot be read", path, (long long)x.job) : rc;
+}
+
 static int export_table(sqlite3 *db, const char *path, size_t i_table, struct gr_store_stop *stop, struct sink *k, struct gr_err *err)
 {
 	const char *table = tables[i_table].name;
@@ -274,19 +357,16 @@ static int export_table(sqlite3 *db, const char *path, size_t i_table, struct gr
 	if (sqlite3_prepare_v2(db, sql, -1, &st, NULL) != SQLITE_OK)
 		return gr_store__fail(db, path, table, err);
 	while (rc >= 0 && !is_stopping(stop) && sqlite3_step(st) == SQLITE_ROW) {
-		json_t *o = json_pack("{s:s}", "table", table);
-		char *text;
+		json_t *o;
 
+		if (tables[i_table].flags & PACKED) {
+			rc = export_pack(st, path, k, err);
+			continue;
+		}
+		o = json_pack("{s:s}", "table", table);
 		for (int i = 0; i < sqlite3_column_count(st); i++)
 			json_object_set_new(o, sqlite3_column_name(st, i), value_json(st, i));
-		text = json_dumps(o, JSON_COMPACT);
-		json_decref(o);
-		gr_buf_add_str(&k->text, text);
-		gr_buf_add_byte(&k->text, '\n');
-		free(text);
-		k->out->lines++;
-		if (k->text.n > 1 << 16)
-			rc = flush(k, err);
+		rc = write_line(k, o, err);
 	}
 	if (sqlite3_finalize(st) != SQLITE_OK && rc >= 0 && !is_stopping(stop))
 		rc = gr_store__fail(db, path, table, err);
@@ -316,8 +396,10 @@ int gr_store_export(struct gr_store *s, int fd, uint64_t max, struct gr_store_st
 
 /* ---- recovery ---- */
 
-static int64_t copy_rows(sqlite3 *from, sqlite3 *to, const char *table, const char *order, bool *is_whole)
+static int64_t copy_rows(sqlite3 *from, sqlite3 *to, size_t i_table, const char *order, bool *is_whole)
 {
+	const char *table = tables[i_table].name;
+	bool is_packed = tables[i_table].flags & PACKED, has_torn = false;
 	sqlite3_stmt *in, *out;
 	int64_t n = 0;
 	char sql[512];
@@ -344,13 +426,17 @@ static int64_t copy_rows(sqlite3 *from, sqlite3 *to, const char *table, const ch
 		return 0;
 	}
 	while ((rc = sqlite3_step(in)) == SQLITE_ROW) {
+		if (is_packed && gr_pack__each_of(in, 0, 1, 4, -1, look_on, NULL) < 0) {
+			has_torn = true;
+			continue;
+		}
 		for (int i = 0; i < n_col; i++)
 			sqlite3_bind_value(out, i + 1, sqlite3_column_value(in, i));
 		if (sqlite3_step(out) == SQLITE_DONE)
 			n += sqlite3_changes(to);
 		sqlite3_reset(out);
 	}
-	*is_whole = rc == SQLITE_DONE;
+	*is_whole = rc == SQLITE_DONE && !has_torn;
 	sqlite3_finalize(in);
 	sqlite3_finalize(out);
 	return n;
@@ -360,8 +446,9 @@ static int64_t copy_rows(sqlite3 *from, sqlite3 *to, const char *table, const ch
 static void tell_orphans(sqlite3 *db, struct gr_buf *report)
 {
 	static const char sql[] =
-		"SELECT job, (SELECT count(*) FROM outcomes o WHERE o.job=a.job), (SELECT count(*) FROM attempts t WHERE t.job=a.job) FROM "
-		"(SELECT job FROM attempts UNION SELECT job FROM outcomes UNION SELECT job FROM usage) a WHERE job NOT IN (SELECT job FROM jobs) "
+		"SELECT job, (SELECT count(*) FROM outcomes o WHERE o.job=a.job) + k, (SELECT count(*) FROM attempts t WHERE t.job=a.job) + k FROM "
+		"(SELECT job, (SELECT coalesce(sum(n),0) FROM packs p WHERE p.job=b.job) k FROM "
+		"(SELECT job FROM attempts UNION SELECT job FROM outcomes UNION SELECT job FROM packs UNION SELECT job FROM usage) b) a WHERE job NOT IN (SELECT job FROM jobs) "
 		"AND job NOT IN (SELECT job FROM removed)";
 	sqlite3_stmt *st;
 
@@ -403,12 +490,12 @@ int gr_store_recover(const char *dir, uint64_t now_ms, struct gr_buf *report, st
 
 		if (tables[i].flags & NEW && sqlite3_table_column_metadata(from, NULL, tables[i].name, NULL, NULL, NULL, NULL, NULL, NULL) != SQLITE_OK)
 			continue;
-		n = copy_rows(from, to, tables[i].name, "", &is_whole);
+		n = copy_rows(from, to, i, "", &is_whole);
 		if (!is_whole) {
 			bool ignored;
 
 			snprintf(order, sizeof(order), "ORDER BY %s DESC", tables[i].key);
-			n += copy_rows(from, to, tables[i].name, order, &ignored);
+			n += copy_rows(from, to, i, order, &ignored);
 		}
 		gr_buf_printf(report, "%s: %lld rows%s\n", tables[i].name, (long long)n, is_whole ? "" : ", others could not be read");
 	}

@@ -1,8 +1,10 @@
 /* query.c - what is read of the store, on the loop's thread and its own connection; see store.h */
+#include <stdio.h>
 #include <string.h>
 
 #include "coordinator/store/store_int.h"
 #include "lib/base/alloc.h"
+#include "lib/job/batch.h"
 
 static const char *text(sqlite3_stmt *st, int i)
 {
@@ -45,6 +47,57 @@ int gr_store_each_job(struct gr_store *s, int (*fn)(void *ctx, const struct gr_s
 	return st ? end(s, st, rc, own) : GR_EIO;
 }
 
+static int damaged(struct gr_store *s, int64_t job)
+{
+	char text[sizeof(((struct gr_err *)0)->text)];
+
+	snprintf(text, sizeof(text), "%.300s is damaged: tasks of job %lld that were done cannot be read. Nothing was changed. `griddle-coordinator "
+		 "--state DIR --recover` saves what can be read into a new file and keeps this one beside it; or put a backup in its place",
+		 gr_store__path(s), (long long)job);
+	gr_store__damaged(s, text);
+	return GR_ECORRUPT;
+}
+
+int gr_store_each_done(struct gr_store *s, int64_t job, int (*fn)(void *ctx, const struct gr_store_attempt_row *row), void *ctx)
+{
+	sqlite3_stmt *st = gr_store__query(s, "SELECT job,first,data FROM packs WHERE job=?1 ORDER BY first");
+	int rc, own = 0;
+
+	if (!st)
+		return GR_EIO;
+	sqlite3_bind_int64(st, 1, job);
+	while (own >= 0 && (rc = sqlite3_step(st)) == SQLITE_ROW)
+		own = gr_pack__each_of(st, 0, 1, 2, -1, fn, ctx);
+	rc = end(s, st, rc, own);
+	return rc == GR_ECORRUPT && own == rc ? damaged(s, job) : rc;
+}
+
+/* The packed attempt of a task: @fn is called once, or not at all. */
+static int done_of(struct gr_store *s, int64_t job, int64_t task, gr_pack_fn *fn, void *ctx)
+{
+	sqlite3_stmt *st = gr_store__query(s, "SELECT job,first,data FROM packs WHERE job=?1 AND first>=?2 AND first<=?3 AND last>=?3");
+	int rc, own = 0;
+
+	if (!st)
+		return GR_EIO;
+	sqlite3_bind_int64(st, 1, job);
+	sqlite3_bind_int64(st, 2, GR_PACK_BUCKET(task));
+	sqlite3_bind_int64(st, 3, task);
+	while (own == 0 && (rc = sqlite3_step(st)) == SQLITE_ROW)
+		own = gr_pack__each_of(st, 0, 1, 2, task, fn, ctx);
+	rc = end(s, st, rc, own);
+	return rc == GR_ECORRUPT && own == rc ? damaged(s, job) : rc;
+}
+
+struct outcome { int (*fn)(void *ctx, int64_t task, int64_t state, int64_t attempt); void *ctx; };
+
+static int done_outcome(void *ctx, const struct gr_store_attempt_row *r)
+{
+	const struct outcome *x = ctx;
+
+	return x->fn(x->ctx, r->task, GR_B_DONE, r->attempt);
+}
+
 int gr_store_each_outcome(struct gr_store *s, int64_t job, int (*fn)(void *ctx, int64_t task, int64_t state, int64_t attempt), void *ctx)
 {
 	sqlite3_stmt *st = gr_store__query(s, "SELECT task,state,attempt FROM outcomes WHERE job=?1 ORDER BY task");
@@ -55,7 +108,8 @@ int gr_store_each_outcome(struct gr_store *s, int64_t job, int (*fn)(void *ctx, 
 	sqlite3_bind_int64(st, 1, job);
 	while (own >= 0 && (rc = sqlite3_step(st)) == SQLITE_ROW)
 		own = fn(ctx, sqlite3_column_int64(st, 0), sqlite3_column_int64(st, 1), sqlite3_column_int64(st, 2));
-	return end(s, st, rc, own);
+	rc = end(s, st, rc, own);
+	return rc < 0 ? rc : gr_store_each_done(s, job, done_outcome, &(struct outcome){ fn, ctx });
 }
 
 char *gr_store_spec(struct gr_store *s, int64_t job)
@@ -74,6 +128,12 @@ char *gr_store_spec(struct gr_store *s, int64_t job)
 	return out;
 }
 
+static int attempt_of(void *ctx, const struct gr_store_attempt_row *r)
+{
+	*(int64_t *)ctx = r->attempt;
+	return 1;
+}
+
 int64_t gr_store_outcome_attempt(struct gr_store *s, int64_t job, int64_t task, int64_t *state)
 {
 	sqlite3_stmt *st = gr_store__query(s, "SELECT state,attempt FROM outcomes WHERE job=?1 AND task=?2");
@@ -88,11 +148,38 @@ int64_t gr_store_outcome_attempt(struct gr_store *s, int64_t job, int64_t task, 
 		attempt = sqlite3_column_int64(st, 1);
 	}
 	gr_store__done(st);
+	if (!attempt && done_of(s, job, task, attempt_of, &attempt) >= 0 && attempt)
+		*state = GR_B_DONE;
 	return attempt;
 }
 
 #define ATTEMPT_COLUMNS "task,attempt,ordinal,worker,node,worker_id,node_id,start_ms,end_ms,cause,exit_code,term_signal,cpu_us,wall_us,max_rss," \
 	"wait_us,in_bytes,reason,flags,out_size,err_size,counts,of,against,digest"
+
+/* The one of a task that is in a pack: told in its place among the others. */
+struct packed {
+	struct gr_store_attempt_row row;
+	struct gr_buf bytes;              /* its texts and streams */
+	bool is_there;
+};
+
+static int keep_packed(void *ctx, const struct gr_store_attempt_row *r)
+{
+	struct packed *x = ctx;
+	size_t n_worker = strlen(r->worker) + 1, n_node = strlen(r->node) + 1;
+
+	x->row = *r;
+	gr_buf_add(&x->bytes, r->worker, n_worker);
+	gr_buf_add(&x->bytes, r->node, n_node);
+	gr_buf_add(&x->bytes, r->out_data.p, r->out_data.n);
+	gr_buf_add(&x->bytes, r->err_data.p, r->err_data.n);
+	x->row.worker = (const char *)x->bytes.p;
+	x->row.node = x->row.worker + n_worker;
+	x->row.out_data.p = x->bytes.p + n_worker + n_node;
+	x->row.err_data.p = x->row.out_data.p + r->out_data.n;
+	x->is_there = true;
+	return 1;
+}
 
 int gr_store_each_attempt(struct gr_store *s, int64_t job, int64_t task, bool with_data, int (*fn)(void *ctx, const struct gr_store_attempt_row *row),
 			  void *ctx)
@@ -101,10 +188,13 @@ int gr_store_each_attempt(struct gr_store *s, int64_t job, int64_t task, bool wi
 	static const char one[] = "SELECT " ATTEMPT_COLUMNS " FROM attempts WHERE job=?1 AND task=?2 ORDER BY attempt";
 	static const char data[] = "SELECT " ATTEMPT_COLUMNS ",out_data,err_data,out_digest,err_digest FROM attempts WHERE job=?1 AND task=?2 ORDER BY attempt";
 	sqlite3_stmt *st = gr_store__query(s, task < 0 ? all : with_data ? data : one);
+	struct packed packed = { .is_there = false };
 	int rc, own = 0;
 
 	if (!st)
 		return GR_EIO;
+	if (task >= 0 && (rc = done_of(s, job, task, keep_packed, &packed)) < 0)
+		return rc;
 	sqlite3_bind_int64(st, 1, job);
 	if (task >= 0)
 		sqlite3_bind_int64(st, 2, task);
@@ -127,8 +217,16 @@ int gr_store_each_attempt(struct gr_store *s, int64_t job, int64_t task, bool wi
 			r.out_digest = blob(st, 27);
 			r.err_digest = blob(st, 28);
 		}
-		own = fn(ctx, &r);
+		if (packed.is_there && packed.row.attempt < r.attempt) {
+			packed.is_there = false;
+			own = fn(ctx, &packed.row);
+		}
+		if (own >= 0)
+			own = fn(ctx, &r);
 	}
+	if (own >= 0 && rc == SQLITE_DONE && packed.is_there)
+		own = fn(ctx, &packed.row);
+	gr_buf_fini(&packed.bytes);
 	return end(s, st, rc, own);
 }
 

@@ -30,6 +30,8 @@ static const char *const steps[GR_STORE_SCHEMA] = {
 	"ALTER TABLE attempts ADD COLUMN digest BLOB; ALTER TABLE attempts ADD COLUMN of INTEGER; ALTER TABLE attempts ADD COLUMN against INTEGER;",
 	/* jobs that are gone, and of which attempts, outcomes or outputs may be left */
 	"CREATE TABLE removed(job INTEGER PRIMARY KEY);",
+	/* attempts that have done their tasks, many in one: pack.c */
+	"CREATE TABLE packs(job INTEGER, first INTEGER, last INTEGER, n INTEGER, data BLOB, PRIMARY KEY(job, first)) WITHOUT ROWID;",
 };
 
 int gr_store__fail(sqlite3 *db, const char *path, const char *what, struct gr_err *err)

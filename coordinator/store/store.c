@@ -5,7 +5,8 @@
  *
  * What is committed in one turn of the loop is handed over together, at once when the store was idle, else PACE_MS after
  * the last time: a commit costs as much CPU as dozens of rows, and where it takes half a millisecond a job of short
- * commands made one for each. Rows whose doing nobody waits for (no @done) wait LAZY_MS for company.
+ * commands made one for each. Tasks that are done at the first look (gr_store_done) are gathered for as long as a group lasts, a
+ * row for many. Rows whose doing nobody waits for (no @done) wait LAZY_MS for company.
  */
 #include "coordinator/store/store_int.h"
 
@@ -30,7 +31,10 @@
 #define LAZY_MS 5u
 #define MAX_PARAMS 30u                    /* of one statement */
 #define MAX_SUMS 16u                      /* jobs in one commit whose usage is added up first */
+#define MAX_PACKS 8u                      /* that are gathered at once */
+#define PACK_BYTES (48u << 10)            /* enough of one */
 #define AGAIN_MS 500u                     /* after a commit that failed */
+#define ROW_DONE GR_N_SQL                 /* of gr_store_done, in place of a statement's number */
 
 static const struct { const char *params, *sql; } sqls[] = {
 #define X(name, p, s) { p, s },
@@ -47,7 +51,7 @@ struct gr_store_tx {
 	struct gr_buf rows;
 	uint32_t n_rows;
 	bool may_fail;
-	gr_store_done *done;
+	gr_store_told *done;
 	void *ctx;
 	int rc;
 };
@@ -75,6 +79,8 @@ struct gr_store {
 	const uint8_t *bound[GR_N_SQL][MAX_PARAMS];   /* what each parameter was given last in this group */
 	struct sum { int64_t job, v[9]; const char *tenant; } sums[MAX_SUMS];  /* USAGE of the group that is written */
 	uint32_t n_sums;
+	struct gr_pack packs[MAX_PACKS];
+	uint32_t next_pack;               /* that makes room for another one */
 	struct gr_aside *aside;
 	struct gr_aside *early;           /* syncs what an earlier life wrote, once; NULL: no thread for it */
 	atomic_bool is_early_synced;
@@ -156,6 +162,34 @@ void gr_store_add(struct gr_store_tx *tx, enum gr_store_sql sql, ...)
 	tx->n_rows++;
 }
 
+/* A ROW_DONE: this, behind it the texts with their NULs and the streams' bytes; pointers of it are the reader's to set. */
+struct done {
+	int64_t job, mem_mib_ms;
+	struct gr_store_attempt_row row;
+	uint32_t n_worker, n_node, n_tenant;      /* with the NUL */
+};
+
+void gr_store_done(struct gr_store_tx *tx, int64_t job, const char *tenant, int64_t mem_mib_ms, const struct gr_store_attempt_row *row)
+{
+	const struct done d = { job, mem_mib_ms, *row, (uint32_t)strlen(row->worker) + 1, (uint32_t)strlen(row->node) + 1, (uint32_t)strlen(tenant) + 1 };
+	struct gr_buf *b = &tx->rows;
+	uint8_t *at;
+
+	gr_buf_reserve(b, 1 + sizeof(d) + d.n_worker + d.n_node + d.n_tenant + row->out_data.n + row->err_data.n);
+	at = b->p + b->n;
+	*at++ = ROW_DONE;
+	at = put(at, &d, sizeof(d));
+	at = put(at, row->worker, d.n_worker);
+	at = put(at, row->node, d.n_node);
+	at = put(at, tenant, d.n_tenant);
+	if (row->out_data.n)
+		at = put(at, row->out_data.p, row->out_data.n);
+	if (row->err_data.n)
+		at = put(at, row->err_data.p, row->err_data.n);
+	b->n = (size_t)(at - b->p);
+	tx->n_rows++;
+}
+
 static void hand_over(struct gr_store *s)
 {
 	struct gr_list *l;
@@ -190,7 +224,7 @@ static void wake_at(struct gr_store *s, uint64_t at_ns, uint64_t now_ns)
 	gr_timer_set(s->hand_over, (s->due_ns - now_ns + GR_NS_PER_MS - 1) / GR_NS_PER_MS);
 }
 
-void gr_store_commit(struct gr_store_tx **txp, bool may_fail, gr_store_done *done, void *ctx)
+void gr_store_commit(struct gr_store_tx **txp, bool may_fail, gr_store_told *done, void *ctx)
 {
 	struct gr_store_tx *tx = *txp;
 	struct gr_store *s = tx->store;
@@ -248,29 +282,112 @@ static int write_sums(struct gr_store *s)
 	return rc;
 }
 
+/* Of the job: @tenant lies in the group. NULL: those there are cannot be written. */
+static struct sum *sum_of(struct gr_store *s, int64_t job, const char *tenant)
+{
+	for (uint32_t i = 0; i < s->n_sums; i++)
+		if (s->sums[i].job == job)
+			return &s->sums[i];
+	if (s->n_sums == MAX_SUMS && write_sums(s) < 0)
+		return NULL;
+	s->sums[s->n_sums] = (struct sum){ .job = job, .tenant = tenant };
+	return &s->sums[s->n_sums++];
+}
+
 /* "it" and nine numbers, as gr_store_add put them; a text ends with a NUL of its own. */
 static int add_up(struct gr_store *s, struct gr_slice *at)
 {
+	struct sum *sum;
 	int64_t job, v;
 	uint64_t n;
-	uint32_t i = 0;
 
 	memcpy(&job, at->p + 1, sizeof(job));
 	memcpy(&n, at->p + 10, sizeof(n));
-	while (i < s->n_sums && s->sums[i].job != job)
-		i++;
-	if (i == MAX_SUMS) {
-		if (write_sums(s) < 0)
-			return -1;
-		i = 0;
-	}
-	if (i == s->n_sums)
-		s->sums[s->n_sums++] = (struct sum){ .job = job, .tenant = (const char *)at->p + 18 };
+	sum = sum_of(s, job, (const char *)at->p + 18);
+	if (!sum)
+		return -1;
 	for (int k = 0; k < 9; k++) {
 		memcpy(&v, at->p + 19 + n + (size_t)k * sizeof(v), sizeof(v));
-		s->sums[i].v[k] += v;
+		sum->v[k] += v;
 	}
 	at->p += 19 + n + 9 * sizeof(v);
+	return 0;
+}
+
+static int write_pack(struct gr_store *s, struct gr_pack *p)
+{
+	sqlite3_stmt *st = s->st[GR_SQL_PACK];
+	uint32_t n = p->n;
+	struct gr_slice data;
+
+	if (!n)
+		return 0;
+	data = gr_pack__end(p);
+	sqlite3_bind_int64(st, 1, p->job);
+	sqlite3_bind_int64(st, 2, p->first);
+	sqlite3_bind_int64(st, 3, p->last);
+	sqlite3_bind_int64(st, 4, n);
+	sqlite3_bind_blob(st, 5, data.p, (int)data.n, SQLITE_STATIC);
+	return step(st);
+}
+
+static int write_packs(struct gr_store *s)
+{
+	int rc = 0;
+
+	for (uint32_t i = 0; i < MAX_PACKS && rc == 0; i++)
+		rc = write_pack(s, &s->packs[i]);
+	return rc;
+}
+
+/* What it is added to; NULL: one that is full cannot be written. */
+static struct gr_pack *pack_of(struct gr_store *s, int64_t job, int64_t task)
+{
+	struct gr_pack *p = NULL;
+
+	for (uint32_t i = 0; i < MAX_PACKS; i++) {
+		if (gr_pack__takes(&s->packs[i], job, task) && s->packs[i].entries.n < PACK_BYTES)
+			return &s->packs[i];
+		if (!p && !s->packs[i].n)
+			p = &s->packs[i];
+	}
+	if (!p)
+		p = &s->packs[s->next_pack++ % MAX_PACKS];
+	if (write_pack(s, p) < 0)
+		return NULL;
+	gr_pack__begin(p, job);
+	return p;
+}
+
+/* A row as gr_store_done put it. */
+static int add_done(struct gr_store *s, struct gr_slice *at)
+{
+	const uint8_t *p = at->p + 1 + sizeof(struct done);
+	struct gr_store_attempt_row *r;
+	struct gr_pack *pack;
+	const char *tenant;
+	struct sum *sum;
+	struct done d;
+
+	memcpy(&d, at->p + 1, sizeof(d));
+	r = &d.row;
+	r->worker = (const char *)p;
+	r->node = r->worker + d.n_worker;
+	tenant = r->node + d.n_node;
+	r->out_data.p = (const uint8_t *)tenant + d.n_tenant;
+	r->err_data.p = r->out_data.p + r->out_data.n;
+	at->p = r->err_data.p + r->err_data.n;
+	pack = pack_of(s, d.job, r->task);
+	sum = pack ? sum_of(s, d.job, tenant) : NULL;
+	if (!sum)
+		return -1;
+	gr_pack__add(pack, r);
+	/* in the order of USAGE: cpu_us, mem_mib_ms, in_bytes, out_bytes, attempts, retries, wasted_us, done, failed */
+	sum->v[0] += r->cpu_us;
+	sum->v[1] += d.mem_mib_ms;
+	sum->v[2] += r->in_bytes;
+	sum->v[4]++;
+	sum->v[7]++;
 	return 0;
 }
 
@@ -325,9 +442,28 @@ static int bind_and_step(struct gr_store *s, struct gr_slice *at)
 	return rc;
 }
 
+/* What is gathered is written before what takes away, and before what looks whether there is any. */
+static bool is_behind_packs(int sql)
+{
+	return sql == GR_SQL_RM_JOB || sql == GR_SQL_CUT_PACKS || sql == GR_SQL_CUT_DONE;
+}
+
+static int write_row(struct gr_store *s, struct gr_slice *at)
+{
+	if (*at->p == ROW_DONE)
+		return add_done(s, at);
+	if (*at->p == GR_SQL_USAGE)
+		return add_up(s, at);
+	if (is_behind_packs(*at->p) && write_packs(s) < 0)
+		return -1;
+	return bind_and_step(s, at);
+}
+
 static int write_group(struct gr_store *s, struct gr_list *group, uint64_t *rows)
 {
 	s->n_sums = 0;
+	for (uint32_t i = 0; i < MAX_PACKS; i++)
+		s->packs[i].n = 0;                /* of a group that failed */
 	memset(s->bound, 0, sizeof(s->bound));
 	if (sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK)
 		return -1;
@@ -338,11 +474,11 @@ static int write_group(struct gr_store *s, struct gr_list *group, uint64_t *rows
 		if (tx->link.next != group)
 			__builtin_prefetch(GR_CONTAINER(tx->link.next, struct gr_store_tx, link)->rows.p);
 		for (uint32_t i = 0; i < tx->n_rows; i++)
-			if ((*at.p == GR_SQL_USAGE ? add_up(s, &at) : bind_and_step(s, &at)) < 0)
+			if (write_row(s, &at) < 0)
 				return -1;
 		*rows += tx->n_rows;
 	}
-	return write_sums(s) == 0 && sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK ? 0 : -1;
+	return write_packs(s) == 0 && write_sums(s) == 0 && sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK ? 0 : -1;
 }
 
 /* All that failed was given back, and what asks is refused while there is trouble: whether it is over shows a row of its own. */
@@ -551,6 +687,12 @@ void gr_store__done(sqlite3_stmt *st)
 	sqlite3_clear_bindings(st);
 }
 
+void gr_store__damaged(struct gr_store *s, const char *text)
+{
+	gr_error("store", "%s", text);
+	s->ops->on_damage(s->ctx, text);
+}
+
 int gr_store__error(struct gr_store *s)
 {
 	struct gr_err err;
@@ -643,6 +785,8 @@ static void store_free(struct gr_store *s)
 		sqlite3_finalize(s->st[i]);
 	sqlite3_close(s->reader);
 	sqlite3_close(s->db);
+	for (uint32_t i = 0; i < MAX_PACKS; i++)
+		gr_pack__fini(&s->packs[i]);
 	pthread_mutex_destroy(&s->lock);
 	if (s->dirfd >= 0)
 		close(s->dirfd);

@@ -61,6 +61,8 @@ struct gr_store_tx;
 	/* of tasks that never ran, and have no row as long as their job is over; 6: GR_B_CANCELLED */ \
 	X(OUTCOMES_CANCELLED, "iii", "INSERT INTO outcomes WITH RECURSIVE t(x) AS (SELECT ?2 UNION ALL SELECT x+1 FROM t WHERE x+1<?3) " \
 	  "SELECT ?1,x,6,0 FROM t WHERE NOT EXISTS (SELECT 1 FROM outcomes WHERE job=?1 AND task=x)") \
+	/* what gr_store_done gathered */ \
+	X(PACK, "iiiib", "INSERT OR REPLACE INTO packs VALUES(?1,?2,?3,?4,?5)") \
 	X(OUTPUT, "iiiiiitiibt", "INSERT OR REPLACE INTO outputs VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)") \
 	X(USAGE, "itiiiiiiiii", "INSERT INTO usage VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11) ON CONFLICT(job) DO UPDATE SET cpu_us=cpu_us+?3," \
 	  "mem_mib_ms=mem_mib_ms+?4,in_bytes=in_bytes+?5,out_bytes=out_bytes+?6,attempts=attempts+?7,retries=retries+?8," \
@@ -69,7 +71,11 @@ struct gr_store_tx;
 	/* with RM_JOB and SECRET_RM: the job is gone, its other rows go with what follows */ \
 	X(RM_JOB, "i", "DELETE FROM jobs WHERE job=?1") X(REMOVED, "i", "INSERT OR REPLACE INTO removed VALUES(?1)") \
 	X(CUT_ATTEMPTS, "", GR_STORE_CUT("attempts")) X(CUT_OUTCOMES, "", GR_STORE_CUT("outcomes")) X(CUT_OUTPUTS, "", GR_STORE_CUT("outputs")) \
+	/* a row of it has as much as a thousand of the others */ \
+	X(CUT_PACKS, "", "DELETE FROM packs WHERE job=(SELECT min(job) FROM removed) AND first<=coalesce((SELECT first FROM packs " \
+	  "WHERE job=(SELECT min(job) FROM removed) ORDER BY first LIMIT 1 OFFSET 20),9223372036854775807)") \
 	X(CUT_DONE, "", "DELETE FROM removed WHERE job=(SELECT min(job) FROM removed) AND NOT EXISTS(SELECT 1 FROM attempts a WHERE a.job=removed.job) " \
+	  "AND NOT EXISTS(SELECT 1 FROM packs k WHERE k.job=removed.job) " \
 	  "AND NOT EXISTS(SELECT 1 FROM outcomes o WHERE o.job=removed.job) AND NOT EXISTS(SELECT 1 FROM outputs p WHERE p.job=removed.job)") \
 	X(SHRINK, "", "PRAGMA incremental_vacuum(256)")
 enum gr_store_sql {
@@ -95,14 +101,26 @@ int gr_store_open(struct gr_loop *loop, const char *dir, const struct gr_store_o
 /* Commits what waits, as far as it can be. Callbacks that were not called are not called any more. */
 void gr_store_close(struct gr_store **s);
 
-typedef void gr_store_done(void *ctx, int rc);
+struct gr_store_attempt_row {
+	int64_t task, attempt, ordinal, start_ms, end_ms, cause, exit_code, term_signal, cpu_us, wall_us, max_rss, wait_us, in_bytes, flags,
+		out_size, err_size, counts, of, against;
+	uint64_t worker_id, node_id;
+	const char *worker, *node, *reason;
+	struct gr_slice digest, out_data, err_data, out_digest, err_digest;
+};
+typedef void gr_store_told(void *ctx, int rc);
 struct gr_store_tx *gr_store_tx_new(struct gr_store *s);
 /* A row; the arguments as the statement's parameters say: int64_t, const char * (NULL possible), struct gr_slice. Copied. */
 void gr_store_add(struct gr_store_tx *tx, enum gr_store_sql sql, ...);
+/* A task that is done by an attempt of which no other row says anything: its ATTEMPT, OUTCOME and USAGE in one, which shares its
+ * place on disk with others of the job. @row: cause DONE, no reason, no digest, nothing that counted or was compared, streams of
+ * GR_STORE_DONE_BYTES together at most. */
+#define GR_STORE_DONE_BYTES 256u
+void gr_store_done(struct gr_store_tx *tx, int64_t job, const char *tenant, int64_t mem_mib_ms, const struct gr_store_attempt_row *row);
 void gr_store_drop(struct gr_store_tx **tx);
 /* The rows of it together, behind everything handed over before. @done on the loop once they are on disk; with an error only
  * when @may_fail. */
-void gr_store_commit(struct gr_store_tx **tx, bool may_fail, gr_store_done *done, void *ctx);
+void gr_store_commit(struct gr_store_tx **tx, bool may_fail, gr_store_told *done, void *ctx);
 /* Files beside the database, in its folder's file system, were written: they are on disk (one syncfs) before a transaction that is
  * committed from now on is told to be. */
 void gr_store_files_written(struct gr_store *s);
@@ -119,13 +137,6 @@ struct gr_store_job_row {
 	int64_t state;
 	const char *token, *spec, *name, *tenant, *reason, *counts, *owner;
 };
-struct gr_store_attempt_row {
-	int64_t task, attempt, ordinal, start_ms, end_ms, cause, exit_code, term_signal, cpu_us, wall_us, max_rss, wait_us, in_bytes, flags,
-		out_size, err_size, counts, of, against;
-	uint64_t worker_id, node_id;
-	const char *worker, *node, *reason;
-	struct gr_slice digest, out_data, err_data, out_digest, err_digest;
-};
 struct gr_store_output_row {
 	int64_t task, attempt, index, kind, mode, size;
 	const char *path, *target;
@@ -134,9 +145,11 @@ struct gr_store_output_row {
 /* Each calls @fn for each row, borrowed for the call; a negative return of @fn ends it and is returned. */
 int gr_store_each_job(struct gr_store *s, int (*fn)(void *ctx, const struct gr_store_job_row *row), void *ctx) GR_MUST_CHECK;
 int gr_store_each_outcome(struct gr_store *s, int64_t job, int (*fn)(void *ctx, int64_t task, int64_t state, int64_t attempt), void *ctx) GR_MUST_CHECK;
-/* @task -1: of all tasks; @with_data: the streams' bytes too. In order of task and attempt. */
+/* @task -1: of all tasks, without what gr_store_each_done tells; @with_data: the streams' bytes too. In order of task and attempt. */
 int gr_store_each_attempt(struct gr_store *s, int64_t job, int64_t task, bool with_data, int (*fn)(void *ctx, const struct gr_store_attempt_row *row),
 			  void *ctx) GR_MUST_CHECK;
+/* What gr_store_done was given, in no order. */
+int gr_store_each_done(struct gr_store *s, int64_t job, int (*fn)(void *ctx, const struct gr_store_attempt_row *row), void *ctx) GR_MUST_CHECK;
 /* Of accepted attempts alone unless @attempt names one; @task -1: of the tasks @from .. @to - 1. */
 int gr_store_each_output(struct gr_store *s, int64_t job, int64_t from, int64_t to, int64_t attempt,
 			 int (*fn)(void *ctx, const struct gr_store_output_row *row), void *ctx) GR_MUST_CHECK;

@@ -5,7 +5,7 @@
 #include <sqlite3.h>
 #include "coordinator/store/store.h"
 
-#define GR_STORE_SCHEMA 3
+#define GR_STORE_SCHEMA 4
 #define GR_STORE_BUSY_MS 5000              /* to wait for another program that writes */
 int gr_store__fail(sqlite3 *db, const char *path, const char *what, struct gr_err *err);   /* sqlite's error as ours */
 int gr_store__open_db(const char *path, bool is_read_only, sqlite3 **out, struct gr_err *err) GR_MUST_CHECK;
@@ -19,3 +19,31 @@ const char *gr_store__path(const struct gr_store *s);
 sqlite3_stmt *gr_store__query(struct gr_store *s, const char *sql);
 void gr_store__done(sqlite3_stmt *st);
 int gr_store__error(struct gr_store *s);          /* of the reader's last call; tells damage */
+void gr_store__damaged(struct gr_store *s, const char *text);
+
+/* ---- pack.c: a row of "packs", attempts that have done their tasks ----
+ * It says of each what an attempt's row and an outcome's would; a task is in one of them at most. All of a row's tasks lie
+ * in one bucket, so that what holds a task is found by its first and last. */
+#define GR_PACK_TASKS 1024                 /* of one bucket: a power of two */
+#define GR_PACK_BUCKET(task) ((task) & ~(int64_t)(GR_PACK_TASKS - 1))
+struct gr_pack {
+	int64_t job, first, last;
+	uint32_t n;                        /* 0: not in use */
+	int64_t base_attempt, base_ms;     /* what the others are told by: those of the first that came */
+	uint32_t n_workers;
+	struct gr_buf workers, entries, data;
+	struct gr_pack_worker { uint64_t id, node_id; const char *name, *node; uint32_t n_name, n_node, index; } seen[256];     /* by its id */
+};
+void gr_pack__begin(struct gr_pack *p, int64_t job);
+bool gr_pack__takes(const struct gr_pack *p, int64_t job, int64_t task);
+/* Its texts stay where they are until gr_pack__end. */
+void gr_pack__add(struct gr_pack *p, const struct gr_store_attempt_row *row);
+/* The row's data, until it is begun again. */
+struct gr_slice gr_pack__end(struct gr_pack *p);
+void gr_pack__fini(struct gr_pack *p);
+typedef int gr_pack_fn(void *ctx, const struct gr_store_attempt_row *row);
+/* Each of a row's attempts, or that of @task when it is not -1, borrowed from @data. A negative return of @fn ends it. Return: what @fn said last, or 0;
+ * GR_ECORRUPT: it is not what was written, which is seen before @fn is called. */
+int gr_pack__each(int64_t job, int64_t first, struct gr_slice data, int64_t task, gr_pack_fn *fn, void *ctx) GR_MUST_CHECK;
+/* The columns job, first and data of a statement that has come to a row. */
+int gr_pack__each_of(sqlite3_stmt *st, int i_job, int i_first, int i_data, int64_t task, gr_pack_fn *fn, void *ctx) GR_MUST_CHECK;

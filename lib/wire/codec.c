@@ -115,15 +115,9 @@ void gr_wr_u64(struct gr_buf *b, uint64_t v) { put_le(b, v, 8); }
 
 void gr_wr_varint(struct gr_buf *b, uint64_t v)
 {
-	uint8_t raw[10];
-	size_t n = 0;
-
-	while (v >= 0x80) {
-		raw[n++] = (uint8_t)(v | 0x80);
-		v >>= 7;
-	}
-	raw[n++] = (uint8_t)v;
-	gr_buf_add(b, raw, n);
+	gr_buf_reserve(b, GR_WR_VARINT_MAX);
+	b->n = (size_t)(gr_put_varint(b->p + b->n, v) - b->p);
+	b->p[b->n] = 0;
 }
 
 void gr_wr_bytes(struct gr_buf *b, struct gr_slice s)

@@ -28,6 +28,15 @@ struct gr_digest gr_rd_digest(struct gr_rd *r);
 /* Fails with GR_EPROTO when bytes are left over. Return: the reader's rc. */
 int gr_rd_end(struct gr_rd *r) GR_MUST_CHECK;
 
+#define GR_WR_VARINT_MAX 10                                      /* bytes */
+/* @v behind @at, where GR_WR_VARINT_MAX bytes have room. Return: behind it. */
+static inline uint8_t *gr_put_varint(uint8_t *at, uint64_t v)
+{
+	for (; v >= 0x80; v >>= 7)
+		*at++ = (uint8_t)(v | 0x80);
+	*at++ = (uint8_t)v;
+	return at;
+}
 void gr_wr_u8(struct gr_buf *b, uint8_t v);
 void gr_wr_u16(struct gr_buf *b, uint16_t v);
 void gr_wr_u32(struct gr_buf *b, uint32_t v);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/store/store_int.h"
 #include "lib/place/place_int.h"
 #include "tests/csim/csim.h"
 
@@ -204,6 +205,58 @@ static bool has_copies(const struct cs_job *j, uint64_t task)
 	return json_object_get(st, "quorum") && (json_int_t)task <= last;
 }
 
+/* ---- rows that are packed, as if each were one of attempts and one of outcomes ---- */
+
+struct unpack { struct cs *s; sqlite3_stmt *in; uint64_t job; };
+
+static int unpack_one(void *ctx, const struct gr_store_attempt_row *r)
+{
+	struct unpack *x = ctx;
+
+	sqlite3_bind_int64(x->in, 1, (sqlite3_int64)x->job);
+	sqlite3_bind_int64(x->in, 2, r->task);
+	sqlite3_bind_int64(x->in, 3, r->attempt);
+	sqlite3_bind_text(x->in, 4, r->worker, -1, SQLITE_STATIC);
+	sqlite3_bind_int64(x->in, 5, r->cause);
+	sqlite3_bind_int64(x->in, 6, r->end_ms);
+	if (sqlite3_step(x->in) != SQLITE_DONE)
+		cs_fail(x->s, "job %llu task %llu was done twice", (ull)x->job, (ull)r->task);
+	sqlite3_reset(x->in);
+	return 0;
+}
+
+static void unpack(struct cs *s, sqlite3 *db)
+{
+	struct unpack x = { s, NULL, 0 };
+	sqlite3_stmt *st;
+
+	if (sqlite3_exec(db, "CREATE TEMP TABLE done(job, task, attempt, worker, cause, end_ms, PRIMARY KEY(job, task)); CREATE TEMP VIEW outcomes AS SELECT job, "
+			 "task, state, attempt FROM main.outcomes UNION ALL SELECT job, task, 4, attempt FROM done; CREATE TEMP VIEW attempts AS SELECT job, task, "
+			 "attempt, worker, cause, exit_code, counts, end_ms FROM main.attempts UNION ALL SELECT job, task, attempt, worker, cause, 0, 0, "
+			 "end_ms FROM done", NULL, NULL, NULL) != SQLITE_OK)
+		cs_fail(s, "%s", sqlite3_errmsg(db));
+	x.in = query(s, db, "INSERT INTO done VALUES(?1, ?2, ?3, ?4, ?5, ?6)");
+	st = query(s, db, "SELECT job, first, data, n, last FROM packs");
+	while (st && sqlite3_step(st) == SQLITE_ROW) {
+		x.job = (uint64_t)sqlite3_column_int64(st, 0);
+		if (gr_pack__each_of(st, 0, 1, 2, -1, unpack_one, &x) < 0)
+			cs_fail(s, "job %llu: a pack cannot be read", (ull)x.job);
+	}
+	sqlite3_finalize(st);
+	sqlite3_finalize(x.in);
+	st = query(s, db, "SELECT job, task FROM done d WHERE EXISTS(SELECT 1 FROM main.outcomes o WHERE o.job=d.job AND o.task=d.task) OR "
+		   "EXISTS(SELECT 1 FROM main.attempts a WHERE a.job=d.job AND a.task=d.task AND a.attempt=d.attempt)");
+	while (st && sqlite3_step(st) == SQLITE_ROW)
+		cs_fail(s, "job %lld task %lld has been packed, and has rows of it", (long long)sqlite3_column_int64(st, 0), (long long)sqlite3_column_int64(st, 1));
+	sqlite3_finalize(st);
+	st = query(s, db, "SELECT p.job, p.first FROM packs p WHERE n<>(SELECT count(*) FROM done d WHERE d.job=p.job AND d.task>=p.first AND d.task<=p.last) AND "
+		   "NOT EXISTS(SELECT 1 FROM packs q WHERE q.job=p.job AND q.first<>p.first AND q.first<=p.last AND q.last>=p.first)");
+	while (st && sqlite3_step(st) == SQLITE_ROW)
+		cs_fail(s, "job %lld: the pack from %lld has another number of tasks than it says", (long long)sqlite3_column_int64(st, 0),
+			(long long)sqlite3_column_int64(st, 1));
+	sqlite3_finalize(st);
+}
+
 /* An outcome that stands was brought by an attempt that its worker knows, and by one alone. */
 static void check_outcomes(struct cs *s, sqlite3 *db)
 {
@@ -318,6 +371,7 @@ void cs_check_end(struct cs *s)
 	check_rest(s);
 	snprintf(path, sizeof(path), "%s/jobs.db", s->dir);
 	if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL) == SQLITE_OK) {
+		unpack(s, db);
 		check_sums(s, db);
 		check_outcomes(s, db);
 		check_tries(s, db);

@@ -186,7 +186,9 @@ static void watch_outcomes(struct cs *s)
 	snprintf(path, sizeof(path), "%s/jobs.db", s->dir);
 	if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK ||
 	    sqlite3_exec(db, "CREATE TRIGGER once BEFORE INSERT ON outcomes WHEN EXISTS(SELECT 1 FROM outcomes WHERE job=NEW.job AND task=NEW.task) "
-			 "BEGIN SELECT RAISE(ABORT, 'a task has its outcome already'); END", NULL, NULL, NULL) != SQLITE_OK)
+			 "BEGIN SELECT RAISE(ABORT, 'a task has its outcome already'); END; "
+			 "CREATE TRIGGER once_packed BEFORE INSERT ON packs WHEN EXISTS(SELECT 1 FROM packs WHERE job=NEW.job AND first=NEW.first) "
+			 "BEGIN SELECT RAISE(ABORT, 'a task is in a pack already'); END", NULL, NULL, NULL) != SQLITE_OK)
 		cs_fail(s, "the outcomes cannot be watched: %s", sqlite3_errmsg(db));
 	sqlite3_close(db);
 }

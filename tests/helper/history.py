@@ -14,6 +14,8 @@ import collections
 import sqlite3
 import sys
 
+import packs
+
 DONE, FAILED, CANCELLED = 4, 5, 6
 
 
@@ -84,12 +86,16 @@ def main():
             bad.append(f"job {job} was accepted and is not in the store")
             continue
         outcomes = {t: (s, a) for t, s, a in db.execute("SELECT task, state, attempt FROM outcomes WHERE job=?", (job,))}
+        packed = packs.done(db, job)
+        for task in packed.keys() & outcomes.keys():
+            bad.append(f"job {job} task {task} is packed, and has an outcome of its own")
+        outcomes.update((t, (DONE, a)) for t, a in packed.items())
         if states[job] == 1 and len(outcomes) != n:
             bad.append(f"job {job} is done with {len(outcomes)} outcomes of {n} tasks")
         if states[job] == 0:
             bad.append(f"job {job} is still open")
         for task, (state, attempt) in outcomes.items():
-            row = db.execute("SELECT end_ms, cause FROM attempts WHERE job=? AND task=? AND attempt=?", (job, task, attempt)).fetchone()
+            row = (1, 1) if task in packed else db.execute("SELECT end_ms, cause FROM attempts WHERE job=? AND task=? AND attempt=?", (job, task, attempt)).fetchone()
             if not row or not row[0]:
                 bad.append(f"job {job} task {task}: its outcome names attempt {attempt}, which has no end")
             elif state == DONE and row[1] != 1:

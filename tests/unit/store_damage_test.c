@@ -85,7 +85,7 @@ static void write_to(const char *dir, const char *name, const void *p, size_t n)
 		fail_msg("%s", err.text);
 }
 
-/* A job with one attempt and its outcome, in one transaction, until it is told to be on disk. */
+/* A job with one attempt and its outcome, and with two tasks that are done in one row, in one transaction, until it is told to be on disk. */
 static void put(struct world *w, int64_t job)
 {
 	struct gr_store_tx *tx = gr_store_tx_new(w->store);
@@ -98,6 +98,12 @@ static void put(struct world *w, int64_t job)
 	gr_store_add(tx, GR_SQL_JOB, job, NULL, spec, "a job", "tenant", (int64_t)0, (int64_t)1, (int64_t)1000, (int64_t)1, "owner");
 	gr_store_add(tx, GR_SQL_BEGIN, job, (int64_t)0, (int64_t)1, (int64_t)1, "w", "n", (int64_t)1, (int64_t)1, (int64_t)1000, (int64_t)0, (int64_t)0);
 	gr_store_add(tx, GR_SQL_OUTCOME, job, (int64_t)0, (int64_t)4, (int64_t)1);
+	for (int64_t task = 1; task <= 2; task++) {
+		const struct gr_store_attempt_row row = { .task = task, .attempt = 1, .ordinal = 1, .cause = 1, .start_ms = 1000, .end_ms = 1001,
+							  .worker = "w", .node = "n" };
+
+		gr_store_done(tx, job, "tenant", 0, &row);
+	}
 	gr_store_commit(&tx, false, on_done, w);
 	while (w->n_done == n) {
 		if (gr_loop_now_ns(w->loop) > until)
@@ -109,7 +115,7 @@ static void put(struct world *w, int64_t job)
 
 struct found {
 	struct gr_store *store;
-	int64_t n, last, n_outcomes, n_attempts;
+	int64_t n, last, n_outcomes, n_attempts, n_packed;
 };
 
 static int on_outcome(void *ctx, int64_t task, int64_t state, int64_t attempt)
@@ -117,6 +123,7 @@ static int on_outcome(void *ctx, int64_t task, int64_t state, int64_t attempt)
 	struct found *f = ctx;
 
 	f->n_outcomes += task == 0 && state == 4 && attempt == 1;
+	f->n_packed += task > 0 && task < 3 && state == 4 && attempt == 1;
 	return 0;
 }
 
@@ -150,6 +157,7 @@ static int64_t whole_jobs(struct gr_store *s)
 	assert_int_equal(f.last, f.n);
 	assert_int_equal(f.n_outcomes, f.n);
 	assert_int_equal(f.n_attempts, f.n);
+	assert_int_equal(f.n_packed, 2 * f.n);
 	return f.n;
 }
 
@@ -358,7 +366,7 @@ static void recovery_names_the_jobs_whose_descriptions_are_lost(void **state)
 		if (!strstr(gr_buf_str(&report), line))
 			fail_msg("nothing is said of job %d: %s", job, gr_buf_str(&report));
 	}
-	assert_non_null(strstr(gr_buf_str(&report), "1 outcomes and 1 attempts of it are kept"));
+	assert_non_null(strstr(gr_buf_str(&report), "3 outcomes and 3 attempts of it are kept"));
 	if (gr_store_open(w->loop, w->cut, &OPS, w, &s, &err) < 0)
 		fail_msg("%s", err.text);
 	assert_int_equal(gr_store_check(s, NULL, &j, &err), 0);
