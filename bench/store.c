@@ -1,10 +1,11 @@
 /* store.c - what a commit of the job store costs and takes, beside SQLite called in a plain loop; and what looking after a
  * large store does to the loop and to commits meanwhile
  *
- * usage: store commit [-b BATCH] [-n COMMITS] [-f]      so many tasks told of in one turn of the loop, until all are told to
- *                                                       be on disk; -f: files were written beside it, as by results
+ * usage: store commit [-b BATCH] [-n COMMITS] [-f] [-p] so many tasks told of in one turn of the loop, until all are told to
+ *                                                       be on disk; -f: files were written beside it, as by results;
+ *                                                       -p: they were short, and share rows
  *        store plain  [-b BATCH] [-n COMMITS] [-s MODE] the same rows by sqlite3_step in one transaction; MODE full, normal, off
- *        store care   [-n TASKS] [-d DIR] OP...         a whole coordinator on a store of so many tasks, half of them removed;
+ *        store care   [-n TASKS] [-d DIR] [-p] OP...      a whole coordinator on a store of so many tasks, half of them removed;
  *                                                       then each admin.OP: how long, when it was told, the longest turn of the
  *                                                       loop, commits; rm: until the last row of the job is gone
  *
@@ -61,12 +62,22 @@ static void print_times(uint64_t *ns, uint32_t n)
 	printf("p50 %8.2f  p99 %8.2f  max %8.2f ms", (double)ns[n / 2] / 1e6, (double)ns[(uint64_t)n * 99 / 100] / 1e6, (double)ns[n - 1] / 1e6);
 }
 
-/* ---- what a command that ended well leaves ---- */
+/* ---- what a command that ended well leaves: rows of its own, or a place in a pack's when it was short ---- */
+
+static bool is_short;
 
 static void add_task(struct gr_store_tx *tx, int64_t job, int64_t task)
 {
 	struct gr_slice none = { 0 }, empty = gr_slice_str("");
+	const struct gr_store_attempt_row row = {
+		.task = task, .attempt = 65537, .ordinal = 1, .worker = "worker-12", .node = "node-3", .worker_id = 12, .node_id = 3, .start_ms = 1700000000000,
+		.end_ms = 1700000000003, .cause = 1, .cpu_us = 812, .wall_us = 1630, .max_rss = 2097152, .wait_us = 5,
+	};
 
+	if (is_short) {
+		gr_store_done(tx, job, "tenant", 100, &row);
+		return;
+	}
 	gr_store_add(tx, GR_SQL_ATTEMPT, job, task, (int64_t)65537, (int64_t)1, "worker-12", "node-3", (int64_t)12, (int64_t)3, (int64_t)1700000000000,
 		     (int64_t)1700000000050, (int64_t)0, (int64_t)1, (int64_t)0, (int64_t)0, (int64_t)812, (int64_t)1630, (int64_t)2097152, (int64_t)5,
 		     (int64_t)0, "", (int64_t)0, (int64_t)0, (int64_t)0, empty, empty, none, none, none, (int64_t)0, (int64_t)0);
@@ -137,7 +148,7 @@ static void run_commit(uint32_t batch, uint32_t n, bool has_files)
 		ns[i] = gr_loop_now_ns(loop) - from;
 	}
 	cpu = cpu_us() - cpu;
-	printf("griddle's store, %-22s %6u a commit: ", has_files ? "files synced too" : "full", batch);
+	printf("griddle's store%s, %-22s %6u a commit: ", is_short ? ", packed" : "", has_files ? "files synced too" : "full", batch);
 	print_times(ns, n);
 	printf("  CPU %8.2f us a task\n", cpu / (double)task);
 	gr_store_close(&s);
@@ -383,12 +394,13 @@ int main(int argc, char **argv)
 	if (argc < 2)
 		goto usage;
 	optind = 2;
-	while ((opt = getopt(argc, argv, "b:n:s:d:f")) != -1)
+	while ((opt = getopt(argc, argv, "b:n:s:d:fp")) != -1)
 		switch (opt) {
 		case 'b': batch = (uint32_t)strtoul(optarg, NULL, 10); break;
 		case 'n': n = (uint32_t)strtoul(optarg, NULL, 10); break;
 		case 's': mode = optarg; break;
 		case 'f': has_files = true; break;
+		case 'p': is_short = true; break;
 		case 'd': snprintf(dir, sizeof(dir), "%s", optarg); is_dir_given = true; break;
 		default: goto usage;
 		}
@@ -410,6 +422,6 @@ int main(int argc, char **argv)
 		(void)!gr_remove_at(AT_FDCWD, dir);
 	return 0;
 usage:
-	fprintf(stderr, "usage: store commit|plain|care [-b BATCH] [-n N] [-s full|normal|off] [-f] [-d DIR] [OP...]\n");
+	fprintf(stderr, "usage: store commit|plain|care [-b BATCH] [-n N] [-s full|normal|off] [-f] [-p] [-d DIR] [OP...]\n");
 	return 2;
 }

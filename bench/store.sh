@@ -13,7 +13,7 @@ echo "disk: $(df --output=source,fstype "$WORK" | tail -n 1)"
 case " $what " in *" commit "*)
 	for b in ${BATCHES:-1 10 100 1000}; do
 		n=${COMMITS:-300}
-		"$P" commit -b "$b" -n "$n" && "$P" commit -b "$b" -n "$n" -f || exit 1
+		"$P" commit -b "$b" -n "$n" && "$P" commit -b "$b" -n "$n" -p && "$P" commit -b "$b" -n "$n" -f || exit 1
 		for mode in full normal off; do "$P" plain -b "$b" -n "$n" -s $mode || exit 1; done
 	done
 esac
