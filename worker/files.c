@@ -20,6 +20,7 @@
 #include <linux/fs.h>
 #include "lib/base/alloc.h"
 #include "lib/base/file.h"
+#include "lib/base/utf8.h"
 
 #define COPY_BYTES (256u << 10)
 
@@ -220,6 +221,20 @@ static int take_file(struct taking *t, int pfd, const char *base, const char *pa
 	return 0;
 }
 
+/* Names go to users as JSON: one that JSON cannot hold is told, not lost. */
+static int refuse(struct taking *t, const char *path, const char *why, const char *target)
+{
+	struct gr_buf shown = { 0 };
+
+	gr_utf8_show(&shown, gr_slice_str(path), 150);
+	gr_buf_printf(&shown, ": %s", why);
+	if (target)
+		gr_utf8_show(&shown, gr_slice_str(target), 150);
+	gr_err_set(t->err, GR_EPATH, "%s", gr_buf_str(&shown));
+	gr_buf_fini(&shown);
+	return GR_EPATH;
+}
+
 /* Lexically: a target below the output's own folder, so that it means the same wherever the output is put. */
 static bool leads_out(const char *path, size_t n_top, const char *target)
 {
@@ -253,7 +268,9 @@ static int take_link(struct taking *t, int pfd, const char *base, const char *pa
 		return gr_err_set(t->err, GR_EPATH, "%s: a link that cannot be read", path);
 	target[n] = 0;
 	if (leads_out(path, t->n_top, target))
-		return gr_err_set(t->err, GR_EPATH, "%s: a link that leads out of the output: %.200s", path, target);
+		return refuse(t, path, "a link that leads out of the output: ", target);
+	if (!gr_utf8_is(gr_slice_str(target)))
+		return refuse(t, path, "a link to a name that is not UTF-8 cannot be brought back: ", target);
 	add(t->list, path, GR_FILES_LINK, 0777)->target = gr_xstrdup(target);
 	return 0;
 }
@@ -278,6 +295,8 @@ static int take_folder(struct taking *t, int fd, const char *path, unsigned mode
 			continue;
 		if (snprintf(sub, sizeof(sub), "%s/%s", path, de->d_name) > 4000 || depth >= GR_FILES_MAX_DEPTH)
 			rc = gr_err_set(t->err, GR_ELIMIT, "%.200s...: folders too deep", path);
+		else if (!gr_utf8_is(gr_slice_str(de->d_name)))
+			rc = refuse(t, sub, "a name that is not UTF-8 cannot be brought back", NULL);
 		else
 			rc = take_one(t, fd, de->d_name, sub, depth + 1);
 	}

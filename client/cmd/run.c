@@ -52,6 +52,10 @@ static int ended(const struct gr_cmd *cmd, const struct gr_follow_end *e, uint64
 	}
 	if (e->exit_code || !strcmp(e->state, "done"))
 		return e->exit_code;
+	if (e->reason[0]) {
+		fprintf(stderr, "griddle %s: %s\n", cmd->name, e->reason);
+		return GR_EXIT_FAILED;
+	}
 	fprintf(stderr, "griddle %s: job %" PRIu64 " %s%s%s; `griddle task show %" PRIu64 " 0` says more\n", cmd->name, job, e->state,
 		strcmp(e->cause, "-") ? ": " : "", strcmp(e->cause, "-") ? e->cause : "", job);
 	return GR_EXIT_FAILED;

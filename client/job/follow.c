@@ -293,6 +293,19 @@ static int interrupted(struct follow *f, struct gr_follow_end *end, struct gr_er
 	return gr_err_set(err, GR_EGONE, "interrupted");
 }
 
+/* A task that ended well and failed all the same: no output, say. Its last attempt has the words. */
+static int ask_reason(struct follow *f, struct gr_follow_end *end, struct gr_err *err)
+{
+	const json_t *list;
+	json_t *task = NULL;
+	int rc = gr_talk_call(f->b, true, json_pack("{s:s, s:I, s:i}", "op", "task.show", "job", (json_int_t)f->job, "task", 0), &task, err);
+
+	list = json_object_get(task, "attempts");
+	snprintf(end->reason, sizeof(end->reason), "%s", gr_jstr(json_array_get(list, json_array_size(list) - 1), "reason"));
+	json_decref(task);
+	return rc;
+}
+
 static int live(struct follow *f, struct gr_follow_end *end, struct gr_err *err)
 {
 	struct gr_fetched done;
@@ -306,6 +319,11 @@ static int live(struct follow *f, struct gr_follow_end *end, struct gr_err *err)
 	snprintf(end->cause, sizeof(end->cause), "%s", gr_jstr(rep, "cause"));
 	snprintf(end->state, sizeof(end->state), "%s", gr_jstr(rep, "state"));
 	json_decref(rep);
+	if (!end->exit_code && !end->signum && !strcmp(end->state, "failed")) {
+		rc = ask_reason(f, end, err);
+		if (rc < 0)
+			return rc;
+	}
 	if (f->o->fetch_to && !end->exit_code && !end->signum) {
 		f->fetch = gr_fetch_new(f->b, f->job);
 		gr_fetch_push(f->fetch, 0, NULL, f->o->fetch_to);

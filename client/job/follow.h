@@ -24,6 +24,7 @@ struct gr_follow_end {
 	char state[16];
 	int exit_code, signum;              /* LIVE: of the task */
 	char cause[24];
+	char reason[256];                   /* LIVE: what the worker said of an end that was neither code nor signal; may be "" */
 	bool is_detached;                   /* a signal came and the job goes on */
 };
 

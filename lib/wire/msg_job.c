@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "lib/base/utf8.h"
+
 #define MAX_REASON_BYTES 65536u
 #define MAX_PATH_BYTES 4095u
 #define MAX_NAME_BYTES 127u
@@ -19,7 +21,7 @@ static bool is_clean(struct gr_slice p)
 {
 	size_t from = 0;
 
-	if (!p.n || p.n > MAX_PATH_BYTES || memchr(p.p, 0, p.n))
+	if (!p.n || p.n > MAX_PATH_BYTES || memchr(p.p, 0, p.n) || !gr_utf8_is(p))
 		return false;
 	for (size_t i = 0; i <= p.n; i++) {
 		if (i < p.n && p.p[i] != '/')
@@ -106,7 +108,7 @@ static void read_placed(struct gr_rd *r, struct gr_placed_file *f, bool is_outpu
 		read_item(r, &f->item);
 	if (f->kind == GR_PLACED_LINK) {
 		f->target = gr_rd_bytes(r, MAX_PATH_BYTES);
-		if (r->rc == 0 && (!f->target.n || memchr(f->target.p, 0, f->target.n)))
+		if (r->rc == 0 && (!f->target.n || memchr(f->target.p, 0, f->target.n) || !gr_utf8_is(f->target)))
 			r->rc = GR_EPATH;
 	}
 	if (r->rc == 0 && !is_output && f->item.has_data)

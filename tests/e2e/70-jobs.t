@@ -18,6 +18,8 @@ check "and gives its output" [ "$(cat "$T/out")/$(cat "$T/err")" = out/err ]
 check "standard input goes along" is 3 sh -c 'printf "a\nb\nc\n" | "$0" run --stdin -- wc -l' "$G"
 echo 41 >in.txt
 check "files go along and come back" "$G" run --in in.txt --out out.txt --to got 'expr $(cat in.txt) + 1 > out.txt'
+"$G" run --out d --to bytes 'mkdir d; echo x >d/$(printf "caf\\351")' >"$T/out" 2>"$T/err"; rc=$?
+check "an output whose name JSON cannot hold is no success" [ $rc != 0 ]; check "and is told" grep -q 'd/caf\\xe9: a name that is not UTF-8 cannot be brought back' "$T/err" || diag <"$T/err"
 check "as they were made" [ "$(cat got/out.txt)" = 42 ]
 check "env goes along, and no more than is asked for" is 'x-' env A=x B=y "$G" run --env A 'echo $A-$B'
 check "a time limit is kept" sh -c '! timeout 20 "$0" run --timeout 300ms -- sleep 30 2>/dev/null' "$G"

@@ -24,6 +24,7 @@
 #include "lib/base/rng.h"
 #include "lib/base/sha256.h"
 #include "lib/base/suggest.h"
+#include "lib/base/utf8.h"
 
 /* ---- err ---- */
 
@@ -485,6 +486,30 @@ static void arrays_grow_by_doubling_and_keep_their_content(void **state)
 	assert_null(gr_tryalloc((size_t)1 << 62));
 }
 
+static void utf8_is_what_json_takes(void **state)
+{
+	static const char *const good[] = { "", "a/b", "caf\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xed\x9f\xbf", "\xf4\x8f\xbf\xbf" };
+	static const char *const bad[] = { "\xe9", "\xc3", "\xc0\x80", "\xc1\xbf", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80",
+					   "\xf5\x80\x80\x80", "\x80", "\xe2\x82", "\xe2\x82z", "a\xff" };
+	static const struct { const char *text; size_t max; const char *shown; } shows[] = {
+		{ "a\xe9 \xc3\xa9\n\x7f", 99, "a\\xe9 \xc3\xa9\\x0a\\x7f" }, { "ab\xc3\xa9", 4, "ab\xc3\xa9" }, { "ab\xc3\xa9", 3, "ab..." },
+		{ "a\xff", 4, "a..." }, { "", 0, "" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < GR_LEN(good); i++)
+		assert_true(gr_utf8_is(gr_slice_str(good[i])));
+	for (size_t i = 0; i < GR_LEN(bad); i++)
+		assert_false(gr_utf8_is(gr_slice_str(bad[i])));
+	for (size_t i = 0; i < GR_LEN(shows); i++) {
+		struct gr_buf b = { 0 };
+
+		gr_utf8_show(&b, gr_slice_str(shows[i].text), shows[i].max);
+		assert_string_equal(gr_buf_str(&b), shows[i].shown);
+		gr_buf_fini(&b);
+	}
+}
+
 static void suggests_near_words_only(void **state)
 {
 	static const char *const stems[] = { "mem", "mem_limit", "me" };
@@ -547,7 +572,7 @@ int main(void)
 		T(a_digest_is_exactly_64_hex_digits), TD(a_file_is_digested_from_its_start),
 		T(a_program_gives_its_output_and_its_code), T(a_program_that_fills_both_pipes_does_not_hang),
 		T(a_program_that_says_too_much_is_ended), T(a_list_keeps_order_and_forgets_twice_without_harm),
-		T(arrays_grow_by_doubling_and_keep_their_content), T(suggests_near_words_only),
+		T(arrays_grow_by_doubling_and_keep_their_content), T(suggests_near_words_only), T(utf8_is_what_json_takes),
 		T(a_complaint_ends_with_what_was_meant_or_with_what_there_is),
 	};
 

@@ -20,6 +20,7 @@ struct fix {
 	char dir[64];
 	int top, in, out;
 	struct gr_files_list list;
+	struct gr_err err;                 /* of the last take() */
 };
 
 static int setup(void **state)
@@ -65,10 +66,11 @@ static int put(struct fix *f, const char *path, const char *text)
 
 static int take(struct fix *f, const char *path)
 {
-	struct gr_err err = { 0 };
-	int rc = gr_files_take(f->in, path, f->out, "t", 1000, &f->list, &err);
+	int rc;
 
-	assert_int_equal(rc, err.code);
+	f->err = (struct gr_err){ 0 };
+	rc = gr_files_take(f->in, path, f->out, "t", 1000, &f->list, &f->err);
+	assert_int_equal(rc, f->err.code);
 	return rc;
 }
 
@@ -164,6 +166,22 @@ static void refuses_what_is_no_file_and_what_leads_out(void **state)
 	assert_int_equal(f->list.n, 0);
 }
 
+/* latin1's e with an accent: JSON cannot hold it */
+static void a_name_that_is_not_utf8_is_told(void **state)
+{
+	struct fix *f = *state;
+
+	assert_int_equal(put(f, "d/caf\xe9", "1"), 0);
+	assert_int_equal(take(f, "d"), GR_EPATH);
+	assert_string_equal(f->err.text, "d/caf\\xe9: a name that is not UTF-8 cannot be brought back");
+	assert_int_equal(mkdirat(f->in, "l", 0755), 0);
+	assert_int_equal(symlinkat("caf\xe9", f->in, "l/x"), 0);
+	assert_int_equal(take(f, "l"), GR_EPATH);
+	assert_string_equal(f->err.text, "l/x: a link to a name that is not UTF-8 cannot be brought back: caf\\xe9");
+	assert_int_equal(put(f, "e/caf\xc3\xa9", "1"), 0);
+	assert_int_equal(take(f, "e"), 0);
+}
+
 static void links_in_a_folder_may_stay_in_it(void **state)
 {
 	static const struct { const char *target; int rc; } cases[] = {
@@ -209,7 +227,7 @@ int main(void)
 		TEST(takes_a_file_away_with_its_digest),
 		TEST(one_content_under_two_names_comes_twice),
 		TEST(refuses_what_is_no_file_and_what_leads_out),
-		TEST(links_in_a_folder_may_stay_in_it),
+		TEST(links_in_a_folder_may_stay_in_it), TEST(a_name_that_is_not_utf8_is_told),
 		TEST(outputs_over_the_limit_are_refused),
 	};
 
