@@ -121,7 +121,7 @@ struct gr_commands {
 	struct gr_list lists[GR_N_COMMAND_STATES];
 	uint32_t n[GR_N_COMMAND_STATES];
 	uint32_t slots_used, n_serial;
-	uint64_t mem_used, held_bytes;
+	uint64_t mem_used, held_bytes, yielded_ns;     /* yielded: when the disk was last looked at */
 	uint8_t slot_used[GR_SANDBOX_SLOTS];
 	struct gr_timer *begun_timer, *tell_timer;
 	uint32_t n_walks;                      /* threads that measure folders */

@@ -30,6 +30,7 @@
 #include "worker/command.h"
 
 #define BEGUN_MS 20
+#define YIELD_NS (GR_NS_PER_S / 10)
 #define KEEP_FREE_BYTES (1ull << 30)
 #define MAX_PROCESSES 4096u
 #define EXIT_NOT_FOUND 127
@@ -328,6 +329,7 @@ static void yield_disk(struct gr_commands *c)
 	uint64_t wanted, free_bytes;
 	struct statvfs fs;
 
+	c->yielded_ns = gr_loop_now_ns(c->w->loop);
 	if (statvfs(".", &fs) < 0)
 		return;
 	free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
@@ -361,7 +363,7 @@ static bool start(struct gr_wcommand *t)
 	}
 	t->runner->command = t;
 	take_slot(t);
-	if (!c->n[GR_CS_RUNNING])
+	if (!c->n[GR_CS_RUNNING] && gr_loop_now_ns(c->w->loop) - c->yielded_ns > YIELD_NS)
 		yield_disk(c);
 	gr_command_move(t, GR_CS_RUNNING);
 	rc = launch(t, &err);

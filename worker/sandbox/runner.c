@@ -32,11 +32,11 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "lib/base/alloc.h"
-#include "lib/base/remove.h"
+#include "lib/base/clock.h"
+#include "lib/net/loop.h"
 #include "worker/sandbox/memory.h"
 #include "worker/sandbox/sandbox_int.h"
 
@@ -63,7 +63,8 @@ struct runner {
 	bool is_oom, is_grouped;
 	uint32_t n_killed;
 	bool is_reaped;
-	int timerfd;
+	uint64_t sample_ns;            /* the next look at its memory */
+	rlim_t most_processes;         /* our own limit */
 	pid_t *tree, *parents;
 };
 
@@ -193,7 +194,7 @@ static void begin_memory(struct runner *r)
 	    gr_group_limit(&r->s->group, r->m.mem_bytes))
 		r->group_limit = r->m.mem_bytes;
 	r->is_grouped = gr_group_is_open(&r->s->group) && r->group_limit == r->m.mem_bytes;
-	if (r->is_grouped)
+	if (r->is_grouped && r->m.mem_bytes)
 		gr_group_count(&r->s->group, &r->before);
 }
 
@@ -259,13 +260,6 @@ static bool pump_stream(struct runner *r, int i)
 
 /* ---- starting ---- */
 
-static void set_timer(struct runner *r, bool is_on)
-{
-	struct itimerspec t = { { 0, SAMPLE_MS * 1000000L }, { 0, FIRST_SAMPLE_MS * 1000000L } }, off = { 0 };
-
-	timerfd_settime(r->timerfd, 0, is_on ? &t : &off, NULL);
-}
-
 struct start {
 	char *cwd, **argv, **env, *program;
 	int stdin_fd, cwd_fd;
@@ -289,24 +283,23 @@ static void child(struct runner *r, struct start *st)
 	setsid();
 	if (!r->s->has_pidns)
 		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	signal(SIGPIPE, SIG_DFL);
-	signal(SIGINT, SIG_DFL);
-	signal(SIGTERM, SIG_DFL);
-	signal(SIGHUP, SIG_DFL);
-	signal(SIGCHLD, SIG_DFL);
-	limit(RLIMIT_CORE, 0);
 	if (r->m.fsize_bytes)
 		limit(RLIMIT_FSIZE, r->m.fsize_bytes);
 	if (r->m.cpu_s)
 		limit(RLIMIT_CPU, r->m.cpu_s);
-	if (r->m.n_proc)
-		limit(RLIMIT_NPROC, r->m.n_proc);
-	if (fchdir(st->cwd_fd) < 0 || dup2(st->stdin_fd, 0) < 0 || dup2(r->pipes[0][1], 1) < 0 ||
+	if (r->m.n_proc) {
+		struct rlimit l = { r->m.n_proc, r->m.n_proc };
+
+		if (l.rlim_max > r->most_processes)
+			l.rlim_cur = l.rlim_max = r->most_processes;
+		setrlimit(RLIMIT_NPROC, &l);
+	}
+	/* 0 and 1 are this process's own already, see make_ready */
+	if (fchdir(st->cwd_fd) < 0 || (st->stdin_fd >= 0 && dup2(st->stdin_fd, 0) < 0) ||
 	    dup2(r->pipes[r->m.is_merged ? 0 : 1][1], 2) < 0) {
 		st->error = errno;
 		_exit(127);
 	}
-	close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if ((r->s->scopefd >= 0 && syscall(SYS_landlock_restrict_self, r->s->scopefd, 0) < 0) ||
@@ -385,7 +378,7 @@ static void launch(struct runner *r, struct start *st)
 	int e;
 	pid_t pid = -1;
 
-	st->cwd_fd = gr_sb_open_in(r->s->taskfd, st->cwd, O_PATH | O_DIRECTORY, 0);
+	st->cwd_fd = *st->cwd ? gr_sb_open_in(r->s->taskfd, st->cwd, O_PATH | O_DIRECTORY, 0) : r->s->taskfd;
 	if (st->cwd_fd < 0) {
 		refuse(r, code_of(errno), st->cwd, errno);
 		return;
@@ -406,18 +399,19 @@ static void launch(struct runner *r, struct start *st)
 		if (pid > 0 && e)
 			waitpid(pid, NULL, 0);
 	}
-	close(st->cwd_fd);
+	if (st->cwd_fd != r->s->taskfd)
+		close(st->cwd_fd);
 	if (e) {
 		refuse(r, code_of(e), st->argv[0], e);
 		return;
 	}
 	r->pid = pid;
-	set_timer(r, true);
+	r->sample_ns = gr_clock_mono_ns() + FIRST_SAMPLE_MS * GR_NS_PER_MS;
 }
 
 static void on_start(struct runner *r, ssize_t n, const int *fds, int n_fds)
 {
-	struct start st = { .stdin_fd = r->s->nullfd };
+	struct start st = { .stdin_fd = -1 };
 	char *payload = r->packet + sizeof(r->m), *big = NULL, *p, *end;
 	int want = 0;
 
@@ -458,22 +452,6 @@ static void on_start(struct runner *r, ssize_t n, const int *fds, int n_fds)
 
 /* ---- ending ---- */
 
-/* The folders other than the command's own, which the worker empties. */
-static void empty_tmp(struct runner *r)
-{
-	int fds[2] = { r->s->tmpfd, r->s->shmfd };
-
-	for (int i = 0; i < 2; i++) {
-		int fd;
-
-		if (fds[i] < 0 || gr_dir_is_empty(fds[i]))
-			continue;
-		fd = openat(fds[i], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (fd >= 0 && gr_remove_in(fd) < 0)
-			_exit(1);              /* a new runner has an empty one */
-	}
-}
-
 static void on_exited(struct runner *r, int status)
 {
 	struct gr_runner_event ev = { .kind = GR_RUNNER_EXIT, .status = status };
@@ -482,10 +460,8 @@ static void on_exited(struct runner *r, int status)
 
 	r->is_reaped = true;
 	is_dead = end_tree(r);
-	if (r->is_grouped)
+	if (r->is_grouped && r->m.mem_bytes)
 		look_at_group(r, is_dead);
-	set_timer(r, false);
-
 	for (int i = 0; i < 2; i++)
 		do
 			if (r->is_held) {
@@ -500,12 +476,12 @@ static void on_exited(struct runner *r, int status)
 	memcpy(ev.n_dropped, r->n_dropped, sizeof(ev.n_dropped));
 	ev.is_oom = r->is_oom;
 	ev.n_killed = r->n_killed;
+	ev.is_clean = is_dead && gr_sb_folders_untouched(r->s);
 	r->pid = 0;
 	r->is_reaped = false;
 	send_event(r, &ev, NULL, true);
-	if (!is_dead)
-		_exit(1);
-	empty_tmp(r);
+	if (!is_dead || (!ev.is_clean && !gr_sb_empty_tmp(r->s)))
+		_exit(1);                      /* a new runner has empty folders */
 }
 
 static void reap(struct runner *r)
@@ -552,21 +528,50 @@ static void on_packet(struct runner *r)
 		close(fds[i]);
 }
 
-static void make_pipes(struct runner *r)
+/* What every command has from us and needs no call of its own. */
+static void make_ready(struct runner *r)
 {
+	static const int signals[] = { SIGPIPE, SIGINT, SIGTERM, SIGHUP, SIGCHLD };
+	struct rlimit l;
+	sigset_t all;
+
+	for (size_t i = 0; i < GR_LEN(signals); i++)
+		signal(signals[i], SIG_DFL);
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, NULL);
+	limit(RLIMIT_CORE, 0);
+	r->most_processes = getrlimit(RLIMIT_NPROC, &l) == 0 ? l.rlim_max : RLIM_INFINITY;
 	for (int i = 0; i < 2; i++) {
 		if (pipe2(r->pipes[i], O_CLOEXEC) < 0)
 			_exit(1);
 		fcntl(r->pipes[i][0], F_SETFL, O_NONBLOCK);
 	}
+	if (dup2(r->s->nullfd, 0) < 0 || dup2(r->pipes[0][1], 1) < 0)
+		_exit(1);
+	close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);       /* and what is opened later is so from the start */
+}
+
+/* Until something is to be done that nothing wakes us for; -1 never. */
+static int poll_ms(const struct runner *r)
+{
+	uint64_t now = r->pid ? gr_clock_mono_ns() : 0;
+
+	return !r->pid ? -1 : r->sample_ns <= now ? 0 : (int)((r->sample_ns - now + GR_NS_PER_MS - 1) / GR_NS_PER_MS);
+}
+
+static void on_time(struct runner *r, uint64_t now)
+{
+	if (now < r->sample_ns)
+		return;
+	sample(r);
+	r->sample_ns = now + SAMPLE_MS * GR_NS_PER_MS;
 }
 
 void gr_sb_runner_main(struct sb_server *s)
 {
 	struct runner *r = gr_xalloc(sizeof(*r));
 	struct signalfd_siginfo si;
-	struct pollfd p[5];
-	uint64_t n_ticks;
+	struct pollfd p[4];
 	sigset_t set;
 
 	r->s = s;
@@ -577,14 +582,10 @@ void gr_sb_runner_main(struct sb_server *s)
 	prctl(PR_SET_NAME, "griddle-runner", 0, 0, 0);
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);          /* what it runs is the same user */
-	signal(SIGCHLD, SIG_DFL);
-	sigfillset(&set);
-	sigprocmask(SIG_BLOCK, &set, NULL);
+	make_ready(r);
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
-	make_pipes(r);
 	fcntl(s->ctl, F_SETFL, O_NONBLOCK);
-	r->timerfd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	r->sigfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	for (;;) {
 		bool is_reading = r->pid && !r->is_held;
@@ -593,19 +594,19 @@ void gr_sb_runner_main(struct sb_server *s)
 		p[1] = (struct pollfd){ r->sigfd, POLLIN, 0 };
 		p[2] = (struct pollfd){ is_reading ? r->pipes[0][0] : -1, POLLIN, 0 };
 		p[3] = (struct pollfd){ is_reading ? r->pipes[1][0] : -1, POLLIN, 0 };
-		p[4] = (struct pollfd){ r->timerfd, POLLIN, 0 };
-		if (poll(p, 5, -1) < 0 && errno != EINTR)
+		if (poll(p, 4, poll_ms(r)) < 0 && errno != EINTR)
 			end(r);
 		if (p[0].revents & (POLLOUT | POLLERR) && r->is_held)
 			r->is_held = send_event(r, &r->held, r->chunk, false) == -EAGAIN;
 		for (int i = 0; i < 2; i++)
 			if (p[2 + i].revents)
 				pump_stream(r, i);
-		if (p[4].revents && read(r->timerfd, &n_ticks, sizeof(n_ticks)) > 0 && r->pid)
-			sample(r);
+		if (r->pid)
+			on_time(r, gr_clock_mono_ns());
 		if (p[1].revents) {
-			while (read(r->sigfd, &si, sizeof(si)) > 0)
-				;
+			/* one of a kind is kept: there is no second one to be read */
+			if (read(r->sigfd, &si, sizeof(si)) < 0 && errno != EAGAIN)
+				end(r);
 			reap(r);
 		}
 		if (p[0].revents & (POLLIN | POLLHUP | POLLERR))

@@ -49,6 +49,7 @@ struct gr_runner_event {
 	uint64_t n_dropped[2];        /* bytes of stdout and stderr beyond out_bytes */
 	uint32_t is_oom;              /* killed at mem_bytes */
 	uint32_t n_killed;            /* processes left behind that had to be killed */
+	uint32_t is_clean;            /* EXIT: nothing was ever made in its folders; 0 also where that is not known */
 	uint32_t landlock_abi, has_proc, has_group;   /* READY */
 	char text[256];               /* FAILED, and EXIT with a code */
 	uint32_t n_data;              /* OUTPUT */

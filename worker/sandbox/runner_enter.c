@@ -55,7 +55,7 @@ int gr_sb_runner_enter(struct sb_server *s, struct gr_err *err)
 	int rc;
 
 	open_oom(s);
-	s->shmfd = s->procfd = s->scopefd = -1;
+	s->shmfd = s->procfd = s->scopefd = s->watchfd = -1;
 	rc = s->tier == GR_TIER_NAMESPACE ? gr_sb_namespace_enter(s, err) : gr_sb_landlock_enter(s, err);
 	if (rc < 0)
 		return rc;
@@ -71,6 +71,7 @@ int gr_sb_runner_enter(struct sb_server *s, struct gr_err *err)
 		s->procfd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (!s->has_pidns)
 		s->scopefd = gr_sb_landlock_scope(s->landlock_abi);
+	gr_sb_watch_folders(s);
 	rc = gr_sb_landlock_runner(s, err);
 	if (rc < 0)
 		return rc;

@@ -46,6 +46,7 @@ struct sb_server {
 	bool has_userns, is_runner, has_net, has_proc, is_filter_late;
 	int ctl, rootfd, cachefd, nullfd, tmpfd;
 	int taskfd, shmfd, procfd, scopefd;   /* runner; but taskfd -1 when there is none */
+	int watchfd;                   /* runner: tells what is made in its folders; -1 none */
 	uid_t uid;
 	gid_t gid;
 	struct gr_group group;         /* runner */
@@ -74,6 +75,12 @@ void gr_sb_runner_main(struct sb_server *s) __attribute__((noreturn));
 /* Steps; each returns 0 or an error with its sentence. */
 int gr_sb_namespace_enter(struct sb_server *s, struct gr_err *err);
 int gr_sb_runner_enter(struct sb_server *s, struct gr_err *err);       /* either of its tiers, and its layer */
+/* Runner: from now on what is made at the top of its folders is known; leaves the current folder at the root. */
+void gr_sb_watch_folders(struct sb_server *s);
+/* Nothing was made there since the last call. False also when that is not known. */
+bool gr_sb_folders_untouched(const struct sb_server *s);
+/* The folders other than the command's own, which the worker empties. Return: false when something would not go. */
+bool gr_sb_empty_tmp(const struct sb_server *s);
 /* What is forked between the two calls, true and false, is killed before this runner when memory is short. */
 void gr_sb_oom_offer(const struct sb_server *s, bool is_offered);
 int gr_sb_chroot_enter(struct sb_server *s, struct gr_err *err);
