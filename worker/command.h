@@ -5,7 +5,7 @@
  *   make_command.c templates and values -> words and files    command_io.c   its files in and out, in a thread
  *   command_log.c  its output, kept and followed              command_end.c  what came of it, kept until committed
  *   send_blob.c    its files to the coordinator               journal.c      what was not committed, across a restart
- *   command_disk.c what its folder takes
+ *   command_disk.c what its folder takes                      run_ahead.c    short commands one behind the other in a runner
  */
 #pragma once
 #include "lib/base/list.h"
@@ -56,7 +56,7 @@ void gr_jobs_unuse(struct gr_commands *c, struct gr_wjob *j);
 void gr_jobs_fini(struct gr_commands *c);
 
 /* ---- the command ---- */
-#define GR_COMMAND_STATES(X) X(FETCH) X(STAGE) X(READY) X(RUNNING) X(TAKING) X(HELD)
+#define GR_COMMAND_STATES(X) X(FETCH) X(STAGE) X(READY) X(NEXT) X(RUNNING) X(TAKING) X(HELD)
 enum gr_command_state {
 #define X(s) GR_CS_##s,
 	GR_COMMAND_STATES(X)
@@ -94,8 +94,8 @@ struct gr_wcommand {
 	struct gr_digest stdin_digest;
 	bool has_stdin, is_staged;             /* staged: DIR stage/SERIAL holds its files */
 	char **outputs;                        /* declared paths, expanded */
-	uint32_t serial;                       /* of the staging folder, and of output names */
-	struct gr_runner *runner;
+	uint32_t serial;                       /* of the staging folder, of output names, and to its runner */
+	struct gr_runner *runner;              /* NEXT, RUNNING, TAKING */
 	struct gr_command_log logs[2];
 	bool is_followed;
 	struct gr_files_list found;            /* outputs */
@@ -108,6 +108,7 @@ struct gr_wcommand {
 	uint64_t received_ns, started_ns, ended_ns, deadline_ns, kill_ns, in_bytes;   /* kill_ns: 0 none */
 	uint64_t walk_ns;                      /* its folder is measured again then */
 	bool is_begun, is_said_begun, is_cancelled, is_yielding, is_timeout, is_handed_back, is_sent, is_in_thread, is_saved;
+	bool is_retracted;                     /* NEXT: given back as soon as the runner has */
 	bool is_walked, is_over_disk;          /* walked: a thread measures its folder */
 	struct gr_digest *pinned;              /* HELD: in the cache until committed */
 	uint32_t n_pinned;
@@ -159,8 +160,21 @@ void gr_commands_acked(struct gr_commands *c, uint64_t job, uint64_t task, uint3
 struct gr_wcommand *gr_commands_find(struct gr_commands *c, uint64_t job, uint64_t task, uint32_t attempt);
 void gr_command_move(struct gr_wcommand *t, enum gr_command_state to);
 void gr_command_free(struct gr_wcommand *t);
+/* It needs its runner no more, whose folder is empty. */
+void gr_command_leave(struct gr_wcommand *t);
+/* What waits in @r, which is about to go, waits here again. */
+void gr_commands_take_back(struct gr_commands *c, struct gr_runner *r);
 /* It ends without having run (to its end). */
 void gr_command_give_up(struct gr_wcommand *t, int outcome, uint32_t flags, const char *fmt, ...) GR_PRINTF(4, 5);
+
+/* ---- run_ahead.c ---- */
+/* READY -> NEXT, when it can follow one that runs. Return: false when it can not. */
+bool gr_command_send_ahead(struct gr_wcommand *t);
+struct gr_wcommand *gr_command_next_in(struct gr_commands *c, const struct gr_runner *r);   /* NULL: none */
+void gr_command_returned(struct gr_wcommand *t);                /* its runner has not begun it */
+void gr_command_learn(struct gr_wcommand *t);                   /* it has ended: whether others may follow in its runner */
+/* Hands @t to its runner. */
+int gr_command_launch(struct gr_wcommand *t, bool is_ahead, struct gr_err *err) GR_MUST_CHECK;
 
 /* ---- make_command.c ---- */
 /* Paths and blobs of @t from its stage's templates and its own values; fills placed, outputs, stdin. */

@@ -47,7 +47,7 @@ static void walk_done(uv_work_t *req, int status)
 		if (status == 0 && k->bytes > k->limit && !t->is_over_disk) {
 			t->is_over_disk = true;
 			t->kill_ns = now_ns + GR_NS_PER_S;      /* should the packet not have gone */
-			gr_runner_signal(t->runner->fd, SIGKILL);
+			gr_runner_signal(t->runner->fd, t->serial, SIGKILL);
 		}
 	}
 	free(k);

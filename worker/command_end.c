@@ -142,7 +142,7 @@ static void tell(struct gr_wcommand *t)
 {
 	struct gr_commands *c = t->c;
 
-	if (c->n[GR_CS_READY] > 1 && c->n_untold < MAX_UNTOLD && t->ended_ns - t->received_ns < TELL_MAX_MS * GR_NS_PER_MS) {
+	if (c->n[GR_CS_READY] + c->n[GR_CS_NEXT] > 1 && c->n_untold < MAX_UNTOLD && t->ended_ns - t->received_ns < TELL_MAX_MS * GR_NS_PER_MS) {
 		if (!c->n_untold++)
 			gr_timer_set(c->tell_timer, TELL_MS);
 		return;

@@ -312,11 +312,13 @@ static void take_end(struct job *j)
 	struct gr_runner *r = t->runner;
 
 	t->is_in_thread = false;
-	t->runner = NULL;
-	if (j->remove_rc < 0)
+	if (r && j->remove_rc < 0) {
+		t->runner = NULL;
+		gr_commands_take_back(t->c, r);
 		gr_runners_drop(&r);
-	else if (r)
-		gr_runners_give(r);
+	} else if (r) {
+		gr_command_leave(t);
+	}
 	if (j->is_over_disk)
 		gr_command_judge_disk(t);
 	if (j->log_rc < 0 && t->end_outcome == GR_OUTCOME_DONE) {
@@ -355,8 +357,7 @@ void gr_command_take(struct gr_wcommand *t)
 
 	if (is_bare && t->logs[0].fd < 0 && t->logs[1].fd < 0 && (!t->runner || (!t->m.secrets.n && (t->end.is_clean || gr_dir_is_empty(t->runner->taskfd))))) {
 		if (t->runner)
-			gr_runners_give(t->runner);
-		t->runner = NULL;
+			gr_command_leave(t);
 		gr_command_finish(t);
 		return;
 	}

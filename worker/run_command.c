@@ -2,8 +2,9 @@
  * run_command.c - the life of a command
  *
  *   FETCH    its blobs are on their way           STAGE   a thread puts its files into a folder
- *   READY    waits for slots, memory, a runner    RUNNING
- *   TAKING   a thread takes its outputs           HELD    ended; kept until the coordinator has committed it
+ *   READY    waits for slots, memory, a runner    NEXT    waits in a runner for the one before it
+ *   RUNNING                                       TAKING  a thread takes its outputs
+ *   HELD     ended; kept until the coordinator has committed it
  *
  * Commands start in the order they came. One that asks for several slots holds the later ones back until it has them,
  * compiles too, or it would wait for ever behind small ones.
@@ -30,7 +31,7 @@
 #include "worker/command.h"
 
 #define BEGUN_MS 20
-#define YIELD_NS (GR_NS_PER_S / 10)
+#define YIELD_NS (GR_NS_PER_S / 10)            /* as long as commands write nothing */
 #define KEEP_FREE_BYTES (1ull << 30)
 #define MAX_PROCESSES 4096u
 #define EXIT_NOT_FOUND 127
@@ -55,9 +56,11 @@ static void release(struct gr_wcommand *t)
 void gr_command_move(struct gr_wcommand *t, enum gr_command_state to)
 {
 	static const unsigned allowed[GR_N_COMMAND_STATES] = {
-		[GR_CS_STAGE] = 1u << GR_CS_FETCH, [GR_CS_READY] = 1u << GR_CS_STAGE, [GR_CS_RUNNING] = 1u << GR_CS_READY,
+		[GR_CS_STAGE] = 1u << GR_CS_FETCH, [GR_CS_READY] = 1u << GR_CS_STAGE | 1u << GR_CS_NEXT,
+		[GR_CS_NEXT] = 1u << GR_CS_READY, [GR_CS_RUNNING] = 1u << GR_CS_READY | 1u << GR_CS_NEXT,
 		[GR_CS_TAKING] = 1u << GR_CS_RUNNING,
-		[GR_CS_HELD] = 1u << GR_CS_FETCH | 1u << GR_CS_STAGE | 1u << GR_CS_READY | 1u << GR_CS_RUNNING | 1u << GR_CS_TAKING,
+		[GR_CS_HELD] = 1u << GR_CS_FETCH | 1u << GR_CS_STAGE | 1u << GR_CS_READY | 1u << GR_CS_NEXT | 1u << GR_CS_RUNNING |
+				 1u << GR_CS_TAKING,
 	};
 
 	if (!(allowed[to] >> t->state & 1)) {
@@ -75,12 +78,12 @@ void gr_command_move(struct gr_wcommand *t, enum gr_command_state to)
 
 uint32_t gr_commands_n_live(const struct gr_commands *c)
 {
-	return c->n[GR_CS_FETCH] + c->n[GR_CS_STAGE] + c->n[GR_CS_READY] + c->n[GR_CS_RUNNING] + c->n[GR_CS_TAKING];
+	return gr_commands_n_waiting(c) + c->n[GR_CS_RUNNING] + c->n[GR_CS_TAKING];
 }
 
 uint32_t gr_commands_n_waiting(const struct gr_commands *c)
 {
-	return c->n[GR_CS_FETCH] + c->n[GR_CS_STAGE] + c->n[GR_CS_READY];
+	return c->n[GR_CS_FETCH] + c->n[GR_CS_STAGE] + c->n[GR_CS_READY] + c->n[GR_CS_NEXT];
 }
 
 uint64_t gr_commands_waiting_since(const struct gr_commands *c)
@@ -294,10 +297,10 @@ static void say_begun_soon(struct gr_commands *c)
 		c->begun_timer = gr_timer_start(c->w->loop, BEGUN_MS, 0, on_begun, c);
 }
 
-static int launch(struct gr_wcommand *t, struct gr_err *err)
+int gr_command_launch(struct gr_wcommand *t, bool is_ahead, struct gr_err *err)
 {
 	struct gr_runner_task rt = { .cwd = NULL, .stdin_fd = -1, .mem_bytes = t->m.mem_limit_bytes, .out_bytes = t->stage->out_bytes,
-				     .n_proc = MAX_PROCESSES };
+				     .n_proc = MAX_PROCESSES, .is_ahead = is_ahead, .id = t->serial };
 	struct gr_words words = { 0 };
 	int rc = gr_command_install(t, err);
 
@@ -345,6 +348,16 @@ static uint64_t deadline_of(uint64_t now_ns, uint64_t timeout_ms)
 	return timeout_ms && timeout_ms <= (UINT64_MAX - now_ns) / GR_NS_PER_MS ? now_ns + timeout_ms * GR_NS_PER_MS : 0;
 }
 
+static void begun(struct gr_wcommand *t)
+{
+	struct gr_commands *c = t->c;
+
+	t->is_begun = true;
+	t->started_ns = gr_loop_now_ns(c->w->loop);
+	t->deadline_ns = deadline_of(t->started_ns, t->m.timeout_ms);
+	say_begun_soon(c);
+}
+
 /* Return: false when the next must wait too. */
 static bool start(struct gr_wcommand *t)
 {
@@ -366,17 +379,14 @@ static bool start(struct gr_wcommand *t)
 	if (!c->n[GR_CS_RUNNING] && gr_loop_now_ns(c->w->loop) - c->yielded_ns > YIELD_NS)
 		yield_disk(c);
 	gr_command_move(t, GR_CS_RUNNING);
-	rc = launch(t, &err);
+	rc = gr_command_launch(t, false, &err);
 	if (rc < 0) {
 		gr_runners_drop(&t->runner);
 		gr_command_give_up(t, rc == GR_ENOSPACE || rc == GR_EIO || rc == GR_ENOENT || rc == GR_ECORRUPT || rc == GR_EGONE || rc == GR_EBUSY ?
 				   GR_OUTCOME_RETRY : GR_OUTCOME_REFUSED, GR_ENDED_F_NOT_STARTED, "%s", err.text);
 		return true;
 	}
-	t->is_begun = true;
-	t->started_ns = gr_loop_now_ns(c->w->loop);
-	t->deadline_ns = deadline_of(t->started_ns, t->m.timeout_ms);
-	say_begun_soon(c);
+	begun(t);
 	return true;
 }
 
@@ -384,6 +394,9 @@ void gr_commands_pump(struct gr_commands *c)
 {
 	while (!c->w->is_draining && !gr_list_is_empty(&c->lists[GR_CS_READY]))
 		if (!start(GR_CONTAINER(c->lists[GR_CS_READY].next, struct gr_wcommand, link)))
+			break;
+	while (!c->w->is_draining && !gr_list_is_empty(&c->lists[GR_CS_READY]))
+		if (!gr_command_send_ahead(GR_CONTAINER(c->lists[GR_CS_READY].next, struct gr_wcommand, link)))
 			break;
 }
 
@@ -435,12 +448,61 @@ static void judge(struct gr_wcommand *t, const struct gr_runner_event *ev)
 	}
 }
 
+static void stop_running(struct gr_wcommand *t, uint8_t how, uint32_t grace_ms);
+
+void gr_command_leave(struct gr_wcommand *t)
+{
+	struct gr_runner *r = t->runner;
+
+	t->runner = NULL;
+	r->command = NULL;
+	if (!r->n_ahead || r->state == GR_RN_DEAD)
+		gr_runners_give(r);    /* else with the last of those that come back */
+}
+
+/* The runner has gone on with the next by itself. */
+static void go_on(struct gr_commands *c, struct gr_runner *r)
+{
+	struct gr_wcommand *t = gr_command_next_in(c, r);
+
+	if (!t)
+		return;
+	r->n_ahead--;
+	r->command = t;
+	r->since_ns = gr_loop_now_ns(c->w->loop);
+	take_slot(t);
+	gr_command_move(t, GR_CS_RUNNING);
+	begun(t);
+	if (t->is_cancelled)
+		stop_running(t, GR_STOP_CANCEL, 0);
+	else if (t->is_retracted)
+		stop_running(t, GR_STOP_RETRACT, 0);
+}
+
+static void returned(struct gr_commands *c, struct gr_runner *r, uint32_t id)
+{
+	struct gr_wcommand *t = gr_command_next_in(c, r);
+
+	if (!t || t->serial != id)
+		return;
+	r->n_ahead--;
+	r->n_quick = 0;
+	gr_command_returned(t);
+	if (!r->n_ahead && !r->command)
+		gr_runners_give(r);
+}
+
 static void on_event(void *ctx, struct gr_runner *r, const struct gr_runner_event *ev, const uint8_t *data)
 {
 	struct gr_commands *c = ctx;
 	struct gr_wcommand *t = r->command;
+	bool has_next;
 
-	if (!t || t->state != GR_CS_RUNNING)
+	if (ev->kind == GR_RUNNER_RETURNED) {
+		returned(c, r, ev->id);
+		return;
+	}
+	if (!t || t->state != GR_CS_RUNNING || t->serial != ev->id)
 		return;
 	if (ev->kind == GR_RUNNER_OUTPUT) {
 		if (ev->stream == 1 || ev->stream == 2)
@@ -451,17 +513,28 @@ static void on_event(void *ctx, struct gr_runner *r, const struct gr_runner_even
 	t->ended_ns = gr_loop_now_ns(c->w->loop);
 	gr_command_log_cut(t, 0, ev->n_dropped[0]);
 	gr_command_log_cut(t, 1, ev->n_dropped[1]);
+	if (ev->began_ns >= t->received_ns) {  /* it is told late, while others wait */
+		t->started_ns = ev->began_ns;
+		t->ended_ns = ev->ended_ns;
+	}
+	if (!ev->is_clean)
+		c->yielded_ns = 0;     /* it may have filled the disk */
 	judge(t, ev);
+	gr_command_learn(t);
+	has_next = r->n_ahead && (ev->is_clean || ev->code);
+	if (has_next)
+		t->runner = NULL;
 	gr_command_move(t, GR_CS_TAKING);
 	gr_command_take(t);
-	gr_worker_pump(c->w);
+	if (has_next)
+		go_on(c, r);
 }
 
 static bool on_gone(void *ctx, struct gr_runner *r, const char *why)
 {
 	struct gr_wcommand *t = r->command;
 
-	(void)ctx;
+	gr_commands_take_back(ctx, r);
 	if (!t)
 		return false;
 	if (t->is_in_thread)
@@ -493,12 +566,22 @@ static void stop_running(struct gr_wcommand *t, uint8_t how, uint32_t grace_ms)
 	} else if (how == GR_STOP_YIELD) {
 		t->is_yielding = true;
 		t->kill_ns = gr_loop_now_ns(t->c->w->loop) + (uint64_t)grace_ms * GR_NS_PER_MS;
-		gr_runner_signal(t->runner->fd, SIGTERM);
+		gr_runner_signal(t->runner->fd, t->serial, SIGTERM);
 	} else {
 		t->is_cancelled = true;
-		gr_runner_signal(t->runner->fd, SIGKILL);
+		gr_runner_signal(t->runner->fd, t->serial, SIGKILL);
 		t->kill_ns = gr_loop_now_ns(t->c->w->loop) + GR_NS_PER_S;
 	}
+}
+
+static void recall(struct gr_wcommand *t, uint8_t how)
+{
+	if (how == GR_STOP_RETRACT)
+		t->is_retracted = true;
+	else
+		t->is_cancelled = true;
+	if (gr_runner_recall(t->runner->fd) < 0)
+		gr_debug("command", "a runner takes no packet; what waits in it comes back by itself");
 }
 
 static void stop(struct gr_wcommand *t, uint8_t how, uint32_t grace_ms)
@@ -507,6 +590,8 @@ static void stop(struct gr_wcommand *t, uint8_t how, uint32_t grace_ms)
 		return;                /* ended: it is told, or about to be */
 	if (t->state == GR_CS_RUNNING)
 		stop_running(t, how, grace_ms);
+	else if (t->state == GR_CS_NEXT)
+		recall(t, how);
 	else if (t->is_in_thread)
 		t->is_cancelled = true;
 	else
@@ -585,12 +670,12 @@ static void tick_running(struct gr_wcommand *t, uint64_t now_ns)
 	if (t->deadline_ns && now_ns >= t->deadline_ns) {
 		t->is_timeout = true;
 		t->deadline_ns = 0;
-		gr_runner_signal(t->runner->fd, SIGTERM);
+		gr_runner_signal(t->runner->fd, t->serial, SIGTERM);
 		t->kill_ns = now_ns + (uint64_t)t->c->w->cfg->kill_grace_ms * GR_NS_PER_MS;
 	}
 	if (t->kill_ns && now_ns >= t->kill_ns) {
 		t->kill_ns = now_ns + GR_NS_PER_S;   /* once more, should the packet not have gone */
-		gr_runner_signal(t->runner->fd, SIGKILL);
+		gr_runner_signal(t->runner->fd, t->serial, SIGKILL);
 	}
 	gr_command_watch_disk(t, now_ns);
 	if (t->is_followed)
@@ -622,6 +707,8 @@ void gr_commands_drain(struct gr_commands *c)
 			else
 				gr_command_give_up(t, GR_OUTCOME_RETRY, GR_ENDED_F_NOT_STARTED | GR_ENDED_F_DRAINED, "draining");
 		}
+	GR_LIST_EACH(t, &c->lists[GR_CS_NEXT], struct gr_wcommand, link)
+		recall(t, GR_STOP_RETRACT);
 }
 
 void gr_commands_drain_due(struct gr_commands *c, bool is_last)
@@ -630,7 +717,7 @@ void gr_commands_drain_due(struct gr_commands *c, bool is_last)
 		if (t->is_handed_back && !is_last)
 			continue;
 		t->is_handed_back = true;
-		gr_runner_signal(t->runner->fd, is_last ? SIGKILL : SIGTERM);
+		gr_runner_signal(t->runner->fd, t->serial, is_last ? SIGKILL : SIGTERM);
 	}
 }
 

@@ -154,11 +154,20 @@ static void gone(struct gr_runner *r, const char *why)
 	p->ops->on_idle(p->ctx);
 }
 
+static bool is_one(const struct gr_runners *p, const struct gr_runner *it)
+{
+	GR_LIST_EACH(r, &p->all, struct gr_runner, link)
+		if (r == it)
+			return true;
+	return false;
+}
+
 static void on_readable(uv_poll_t *h, int status, int events)
 {
 	struct gr_runner *r = h->data;
 	struct gr_runners *p = r->pool;
 	struct gr_runner_event ev;
+	bool has_ended = false;
 	int rc;
 
 	(void)status;
@@ -183,11 +192,14 @@ static void on_readable(uv_poll_t *h, int status, int events)
 		if (r->state != GR_RN_BUSY)
 			continue;
 		p->ops->on_event(p->ctx, r, &ev, p->data);
-		if (ev.kind == GR_RUNNER_EXIT)
-			return;       /* it may be anybody's now, or gone */
+		has_ended |= ev.kind != GR_RUNNER_OUTPUT;
+		if (has_ended && !is_one(p, r))
+			break;
 	}
 	if (rc < 0)
 		gone(r, "the command's runner is gone");
+	else if (has_ended)
+		p->ops->on_idle(p->ctx);
 }
 
 /* Without one its memory is watched. */

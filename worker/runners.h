@@ -23,11 +23,14 @@ struct gr_runner {
 	int group;                     /* number of its cgroup; -1 none */
 	uv_poll_t *poll;
 	char dir[32];                  /* below the state folder; DIR/root is the runner's root */
-	void *command;                 /* whose it is while BUSY */
+	void *command;                 /* whose it is while BUSY; NULL: only that of what comes back */
+	uint32_t n_ahead;              /* commands sent ahead of their time, not begun */
+	uint32_t n_quick;              /* short ends in a row that left nothing */
 	uint64_t since_ns;             /* in this state */
 };
 struct gr_runners_ops {
-	void (*on_event)(void *ctx, struct gr_runner *r, const struct gr_runner_event *ev, const uint8_t *data);   /* OUTPUT, EXIT */
+	/* OUTPUT, EXIT, RETURNED; on_idle follows the last of a turn. */
+	void (*on_event)(void *ctx, struct gr_runner *r, const struct gr_runner_event *ev, const uint8_t *data);
 	/* A BUSY one is gone. False: it is dropped now. True: its folder is still in use, and the caller drops it later. */
 	bool (*on_gone)(void *ctx, struct gr_runner *r, const char *why);
 	void (*on_idle)(void *ctx);                                          /* one can be had */

@@ -235,6 +235,19 @@ check "as drained" says '"flags":8' "$(ended 1)"
 check "what had not begun too, at once" says '"flags":12' "$(ended 3)"
 check "nothing of it is left" none_left "sleep 54321.ID"
 
+# ---- many short ones, which a runner takes one behind the other: what some of them leave or last touches no other
+worker
+sh_stage 'ls -A .; ls -A $TMPDIR/.; case {1} in 17|43) echo x > left ;; 31) echo x > $TMPDIR/left ;; 52) sleep 0.2 ;; 60) kill -9 $$ ;; 71) exec /no/such ;; esac; echo {1}'
+unserve; spec "$(for i in $(seq 0 99); do printf '%s{"values":["%d"]}' "${c_sep:-}" $i; c_sep=,; done)"; run
+bad=
+for i in $(seq 0 99); do
+	want='"exit":0,' out="\"out\":\"$i\\n\""
+	case $i in 60) want='"signal":9' out='"out":' ;; 71) want='"exit":127' out='"out":' ;; esac
+	line=$(ended $i); case $line in *"$want"*"$out"*|*"$out"*"$want"*) ;; *) bad="$bad $i"; echo "$line" | cut -c 1-300 | diag ;; esac
+done
+check "a hundred short commands have each their own end and output" [ -z "$bad" ]
+unserve; kill -TERM $W; wait $W
+
 # ---- a sandbox that cannot be made for a while
 worker
 unserve; sh_stage 'echo up'; JOB=21 spec; run

@@ -38,11 +38,13 @@
 #include "lib/base/clock.h"
 #include "lib/net/loop.h"
 #include "worker/sandbox/memory.h"
+#include "worker/sandbox/runner_ahead.h"
 #include "worker/sandbox/sandbox_int.h"
 
 #define FIRST_SAMPLE_MS 50
 #define SAMPLE_MS 200
 #define PIPE_BYTES 65536
+#define LITTLE_BYTES 4096              /* output that may wait for company */
 #define KILL_ROUND_MS 50
 #define KILL_ROUNDS 200                /* then the runner itself ends, and in a PID namespace all goes with it */
 #define MAX_TREE 16384
@@ -56,6 +58,10 @@ struct runner {
 	bool is_held;
 	pid_t pid;                     /* of the command; 0 none runs */
 	struct sb_start m;
+	struct sb_ahead ahead;
+	struct sb_post post;
+	uint64_t began_ns;
+	bool is_left;                  /* the last one left something, and the worker has sent none since it knows */
 	uint64_t n_sent[2], n_dropped[2];
 	struct rusage ru;              /* of all that was waited for */
 	uint64_t peak_bytes, group_limit;      /* group_limit: as it is set */
@@ -68,16 +74,11 @@ struct runner {
 	pid_t *tree, *parents;
 };
 
-static int send_event(struct runner *r, const struct gr_runner_event *ev, const void *data, bool may_wait)
+/* Return: false when the worker takes no more now. */
+static bool send_held(struct runner *r)
 {
-	ssize_t n;
-
-	while ((n = gr_sb_send(r->s->ctl, ev, sizeof(*ev), data, ev->n_data, NULL, 0)) == -EAGAIN && may_wait) {
-		struct pollfd p = { r->s->ctl, POLLOUT, 0 };
-
-		poll(&p, 1, -1);
-	}
-	return (int)n;
+	gr_sb_post_flush(&r->post);    /* that is before it */
+	return gr_sb_send(r->s->ctl, &r->held, sizeof(r->held), r->chunk, r->held.n_data, NULL, 0) != -EAGAIN;
 }
 
 /* ---- the tree ---- */
@@ -253,8 +254,11 @@ static bool pump_stream(struct runner *r, int i)
 	if (!n)
 		return true;
 	r->n_sent[i] += (uint64_t)n;
-	r->held = (struct gr_runner_event){ .kind = GR_RUNNER_OUTPUT, .stream = (uint32_t)i + 1, .n_data = (uint32_t)n };
-	r->is_held = send_event(r, &r->held, r->chunk, false) == -EAGAIN;
+	r->held = (struct gr_runner_event){ .kind = GR_RUNNER_OUTPUT, .stream = (uint32_t)i + 1, .id = r->m.id, .n_data = (uint32_t)n };
+	if (r->ahead.n && n <= LITTLE_BYTES)
+		gr_sb_post_add(&r->post, &r->held, r->chunk, gr_clock_mono_ns());
+	else
+		r->is_held = !send_held(r);
 	return true;
 }
 
@@ -358,12 +362,12 @@ static int find_program(const struct start *st, char out[4096])
 	}
 }
 
-static void refuse(struct runner *r, int code, const char *what, int error)
+static void refuse(struct runner *r, uint32_t id, int code, const char *what, int error)
 {
-	struct gr_runner_event ev = { .kind = GR_RUNNER_EXIT, .code = code };
+	struct gr_runner_event ev = { .kind = GR_RUNNER_EXIT, .id = id, .code = code };
 
 	snprintf(ev.text, sizeof(ev.text), "%.180s: %s", what, strerror(error));
-	send_event(r, &ev, NULL, true);
+	gr_sb_post_add(&r->post, &ev, NULL, gr_clock_mono_ns());
 }
 
 static int code_of(int error)
@@ -380,7 +384,7 @@ static void launch(struct runner *r, struct start *st)
 
 	st->cwd_fd = *st->cwd ? gr_sb_open_in(r->s->taskfd, st->cwd, O_PATH | O_DIRECTORY, 0) : r->s->taskfd;
 	if (st->cwd_fd < 0) {
-		refuse(r, code_of(errno), st->cwd, errno);
+		refuse(r, r->m.id, code_of(errno), st->cwd, errno);
 		return;
 	}
 	e = find_program(st, program);
@@ -390,6 +394,7 @@ static void launch(struct runner *r, struct start *st)
 		r->n_killed = 0;
 		begin_memory(r);
 		memset(&r->ru, 0, sizeof(r->ru));
+		r->began_ns = gr_clock_mono_ns();
 		gr_sb_oom_offer(r->s, true);
 		pid = vfork();
 		if (pid == 0)
@@ -402,24 +407,24 @@ static void launch(struct runner *r, struct start *st)
 	if (st->cwd_fd != r->s->taskfd)
 		close(st->cwd_fd);
 	if (e) {
-		refuse(r, code_of(e), st->argv[0], e);
+		refuse(r, r->m.id, code_of(e), st->argv[0], e);
 		return;
 	}
 	r->pid = pid;
-	r->sample_ns = gr_clock_mono_ns() + FIRST_SAMPLE_MS * GR_NS_PER_MS;
+	r->sample_ns = r->began_ns + FIRST_SAMPLE_MS * GR_NS_PER_MS;
 }
 
-static void on_start(struct runner *r, ssize_t n, const int *fds, int n_fds)
+static void begin(struct runner *r, char *packet, size_t n, const int *fds, int n_fds)
 {
 	struct start st = { .stdin_fd = -1 };
-	char *payload = r->packet + sizeof(r->m), *big = NULL, *p, *end;
+	char *payload = packet + sizeof(r->m), *big = NULL, *p, *end;
 	int want = 0;
 
-	memcpy(&r->m, r->packet, sizeof(r->m));
+	memcpy(&r->m, packet, sizeof(r->m));
 	want = r->m.has_stdin + r->m.is_in_fd;
-	if (r->pid || n_fds != want || r->m.n_payload > GR_RUNNER_MAX_PAYLOAD || r->m.n_argv > r->m.n_payload ||
-	    r->m.n_env > r->m.n_payload || !r->m.n_argv || (!r->m.is_in_fd && (size_t)n != sizeof(r->m) + r->m.n_payload)) {
-		refuse(r, GR_EINVAL, "start", EINVAL);
+	if (n_fds != want || r->m.n_payload > GR_RUNNER_MAX_PAYLOAD || r->m.n_argv > r->m.n_payload ||
+	    r->m.n_env > r->m.n_payload || !r->m.n_argv || (!r->m.is_in_fd && n != sizeof(r->m) + r->m.n_payload)) {
+		refuse(r, r->m.id, GR_EINVAL, "start", EINVAL);
 		return;
 	}
 	if (r->m.is_in_fd) {
@@ -443,18 +448,63 @@ static void on_start(struct runner *r, ssize_t n, const int *fds, int n_fds)
 		st.argv = argv;
 		st.env = env;
 	} else {
-		refuse(r, GR_EINVAL, "start", EINVAL);
+		refuse(r, r->m.id, GR_EINVAL, "start", EINVAL);
 	}
 	free(st.argv);
 	free(st.env);
 	free(big);
 }
 
+static void say_returned(struct runner *r, uint32_t id)
+{
+	struct gr_runner_event ev = { .kind = GR_RUNNER_RETURNED, .id = id };
+
+	gr_sb_post_add(&r->post, &ev, NULL, gr_clock_mono_ns());
+}
+
+/* What waits is another runner's, or later ours. */
+static void give_back(struct runner *r)
+{
+	struct sb_packet next;
+	struct sb_start m;
+
+	while ((next = gr_sb_ahead_pop(&r->ahead)).p) {
+		memcpy(&m, next.p, sizeof(m));
+		say_returned(r, m.id);
+		free(next.p);
+	}
+}
+
+static void on_start(struct runner *r, ssize_t n, const int *fds, int n_fds)
+{
+	struct sb_start m;
+
+	memcpy(&m, r->packet, sizeof(m));
+	if (!m.is_ahead)
+		r->is_left = false;
+	if (r->is_left)
+		say_returned(r, m.id);
+	else if (!r->pid)
+		begin(r, r->packet, (size_t)n, fds, n_fds);
+	else if (n_fds || !gr_sb_ahead_push(&r->ahead, r->packet, (size_t)n))
+		refuse(r, m.id, GR_EINVAL, "start", EINVAL);
+}
+
+static void go_on(struct runner *r)
+{
+	struct sb_packet next;
+
+	while (!r->pid && (next = gr_sb_ahead_pop(&r->ahead)).p) {
+		begin(r, next.p, next.n, NULL, 0);
+		free(next.p);
+	}
+}
+
 /* ---- ending ---- */
 
 static void on_exited(struct runner *r, int status)
 {
-	struct gr_runner_event ev = { .kind = GR_RUNNER_EXIT, .status = status };
+	struct gr_runner_event ev = { .kind = GR_RUNNER_EXIT, .id = r->m.id, .status = status, .began_ns = r->began_ns };
 	bool is_dead;
 	uint64_t rss;
 
@@ -465,7 +515,8 @@ static void on_exited(struct runner *r, int status)
 	for (int i = 0; i < 2; i++)
 		do
 			if (r->is_held) {
-				send_event(r, &r->held, r->chunk, true);
+				gr_sb_post_add(&r->post, &r->held, r->chunk, 0);
+				gr_sb_post_flush(&r->post);
 				r->is_held = false;
 			}
 		while (pump_stream(r, i) || r->is_held);
@@ -479,9 +530,16 @@ static void on_exited(struct runner *r, int status)
 	ev.is_clean = is_dead && gr_sb_folders_untouched(r->s);
 	r->pid = 0;
 	r->is_reaped = false;
-	send_event(r, &ev, NULL, true);
+	ev.ended_ns = gr_clock_mono_ns();
+	gr_sb_post_add(&r->post, &ev, NULL, ev.ended_ns);
+	r->is_left = !ev.is_clean;
+	if (r->is_left) {
+		give_back(r);
+		gr_sb_post_flush(&r->post);    /* before what may take long */
+	}
 	if (!is_dead || (!ev.is_clean && !gr_sb_empty_tmp(r->s)))
 		_exit(1);                      /* a new runner has empty folders */
+	go_on(r);
 }
 
 static void reap(struct runner *r)
@@ -510,19 +568,20 @@ static void on_packet(struct runner *r)
 {
 	int fds[SB_MAX_FDS], n_fds;
 	ssize_t n = gr_sb_recv(r->s->ctl, r->packet, sizeof(struct sb_start) + SB_INLINE_BYTES, fds, &n_fds, MSG_DONTWAIT);
-	uint32_t head[2] = { 0, 0 };
+	uint32_t head[3] = { 0 };
 
 	if (n == -EAGAIN)
 		return;
 	if (n <= 0)
 		end(r);
-	if ((size_t)n >= sizeof(head))
-		memcpy(head, r->packet, sizeof(head));
+	memcpy(head, r->packet, (size_t)n < sizeof(head) ? (size_t)n : sizeof(head));
 	if (head[0] == SB_START && (size_t)n >= sizeof(struct sb_start))
 		on_start(r, n, fds, n_fds);
-	else if (head[0] == SB_SIGNAL && r->pid && head[1] == SIGKILL)
+	else if (head[0] == SB_RECALL)
+		give_back(r);
+	else if (head[0] == SB_SIGNAL && r->pid && head[2] == r->m.id && head[1] == SIGKILL)
 		kill_tree(r);
-	else if (head[0] == SB_SIGNAL && r->pid && head[1] < 64)
+	else if (head[0] == SB_SIGNAL && r->pid && head[2] == r->m.id && head[1] < 64)
 		kill(-r->pid, (int)head[1]);
 	for (int i = 0; i < n_fds; i++)
 		close(fds[i]);
@@ -554,17 +613,33 @@ static void make_ready(struct runner *r)
 /* Until something is to be done that nothing wakes us for; -1 never. */
 static int poll_ms(const struct runner *r)
 {
-	uint64_t now = r->pid ? gr_clock_mono_ns() : 0;
+	uint64_t now, due = r->sample_ns;
 
-	return !r->pid ? -1 : r->sample_ns <= now ? 0 : (int)((r->sample_ns - now + GR_NS_PER_MS - 1) / GR_NS_PER_MS);
+	if (!r->pid)
+		return -1;
+	now = gr_clock_mono_ns();
+	if (r->ahead.n && r->began_ns + GR_RUNNER_AHEAD_MS * GR_NS_PER_MS < due)
+		due = r->began_ns + GR_RUNNER_AHEAD_MS * GR_NS_PER_MS;
+	if (r->post.n && r->post.since_ns + GR_RUNNER_HOLD_MS * GR_NS_PER_MS < due)
+		due = r->post.since_ns + GR_RUNNER_HOLD_MS * GR_NS_PER_MS;
+	return due <= now ? 0 : (int)((due - now + GR_NS_PER_MS - 1) / GR_NS_PER_MS);
 }
 
 static void on_time(struct runner *r, uint64_t now)
 {
+	if (r->ahead.n && now >= r->began_ns + GR_RUNNER_AHEAD_MS * GR_NS_PER_MS)
+		give_back(r);
 	if (now < r->sample_ns)
 		return;
 	sample(r);
 	r->sample_ns = now + SAMPLE_MS * GR_NS_PER_MS;
+}
+
+/* As long as others wait the worker need not know at once. */
+static void tell(struct runner *r)
+{
+	if (r->post.n && (!r->pid || !r->ahead.n || gr_clock_mono_ns() >= r->post.since_ns + GR_RUNNER_HOLD_MS * GR_NS_PER_MS))
+		gr_sb_post_flush(&r->post);
 }
 
 void gr_sb_runner_main(struct sb_server *s)
@@ -587,9 +662,11 @@ void gr_sb_runner_main(struct sb_server *s)
 	sigaddset(&set, SIGCHLD);
 	fcntl(s->ctl, F_SETFL, O_NONBLOCK);
 	r->sigfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	r->post.ctl = s->ctl;
 	for (;;) {
 		bool is_reading = r->pid && !r->is_held;
 
+		tell(r);
 		p[0] = (struct pollfd){ s->ctl, (short)(POLLIN | (r->is_held ? POLLOUT : 0)), 0 };
 		p[1] = (struct pollfd){ r->sigfd, POLLIN, 0 };
 		p[2] = (struct pollfd){ is_reading ? r->pipes[0][0] : -1, POLLIN, 0 };
@@ -597,7 +674,7 @@ void gr_sb_runner_main(struct sb_server *s)
 		if (poll(p, 4, poll_ms(r)) < 0 && errno != EINTR)
 			end(r);
 		if (p[0].revents & (POLLOUT | POLLERR) && r->is_held)
-			r->is_held = send_event(r, &r->held, r->chunk, false) == -EAGAIN;
+			r->is_held = !send_held(r);
 		for (int i = 0; i < 2; i++)
 			if (p[2 + i].revents)
 				pump_stream(r, i);

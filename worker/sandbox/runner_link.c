@@ -18,7 +18,7 @@ int gr_runner_start(int fd, const struct gr_runner_task *t)
 {
 	struct sb_start m = { .op = SB_START, .n_argv = t->n_argv, .n_env = t->n_env, .mem_bytes = t->mem_bytes,
 			      .fsize_bytes = t->fsize_bytes, .out_bytes = t->out_bytes, .cpu_s = t->cpu_s, .n_proc = t->n_proc,
-			      .is_merged = t->is_merged, .has_stdin = t->stdin_fd >= 0 };
+			      .is_merged = t->is_merged, .id = t->id, .is_ahead = t->is_ahead, .has_stdin = t->stdin_fd >= 0 };
 	int fds[2], n_fds = 0, payload = -1;
 	struct gr_buf b = { 0 };
 	ssize_t n;
@@ -28,7 +28,7 @@ int gr_runner_start(int fd, const struct gr_runner_task *t)
 		add_str(&b, t->argv[i]);
 	for (uint32_t i = 0; i < t->n_env && b.n <= GR_RUNNER_MAX_PAYLOAD; i++)
 		add_str(&b, t->env[i]);
-	if (b.n > GR_RUNNER_MAX_PAYLOAD || !t->n_argv) {
+	if (b.n > (t->is_ahead ? GR_RUNNER_AHEAD_BYTES : GR_RUNNER_MAX_PAYLOAD) || !t->n_argv || (t->is_ahead && t->stdin_fd >= 0)) {
 		gr_buf_fini(&b);
 		return GR_ELIMIT;
 	}
@@ -56,9 +56,16 @@ int gr_runner_start(int fd, const struct gr_runner_task *t)
 	return n == -EAGAIN || n == -ENOBUFS ? GR_EBUSY : GR_EGONE;
 }
 
-int gr_runner_signal(int fd, int signum)
+int gr_runner_signal(int fd, uint32_t id, int signum)
 {
-	struct sb_signal m = { SB_SIGNAL, (uint32_t)signum };
+	struct sb_signal m = { SB_SIGNAL, (uint32_t)signum, id };
+
+	return gr_sb_send(fd, &m, sizeof(m), NULL, 0, NULL, 0) < 0 ? GR_EBUSY : 0;
+}
+
+int gr_runner_recall(int fd)
+{
+	struct sb_signal m = { .op = SB_RECALL };
 
 	return gr_sb_send(fd, &m, sizeof(m), NULL, 0, NULL, 0) < 0 ? GR_EBUSY : 0;
 }

@@ -6,7 +6,7 @@
 #include "worker/sandbox/group.h"
 #include "worker/sandbox/sandbox.h"
 
-enum { SB_OPEN = 1, SB_SETTLE, SB_SPAWN, SB_KILL, SB_START, SB_SIGNAL };
+enum { SB_OPEN = 1, SB_SETTLE, SB_SPAWN, SB_KILL, SB_START, SB_SIGNAL, SB_RECALL };
 #define SB_INLINE_BYTES 49152u         /* a larger payload travels in a memfd */
 #define SB_MAX_PAYLOAD (64u << 20)
 #define SB_OPEN_FDS 4                  /* without a group's */
@@ -33,12 +33,12 @@ struct sb_kill {
 struct sb_start {                      /* main -> runner; fds: [stdin] [payload] */
 	uint32_t op, n_argv, n_env, n_payload;
 	uint64_t mem_bytes, fsize_bytes, out_bytes;
-	uint32_t cpu_s, n_proc;
-	uint8_t is_merged, has_stdin, is_in_fd;
+	uint32_t cpu_s, n_proc, id;
+	uint8_t is_merged, has_stdin, is_in_fd, is_ahead;
 	/* payload: cwd, argv, env, each with its NUL */
 };
 struct sb_signal {
-	uint32_t op, signum;
+	uint32_t op, signum, id;       /* SB_RECALL: of none */
 };
 
 struct sb_server {
