@@ -28,6 +28,16 @@ static void add_row(struct gr_bj *j, struct gr_store_tx *tx, uint32_t task, cons
 	gr_store_add(tx, GR_SQL_BEGIN, (int64_t)j->id, (int64_t)task, (int64_t)l->number, (int64_t)l->ordinal, w ? w->name : "", w ? w->node : "",
 		     (int64_t)l->worker, (int64_t)l->node, (int64_t)(gr_clock_real_ms() - ago_ms),
 		     (int64_t)l->of, (int64_t)l->against);
+	gr_begun_add_same(j, tx, task, l);
+}
+
+void gr_begun_add_same(struct gr_bj *j, struct gr_store_tx *tx, uint32_t task, const struct gr_blive *l)
+{
+	const struct gr_stage *st = &j->spec->stages[gr_spec_stage_of(j->spec, task)];
+	const struct gr_worker *w = l->peer;
+
+	if (st->same && !l->of && w)
+		gr_store_add(tx, GR_SQL_SAME, (int64_t)j->id, (int64_t)task, (int64_t)l->number, gr_bworker_label(w->batch, st->same));
 }
 
 void gr_begun_flush(struct gr_batch *b)

@@ -179,6 +179,8 @@ static void store_end(struct gr_bj *j, const struct gr_stage *st, struct gr_stor
 			     (int64_t)m->exit_code, (int64_t)m->term_signal, (int64_t)m->cpu_us, (int64_t)m->wall_us, (int64_t)m->max_rss_bytes,
 			     (int64_t)m->wait_us, (int64_t)m->in_bytes, reason, (int64_t)m->flags, (int64_t)m->out.size, (int64_t)m->err.size, out,
 			     err, out_digest, err_digest, digest, (int64_t)was->of, (int64_t)was->against);
+	if (!was->is_stored)
+		gr_begun_add_same(j, tx, (uint32_t)m->task, was);
 	free(reason);
 }
 

@@ -162,6 +162,7 @@ void gr_begun_init(struct gr_batch *b);
 void gr_begun_flush(struct gr_batch *b);         /* now, while the workers they began on are known */
 void gr_begun_close(struct gr_batch *b);
 void gr_begun_add(struct gr_bj *j, uint32_t task, uint32_t number);
+void gr_begun_add_same(struct gr_bj *j, struct gr_store_tx *tx, uint32_t task, const struct gr_blive *l);    /* behind its row, whichever */
 void gr_begun_now(struct gr_bj *j, uint32_t task, struct gr_blive *l);        /* it may not live to see its row otherwise */
 
 /* ---- batch_offer.c ---- */
@@ -174,6 +175,8 @@ void gr_run_drop_ranges(struct gr_bj *j);
 bool gr_run_took(struct gr_batch *b, uint64_t tag, uint32_t *mem_permille);
 void gr_run_tick(struct gr_batch *b);
 /* The request class of a stage's task in placement; @task: its record or NULL. GR_ELIMIT. */
+/* All copies of a task go to workers that share the stage's label with the first's: the label of that value, 0 none. */
+uint32_t gr_run_same(struct gr_bj *j, const struct gr_stage *st, const char *value);
 int gr_run_class(struct gr_bj *j, const struct gr_stage *st, const struct gr_btask *task);
 uint64_t gr_run_mem(const struct gr_stage *st, const struct gr_btask *t);      /* asked for, more after each OOM */
 const char *gr_run_pending(struct gr_bj *j, uint32_t task, struct gr_buf *text);
@@ -212,6 +215,7 @@ void gr_bworkers_tick(struct gr_batch *b);                /* sends what a full q
 #define GR_UNPLACED UINT64_MAX            /* as placed: an adopted attempt that placement had no room for */
 uint64_t gr_bworker_node(const struct gr_worker *w);                           /* hash of its node's name */
 struct gr_bworker *gr_bworker_of(struct gr_batch *b, struct gr_worker *w);
+const char *gr_bworker_label(const struct gr_bworker *bw, const char *key);    /* "": it has none of that key */
 void gr_bworker_unref(struct gr_bworker **bw);
 /* @grace_ms: from SIGTERM to SIGKILL of one that is to yield */
 void gr_bworker_stop(struct gr_batch *b, struct gr_worker *w, uint64_t job, uint64_t task, uint32_t attempt, enum gr_stop_how how,

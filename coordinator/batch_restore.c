@@ -50,6 +50,8 @@ static int restore_attempt(void *ctx, const struct gr_store_attempt_row *r)
 	t = gr_bjob_record(&j->b, (uint32_t)r->task);
 	if (r->ordinal > t->ordinal)
 		t->ordinal = (uint32_t)r->ordinal;
+	if (r->same && !t->same)
+		t->same = gr_run_same(j, &j->spec->stages[gr_spec_stage_of(j->spec, (uint32_t)r->task)], r->same);
 	if (r->end_ms && r->of) {
 		gr_bjob_restore_verdict(&j->b, (uint32_t)r->task, (uint32_t)r->of, (uint32_t)r->against, (enum gr_bcause)r->cause, r->counts != 0);
 	} else if (r->end_ms && r->cause == GR_BC_DONE && r->digest.n == GR_DIGEST_BYTES) {

@@ -45,11 +45,9 @@ static void show_begin(const struct gr_bj *j, const struct gr_stage *st, uint32_
 	gr_recent_begin(j->batch->c->recent, gr_clock_real_ms(), &a);
 }
 
-/* All copies of a task go to workers that share this label's value with the first's. */
-static uint32_t same_of(struct gr_bj *j, const struct gr_stage *st, const struct gr_bworker *bw)
+uint32_t gr_run_same(struct gr_bj *j, const struct gr_stage *st, const char *value)
 {
-	const char *value = json_string_value(json_object_get(bw->labels, st->same));
-	int rc = gr_place_label(j->batch->c->place, st->same, value ? value : "");
+	int rc = st->same ? gr_place_label(j->batch->c->place, st->same, value) : 0;
 
 	return rc > 0 ? (uint32_t)rc : 0;
 }
@@ -87,7 +85,7 @@ static int begin(struct gr_bj *j, struct gr_bworker *bw, const struct gr_stage *
 	int rc;
 
 	if (st->same && !(t = gr_bjob_record(&j->b, task))->same)
-		t->same = same_of(j, st, bw);
+		t->same = gr_run_same(j, st, gr_bworker_label(bw, st->same));
 	l = gr_bjob_begin(&j->b, task, w->identity, bw->node, st->replicas ? gr_run_toolchain(st) : 0, w, placed, now);
 	if (!l) {
 		gr_run_give_back(b->c, placed);

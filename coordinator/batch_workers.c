@@ -32,6 +32,13 @@ struct gr_bworker *gr_bworker_of(struct gr_batch *b, struct gr_worker *w)
 	return bw;
 }
 
+const char *gr_bworker_label(const struct gr_bworker *bw, const char *key)
+{
+	const char *value = json_string_value(json_object_get(bw->labels, key));
+
+	return value ? value : "";
+}
+
 void gr_bworker_unref(struct gr_bworker **bwp)
 {
 	struct gr_bworker *bw = *bwp;

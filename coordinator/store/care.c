@@ -327,12 +327,12 @@ static int export_packed(void *ctx, const struct gr_store_attempt_row *r)
 			      (json_int_t)r->end_ms, "cause", (json_int_t)r->cause);
 	int rc;
 
-	json_object_update_new(o, json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:n, s:I, s:I, s:I, s:o, s:o, s:n, s:n, s:n, s:I, s:I}", "counts",
+	json_object_update_new(o, json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:n, s:I, s:I, s:I, s:o, s:o, s:n, s:n, s:n, s:I, s:I, s:n}", "counts",
 			(json_int_t)r->counts, "exit_code", (json_int_t)r->exit_code, "term_signal", (json_int_t)r->term_signal, "cpu_us",
 			(json_int_t)r->cpu_us, "wall_us", (json_int_t)r->wall_us, "max_rss", (json_int_t)r->max_rss, "wait_us", (json_int_t)r->wait_us,
 			"in_bytes", (json_int_t)r->in_bytes, "reason", "flags", (json_int_t)r->flags, "out_size", (json_int_t)r->out_size, "err_size",
 			(json_int_t)r->err_size, "out_data", bytes_json(r->out_data), "err_data", bytes_json(r->err_data), "out_digest", "err_digest",
-			"digest", "of", (json_int_t)r->of, "against", (json_int_t)r->against));
+			"digest", "of", (json_int_t)r->of, "against", (json_int_t)r->against, "same"));
 	rc = write_line(x->k, o, x->err);
 	return rc < 0 ? rc : write_line(x->k, json_pack("{s:s, s:I, s:I, s:i, s:I}", "table", "outcomes", "job", (json_int_t)x->job, "task", (json_int_t)r->task,
 			      "state", GR_B_DONE, "attempt", (json_int_t)r->attempt), x->err);

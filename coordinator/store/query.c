@@ -154,7 +154,7 @@ int64_t gr_store_outcome_attempt(struct gr_store *s, int64_t job, int64_t task, 
 }
 
 #define ATTEMPT_COLUMNS "task,attempt,ordinal,worker,node,worker_id,node_id,start_ms,end_ms,cause,exit_code,term_signal,cpu_us,wall_us,max_rss," \
-	"wait_us,in_bytes,reason,flags,out_size,err_size,counts,of,against,digest"
+	"wait_us,in_bytes,reason,flags,out_size,err_size,counts,of,against,digest,same"
 
 /* The one of a task that is in a pack: told in its place among the others. */
 struct packed {
@@ -208,14 +208,14 @@ int gr_store_each_attempt(struct gr_store *s, int64_t job, int64_t task, bool wi
 			.wait_us = sqlite3_column_int64(st, 15), .in_bytes = sqlite3_column_int64(st, 16), .reason = text(st, 17),
 			.flags = sqlite3_column_int64(st, 18), .out_size = sqlite3_column_int64(st, 19), .err_size = sqlite3_column_int64(st, 20),
 			.counts = sqlite3_column_int64(st, 21), .of = sqlite3_column_int64(st, 22), .against = sqlite3_column_int64(st, 23),
-			.digest = blob(st, 24),
+			.digest = blob(st, 24), .same = text(st, 25),
 		};
 
 		if (task >= 0 && with_data) {
-			r.out_data = blob(st, 25);
-			r.err_data = blob(st, 26);
-			r.out_digest = blob(st, 27);
-			r.err_digest = blob(st, 28);
+			r.out_data = blob(st, 26);
+			r.err_data = blob(st, 27);
+			r.out_digest = blob(st, 28);
+			r.err_digest = blob(st, 29);
 		}
 		if (packed.is_there && packed.row.attempt < r.attempt) {
 			packed.is_there = false;

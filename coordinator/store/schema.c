@@ -32,6 +32,8 @@ static const char *const steps[GR_STORE_SCHEMA] = {
 	"CREATE TABLE removed(job INTEGER PRIMARY KEY);",
 	/* attempts that have done their tasks, many in one: pack.c */
 	"CREATE TABLE packs(job INTEGER, first INTEGER, last INTEGER, n INTEGER, data BLOB, PRIMARY KEY(job, first)) WITHOUT ROWID;",
+	/* of a copy, where copies go to workers alike: the value of their label */
+	"ALTER TABLE attempts ADD COLUMN same TEXT;",
 };
 
 int gr_store__fail(sqlite3 *db, const char *path, const char *what, struct gr_err *err)

@@ -38,7 +38,7 @@ struct gr_store_tx;
 	X(JOB_FLOOR, "ii", "UPDATE jobs SET floor=?2 WHERE job=?1") \
 	X(CANCEL, "i", "UPDATE jobs SET is_cancelled=1 WHERE job=?1") X(UNCANCEL, "i", "UPDATE jobs SET is_cancelled=0 WHERE job=?1") \
 	/* tries and results of tasks that begin anew: of a job that is over all, of an open one those that have failed. Before OUTCOME_RM */ \
-	X(FORGET, "iiii", "UPDATE attempts SET counts=0,digest=NULL WHERE job=?1 AND task>=?2 AND task<?3 AND (?4=0 OR task IN " \
+	X(FORGET, "iiii", "UPDATE attempts SET counts=0,digest=NULL,same=NULL WHERE job=?1 AND task>=?2 AND task<?3 AND (?4=0 OR task IN " \
 	  "(SELECT task FROM outcomes WHERE job=?1 AND state<>4))") \
 	X(SECRET, "itb", "INSERT OR REPLACE INTO secrets VALUES(?1,?2,?3)") \
 	X(SECRET_RM, "i", "DELETE FROM secrets WHERE job=?1") \
@@ -56,6 +56,7 @@ struct gr_store_tx;
 	  "end_ms,cause,counts,exit_code,term_signal,cpu_us,wall_us,max_rss,wait_us,in_bytes,reason,flags,out_size,err_size,out_data,err_data," \
 	  "out_digest,err_digest,digest,of,against) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23," \
 	  "?24,?25,?26,?27,?28,?29,?30)") \
+	X(SAME, "iiit", "UPDATE attempts SET same=?4 WHERE job=?1 AND task=?2 AND attempt=?3")             /* behind BEGIN or ATTEMPT */ \
 	X(OUTCOME, "iiii", "INSERT OR REPLACE INTO outcomes VALUES(?1,?2,?3,?4)") \
 	X(OUTCOME_RM, "iii", "DELETE FROM outcomes WHERE job=?1 AND task>=?2 AND task<?3 AND state<>4") \
 	/* of tasks that never ran, and have no row as long as their job is over; 6: GR_B_CANCELLED */ \
@@ -105,7 +106,7 @@ struct gr_store_attempt_row {
 	int64_t task, attempt, ordinal, start_ms, end_ms, cause, exit_code, term_signal, cpu_us, wall_us, max_rss, wait_us, in_bytes, flags,
 		out_size, err_size, counts, of, against;
 	uint64_t worker_id, node_id;
-	const char *worker, *node, *reason;
+	const char *worker, *node, *reason, *same;
 	struct gr_slice digest, out_data, err_data, out_digest, err_digest;
 };
 typedef void gr_store_told(void *ctx, int rc);

@@ -5,7 +5,7 @@
 #include <sqlite3.h>
 #include "coordinator/store/store.h"
 
-#define GR_STORE_SCHEMA 4
+#define GR_STORE_SCHEMA 5
 #define GR_STORE_BUSY_MS 5000              /* to wait for another program that writes */
 int gr_store__fail(sqlite3 *db, const char *path, const char *what, struct gr_err *err);   /* sqlite's error as ours */
 int gr_store__open_db(const char *path, bool is_read_only, sqlite3 **out, struct gr_err *err) GR_MUST_CHECK;

@@ -92,6 +92,16 @@ static void fill_copies(struct gr_store_tx *tx)
 	gr_store_add(tx, GR_SQL_OUTCOME, (int64_t)JOB, (int64_t)3, (int64_t)GR_B_DONE, (int64_t)1);
 }
 
+/* Job 1, whose copies go to workers alike: one result is there, of a worker whose label cpu was b. */
+static void fill_alike(struct gr_store_tx *tx)
+{
+	static const char spec[] = "{\"name\":\"alike\",\"stages\":[{\"name\":\"a\",\"argv\":[\"true\"],\"quorum\":{\"replicas\":2,\"same\":\"cpu\"}}]}";
+
+	gr_store_add(tx, GR_SQL_JOB, (int64_t)JOB, NULL, spec, "alike", "t", (int64_t)0, (int64_t)1, (int64_t)gr_clock_real_ms(), (int64_t)0, "loopback");
+	add_attempt(tx, 0, 1, 1, GR_BC_DONE, "x", 0, 0);
+	gr_store_add(tx, GR_SQL_SAME, (int64_t)JOB, (int64_t)0, (int64_t)1, "b");
+}
+
 /* Job 1 of four tasks was cancelled before any of them ran. */
 static void fill_cancelled(struct gr_store_tx *tx)
 {
@@ -117,6 +127,7 @@ static int set_up_of(void **state, void (*fill)(struct gr_store_tx *tx))
 static int set_up(void **state) { return set_up_of(state, fill_stages); }
 static int set_up_cancelled(void **state) { return set_up_of(state, fill_cancelled); }
 static int set_up_copies(void **state) { return set_up_of(state, fill_copies); }
+static int set_up_alike(void **state) { return set_up_of(state, fill_alike); }
 static int set_up_grown(void **state) { return set_up_of(state, fill_grown); }
 
 static int tear_down(void **state)
@@ -174,6 +185,22 @@ static void sync_store(struct life *w)
 
 	gr_store_add(tx, GR_SQL_TRUST, (int64_t)7, (int64_t)7, (int64_t)1);
 	life_commit(w, &tx);
+}
+
+/* A copy after a restart went to any worker, and that one's label was what further ones must share. */
+static void copies_go_on_to_workers_like_those_of_the_life_before(void **state)
+{
+	struct life *w = *state;
+	struct gr_bj *j = gr_bj_find(w->c.batch, JOB);
+	struct gr_btask *t;
+
+	sync_store(w);
+	t = gr_bjob_find(&j->b, 0);
+	assert_non_null(t);
+	assert_int_equal(t->same, gr_place_label(w->c.place, "cpu", "b"));
+	assert_int_equal(n_ranges_with(j, 0), 1);
+	GR_LIST_EACH(r, &j->ranges, struct gr_jrange, link)
+		assert_int_not_equal(r->queued, gr_run_class(j, &j->spec->stages[0], NULL));
 }
 
 static uint32_t n_checks_of(const struct gr_bj *j, uint32_t task)
@@ -452,6 +479,7 @@ int main(void)
 #define G(fn) cmocka_unit_test_setup_teardown(fn, set_up_grown, tear_down)
 		G(what_was_killed_for_want_of_memory_is_offered_with_more_after_a_restart),
 		G(a_gang_is_offered_whole_as_its_neediest),
+		cmocka_unit_test_setup_teardown(copies_go_on_to_workers_like_those_of_the_life_before, set_up_alike, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_not_retried_stays_cancelled, set_up_cancelled, tear_down),
 	};
 
