@@ -93,7 +93,10 @@ static bool check_buckets(const struct gr_place *p, struct fault *f)
 {
 	uint32_t n_in = 0, n_should = 0;
 
-	for (uint32_t i = 0; i < p->n_pools; i++)
+	for (uint32_t i = 0; i < p->n_pools; i++) {
+		for (uint32_t level = 0; level < N_LEVELS; level++)
+			if ((p->levels >> level & 1) && p->pools[i].at_least[level] != gr_place__ranks(&p->pools[i], gr_place__group_mask((uint8_t)level)))
+				return fault(f, "ranks of a pool's level are off: pool, level", i, level);
 		for (uint32_t g = 0; g < N_GROUPS; g++) {
 			const struct gr_place__group *group = &p->pools[i].groups[g];
 
@@ -105,6 +108,7 @@ static bool check_buckets(const struct gr_place *p, struct fault *f)
 					return fault(f, "group's rank bits are off: pool, rank", i, r);
 			}
 		}
+	}
 	for (uint32_t i = 0; i < p->n_workers; i++)
 		n_should += (p->workers[i].flags & W_UP) && gr_place__has_room(p, i);
 	return n_in == n_should || fault(f, "workers in buckets, that should be", n_in, n_should);

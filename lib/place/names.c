@@ -500,8 +500,12 @@ int gr_place_class(struct gr_place *p, const struct gr_place_class *given)
 	for (uint32_t k = 0; k < GR_PLACE_MAX_PREFER; k++)
 		c->is_plain &= !spec.prefer[k].label;
 	c->dominant = dominant_of(p, &spec);
-	c->group_mask = gr_place__group_mask(&spec.need);
+	c->room_level = gr_place__room_level(&spec.need);
+	if (!(p->levels >> c->room_level & 1))
+		gr_place__level_add(p, c->room_level);
+	c->group_mask = p->level_mask[c->room_level];
 	c->has_policy = spec.spread_by || spec.near_by;
+	c->is_even = !c->has_policy && !spec.left_ms;
 	if (spec.env)
 		p->envs[spec.env].n_class++;
 	gr_place__index_add(&p->ix_class, hash, id);

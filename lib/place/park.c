@@ -108,12 +108,15 @@ uint32_t gr_place__changed(const struct gr_place *p, const struct gr_place__clas
 	return (uint32_t)n;
 }
 
-void gr_place__change(struct gr_place *p, uint32_t worker)
+/* The bits of a class's pools are of one pool each as long as there are 64 at most. A new pool opens all classes, so that
+ * they know of all that have workers. */
+static RARE bool may_run_in(struct gr_place *p, struct gr_place__class *c, uint32_t pool)
 {
-	p->changed[++p->changes % N_CHANGED] = worker;
+	gr_place__class_pools(p, c);
+	return c->pool_at[pool];
 }
 
-void gr_place__wake(struct gr_place *p, uint32_t worker)
+void gr_place__wake_parked(struct gr_place *p, uint32_t worker)
 {
 	const struct gr_place__worker *w = &p->workers[worker];
 	const int32_t *f = w->free;
@@ -121,11 +124,6 @@ void gr_place__wake(struct gr_place *p, uint32_t worker)
 	int32_t cpu = p->group[worker] == 1 ? INT32_MAX : f[GR_PLACE_CPU_MCPU];
 	uint64_t pools = 0;
 
-	if (!gr_place__has_room(p, worker))
-		return;
-	gr_place__change(p, worker);
-	if (!(p->parked_pools >> w->pool % 64 & 1))
-		return;
 	for (uint32_t i = p->n_parked; i-- > 0;) {
 		const struct gr_place__parked *k = &p->parked[i];
 		uint32_t class = k->class;
@@ -135,17 +133,16 @@ void gr_place__wake(struct gr_place *p, uint32_t worker)
 		if (!(k->pools >> w->pool % 64 & 1) ||
 		    ((cpu - k->need4[0]) | (f[1] - k->need4[1]) | (f[2] - k->need4[2]) | (f[3] - k->need4[3])) < 0)
 			continue;
-		if (c->pools_gen != p->pools_gen)
-			gr_place__class_pools(p, c);
-		if (!c->pool_at[w->pool] || !gr_place__is_parked(p, class))
+		if (!gr_place__is_parked(p, class) || (p->n_pools > 64 && !may_run_in(p, c, w->pool)))
 			continue;
-		if (p->n_woken < N_WOKEN && c->n_items) {
+		if (p->n_woken < N_WOKEN && c->n_items && c->is_even) {
 			open_it(p, class);
 			p->woken[p->n_woken++] = class;
 		} else {
 			take_off(p, class);
 		}
 	}
+	p->woken_gen = p->pools_gen;
 	p->parked_pools = pools;
 	open_anew(p);
 }
@@ -164,18 +161,11 @@ static bool may_take(const struct gr_place *p, const struct gr_place__class *c, 
 
 enum hope { NO_HOPE, SOME_HOPE, UNKNOWN };
 
-/* Whether the class, for which no worker had room some events ago, may find some now.
- * @pools: [n] those of the workers of the last n events that have room still, a bit by pool % 64. */
-static inline enum hope hope_of(const struct gr_place *p, const struct gr_place__class *c, const uint64_t *pools)
+/* Whether the class, for which no worker had room @n events ago, may find some now. */
+static enum hope hope_of(const struct gr_place *p, const struct gr_place__class *c, uint64_t n)
 {
-	uint64_t n = p->changes - c->none_at;
-
-	if (!c->n_items || !c->none_at || n >= N_CHANGED || c->has_policy || c->spec.left_ms || c->pools_gen != p->pools_gen)
-		return UNKNOWN;
-	if (!(pools[n] & c->pool_bits))
-		return NO_HOPE;
-	for (uint64_t at = p->changes; at != c->none_at; at--) {
-		uint32_t worker = p->changed[at % N_CHANGED];
+	for (uint64_t i = 0; i < n; i++) {
+		uint32_t worker = p->changed[(p->changes - i) % N_CHANGED];
 
 		if (worker == NIL)
 			return UNKNOWN;
@@ -189,21 +179,28 @@ static inline enum hope hope_of(const struct gr_place *p, const struct gr_place_
  * own to learn that it is gone. Those that could stop somebody for room are left to try. */
 void gr_place__park_woken(struct gr_place *p, uint64_t now_ns)
 {
+	/* [n]: pools of the workers of the last n events that have room still, as bits by pool % 64: mostly none that the class may use */
 	uint64_t pools[N_CHANGED] = { 0 };
-	uint32_t kept = 0;
+	uint32_t kept = 0, n_pools = 0;
 
-	if (p->victim_bits)
+	if (p->victim_bits || p->woken_gen != p->pools_gen)
 		p->n_woken = 0;
-	for (uint32_t n = 1; n < N_CHANGED && n < p->changes; n++) {
-		uint32_t worker = p->changed[(p->changes + 1 - n) % N_CHANGED];
-
-		pools[n] = pools[n - 1] | (worker == NIL ? UINT64_MAX : (uint64_t)gr_place__has_room(p, worker) << p->workers[worker].pool % 64);
-	}
 	for (uint32_t i = 0; i < p->n_woken; i++) {
 		uint32_t class = p->woken[i];
 		struct gr_place__class *c = &p->classes[class];
-		enum hope hope = gr_place__is_parked(p, class) ? UNKNOWN : hope_of(p, c, pools);
+		uint64_t n = p->changes - c->none_at;
+		enum hope hope = NO_HOPE;
 
+		if (!c->n_items || !c->none_at || n >= N_CHANGED || gr_place__is_parked(p, class))
+			continue;
+		for (; n_pools < n; n_pools++) {
+			uint32_t worker = p->changed[(p->changes - n_pools) % N_CHANGED];
+			uint64_t bit = worker == NIL ? UINT64_MAX : (uint64_t)gr_place__has_room(p, worker) << p->workers[worker].pool % 64;
+
+			pools[n_pools + 1] = pools[n_pools] | bit;
+		}
+		if (pools[n] & c->pool_bits)
+			hope = hope_of(p, c, n);
 		if (hope == SOME_HOPE) {
 			p->woken[kept++] = class;
 		} else if (hope == NO_HOPE && c->parked_at != NIL) {

@@ -189,7 +189,7 @@ static void no_room(struct gr_place *p, uint32_t queue, uint64_t now_ns, bool is
 		gr_place__queue_move(p, queue, Q_STUCK);
 		return;
 	}
-	if (!q->is_choosy && !p->classes[q->class].has_policy && !p->classes[q->class].spec.left_ms) {
+	if (!q->is_choosy && p->classes[q->class].is_even) {
 		gr_place__park(p, q->class, now_ns, !is_cut);
 		return;
 	}

@@ -20,7 +20,8 @@
 #define OWNER_BITS 20
 #define N_CPU_LEVELS 5u               /* of room; a class looks at the groups whose room may suffice */
 #define N_MEM_LEVELS 4u
-#define N_GROUPS (2 + N_CPU_LEVELS * N_MEM_LEVELS)    /* 0 is full and in no bucket, 1 has credits alone, from 2 on by room */
+#define N_LEVELS (N_CPU_LEVELS * N_MEM_LEVELS)
+#define N_GROUPS (2 + N_LEVELS)      /* 0 is full and in no bucket, 1 has credits alone, from 2 on by room */
 #define G_NONE 31u                    /* draining, quarantined, cordoned: in no bucket either; a bit that no mask of groups has */
 #define G_SOME_ROOM (((1u << N_GROUPS) - 1) & ~1u)    /* the groups where a task may run, or wait on credit */
 #define N_RANKS 64u                   /* of predicted slowness, eight an octave; 27: the typical worker, idle */
@@ -76,6 +77,7 @@ struct gr_place__pool {
 	uint32_t group_bits;          /* groups that have workers */
 	uint8_t has_res;              /* bit: its workers offer that resource */
 	bool is_used;
+	uint64_t at_least[N_LEVELS];  /* for the levels of p->levels: ranks of the workers with that room or more */
 	struct gr_place__group groups[N_GROUPS];
 };
 struct gr_place__class {
@@ -96,8 +98,10 @@ struct gr_place__class {
 	uint8_t n_need, n_user, need_res[GR_PLACE_N_RES];     /* user: of those, resources that do not stand in the worker */
 	bool is_plain;                /* fits and cost need no more than room and price */
 	uint8_t dominant;
-	uint32_t group_mask;          /* groups whose room may suffice */
+	uint32_t group_mask;          /* groups whose room may suffice: of room_level or more */
+	uint8_t room_level;
 	bool is_used, has_policy;     /* spread or nearness: queues of it are weighed one by one */
+	bool is_even;                 /* what has no room for one task of it has none for another */
 };
 struct gr_place__worker {             /* what a search looks at: one line of memory */
 	int32_t free[N_INLINE];       /* CPU goes below 0 by credits */
@@ -256,6 +260,7 @@ struct gr_place {
 	uint32_t n_pools, cap_pools, pools_gen;
 	struct gr_place__class *classes;
 	uint32_t n_classes, cap_classes;
+	uint32_t levels, level_mask[N_LEVELS];                 /* bit: some class has that room_level; the groups of that room or more */
 	struct gr_place__worker *workers;
 	struct gr_place__holds *holds;
 	struct gr_place__spot *spots;
@@ -289,7 +294,7 @@ struct gr_place {
 	uint64_t closed[GR_PLACE_MAX_CLASSES / 64]; uint32_t n_closed;       /* bit by class: it is parked, and not woken since */
 	uint64_t in_line[GR_PLACE_MAX_CLASSES / 64];           /* bit by class: it has lines */
 	uint64_t open, parked_pools;                           /* bit by class % 64: lines that are open; by pool % 64: in `parked`, or was */
-	uint32_t woken[N_WOKEN], n_woken;                      /* classes unparked for a worker's room, not tried since */
+	uint32_t woken[N_WOKEN], n_woken, woken_gen;           /* classes opened for a worker's room, not tried since; pools_gen then */
 	uint32_t *stuck, n_stuck, cap_stuck;                   /* queues that found none of their own */
 	uint32_t stuck_turn;
 	bool is_more_stuck;           /* not all that may be tried again were, in the last call */
@@ -366,7 +371,10 @@ void gr_place__node_load(struct gr_place *p, uint32_t node, int32_t more_mcpu);
 void gr_place__node_price(struct gr_place *p, uint32_t node);
 uint32_t gr_place__credits(const struct gr_place *p, const struct gr_place__worker *w);   /* most that may wait there */
 uint32_t gr_place__rank_price(uint64_t ranks);         /* the least price_1024 of the lowest of them */
-uint32_t gr_place__group_mask(const struct gr_place_vec *need);
+uint8_t gr_place__room_level(const struct gr_place_vec *need);
+uint32_t gr_place__group_mask(uint8_t room_level);
+uint64_t gr_place__ranks(const struct gr_place__pool *pool, uint32_t groups);      /* of the workers that stand in them */
+void gr_place__level_add(struct gr_place *p, uint8_t room_level);                  /* a class of that level is new */
 uint32_t gr_place__depth(const struct gr_place *p, const struct gr_place__worker *w);
 void gr_place__block(struct gr_place *p, uint32_t worker, uint64_t until_ns);
 void gr_place__unblock(struct gr_place *p, uint64_t now_ns);
@@ -398,15 +406,26 @@ uint32_t gr_place__choose(const struct gr_place *p);   /* the queue whose turn i
 void gr_place__count_line(struct gr_place *p, uint32_t class, int n);
 void gr_place__park(struct gr_place *p, uint32_t class, uint64_t now_ns, bool is_exact);
 void gr_place__unpark(struct gr_place *p, uint32_t class);
+/* Something changed: @worker, or for NIL who knows which, may have room now that had none. */
+static inline void gr_place__change(struct gr_place *p, uint32_t worker)
+{
+	p->changed[++p->changes % N_CHANGED] = worker;
+}
+void gr_place__wake_parked(struct gr_place *p, uint32_t worker);
 /* The worker gained room: classes that wait for it may be tried again. */
-void gr_place__wake(struct gr_place *p, uint32_t worker);
+static inline void gr_place__wake(struct gr_place *p, uint32_t worker)
+{
+	if (!gr_place__has_room(p, worker))
+		return;
+	gr_place__change(p, worker);
+	if (p->parked_pools >> p->workers[worker].pool % 64 & 1)
+		gr_place__wake_parked(p, worker);
+}
 void gr_place__wake_all(struct gr_place *p);
 /* A commit took room: of the classes woken for a few workers' room, those that still find none there go back. */
 void gr_place__park_woken(struct gr_place *p, uint64_t now_ns);
 /* The workers that changed since no worker had room for the class, into @out. Return: how many; NIL: not known. */
 uint32_t gr_place__changed(const struct gr_place *p, const struct gr_place__class *c, uint32_t out[N_CHANGED]);
-/* Something changed: @worker, or for NIL who knows which, may have room now that had none. */
-void gr_place__change(struct gr_place *p, uint32_t worker);
 
 /* ---- queue.c ---- */
 void gr_place__take(struct gr_place *p, uint32_t queued);      /* off its heap, record free */

@@ -384,7 +384,7 @@ static inline void look(const struct gr_place *p, struct gr_place__search *s, ui
 }
 
 /* Of the workers that hold the files, a few from a random one on. Return: how many of them may take it. */
-static uint32_t warm_ones(struct gr_place *p, const struct gr_place__search *s, uint32_t groups, uint32_t *out)
+static inline uint32_t warm_ones(struct gr_place *p, const struct gr_place__search *s, uint32_t groups, uint32_t *out)
 {
 	const struct gr_place__owner *o = &p->owners[s->owner];
 	const struct gr_place__warm *warm = &o->warm;
@@ -400,12 +400,12 @@ static uint32_t warm_ones(struct gr_place *p, const struct gr_place__search *s, 
 	at = warm->n > WARM_LOOKED ? gr_rng_below(&p->rng, warm->n) : 0;
 	tried = gr_place__min(warm->n, WARM_TRIED);
 	/* most have no room: only where they stand is looked at, and no branch hangs on it */
-	for (uint32_t end; tried; tried -= end - at, at = 0) {
-		end = gr_place__min(at + tried, warm->n);
-		for (uint32_t i = at; i < end; i++) {
-			some[n_some] = warm->w[i];
-			n_some += groups >> p->group[warm->w[i] & WORKER_MASK] & 1;
-		}
+	for (uint32_t i = 0; i < tried; i++) {
+		uint32_t id = warm->w[at];
+
+		at = at + 1 < warm->n ? at + 1 : 0;
+		some[n_some] = id;
+		n_some += groups >> p->group[id & WORKER_MASK] & 1;
 	}
 	for (uint32_t i = 0; i < n_some && n < WARM_LOOKED; i++) {
 		uint32_t w = gr_place__worker(p, some[i]);
@@ -419,31 +419,27 @@ static uint32_t warm_ones(struct gr_place *p, const struct gr_place__search *s, 
 struct field {                                /* the buckets a class may look at, rank by rank */
 	const struct gr_place__pool *pool[MAX_POOLS_LOOKED];
 	uint64_t ranks[MAX_POOLS_LOOKED], all;
-	uint32_t n, groups, waiting;      /* waiting: groups of pools that were left out */
+	uint32_t n, groups;
 	bool is_cut;
 };
 
-static void make_field(struct gr_place *p, const struct gr_place__search *s, uint32_t groups, struct field *f)
+static inline void make_field(struct gr_place *p, const struct gr_place__search *s, struct field *f)
 {
 	const struct gr_place__class *c = s->class;
 	uint32_t n = c->n_pools, start = 0;
 
-	f->n = f->waiting = 0;
+	f->n = 0;
 	f->all = 0;
-	f->groups = groups;
+	f->groups = s->with_credits ? G_SOME_ROOM : c->group_mask;
 	f->is_cut = n > MAX_POOLS_LOOKED;
 	if (f->is_cut)
 		start = gr_rng_below(&p->rng, n);
 	for (uint32_t i = 0, at = start; i < n && f->n < MAX_POOLS_LOOKED; i++, at = at + 1 < n ? at + 1 : 0) {
 		const struct gr_place__pool *pool = &p->pools[c->pools[at]];
-		uint32_t bits = pool->group_bits & groups;
-		uint64_t ranks = 0;
+		uint64_t ranks = s->with_credits ? gr_place__ranks(pool, f->groups) : pool->at_least[c->room_level];
 
-		f->waiting |= pool->group_bits;
-		if (!bits)
+		if (!ranks)
 			continue;
-		for (; bits; bits &= bits - 1)
-			ranks |= pool->groups[__builtin_ctz(bits)].ranks;
 		f->pool[f->n] = pool;
 		f->ranks[f->n++] = ranks;
 		f->all |= ranks;
@@ -592,7 +588,7 @@ static uint64_t cold_us(const struct gr_place *p, const struct gr_place__search 
 }
 
 /* One pass over the field. Return: false when not all that may fit were looked at. */
-static bool pass(struct gr_place *p, struct gr_place__search *s, const struct field *f)
+static inline bool pass(struct gr_place *p, struct gr_place__search *s, const struct field *f)
 {
 	uint32_t out[MAX_CANDIDATES], n = 0, k = p->cfg.n_sample;
 	bool is_all;
@@ -650,7 +646,7 @@ uint32_t gr_place__best_rank(struct gr_place *p, const struct gr_place__search *
 	struct field f;
 	uint32_t n = 0, rank;
 
-	make_field(p, s, s->class->group_mask, &f);
+	make_field(p, s, &f);
 	if (!f.all)
 		return 0;
 	rank = (uint32_t)__builtin_ctzll(f.all);
@@ -709,20 +705,18 @@ void gr_place__search(struct gr_place *p, struct gr_place__search *s)
 		finish(p, s);
 		return;
 	}
-	make_field(p, s, s->class->group_mask, &f);
-	if (f.n) {
-		if (p->decisions % EXPLORE_EVERY == EXPLORE_EVERY - 1 && explore(p, s, &f))
+	for (;;) {
+		/* then also groups that have no core for it, and may have credit */
+		make_field(p, s, &f);
+		if (f.n && !s->with_credits && p->decisions % EXPLORE_EVERY == EXPLORE_EVERY - 1 && explore(p, s, &f))
 			return;
-		s->is_cut = !pass(p, s, &f);
-	} else {
-		s->is_cut = f.is_cut;
-	}
-	/* groups that have no core for it, and may have credit */
-	if (s->worker == NIL && s->may_wait && (f.waiting & ~1u)) {
-		s->with_credits = true;
-		make_field(p, s, G_SOME_ROOM, &f);
 		if (f.n)
 			s->is_cut |= !pass(p, s, &f);
+		else if (!s->with_credits)
+			s->is_cut = f.is_cut;
+		if (s->worker != NIL || s->with_credits || !s->may_wait)
+			break;
+		s->with_credits = true;
 	}
 	finish(p, s);
 }

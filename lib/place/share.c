@@ -358,20 +358,20 @@ static uint32_t open_line(const struct gr_place *p, const struct gr_place__stand
 	return best;
 }
 
-struct turn { struct gr_place__seat seat; uint32_t line; };
-#define NOBODY (struct turn){ { UINT64_MAX, NIL, NIL }, NIL }
+struct turn { uint32_t at, line; };           /* a seat of the heap, and the line of its tenant; NIL: nobody */
+#define NOBODY (struct turn){ NIL, NIL }
 
 static void explore(const struct gr_place *p, const struct gr_place__seat *heap, uint32_t n, uint32_t at, struct turn *best)
 {
 	const struct gr_place__stand *s;
 	uint32_t line;
 
-	if (at >= n || !goes_before(&heap[at], &best->seat))
+	if (at >= n || (best->at != NIL && !goes_before(&heap[at], &heap[best->at])))
 		return;
 	s = &p->stands[heap[at].who];
 	line = s->classes & p->open ? open_line(p, s) : NIL;
 	if (line != NIL) {
-		*best = (struct turn){ heap[at], line };
+		*best = (struct turn){ at, line };
 		return;
 	}
 	for (uint32_t k = at * 4 + 1; k < at * 4 + 5; k++)
@@ -408,7 +408,7 @@ static inline struct turn first_of_few(const struct gr_place *p, const struct gr
 	while (k != NIL) {
 		line = open_line(p, &p->stands[seat[k].who]);
 		if (line != NIL)
-			return (struct turn){ seat[k], line };
+			return (struct turn){ k, line };
 		tried |= 1u << k;             /* the bits are of more classes than one */
 		k = least_of(p, seat, n, tried);
 	}
@@ -421,18 +421,21 @@ uint32_t gr_place__choose(const struct gr_place *p)
 		return NIL;
 	for (uint32_t bands = p->band_bits; bands; bands &= bands - 1) {
 		const struct gr_place__band *b = &p->bands[__builtin_ctz(bands)];
-		struct turn best = NOBODY;
+		const struct gr_place__seat *first = NULL;
+		uint32_t line = NIL;
 
 		for (uint32_t res = b->res; res; res &= res - 1) {
 			const struct gr_place__seat *heap = b->by[__builtin_ctz(res)].heap;
 			uint32_t n = b->by[__builtin_ctz(res)].n;
 			struct turn turn = n <= FEW_STANDS ? first_of_few(p, heap, n) : first_of_many(p, heap, n);
 
-			if (goes_before(&turn.seat, &best.seat))
-				best = turn;
+			if (turn.at == NIL || (first && !goes_before(&heap[turn.at], first)))
+				continue;
+			first = &heap[turn.at];
+			line = turn.line;
 		}
-		if (best.line != NIL)
-			return p->lines[best.line].heap->who;
+		if (line != NIL)
+			return p->lines[line].heap->who;
 	}
 	return NIL;
 }

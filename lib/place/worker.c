@@ -75,14 +75,35 @@ static uint32_t mem_level(uint32_t mib)
 	return (mib >= 256) + (mib >= 2048) + (mib >= 8192);
 }
 
-uint32_t gr_place__group_mask(const struct gr_place_vec *need)
+uint8_t gr_place__room_level(const struct gr_place_vec *need)
 {
-	uint32_t mask = 0;
+	return (uint8_t)(cpu_level(need->v[GR_PLACE_CPU_MCPU]) * N_MEM_LEVELS + mem_level(need->v[GR_PLACE_MEM_MIB]));
+}
 
-	for (uint32_t c = cpu_level(need->v[GR_PLACE_CPU_MCPU]); c < N_CPU_LEVELS; c++)
-		for (uint32_t m = mem_level(need->v[GR_PLACE_MEM_MIB]); m < N_MEM_LEVELS; m++)
-			mask |= 1u << (2 + c * N_MEM_LEVELS + m);
+uint32_t gr_place__group_mask(uint8_t room_level)
+{
+	uint32_t one = (1u << N_MEM_LEVELS) - (1u << room_level % N_MEM_LEVELS), mask = 0;
+
+	for (uint32_t c = room_level / N_MEM_LEVELS; c < N_CPU_LEVELS; c++)
+		mask |= one << (2 + c * N_MEM_LEVELS);
 	return mask;
+}
+
+uint64_t gr_place__ranks(const struct gr_place__pool *pool, uint32_t groups)
+{
+	uint64_t ranks = 0;
+
+	for (uint32_t bits = pool->group_bits & groups; bits; bits &= bits - 1)
+		ranks |= pool->groups[__builtin_ctz(bits)].ranks;
+	return ranks;
+}
+
+void gr_place__level_add(struct gr_place *p, uint8_t room_level)
+{
+	p->levels |= 1u << room_level;
+	p->level_mask[room_level] = gr_place__group_mask(room_level);
+	for (uint32_t i = 0; i < p->n_pools; i++)
+		p->pools[i].at_least[room_level] = gr_place__ranks(&p->pools[i], p->level_mask[room_level]);
 }
 
 uint32_t gr_place__credits(const struct gr_place *p, const struct gr_place__worker *w)
@@ -112,6 +133,16 @@ static uint8_t group_of(const struct gr_place *p, const struct gr_place__worker 
 	return w->prefetch && (!w->n_waiting || w->n_waiting < gr_place__credits(p, w));
 }
 
+/* A bucket got its first worker or lost its last: that is seldom, a search wants to know each time. */
+static __attribute__((noinline)) void sum_ranks(const struct gr_place *p, struct gr_place__pool *pool)
+{
+	for (uint32_t levels = p->levels; levels; levels &= levels - 1) {
+		uint32_t level = (uint32_t)__builtin_ctz(levels);
+
+		pool->at_least[level] = gr_place__ranks(pool, p->level_mask[level]);
+	}
+}
+
 static void bucket_del(struct gr_place *p, uint32_t worker)
 {
 	struct gr_place__worker *w = &p->workers[worker];
@@ -127,6 +158,7 @@ static void bucket_del(struct gr_place *p, uint32_t worker)
 	g->ranks &= ~(1ull << p->rank[worker]);
 	if (!g->ranks)
 		pool->group_bits &= ~(1u << p->group[worker]);
+	sum_ranks(p, pool);
 }
 
 static RARE void bucket_grow(struct gr_place__bucket *b)
@@ -148,8 +180,11 @@ static void bucket_add(struct gr_place *p, uint32_t worker)
 		bucket_grow(b);
 	p->spots[worker].pos = b->n;
 	b->w[b->n++] = worker;
+	if (b->n > 1)
+		return;
 	g->ranks |= 1ull << p->rank[worker];
 	pool->group_bits |= 1u << p->group[worker];
+	sum_ranks(p, pool);
 }
 
 static void move(struct gr_place *p, uint32_t worker, uint8_t group, uint8_t rank)
