@@ -1,22 +1,23 @@
-/* batch_begun.c - the rows of attempts that have begun, a few milliseconds late
+/* batch_begun.c - the rows of attempts that have begun, some milliseconds late
  *
  * A short command has ended before anybody could ask of its beginning: then beginning and end are one row, written once. What
- * lasts longer gets its row after LATE_MS, all of that time in one transaction. Nothing waits for these rows: a COMMAND has left
+ * lasts longer gets its row when it is LATE_MS old, all that are in one transaction. Nothing waits for these rows: a COMMAND has left
  * before its row is on disk in any case, and a coordinator that dies in between takes such an attempt for a stranger's when its
  * worker comes back with it, stops it and runs the task anew; its number is not used again (floor).
  */
 #include "coordinator/batch_int.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/base/alloc.h"
 #include "lib/base/clock.h"
 
-#define LATE_MS 5u
-#define MAX_BEGUN 4096u
+#define LATE_MS 25u                       /* what a loaded worker needs to answer for a command that does nothing, and more */
+#define MAX_BEGUN 65536u
 
 struct gr_bbegun {
-	uint64_t job;
+	uint64_t job, begun_ns;
 	uint32_t task, number;
 };
 
@@ -40,13 +41,12 @@ void gr_begun_add_same(struct gr_bj *j, struct gr_store_tx *tx, uint32_t task, c
 		gr_store_add(tx, GR_SQL_SAME, (int64_t)j->id, (int64_t)task, (int64_t)l->number, gr_bworker_label(w->batch, st->same));
 }
 
-void gr_begun_flush(struct gr_batch *b)
+/* The oldest @n are written, those of them that are alive. */
+static void flush(struct gr_batch *b, uint32_t n)
 {
 	struct gr_store_tx *tx = NULL;
 
-	if (!b->n_begun)
-		return;
-	for (uint32_t i = 0; i < b->n_begun; i++) {
+	for (uint32_t i = b->first_begun; i < b->first_begun + n; i++) {
 		const struct gr_bbegun *x = &b->begun[i];
 		struct gr_bj *j = gr_bj_find(b, x->job);
 		struct gr_btask *t = j && j->spec ? gr_bjob_find(&j->b, x->task) : NULL;
@@ -59,10 +59,22 @@ void gr_begun_flush(struct gr_batch *b)
 		l->is_stored = true;
 		add_row(j, tx, x->task, l);
 	}
-	b->n_begun = 0;
-	gr_timer_clear(b->begun_timer);
+	b->first_begun += n;
+	b->n_begun -= n;
+	if (b->first_begun > b->n_begun) {        /* each is moved once at most */
+		memcpy(b->begun, b->begun + b->first_begun, b->n_begun * sizeof(*b->begun));
+		b->first_begun = 0;
+	}
 	if (tx)
 		gr_store_commit(&tx, false, NULL, NULL);
+}
+
+void gr_begun_flush(struct gr_batch *b)
+{
+	if (!b->n_begun)
+		return;
+	flush(b, b->n_begun);
+	gr_timer_clear(b->begun_timer);
 }
 
 void gr_begun_now(struct gr_bj *j, uint32_t task, struct gr_blive *l)
@@ -77,21 +89,32 @@ void gr_begun_now(struct gr_bj *j, uint32_t task, struct gr_blive *l)
 	gr_store_commit(&tx, false, NULL, NULL);
 }
 
-static void on_late(void *ctx) { gr_begun_flush(ctx); }
+static void on_late(void *ctx)
+{
+	struct gr_batch *b = ctx;
+	uint64_t now = gr_coord_now(b->c), late = LATE_MS * GR_NS_PER_MS;
+	uint32_t n = 0;
+
+	while (n < b->n_begun && b->begun[b->first_begun + n].begun_ns + late <= now)
+		n++;
+	flush(b, n);
+	if (b->n_begun)
+		gr_timer_set(b->begun_timer, (b->begun[b->first_begun].begun_ns + late - now + GR_NS_PER_MS - 1) / GR_NS_PER_MS);
+}
 
 void gr_begun_add(struct gr_bj *j, uint32_t task, uint32_t number)
 {
 	struct gr_batch *b = j->batch;
 
 	if (b->n_begun == MAX_BEGUN)
-		gr_begun_flush(b);
+		flush(b, MAX_BEGUN / 2);
 	if (!b->n_begun)
 		gr_timer_set(b->begun_timer, LATE_MS);
-	if (b->n_begun == b->cap_begun) {
+	if (b->first_begun + b->n_begun == b->cap_begun) {
 		b->cap_begun = b->cap_begun ? 2 * b->cap_begun : 64;
 		b->begun = gr_xrealloc(b->begun, b->cap_begun * sizeof(*b->begun));
 	}
-	b->begun[b->n_begun++] = (struct gr_bbegun){ j->id, task, number };
+	b->begun[b->first_begun + b->n_begun++] = (struct gr_bbegun){ j->id, gr_coord_now(b->c), task, number };
 }
 
 void gr_begun_init(struct gr_batch *b) { b->begun_timer = gr_timer_new(b->c->loop, on_late, b); }

@@ -10,7 +10,8 @@ struct gr_pend *gr_pend_new(struct gr_batch *b)
 {
 	struct gr_pend *p;
 
-	GR_NEW(p);
+	b->spare_pends.size = sizeof(*p);
+	p = gr_pool_get(&b->spare_pends);
 	p->batch = b;
 	gr_list_init(&p->link);
 	gr_list_push(&b->pends, &p->link);
@@ -31,7 +32,7 @@ static void pend_free(struct gr_pend *p)
 	json_decref(p->events);
 	json_decref(p->rep);
 	free(p->ready);
-	free(p);
+	gr_pool_put(&p->batch->spare_pends, p);
 }
 
 /* One of several attempts, whose task goes on with the others, is no news of the task. */
@@ -110,6 +111,7 @@ void gr_pends_close(struct gr_batch *b)
 {
 	GR_LIST_EACH_SAFE(p, &b->pends, struct gr_pend, link)
 		pend_free(p);
+	gr_pool_fini(&b->spare_pends);
 }
 
 void gr_pend_commit(struct gr_pend *p, struct gr_store_tx *tx, bool may_fail)

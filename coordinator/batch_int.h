@@ -4,6 +4,7 @@
 #pragma once
 #include <sys/types.h>
 #include "coordinator/batch.h"
+#include "lib/base/pool.h"
 #include "lib/wire/msg_job.h"
 
 enum gr_jstate { GR_J_OPEN, GR_J_DONE, GR_J_FAILED, GR_J_CANCELLED };     /* stored */
@@ -77,6 +78,7 @@ struct gr_batch {
 	struct gr_map tenants;            /* name -> struct gr_tenant_row */
 	struct gr_timer *tick;
 	struct gr_list pends;             /* all that wait for a commit */
+	struct gr_pool spare_pends;
 	struct gr_pend *pend;             /* of the transaction that is being gathered: what becomes ready waits for it */
 	uint64_t submitted, attempts, fenced, adopted, causes[GR_BC_N], cpu_us, wasted_us, in_bytes, out_bytes;
 	struct gr_list subscribers, followers;   /* batch_watch.c; batch_logs.c */
@@ -86,7 +88,7 @@ struct gr_batch {
 	uint64_t event_id, settle_until_ns;
 	int log_fd;                       /* history, -1 */
 	struct gr_bbegun *begun;          /* attempts that began and are not in the store yet, oldest first: batch_begun.c */
-	uint32_t n_begun, cap_begun;
+	uint32_t first_begun, n_begun, cap_begun;
 	struct gr_timer *begun_timer;
 	struct gr_care *care;             /* batch_care.c */
 	bool is_removing, is_removed_later;      /* a slice of a removed job's rows is under way; another was removed since it began */

@@ -33,6 +33,13 @@
 #define MAX_SUMS 16u                      /* jobs in one commit whose usage is added up first */
 #define MAX_PACKS 8u                      /* that are gathered at once */
 #define PACK_BYTES (48u << 10)            /* enough of one */
+#define MAX_SPARE 4096u
+#define SPARE_BYTES 1024u                 /* of rows, in one that is kept */
+#ifdef __SANITIZE_ADDRESS__
+#define IS_KEPT false                     /* it shall see each use of what is over */
+#else
+#define IS_KEPT true
+#endif
 #define AGAIN_MS 500u                     /* after a commit that failed */
 #define ROW_DONE GR_N_SQL                 /* of gr_store_done, in place of a statement's number */
 
@@ -68,6 +75,9 @@ struct gr_store {
 	sqlite3 *reader;
 	struct gr_list queries;
 	struct gr_list fresh;             /* committed, and not handed over */
+	uint32_t n_fresh, n_fresh_rows;
+	struct gr_list spare;             /* transactions that are over, with the room of their rows */
+	uint32_t n_spare;
 	struct gr_timer *hand_over;
 	uint64_t handed_ns;               /* the last time */
 	uint64_t due_ns;                  /* of the timer, 0 not running */
@@ -90,6 +100,7 @@ struct gr_store {
 	/* shared, under lock */
 	pthread_mutex_t lock;
 	struct gr_list waiting, over;
+	uint64_t n_waiting_rows;
 	bool is_damaged, must_sync;
 	char problem[512];
 	struct gr_store_stats stats;
@@ -99,8 +110,13 @@ struct gr_store {
 
 struct gr_store_tx *gr_store_tx_new(struct gr_store *s)
 {
+	struct gr_list *l = gr_list_pop(&s->spare);
 	struct gr_store_tx *tx;
 
+	if (l) {
+		s->n_spare--;
+		return GR_CONTAINER(l, struct gr_store_tx, link);
+	}
 	GR_NEW(tx);
 	gr_list_init(&tx->link);
 	tx->store = s;
@@ -192,18 +208,16 @@ void gr_store_done(struct gr_store_tx *tx, int64_t job, const char *tenant, int6
 
 static void hand_over(struct gr_store *s)
 {
-	struct gr_list *l;
-
 	if (gr_list_is_empty(&s->fresh))
 		return;
 	pthread_mutex_lock(&s->lock);
 	s->must_sync |= s->has_files;
 	s->has_files = false;
-	while ((l = gr_list_pop(&s->fresh))) {
-		gr_list_push(&s->waiting, l);
-		s->stats.waiting++;
-	}
+	gr_list_splice(&s->waiting, &s->fresh);
+	s->stats.waiting += s->n_fresh;
+	s->n_waiting_rows += s->n_fresh_rows;
 	pthread_mutex_unlock(&s->lock);
+	s->n_fresh = s->n_fresh_rows = 0;
 	gr_aside_wake(s->aside);
 }
 
@@ -235,6 +249,8 @@ void gr_store_commit(struct gr_store_tx **txp, bool may_fail, gr_store_told *don
 	tx->done = done;
 	tx->ctx = ctx;
 	gr_list_push(&s->fresh, &tx->link);
+	s->n_fresh++;
+	s->n_fresh_rows += tx->n_rows;
 	if (!done)
 		wake_at(s, now + LAZY_MS * GR_NS_PER_MS, now);
 	else
@@ -243,6 +259,15 @@ void gr_store_commit(struct gr_store_tx **txp, bool may_fail, gr_store_told *don
 
 static void tx_free(struct gr_store_tx *tx)
 {
+	struct gr_store *s = tx->store;
+
+	if (IS_KEPT && s->n_spare < MAX_SPARE && tx->rows.cap <= SPARE_BYTES) {
+		gr_buf_clear(&tx->rows);
+		*tx = (struct gr_store_tx){ .store = s, .rows = tx->rows };
+		gr_list_push_front(&s->spare, &tx->link);
+		s->n_spare++;
+		return;
+	}
 	gr_buf_fini(&tx->rows);
 	free(tx);
 }
@@ -459,7 +484,7 @@ static int write_row(struct gr_store *s, struct gr_slice *at)
 	return bind_and_step(s, at);
 }
 
-static int write_group(struct gr_store *s, struct gr_list *group, uint64_t *rows)
+static int write_group(struct gr_store *s, struct gr_list *group, uint64_t *n, uint64_t *rows)
 {
 	s->n_sums = 0;
 	for (uint32_t i = 0; i < MAX_PACKS; i++)
@@ -477,6 +502,7 @@ static int write_group(struct gr_store *s, struct gr_list *group, uint64_t *rows
 			if (write_row(s, &at) < 0)
 				return -1;
 		*rows += tx->n_rows;
+		++*n;
 	}
 	return write_packs(s) == 0 && write_sums(s) == 0 && sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK ? 0 : -1;
 }
@@ -492,10 +518,16 @@ static void take_group(struct gr_store *s, struct gr_list *group)
 	uint32_t n = 0;
 	struct gr_list *l;
 
+	if (s->n_waiting_rows <= MAX_GROUP) {
+		gr_list_splice(group, &s->waiting);
+		s->n_waiting_rows = 0;
+		return;
+	}
 	while (n < MAX_GROUP && (l = gr_list_pop(&s->waiting))) {
 		n += GR_CONTAINER(l, struct gr_store_tx, link)->n_rows;
 		gr_list_push(group, l);
 	}
+	s->n_waiting_rows -= n;
 }
 
 /* What may fail is given back; the rest goes to the front again, in order. Under the lock. */
@@ -516,6 +548,7 @@ static void give_back(struct gr_store *s, struct gr_list *group, int rc)
 
 		gr_list_del(l);
 		gr_list_push_front(&s->waiting, l);
+		s->n_waiting_rows += GR_CONTAINER(l, struct gr_store_tx, link)->n_rows;
 	}
 }
 
@@ -533,9 +566,8 @@ static int write_one(void *ctx)
 {
 	struct gr_store *s = ctx;
 	struct gr_list group;
-	struct gr_list *l;
 	struct gr_err err;
-	uint64_t rows = 0;
+	uint64_t rows = 0, n = 0;
 	bool must_sync = false, is_try;
 	int rc;
 
@@ -554,7 +586,7 @@ static int write_one(void *ctx)
 	/* the files that rows name are on disk before the rows are */
 	if (must_sync && syncfs(s->dirfd) < 0) {
 		rc = gr_err_set(&err, GR_EIO, "%s: the files beside it cannot be written: %s; nothing is acknowledged until they can be", s->path, strerror(errno));
-	} else if ((is_try ? write_try(s) : write_group(s, &group, &rows)) < 0) {
+	} else if ((is_try ? write_try(s) : write_group(s, &group, &n, &rows)) < 0) {
 		rc = gr_store__fail(s->db, s->path, "cannot be written", &err);
 		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
 	} else {
@@ -578,11 +610,9 @@ static int write_one(void *ctx)
 		s->stats.commits++;
 		s->stats.file_syncs += must_sync;
 		s->stats.rows += rows;
-		while ((l = gr_list_pop(&group))) {
-			s->stats.transactions++;
-			s->stats.waiting--;
-			gr_list_push(&s->over, l);
-		}
+		s->stats.transactions += n;
+		s->stats.waiting -= n;
+		gr_list_splice(&s->over, &group);
 		rc = !gr_list_is_empty(&s->waiting);
 	}
 	pthread_mutex_unlock(&s->lock);
@@ -612,8 +642,7 @@ static void on_written(void *ctx)
 
 	gr_list_init(&over);
 	pthread_mutex_lock(&s->lock);
-	while ((l = gr_list_pop(&s->over)))
-		gr_list_push(&over, l);
+	gr_list_splice(&over, &s->over);
 	memcpy(s->trouble, s->problem, sizeof(s->trouble));
 	is_damaged = s->is_damaged;
 	pthread_mutex_unlock(&s->lock);
@@ -649,8 +678,7 @@ void gr_store_stats(const struct gr_store *s, struct gr_store_stats *out)
 	pthread_mutex_lock(&m->lock);
 	*out = m->stats;
 	pthread_mutex_unlock(&m->lock);
-	GR_LIST_EACH(tx, &s->fresh, struct gr_store_tx, link)
-		out->waiting++;
+	out->waiting += s->n_fresh;
 	out->file_bytes = stat(s->path, &sb) == 0 ? (uint64_t)sb.st_size : 0;
 	snprintf(wal, sizeof(wal), "%s-wal", s->path);
 	out->wal_bytes = stat(wal, &sb) == 0 ? (uint64_t)sb.st_size : 0;
@@ -777,6 +805,12 @@ static void make_shrinkable(struct gr_store *s)
 
 static void store_free(struct gr_store *s)
 {
+	struct gr_list *l;
+
+	while ((l = gr_list_pop(&s->spare))) {
+		gr_buf_fini(&GR_CONTAINER(l, struct gr_store_tx, link)->rows);
+		free(GR_CONTAINER(l, struct gr_store_tx, link));
+	}
 	GR_LIST_EACH_SAFE(q, &s->queries, struct query, link) {
 		sqlite3_finalize(q->st);
 		free(q);
@@ -804,6 +838,7 @@ int gr_store_open(struct gr_loop *loop, const char *dir, const struct gr_store_o
 	s->ctx = ctx;
 	pthread_mutex_init(&s->lock, NULL);
 	gr_list_init(&s->fresh);
+	gr_list_init(&s->spare);
 	gr_list_init(&s->waiting);
 	gr_list_init(&s->over);
 	gr_list_init(&s->queries);

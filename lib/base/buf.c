@@ -21,12 +21,10 @@ void gr_buf_clear(struct gr_buf *b)
 		b->p[0] = 0;
 }
 
-void gr_buf_reserve(struct gr_buf *b, size_t more)
+void gr_buf__grow(struct gr_buf *b, size_t more)
 {
 	size_t cap = b->cap ? b->cap : 64;
 
-	if (b->n + more + 1 <= b->cap)
-		return;
 	while (cap < b->n + more + 1)
 		cap *= 2;
 	b->p = gr_xrealloc(b->p, cap);
@@ -43,22 +41,26 @@ void gr_buf_add(struct gr_buf *b, const void *p, size_t n)
 }
 
 void gr_buf_add_str(struct gr_buf *b, const char *s) { gr_buf_add(b, s, strlen(s)); }
-void gr_buf_add_byte(struct gr_buf *b, uint8_t c) { gr_buf_add(b, &c, 1); }
 
 void gr_buf_printf(struct gr_buf *b, const char *fmt, ...)
 {
 	va_list ap;
 	int n;
 
+	gr_buf_reserve(b, 32);                    /* for most that is enough, at once */
 	va_start(ap, fmt);
-	n = vsnprintf(NULL, 0, fmt, ap);
+	n = vsnprintf((char *)b->p + b->n, b->cap - b->n, fmt, ap);
 	va_end(ap);
-	if (n < 0)
+	if (n < 0) {
+		b->p[b->n] = 0;
 		return;
-	gr_buf_reserve(b, (size_t)n);
-	va_start(ap, fmt);
-	vsnprintf((char *)b->p + b->n, (size_t)n + 1, fmt, ap);
-	va_end(ap);
+	}
+	if ((size_t)n >= b->cap - b->n) {
+		gr_buf_reserve(b, (size_t)n);
+		va_start(ap, fmt);
+		vsnprintf((char *)b->p + b->n, (size_t)n + 1, fmt, ap);
+		va_end(ap);
+	}
 	b->n += (size_t)n;
 }
 

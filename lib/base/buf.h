@@ -22,10 +22,20 @@ struct gr_buf {
 
 void gr_buf_fini(struct gr_buf *b);                       /* frees and empties */
 void gr_buf_clear(struct gr_buf *b);                      /* n = 0, memory kept */
-void gr_buf_reserve(struct gr_buf *b, size_t more);       /* room for @more bytes behind n */
+void gr_buf__grow(struct gr_buf *b, size_t more);
+static inline void gr_buf_reserve(struct gr_buf *b, size_t more)      /* room for @more bytes behind n */
+{
+	if (__builtin_expect(b->n + more + 1 > b->cap, 0))
+		gr_buf__grow(b, more);
+}
 void gr_buf_add(struct gr_buf *b, const void *p, size_t n);
 void gr_buf_add_str(struct gr_buf *b, const char *s);     /* without its NUL */
-void gr_buf_add_byte(struct gr_buf *b, uint8_t c);
+static inline void gr_buf_add_byte(struct gr_buf *b, uint8_t c)
+{
+	gr_buf_reserve(b, 1);
+	b->p[b->n++] = c;
+	b->p[b->n] = 0;
+}
 void gr_buf_printf(struct gr_buf *b, const char *fmt, ...) GR_PRINTF(2, 3);
 /* The bytes become the caller's (NUL behind them; never NULL); @b is empty after it. */
 char *gr_buf_take(struct gr_buf *b, size_t *n);

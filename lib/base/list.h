@@ -29,6 +29,17 @@ static inline void gr_list_del(struct gr_list *n)
 	n->next->prev = n->prev;
 	gr_list_init(n);
 }
+/* All of @from, in order, at the end of @l. */
+static inline void gr_list_splice(struct gr_list *l, struct gr_list *from)
+{
+	if (gr_list_is_empty(from))
+		return;
+	from->next->prev = l->prev;
+	l->prev->next = from->next;
+	from->prev->next = l;
+	l->prev = from->prev;
+	gr_list_init(from);
+}
 /* The first node, taken off; NULL when empty. */
 static inline struct gr_list *gr_list_pop(struct gr_list *l)
 {

@@ -41,6 +41,18 @@ void gr_map_fini(struct gr_map *m)
 	m->n = m->cap = 0;
 }
 
+/* Most keys are numbers. */
+static inline bool is_same(const void *a, const void *b, size_t n)
+{
+	uint64_t x, y;
+
+	if (n != sizeof(x))
+		return !memcmp(a, b, n);
+	memcpy(&x, a, sizeof(x));
+	memcpy(&y, b, sizeof(y));
+	return x == y;
+}
+
 static struct gr_map_slot *find(const struct gr_map *m, const void *key, size_t n_key, uint32_t h)
 {
 	size_t mask = m->cap - 1;
@@ -48,7 +60,7 @@ static struct gr_map_slot *find(const struct gr_map *m, const void *key, size_t 
 	for (size_t i = h & mask;; i = (i + 1) & mask) {
 		struct gr_map_slot *s = &m->slots[i];
 
-		if (!s->value || (s->hash == h && s->n_key == n_key && !memcmp(s->key, key, n_key)))
+		if (!s->value || (s->hash == h && s->n_key == n_key && is_same(s->key, key, n_key)))
 			return s;
 	}
 }

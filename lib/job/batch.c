@@ -219,6 +219,7 @@ void gr_bjob_fini(struct gr_bjob *j)
 	while (i = 0, (t = gr_map_each(&j->tasks, &i)))
 		gr_btask__free(t);
 	gr_map_fini(&j->tasks);
+	gr_pool_fini(&j->spare);
 	free(j->due);
 	free(j->n_stage_done);
 	free(j->n_stage_final);

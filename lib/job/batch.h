@@ -10,6 +10,7 @@
  */
 #pragma once
 #include "lib/base/map.h"
+#include "lib/base/pool.h"
 #include "lib/job/quorum.h"
 #include "lib/job/spec.h"
 #include "lib/job/states.h"
@@ -86,7 +87,8 @@ struct gr_btask {
 	uint32_t n_check_tries, n_check_lost;     /* comparisons that failed, that were lost, since the last verdict */
 	uint64_t check_bad_node;          /* where one failed: others first; 0 none */
 	uint32_t n_lives, cap_lives, n_results;
-	struct gr_blive *lives;           /* at most GR_BATCH_MAX_LIVES */
+	struct gr_blive *lives;           /* at most GR_BATCH_MAX_LIVES; @own while there was never more than one */
+	struct gr_blive own;
 	struct gr_bresult *results;
 	bool has_checkpoint;              /* files of its last attempt are to be carried along */
 	uint32_t same;                    /* the caller's: what workers of further copies must share, 0 nothing */
@@ -111,6 +113,7 @@ struct gr_bjob {
 	struct gr_trust *trust;           /* borrowed; for stages with copies */
 	struct gr_states states;
 	struct gr_map tasks;              /* gr_btask by its number */
+	struct gr_pool spare;             /* of those that are over */
 	struct gr_btask **due;            /* heap by due_ns */
 	uint32_t n_due, cap_due;
 	uint32_t *n_stage_done, *n_stage_final;   /* by stage */

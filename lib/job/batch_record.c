@@ -20,7 +20,8 @@ struct gr_btask *gr_bjob_record(struct gr_bjob *j, uint32_t task)
 
 	if (t)
 		return t;
-	GR_NEW(t);
+	j->spare.size = sizeof(*t);
+	t = gr_pool_get(&j->spare);
 	t->task = task;
 	t->job = j;
 	t->mem_permille = GR_BATCH_MEM_AS_ASKED;
@@ -40,13 +41,16 @@ void gr_btask__recount(struct gr_btask *t)
 
 void gr_btask__free(struct gr_btask *t)
 {
+	struct gr_bjob *j = t->job;
+
 	t->job->n_begun -= t->has_begun;
 	t->job->n_grown -= t->mem_permille != GR_BATCH_MEM_AS_ASKED;
 	gr_btask__due_drop(t);
 	gr_map_del(&t->job->tasks, &t->task, sizeof(t->task));
-	free(t->lives);
+	if (t->lives != &t->own)
+		free(t->lives);
 	free(t->results);
-	free(t);
+	gr_pool_put(&j->spare, t);
 }
 
 struct gr_blive *gr_btask_live(const struct gr_btask *t, uint32_t number)
@@ -82,9 +86,14 @@ struct gr_blive *gr_btask__live_add(struct gr_btask *t)
 {
 	uint32_t i;
 
-	if (t->n_lives == t->cap_lives && t->cap_lives < GR_BATCH_MAX_LIVES) {       /* most have one */
-		t->cap_lives = t->cap_lives ? 2 * t->cap_lives : 1;
-		t->lives = gr_xrealloc(t->lives, t->cap_lives * sizeof(*t->lives));
+	if (!t->cap_lives) {
+		t->lives = &t->own;
+		t->cap_lives = 1;
+	} else if (t->n_lives == t->cap_lives && t->cap_lives < GR_BATCH_MAX_LIVES) {
+		t->cap_lives *= 2;
+		t->lives = gr_xrealloc(t->lives != &t->own ? t->lives : NULL, t->cap_lives * sizeof(*t->lives));
+		if (t->n_lives == 1)
+			t->lives[0] = t->own;
 	}
 	if (t->n_lives == GR_BATCH_MAX_LIVES) {
 		for (i = 0; i < t->n_lives && !t->lives[i].is_lost; i++)

@@ -14,11 +14,11 @@ static void fail(struct gr_rd *r, int rc)
 	r->p = r->end;
 }
 
-static const uint8_t *take(struct gr_rd *r, size_t n)
+static inline const uint8_t *take(struct gr_rd *r, size_t n)
 {
 	const uint8_t *p = r->p;
 
-	if (r->rc < 0 || gr_rd_left(r) < n) {
+	if (__builtin_expect(r->rc < 0 || gr_rd_left(r) < n, 0)) {
 		fail(r, GR_ETRUNC);
 		return NULL;
 	}
@@ -26,12 +26,15 @@ static const uint8_t *take(struct gr_rd *r, size_t n)
 	return p;
 }
 
-static uint64_t take_le(struct gr_rd *r, size_t n)
+/* @n is a literal: one load. */
+static inline __attribute__((always_inline)) uint64_t take_le(struct gr_rd *r, size_t n)
 {
 	const uint8_t *p = take(r, n);
 	uint64_t v = 0;
 
-	for (size_t i = 0; p && i < n; i++)
+	if (!p)
+		return 0;
+	for (size_t i = 0; i < n; i++)
 		v |= (uint64_t)p[i] << (8 * i);
 	return v;
 }
@@ -45,6 +48,8 @@ uint64_t gr_rd_varint(struct gr_rd *r, uint64_t max)
 {
 	uint64_t v = 0;
 
+	if (r->p < r->end && *r->p < 0x80 && *r->p <= max)             /* most; one that failed has nothing left */
+		return *r->p++;
 	for (unsigned shift = 0; shift < 64; shift += 7) {
 		const uint8_t *p = take(r, 1);
 
@@ -99,13 +104,16 @@ int gr_rd_end(struct gr_rd *r)
 	return r->rc;
 }
 
-static void put_le(struct gr_buf *b, uint64_t v, size_t n)
+static inline __attribute__((always_inline)) void put_le(struct gr_buf *b, uint64_t v, size_t n)
 {
 	uint8_t raw[8];
 
 	for (size_t i = 0; i < n; i++)
 		raw[i] = (uint8_t)(v >> (8 * i));
-	gr_buf_add(b, raw, n);
+	gr_buf_reserve(b, n);
+	memcpy(b->p + b->n, raw, n);
+	b->n += n;
+	b->p[b->n] = 0;
 }
 
 void gr_wr_u8(struct gr_buf *b, uint8_t v) { gr_buf_add_byte(b, v); }
