@@ -20,6 +20,7 @@
 #include "lib/base/list.h"
 #include "lib/base/map.h"
 #include "lib/base/path.h"
+#include "lib/base/pool.h"
 #include "lib/base/proc.h"
 #include "lib/base/rng.h"
 #include "lib/base/sha256.h"
@@ -120,6 +121,18 @@ static void printf_into_a_buffer_takes_any_length(void **state)
 	assert_int_equal(b.n, 5001);
 	assert_int_equal(b.p[5000], '|');
 	gr_buf_fini(&b);
+	/* each length beside each room there may be */
+	for (size_t before = 0; before < 140; before++)
+		for (int n = 0; n < 70; n++) {
+			for (size_t i = 0; i < before; i++)
+				gr_buf_add_byte(&b, 'x');
+			gr_buf_printf(&b, "%.*s", n, "0123456789012345678901234567890123456789012345678901234567890123456789");
+			assert_int_equal(b.n, before + (size_t)n);
+			assert_true(b.n < b.cap);
+			assert_int_equal(strlen((const char *)b.p), b.n);
+			assert_true(n == 0 || b.p[b.n - 1] == '0' + (n - 1) % 10);
+			gr_buf_fini(&b);
+		}
 }
 
 static void slices_compare_and_lose_prefixes(void **state)
@@ -470,6 +483,57 @@ static void a_list_keeps_order_and_forgets_twice_without_harm(void **state)
 	assert_true(gr_list_is_empty(&head));
 }
 
+static void a_list_is_spliced_whole_behind_another(void **state)
+{
+	struct item items[5];
+	struct gr_list a, b;
+
+	gr_list_init(&a);
+	gr_list_init(&b);
+	gr_list_splice(&a, &b);
+	assert_true(gr_list_is_empty(&a));
+	for (int i = 0; i < 5; i++) {
+		items[i].v = i + 1;
+		gr_list_push(i < 2 ? &a : &b, &items[i].link);
+	}
+	for (int turn = 0; turn < 2; turn++) {
+		int sum = 0;
+
+		gr_list_splice(turn ? &b : &a, turn ? &a : &b);               /* behind some; into none */
+		assert_true(gr_list_is_empty(turn ? &a : &b));
+		GR_LIST_EACH(it, turn ? &b : &a, struct item, link)
+			sum = sum * 10 + it->v;
+		assert_int_equal(sum, 12345);
+	}
+	for (int i = 5; i > 0; i--) {                                         /* and the same from the end */
+		assert_ptr_equal(b.prev, &items[i - 1].link);
+		gr_list_del(b.prev);
+	}
+	assert_true(gr_list_is_empty(&b));
+}
+
+static void what_comes_out_of_a_pool_is_zeroed_and_its_own(void **state)
+{
+	struct gr_pool p = { .size = 40 };
+	uint8_t *x[100];
+
+	for (int turn = 0; turn < 3; turn++) {
+		for (int i = 0; i < 100; i++) {
+			x[i] = gr_pool_get(&p);
+			for (int k = 0; k < 40; k++)
+				assert_int_equal(x[i][k], 0);
+			memset(x[i], i + 1, 40);
+		}
+		for (int i = 0; i < 100; i++) {
+			for (int k = 0; k < 40; k++)
+				assert_int_equal(x[i][k], i + 1);
+			gr_pool_put(&p, x[i]);
+		}
+	}
+	gr_pool_fini(&p);
+	assert_null(p.free);
+}
+
 static void arrays_grow_by_doubling_and_keep_their_content(void **state)
 {
 	uint32_t cap = 0;
@@ -572,6 +636,7 @@ int main(void)
 		T(a_digest_is_exactly_64_hex_digits), TD(a_file_is_digested_from_its_start),
 		T(a_program_gives_its_output_and_its_code), T(a_program_that_fills_both_pipes_does_not_hang),
 		T(a_program_that_says_too_much_is_ended), T(a_list_keeps_order_and_forgets_twice_without_harm),
+		T(a_list_is_spliced_whole_behind_another), T(what_comes_out_of_a_pool_is_zeroed_and_its_own),
 		T(arrays_grow_by_doubling_and_keep_their_content), T(suggests_near_words_only), T(utf8_is_what_json_takes),
 		T(a_complaint_ends_with_what_was_meant_or_with_what_there_is),
 	};
