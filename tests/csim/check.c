@@ -11,7 +11,7 @@
 #include "tests/csim/csim.h"
 
 #define DISK_SEEN_NS (20 * GR_NS_PER_S)   /* from the end of a disk's failing until the store must have seen it; stops are shorter */
-#define BEGUN_NS (3 * GR_NS_PER_S)      /* an attempt that old has its row; stops are shorter */
+#define BEGUN_NS (100 * GR_NS_PER_MS)     /* an attempt that old has its row, unless the coordinator was stopped meanwhile */
 
 typedef unsigned long long ull;
 
@@ -51,7 +51,7 @@ static void check_task(struct cs *s, const struct gr_bj *j, const struct gr_btas
 		*n_placed += l->placed != UINT64_MAX;
 		if (!l->peer || ((const struct gr_worker *)l->peer)->identity != l->worker)
 			cs_fail(s, "job %llu task %llu attempt %u is with nobody", (ull)j->id, (ull)t->task, l->number);
-		if (!l->is_stored && s->now_ns > l->start_ns + BEGUN_NS && !gr_store_trouble(j->batch->store))
+		if (!l->is_stored && s->now_ns > (l->start_ns > s->coord_stopped_ns ? l->start_ns : s->coord_stopped_ns) + BEGUN_NS && !gr_store_trouble(j->batch->store))
 			cs_fail(s, "job %llu task %llu attempt %u has begun, and no life after this one would know it", (ull)j->id, (ull)t->task, l->number);
 		for (uint32_t k = 0; k < i && !l->of; k++)
 			if (!t->lives[k].is_lost && !t->lives[k].of && t->lives[k].node == l->node && st->replicas)
