@@ -71,6 +71,8 @@ struct gr_batch {
 	struct gr_cas *cas;
 	struct gr_map jobs, ranges;       /* by number; by tag */
 	uint64_t next_job, next_range;
+	uint64_t numbered;                /* the job for whose attempts room for more numbers is on its way to the disk, 0 none: one at a time */
+	uint32_t numbered_floor;          /* its floor then */
 	struct gr_list owing;             /* workers that are to be sent what they are owed */
 	uint32_t commands_env;            /* environment of workers that run commands */
 	struct gr_trust trust;

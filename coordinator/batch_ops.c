@@ -12,6 +12,8 @@
 #include "lib/base/alloc.h"
 #include "lib/base/log.h"
 
+#define MAX_FLOOR (UINT32_MAX / 2)         /* of attempt numbers: after 32,767 retries and restarts of the coordinator */
+
 struct ask {
 	struct gr_batch *b;
 	const struct gr_batch_who *who;
@@ -485,6 +487,10 @@ static void op_retry(struct ask *a)
 		gr_err_set(&a->err, GR_EBUSY, "job %" PRIu64 " is being cancelled; try again when it is", j->id);
 		return;
 	}
+	if (j->floor > MAX_FLOOR) {
+		gr_err_set(&a->err, GR_ELIMIT, "job %" PRIu64 " was taken up too often; submit it again", j->id);
+		return;
+	}
 	if (j->state != GR_J_OPEN) {
 		json_t *missing = json_array();
 		bool is_missing = gr_bblobs_missing(a->b, j->spec, missing, &a->err);
@@ -507,6 +513,7 @@ static void op_retry(struct ask *a)
 	tx = gr_store_tx_new(a->b->store);
 	p = gr_pend_new(a->b);
 	a->b->pend = p;
+	gr_bjob_raise(&j->b);
 	if (!json_array_size(ranges))
 		n = retry_range(j, tx, was_open, 0, j->n_tasks);
 	json_array_foreach(ranges, i, v) {
@@ -514,7 +521,7 @@ static void op_retry(struct ask *a)
 				 (uint32_t)json_integer_value(json_array_get(v, 1)));
 	}
 	keep_cancelled(j, tx);
-	j->floor = j->b.floor;
+	j->floor = gr_bjob_stored_floor(&j->b);
 	gr_store_add(tx, GR_SQL_JOB_FLOOR, (int64_t)j->id, (int64_t)j->floor);
 	gr_store_add(tx, GR_SQL_UNCANCEL, (int64_t)j->id);
 	gr_bj_save_state(j, tx);

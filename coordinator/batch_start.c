@@ -21,6 +21,34 @@ void gr_run_give_back(struct gr_coord *c, uint64_t placed)
 	gr_dispatch_kick(c);              /* others may wait for that room, and nothing else might come to say so */
 }
 
+/* There is room for more numbers on disk now. A retry that went before it has raised them by itself. */
+static void on_numbered(void *ctx, int rc)
+{
+	struct gr_batch *b = ctx;
+	struct gr_bj *j = gr_bj_find(b, b->numbered);
+
+	(void)rc;                                 /* it was tried until it could be written */
+	b->numbered = 0;
+	if (j && j->spec && j->b.floor == b->numbered_floor)
+		gr_bjob_more_numbers(&j->b);
+}
+
+/* A task that is stopped again and again, an idle one say, uses up its numbers: half of them are left when more are asked for. */
+static void number_more(struct gr_bj *j)
+{
+	struct gr_batch *b = j->batch;
+	struct gr_store_tx *tx;
+
+	if (!j->b.wants_numbers || b->numbered)
+		return;
+	b->numbered = j->id;
+	b->numbered_floor = j->b.floor;
+	j->floor = gr_bjob_stored_floor(&j->b) + GR_BATCH_STRIDE;
+	tx = gr_store_tx_new(b->store);
+	gr_store_add(tx, GR_SQL_JOB_FLOOR, (int64_t)j->id, (int64_t)j->floor);
+	gr_store_commit(&tx, false, on_numbered, b);
+}
+
 static void store_begin(struct gr_bj *j, uint32_t task, const struct gr_blive *l)
 {
 	if (!j->started_ms) {
@@ -86,6 +114,7 @@ static int begin(struct gr_bj *j, struct gr_bworker *bw, const struct gr_stage *
 
 	if (st->same && !(t = gr_bjob_record(&j->b, task))->same)
 		t->same = gr_run_same(j, st, gr_bworker_label(bw, st->same));
+	number_more(j);
 	l = gr_bjob_begin(&j->b, task, w->identity, bw->node, st->replicas ? gr_run_toolchain(st) : 0, w, placed, now);
 	if (!l) {
 		gr_run_give_back(b->c, placed);
@@ -119,9 +148,11 @@ static int begin_check(struct gr_bj *j, struct gr_bworker *bw, const struct gr_s
 		       const struct gr_check_files *files, int gathered)
 {
 	struct gr_worker *w = bw->w;
-	struct gr_blive *l = gr_bjob_begin_check(&j->b, task, w->identity, bw->node, w, placed, gr_coord_now(j->batch->c));
+	struct gr_blive *l;
 	int rc;
 
+	number_more(j);
+	l = gr_bjob_begin_check(&j->b, task, w->identity, bw->node, w, placed, gr_coord_now(j->batch->c));
 	if (!l) {
 		gr_run_give_back(j->batch->c, placed);
 		gr_warn("batch", "job %" PRIu64 " task %u: too many attempts", j->id, task);

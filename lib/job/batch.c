@@ -206,6 +206,7 @@ void gr_bjob_init(struct gr_bjob *j, const struct gr_spec *spec, struct gr_trust
 	j->trust = trust;
 	j->ops = ops;
 	j->ctx = ctx;
+	j->n_numbers = GR_BATCH_STRIDE;
 	gr_states_init(&j->states, spec->n_tasks, GR_B_BLOCKED);
 	j->n_stage_done = gr_xalloc(spec->n_stages * sizeof(*j->n_stage_done));
 	j->n_stage_final = gr_xalloc(spec->n_stages * sizeof(*j->n_stage_final));
@@ -276,8 +277,9 @@ void gr_bjob_open(struct gr_bjob *j)
 
 struct gr_blive *gr_btask__begin(struct gr_btask *t, uint64_t worker, uint64_t node, void *peer, uint64_t placed, uint64_t now_ns)
 {
-	struct gr_blive *l = t->k + 1 < GR_BATCH_STRIDE ? gr_btask__live_add(t) : NULL;
+	struct gr_blive *l = t->k + 1 < t->job->n_numbers ? gr_btask__live_add(t) : NULL;
 
+	t->job->wants_numbers |= t->k + 1 >= t->job->n_numbers - GR_BATCH_STRIDE / 2;
 	if (l)
 		*l = (struct gr_blive){
 			.number = t->job->floor + ++t->k, .ordinal = ++t->ordinal, .worker = worker, .node = node, .peer = peer,
@@ -622,12 +624,21 @@ void gr_bjob_cancel(struct gr_bjob *j, enum gr_bcause why)
 	free(idle);
 }
 
+uint32_t gr_bjob_stored_floor(const struct gr_bjob *j) { return j->floor + j->n_numbers - GR_BATCH_STRIDE; }
+
+void gr_bjob_more_numbers(struct gr_bjob *j)
+{
+	j->n_numbers += GR_BATCH_STRIDE;
+	j->wants_numbers = false;
+}
+
+void gr_bjob_raise(struct gr_bjob *j) { j->floor += j->n_numbers; }
+
 uint32_t gr_bjob_retry(struct gr_bjob *j, uint32_t first, uint32_t count)
 {
 	uint32_t end = first + count, n_all = 0;
 
 	j->is_cancelled = j->is_stopping = false;
-	j->floor += GR_BATCH_STRIDE;              /* records are gone: numbers must not come twice */
 	for (uint32_t s = 0; s < j->spec->n_stages; s++) {
 		const struct gr_stage *st = &j->spec->stages[s];
 		uint32_t at = first > st->first ? first : st->first, to = end < st->first + st->count ? end : st->first + st->count, from, n;

@@ -119,7 +119,8 @@ struct gr_bjob {
 	uint32_t *n_stage_done, *n_stage_final;   /* by stage */
 	uint32_t n_begun;                 /* of those RUNNING: has_begun; the others wait at their workers */
 	uint32_t n_grown;                 /* records whose task gets more memory than was asked */
-	uint32_t floor;                   /* attempt numbers of this life are above it */
+	uint32_t floor, n_numbers;        /* attempts of this life are numbered floor + 1 to floor + n_numbers - 1, each task's anew */
+	bool wants_numbers;               /* one has used half of the last GR_BATCH_STRIDE: gr_bjob_more_numbers */
 	bool is_cancelled, is_stopping;   /* asked to; the failure limit was reached */
 };
 
@@ -182,6 +183,12 @@ void gr_bjob_tick(struct gr_bjob *j, uint64_t now_ns);                    /* BAC
 uint64_t gr_bjob_due_ns(const struct gr_bjob *j);                         /* UINT64_MAX: nothing */
 /* All that has no outcome: cancelled now, or when it stopped. */
 void gr_bjob_cancel(struct gr_bjob *j, enum gr_bcause why);
+/* What is to be kept as the floor, so that the next life, which begins GR_BATCH_STRIDE above it, gives no number twice. */
+uint32_t gr_bjob_stored_floor(const struct gr_bjob *j);
+/* As many numbers more, which what is kept as the floor has room for; the caller sees to that first. */
+void gr_bjob_more_numbers(struct gr_bjob *j);
+/* Before gr_bjob_retry: numbers above all that were given, because records go. */
+void gr_bjob_raise(struct gr_bjob *j);
 /* FAILED, SKIPPED, CANCELLED of the range are open again. Return: how many. */
 uint32_t gr_bjob_retry(struct gr_bjob *j, uint32_t first, uint32_t count);
 bool gr_bjob_is_over(const struct gr_bjob *j);

@@ -160,6 +160,7 @@ static void stages_wait_for_stages_and_tasks_for_tasks(void **st)
 	assert_int_equal(state(w, 3), GR_B_SKIPPED);
 	assert_int_equal(state(w, 6), GR_B_SKIPPED);
 	assert_int_equal(end(w, 4, begin(w, 4, 7), 7, GR_BC_DONE, 0, 0), GR_BV_DONE);
+	gr_bjob_raise(&w->j);
 	assert_int_equal(gr_bjob_retry(&w->j, 0, 7), 3);
 	assert_int_equal(state(w, 0), GR_B_READY);
 	assert_int_equal(state(w, 3), GR_B_BLOCKED);
@@ -899,6 +900,27 @@ static void a_complaint_names_the_place(void **st)
 	}
 }
 
+/* An idle task that is stopped every minute has used its numbers of one life after 45 days: it stayed where it was, for ever. */
+static void a_task_is_begun_more_often_than_a_life_has_numbers_for(void **state)
+{
+	struct world *w = world_new("{\"stages\":[{\"name\":\"a\",\"argv\":[\"x\"]}]}");
+	uint32_t last = 0, number;
+
+	(void)state;
+	for (uint32_t i = 0; i < 3 * GR_BATCH_STRIDE; i++) {
+		if (w->j.wants_numbers)
+			gr_bjob_more_numbers(&w->j);
+		number = begin(w, 0, 7);
+		assert_true(number > last);
+		assert_true(number < gr_bjob_stored_floor(&w->j) + GR_BATCH_STRIDE);       /* the next life begins above it */
+		last = number;
+		assert_int_equal(end(w, 0, number, 7, GR_BC_PREEMPTED, 0, 0), GR_BV_AGAIN);
+	}
+	gr_bjob_raise(&w->j);
+	assert_true(begin(w, 0, 7) > last);
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -934,6 +956,7 @@ int main(void)
 		cmocka_unit_test(the_pause_for_lost_copies_is_over_when_all_are_back),
 		cmocka_unit_test(a_comparison_that_cannot_be_sent_now_is_put_off),
 		cmocka_unit_test(a_worker_in_trouble_does_not_use_up_the_tries_of_copies_either),
+		cmocka_unit_test(a_task_is_begun_more_often_than_a_life_has_numbers_for),
 		cmocka_unit_test(trust_grows_with_valid_results_and_falls_at_once),
 		cmocka_unit_test(whatever_happens_each_task_has_one_outcome),
 		cmocka_unit_test(a_complaint_names_the_place),
