@@ -9,7 +9,8 @@
 #include "lib/base/clock.h"
 #include "worker/command.h"
 
-#define MAX_AHEAD 8u
+#define MAX_AHEAD GR_RUNNER_MAX_AHEAD
+#define AHEAD_NS (12 * GR_NS_PER_MS)           /* of work in one runner: as much as another may have to wait for at the end */
 #define MIN_QUICK 3u                           /* ends that left nothing, in a row, before the first is sent ahead */
 #define QUICK_NS (4 * GR_NS_PER_MS)
 
@@ -23,9 +24,11 @@ static bool has_files(const struct gr_wcommand *t)
 void gr_command_learn(struct gr_wcommand *t)
 {
 	struct gr_runner *r = t->runner;
-	bool is_quick = t->end.is_clean && !t->end.is_oom && t->ended_ns - t->started_ns < QUICK_NS;
+	uint64_t wall_ns = t->ended_ns - t->started_ns;
+	bool is_quick = t->end.is_clean && !t->end.is_oom && wall_ns < QUICK_NS;
 
 	r->n_quick = !is_quick ? 0 : r->n_quick < MAX_AHEAD ? r->n_quick + 1 : MAX_AHEAD;
+	r->quick_ns = r->n_quick > 1 ? (3 * r->quick_ns + wall_ns) / 4 : wall_ns;
 }
 
 /* The runner where @t may follow, and the fewest do. */
@@ -36,7 +39,8 @@ static struct gr_runner *best_runner(const struct gr_wcommand *t)
 	GR_LIST_EACH(h, &t->c->lists[GR_CS_RUNNING], struct gr_wcommand, link) {
 		struct gr_runner *r = h->runner;
 
-		if (!r || r->n_quick < MIN_QUICK || r->n_ahead >= r->n_quick || h->stage != t->stage || h->m.mem_bytes != t->m.mem_bytes ||
+		if (!r || r->n_quick < MIN_QUICK || r->n_ahead >= r->n_quick ||
+		    r->n_ahead * r->quick_ns > AHEAD_NS || h->stage != t->stage || h->m.mem_bytes != t->m.mem_bytes ||
 		    h->is_cancelled || has_files(h))
 			continue;
 		if (!best || r->n_ahead < best->n_ahead)

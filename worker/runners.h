@@ -26,6 +26,7 @@ struct gr_runner {
 	void *command;                 /* whose it is while BUSY; NULL: only that of what comes back */
 	uint32_t n_ahead;              /* commands sent ahead of their time, not begun */
 	uint32_t n_quick;              /* short ends in a row that left nothing */
+	uint64_t quick_ns;             /* how long they take */
 	uint64_t since_ns;             /* in this state */
 };
 struct gr_runners_ops {

@@ -4,7 +4,7 @@
  * looks at anything of the loop's. The list that waits is taken whole; its transactions share one BEGIN ... COMMIT.
  *
  * What is committed in one turn of the loop is handed over together, at once when the store was idle, else PACE_MS after
- * the last time: a commit costs as much CPU as dozens of rows, and where it takes half a millisecond a job of short
+ * the last time (PACE_DONE_MS when there are only tasks that are done in it: their workers hold them so long): a commit costs as much CPU as dozens of rows, and where it takes half a millisecond a job of short
  * commands made one for each. Tasks that are done at the first look (gr_store_done) are gathered for as long as a group lasts, a
  * row for many. Rows whose doing nobody waits for (no @done) wait LAZY_MS for company.
  */
@@ -28,6 +28,7 @@
 
 #define MAX_GROUP 20000u                  /* rows in one commit */
 #define PACE_MS 4u                        /* between two groups */
+#define PACE_DONE_MS 8u                   /* when there is nothing in it but tasks that are done, for which nobody waits */
 #define LAZY_MS 5u
 #define MAX_PARAMS 30u                    /* of one statement */
 #define MAX_SUMS 16u                      /* jobs in one commit whose usage is added up first */
@@ -56,7 +57,7 @@ struct gr_store_tx {
 	struct gr_list link;
 	struct gr_store *store;
 	struct gr_buf rows;
-	uint32_t n_rows;
+	uint32_t n_rows, n_done;          /* done: by gr_store_done */
 	bool may_fail;
 	gr_store_told *done;
 	void *ctx;
@@ -204,6 +205,7 @@ void gr_store_done(struct gr_store_tx *tx, int64_t job, const char *tenant, int6
 		at = put(at, row->err_data.p, row->err_data.n);
 	b->n = (size_t)(at - b->p);
 	tx->n_rows++;
+	tx->n_done++;
 }
 
 static void hand_over(struct gr_store *s)
@@ -242,7 +244,7 @@ void gr_store_commit(struct gr_store_tx **txp, bool may_fail, gr_store_told *don
 {
 	struct gr_store_tx *tx = *txp;
 	struct gr_store *s = tx->store;
-	uint64_t now = gr_loop_now_ns(s->loop);
+	uint64_t now = gr_loop_now_ns(s->loop), pace_ns = (tx->n_done && tx->n_done == tx->n_rows ? PACE_DONE_MS : PACE_MS) * GR_NS_PER_MS;
 
 	*txp = NULL;
 	tx->may_fail = may_fail;
@@ -254,7 +256,7 @@ void gr_store_commit(struct gr_store_tx **txp, bool may_fail, gr_store_told *don
 	if (!done)
 		wake_at(s, now + LAZY_MS * GR_NS_PER_MS, now);
 	else
-		wake_at(s, s->handed_ns && now < s->handed_ns + PACE_MS * GR_NS_PER_MS ? s->handed_ns + PACE_MS * GR_NS_PER_MS : now, now);
+		wake_at(s, s->handed_ns && now < s->handed_ns + pace_ns ? s->handed_ns + pace_ns : now, now);
 }
 
 static void tx_free(struct gr_store_tx *tx)

@@ -14,7 +14,9 @@
 #include "lib/place/place_int.h"
 
 #define MAX_SLOTS 4096u
-#define TOLD_16US 125u                /* a worker tells of short commands together, up to 2 ms late */
+#define TOLD_16US 125u                /* a worker tells of commands together, up to 2 ms late */
+#define TOLD_SHORT_16US 625u          /* those of less than SHORT_8US, which its runners hold too: up to 10 ms */
+#define SHORT_8US 500u
 #define CREDITS_UNKNOWN 2u            /* before the first round trips were measured */
 #define RANK_BASE 53u                 /* log8 of 1024 / 10: ten times as fast as the typical worker */
 
@@ -112,7 +114,7 @@ uint32_t gr_place__credits(const struct gr_place *p, const struct gr_place__work
 
 	/* one, and what ends there during a round trip and before it is told */
 	if (w->gap_8us)
-		n = 1 + (2u * (w->rtt_16us + TOLD_16US) + w->gap_8us - 1) / w->gap_8us;
+		n = 1 + (2u * (w->rtt_16us + ((uint32_t)w->gap_8us * w->slots < SHORT_8US ? TOLD_SHORT_16US : TOLD_16US)) + w->gap_8us - 1) / w->gap_8us;
 	return gr_place__min(most, n);
 }
 

@@ -23,7 +23,7 @@
 #define GR_RUNNER_MAX_AHEAD 16u
 #define GR_RUNNER_AHEAD_BYTES 4096u            /* argv and environment of one that is sent ahead */
 #define GR_RUNNER_AHEAD_MS 20u
-#define GR_RUNNER_HOLD_MS 4u
+#define GR_RUNNER_HOLD_MS 8u                   /* lib/place counts with it */
 #define GR_RUNNER_MAX_PAYLOAD (4u << 20)       /* argv and environment together */
 
 /* Below a runner's root folder; all three exist before gr_sandbox_open. The command sees them as DIR in the tiers with a
