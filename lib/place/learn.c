@@ -68,7 +68,7 @@ static void learn_speed(struct gr_place *p, uint32_t node, const struct gr_place
 	off = off * 256 / weight;
 	speed = n->speed_permille + (int32_t)((int64_t)n->speed_permille * ((int64_t)off * 177 + (int64_t)off * off / 256 * 61 / 256) / (256 * 65536));
 	n->speed_permille = (uint16_t)(speed < 100 ? 100 : speed > 10000 ? 10000 : speed);
-	gr_place__node_price(p, node);
+	n->is_speed_new = true;               /* priced together with the load, which changes next: gr_place_end */
 	if (n->n_samples < UINT16_MAX)
 		n->n_samples++;
 }

@@ -580,6 +580,7 @@ int gr_place_end(struct gr_place *p, uint64_t now_ns, uint64_t placed, const str
 {
 	uint32_t i = gr_place__placed(p, placed);
 	const struct gr_place__placed *pl;
+	uint32_t node;
 
 	if (i == NIL)
 		return GR_ENOENT;
@@ -590,8 +591,11 @@ int gr_place_end(struct gr_place *p, uint64_t now_ns, uint64_t placed, const str
 		log_end(p, now_ns, placed, e);
 	pl = gr_place__at(p, i);
 	fetch_ahead(p, pl);
+	node = pl->node;
 	gr_place__learn(p, pl, now_ns, e);
 	gr_place__release(p, i);
+	if (p->nodes[node].is_speed_new)
+		gr_place__node_price(p, node);
 	return 0;
 }
 

@@ -29,7 +29,7 @@
 #define FEW_STANDS 16u                /* tenants that are looked through; more stand in a heap */
 #define N_INLINE 4u                   /* resources that stand in the worker itself */
 #define N_WARM 64u
-#define N_CHANGED 8u
+#define N_CHANGED 16u
 #define N_WOKEN 64u                   /* classes that one worker's new room woke: more are tried one by one */
 #define N_SETS 1024u                  /* input sets whose holders are remembered, direct mapped */
 #define FAMILY_SLOTS 8192u            /* direct mapped; a collision forgets the older family */
@@ -67,6 +67,7 @@ struct gr_place__node {               /* 64 bytes: one look, one line */
 	uint16_t n_samples;
 	uint8_t rank;                 /* log of the price, as it was when its workers were ranked */
 	bool is_cordoned, is_used;
+	bool is_speed_new;            /* its price does not say so yet */
 };
 struct gr_place__cap { struct gr_place_vec v; uint32_t hash, n_ref; };
 struct gr_place__bucket { uint32_t *w; uint32_t n, cap; };
@@ -526,7 +527,7 @@ void gr_place__reserve_drop(struct gr_place *p);
 bool gr_place__is_kept(const struct gr_place *p, uint32_t worker, uint32_t queue, uint64_t end_ns);
 
 /* ---- log.c: opcodes are the log's format, docs/placement.md#log ---- */
-#define LOG_VERSION 4u                 /* what the records say */
+#define LOG_VERSION 5u                 /* what the records say */
 enum gr_place__op {
 	OP_NEW = 1, OP_ENV, OP_HOLD, OP_NODE, OP_LABEL, OP_KEY, OP_CLASS, OP_UP, OP_DOWN, OP_DRAIN, OP_PAUSE, OP_SIGNALS,
 	OP_NODE_SET, OP_ZONE, OP_TENANT, OP_TENANT_SET, OP_TENANT_DEL, OP_OWNER, OP_OWNER_DEL, OP_OWNER_PAUSE, OP_OWNER_BYTES,

@@ -219,11 +219,12 @@ static __attribute__((noinline)) void rank_node(struct gr_place *p, uint32_t nod
 /* Ranks follow two steps behind: candidates are scored exactly, so what moves by less is not worth moving its workers. */
 void gr_place__node_price(struct gr_place *p, uint32_t node)
 {
-	const struct gr_place__node *n = &p->nodes[node];
+	struct gr_place__node *n = &p->nodes[node];
 	uint32_t price = n->load_permille * 1024 / n->speed_permille;  /* the load is a million at most */
 	uint8_t rank = rank_for(price);
 
 	p->price_1024[node] = price;
+	n->is_speed_new = false;
 	if (rank + 1u < n->rank || n->rank + 1u < rank)
 		rank_node(p, node, rank);
 }
@@ -249,7 +250,7 @@ void gr_place__node_load(struct gr_place *p, uint32_t node, int32_t more_mcpu)
 		m = 1000;
 	if (m > 1000000)
 		m = 1000000;
-	if ((uint32_t)m == n->load_permille && more_mcpu)
+	if ((uint32_t)m == n->load_permille && more_mcpu && !n->is_speed_new)
 		return;
 	n->load_permille = (uint32_t)m;
 	gr_place__node_price(p, node);
