@@ -442,13 +442,13 @@ static int64_t copy_rows(sqlite3 *from, sqlite3 *to, size_t i_table, const char 
 	return n;
 }
 
-/* What is left of jobs that are not: their descriptions were in what could not be read. */
+/* What is left of jobs that are not: their descriptions were in what could not be read. Usage is no sign of one, it outlives its job. */
 static void tell_orphans(sqlite3 *db, struct gr_buf *report)
 {
 	static const char sql[] =
 		"SELECT job, (SELECT count(*) FROM outcomes o WHERE o.job=a.job) + k, (SELECT count(*) FROM attempts t WHERE t.job=a.job) + k FROM "
 		"(SELECT job, (SELECT coalesce(sum(n),0) FROM packs p WHERE p.job=b.job) k FROM "
-		"(SELECT job FROM attempts UNION SELECT job FROM outcomes UNION SELECT job FROM packs UNION SELECT job FROM usage) b) a WHERE job NOT IN (SELECT job FROM jobs) "
+		"(SELECT job FROM attempts UNION SELECT job FROM outcomes UNION SELECT job FROM packs) b) a WHERE job NOT IN (SELECT job FROM jobs) "
 		"AND job NOT IN (SELECT job FROM removed)";
 	sqlite3_stmt *st;
 

@@ -376,6 +376,41 @@ static void recovery_names_the_jobs_whose_descriptions_are_lost(void **state)
 	gr_buf_fini(&report);
 }
 
+/* Its usage is kept for the accounts; that was taken for a job whose description could not be read. */
+static void recovery_says_nothing_of_a_job_that_was_removed(void **state)
+{
+	static const enum gr_store_sql cut[] = { GR_SQL_CUT_ATTEMPTS, GR_SQL_CUT_OUTCOMES, GR_SQL_CUT_PACKS, GR_SQL_CUT_DONE };
+	struct world *w = *state;
+	struct gr_buf report = { 0 };
+	struct gr_store_tx *tx;
+	struct gr_store *s;
+	struct gr_err err;
+	json_t *usage;
+
+	fold(w);
+	lay(w, 0);
+	if (gr_store_open(w->loop, w->cut, &OPS, w, &s, &err) < 0)
+		fail_msg("%s", err.text);
+	tx = gr_store_tx_new(s);
+	gr_store_add(tx, GR_SQL_RM_JOB, (int64_t)3);
+	gr_store_add(tx, GR_SQL_REMOVED, (int64_t)3);
+	for (size_t i = 0; i < GR_LEN(cut); i++)
+		gr_store_add(tx, cut[i]);
+	gr_store_commit(&tx, false, on_done, w);
+	gr_store_close(&s);
+	if (gr_store_recover(w->cut, 79, &report, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_non_null(strstr(gr_buf_str(&report), "jobs: 11 rows\n"));
+	assert_null(strstr(gr_buf_str(&report), "description is lost"));
+	if (gr_store_open(w->loop, w->cut, &OPS, w, &s, &err) < 0)
+		fail_msg("%s", err.text);
+	usage = gr_store_usage(s, NULL, 3);
+	assert_int_equal(json_array_size(usage), 1);
+	json_decref(usage);
+	gr_store_close(&s);
+	gr_buf_fini(&report);
+}
+
 static void a_backup_is_a_store_with_all_of_it(void **state)
 {
 	struct world *w = *state;
@@ -404,6 +439,7 @@ int main(void)
 		T(a_database_that_was_cut_is_refused_with_what_to_do),
 		T(recovery_keeps_the_damaged_file_and_gives_back_jobs),
 		T(recovery_names_the_jobs_whose_descriptions_are_lost),
+		T(recovery_says_nothing_of_a_job_that_was_removed),
 		T(a_backup_is_a_store_with_all_of_it),
 	};
 
