@@ -22,6 +22,7 @@ struct gr_follower {
 	json_t *id;
 	uint64_t job;
 	uint32_t task, ordinal, attempt;  /* attempt: whose output it gets now */
+	bool is_once;                     /* it does not follow: what there is now, and the answer */
 	bool wants[3];                    /* by stream */
 	uint64_t at[3];
 };
@@ -177,7 +178,7 @@ static bool finish(struct gr_batch *b, struct gr_follower *w, struct gr_bj *j)
 	return true;
 }
 
-/* Return: true when the follower has all there will be, and is gone. */
+/* Return: true when the follower has all there will be (all there is, when it asked once), and is gone. */
 static bool try_finish(struct gr_batch *b, struct gr_follower *w)
 {
 	struct gr_bj *j = gr_bj_find(b, w->job);
@@ -192,6 +193,8 @@ static bool try_finish(struct gr_batch *b, struct gr_follower *w)
 		return true;
 	}
 	now = gr_states_get(&j->b.states, w->task);
+	if (now < GR_B_DONE && w->is_once)
+		return send_stored(b, w, 0) >= 0 && finish(b, w, j);
 	if (now < GR_B_DONE)
 		return false;
 	attempt = gr_store_outcome_attempt(b->store, (int64_t)w->job, w->task, &state);
@@ -228,7 +231,7 @@ static void follow_live(struct gr_batch *b, struct gr_follower *w, struct gr_bj 
 void gr_logs_began(struct gr_bj *j, uint32_t task, struct gr_blive *l)
 {
 	GR_LIST_EACH(w, &j->batch->followers, struct gr_follower, link)
-		if (w->job == j->id && w->task == task && l->peer && !l->of) {
+		if (w->job == j->id && w->task == task && l->peer && !l->of && !w->is_once) {
 			if (w->attempt != l->number && (w->attempt || !w->sink))
 				w->at[GR_STREAM_OUT] = w->at[GR_STREAM_ERR] = 0;
 			w->attempt = l->number;
@@ -241,7 +244,7 @@ void gr_logs_out(struct gr_batch *b, const struct gr_out_msg *m)
 	GR_LIST_EACH(w, &b->followers, struct gr_follower, link) {
 		uint64_t skip;
 
-		if (w->job != m->job || w->task != m->task || w->attempt != m->attempt || !w->wants[m->stream] ||
+		if (w->job != m->job || w->task != m->task || w->attempt != m->attempt || w->is_once || !w->wants[m->stream] ||
 		    m->offset > w->at[m->stream] || m->offset + m->data.n <= w->at[m->stream])
 			continue;
 		skip = w->at[m->stream] - m->offset;
@@ -335,14 +338,9 @@ void gr_logs_read(struct gr_batch *b, struct gr_peer *peer, const json_t *req)
 	w->wants[GR_STREAM_ERR] = json_object_get(req, "err") != NULL;
 	w->at[GR_STREAM_OUT] = (uint64_t)num(req, "out", 0);
 	w->at[GR_STREAM_ERR] = (uint64_t)num(req, "err", 0);
-	if (!json_is_true(json_object_get(req, "follow")) && gr_states_get(&j->b.states, w->task) < GR_B_DONE) {
-		if (send_stored(b, w, 0) >= 0)
-			finish(b, w, j);
-		return;                           /* else the rest goes with the ticks, once it is over */
-	}
-	if (try_finish(b, w))
-		return;
-	follow_live(b, w, j);
+	w->is_once = !json_is_true(json_object_get(req, "follow"));
+	if (!try_finish(b, w) && !w->is_once)     /* what its full queue did not take goes with the ticks */
+		follow_live(b, w, j);
 }
 
 void gr_logs_stop(struct gr_batch *b, struct gr_peer *peer, const json_t *req)

@@ -1,6 +1,7 @@
 /* batch_logs_test.c - a reader of a task's output that is slower than the task: what it did not take comes later, once, and then the end
  *
  * A whole coordinator on one loop with a job of a life before, whose only task runs; nobody is connected. */
+#include "lib/net/link.h"
 #include "tests/unit/batch_fixture.h"
 
 #define JOB 1
@@ -96,7 +97,101 @@ static void assert_has_all(const struct world *w)
 	assert_memory_equal(w->reader.text.p, TEXT, sizeof(TEXT) - 1);
 }
 
+/* ---- a client of the wire ---- */
+
+struct client {
+	struct gr_link *link;
+	int n_up, n_answers;
+	size_t n_junk, n_out;
+	char state[16];
+};
+
+static json_t *make_hello(void *ctx)
+{
+	(void)ctx;
+	return gr_hello_json(GR_ROLE_CLIENT, "reader");
+}
+
+static void on_up(void *ctx, const json_t *welcome)
+{
+	(void)welcome;
+	((struct client *)ctx)->n_up++;
+}
+
+static void on_down(void *ctx, int code, const char *why)
+{
+	(void)ctx;
+	fail_msg("%d: %s", code, why);
+}
+
+static int on_msg(void *ctx, int type, struct gr_slice body)
+{
+	struct client *f = ctx;
+	struct gr_out_msg m;
+	struct gr_err err;
+	json_t *rep;
+
+	if (type == GR_MSG_OUT) {
+		assert_int_equal(gr_out_decode(body, &m), 0);
+		f->n_out += m.job == JOB;
+		f->n_junk += m.job != JOB;
+	} else if (type == GR_MSG_CTL_REP) {
+		assert_int_equal(gr_json_decode(body, &rep, &err), 0);
+		snprintf(f->state, sizeof(f->state), "%s", json_string_value(json_object_get(rep, "state")));
+		json_decref(rep);
+		f->n_answers++;
+	}
+	return 0;
+}
+
+/* Its queue takes nothing more until the loop turns. */
+static size_t fill(struct world *w, struct gr_peer *peer)
+{
+	char *text = gr_xalloc(GR_WIRE_CHUNK_BYTES / 2);
+	const struct gr_out_msg junk = { JOB + 1, 0, 1, GR_STREAM_OUT, 0, 0, { (const uint8_t *)text, GR_WIRE_CHUNK_BYTES / 2 } };
+	size_t n = 0;
+	int rc;
+
+	do {
+		struct gr_buf f = { 0 };
+
+		gr_out_encode(&f, &junk);
+		rc = gr_peers_send(&w->life.c, peer, &f);
+		n += rc >= 0;
+		assert_true(n < 100000);
+	} while (rc >= 0);
+	assert_int_equal(rc, GR_EBUSY);
+	free(text);
+	return n;
+}
+
 /* ---- tests ---- */
+
+/* Its answer came when the task was over, which it had not asked to wait for. */
+static void one_that_does_not_follow_is_answered_while_the_task_runs(void **state)
+{
+	static const struct gr_link_ops link_ops = { .make_hello = make_hello, .on_up = on_up, .on_down = on_down, .on_msg = on_msg };
+	json_t *req = json_pack("{s:i, s:i, s:i, s:i, s:i}", "id", 5, "job", JOB, "task", 0, "out", 0, "err", 0);
+	struct world *w = *state;
+	struct gr_link_config cfg = { .endpoint = w->life.c.endpoint };
+	struct client f = { .n_up = 0 };
+	struct gr_client *client;
+	struct gr_err err;
+	size_t n;
+
+	if (gr_link_new(w->life.loop, &cfg, &link_ops, &f, &f.link, &err) < 0)
+		fail_msg("%s", err.text);
+	until_n(w, &f.n_up, 1);
+	client = GR_CONTAINER(w->life.c.clients.next, struct gr_client, link);
+	n = fill(w, client->peer);
+	gr_logs_read(w->life.c.batch, client->peer, req);
+	json_decref(req);
+	until_n(w, &f.n_answers, 1);
+	assert_string_equal(f.state, "backoff");  /* its worker has not come back yet */
+	assert_int_equal(f.n_junk, n);
+	assert_int_equal(f.n_out, 0);
+	gr_link_close(&f.link);
+}
 
 static void what_a_full_reader_refused_at_the_end_comes_with_a_tick_and_once(void **state)
 {
@@ -179,6 +274,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
+		T(one_that_does_not_follow_is_answered_while_the_task_runs),
 		T(what_a_full_reader_refused_at_the_end_comes_with_a_tick_and_once),
 		T(or_when_the_reader_asks_for_more),
 		T(of_one_that_follows_from_an_offset_from_there_on),
