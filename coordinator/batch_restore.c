@@ -50,6 +50,8 @@ static int restore_attempt(void *ctx, const struct gr_store_attempt_row *r)
 	t = gr_bjob_record(&j->b, (uint32_t)r->task);
 	if (r->ordinal > t->ordinal)
 		t->ordinal = (uint32_t)r->ordinal;
+	if (r->counts < 0)                        /* of before a retry: it begins anew, also with the memory that was asked for */
+		return 0;
 	if (r->same && !t->same)
 		t->same = gr_run_same(j, &j->spec->stages[gr_spec_stage_of(j->spec, (uint32_t)r->task)], r->same);
 	if (r->end_ms && r->of) {

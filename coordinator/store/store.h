@@ -37,8 +37,9 @@ struct gr_store_tx;
 	X(JOB_COUNTS, "it", "UPDATE jobs SET counts=?2 WHERE job=?1") \
 	X(JOB_FLOOR, "ii", "UPDATE jobs SET floor=?2 WHERE job=?1") \
 	X(CANCEL, "i", "UPDATE jobs SET is_cancelled=1 WHERE job=?1") X(UNCANCEL, "i", "UPDATE jobs SET is_cancelled=0 WHERE job=?1") \
-	/* tries and results of tasks that begin anew: of a job that is over all, of an open one those that have failed. Before OUTCOME_RM */ \
-	X(FORGET, "iiii", "UPDATE attempts SET counts=0,digest=NULL,same=NULL WHERE job=?1 AND task>=?2 AND task<?3 AND (?4=0 OR task IN " \
+	/* attempts of tasks that begin anew say nothing of them any more (counts -1), be they tries, losses, comparisons or results: of a job \
+	 * that is over all, of an open one those that have failed. Before OUTCOME_RM */ \
+	X(FORGET, "iiii", "UPDATE attempts SET counts=-1,digest=NULL,same=NULL WHERE job=?1 AND task>=?2 AND task<?3 AND (?4=0 OR task IN " \
 	  "(SELECT task FROM outcomes WHERE job=?1 AND state<>4))") \
 	X(SECRET, "itb", "INSERT OR REPLACE INTO secrets VALUES(?1,?2,?3)") \
 	X(SECRET_RM, "i", "DELETE FROM secrets WHERE job=?1") \

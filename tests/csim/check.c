@@ -290,7 +290,7 @@ static void check_outcomes(struct cs *s, sqlite3 *db)
 /* Attempts that counted are no more than were allowed, and one that counts ended badly by the word of its worker. */
 static void check_tries(struct cs *s, sqlite3 *db)
 {
-	sqlite3_stmt *st = query(s, db, "SELECT job, task, attempt, cause, worker FROM attempts WHERE counts<>0 AND end_ms>0");
+	sqlite3_stmt *st = query(s, db, "SELECT job, task, attempt, cause, worker FROM attempts WHERE counts>0 AND end_ms>0");
 
 	while (st && sqlite3_step(st) == SQLITE_ROW) {
 		uint64_t job = (uint64_t)sqlite3_column_int64(st, 0), task = (uint64_t)sqlite3_column_int64(st, 1);
