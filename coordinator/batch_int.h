@@ -285,9 +285,10 @@ void gr_care_removed(struct gr_batch *b);                 /* no rows of removed 
 void gr_batch_used(struct gr_batch *b, const char *tenant, const struct gr_tenant_use *more);
 void gr_batch_free_uses(struct gr_batch *b);
 
-/* ---- batch_show.c: a task that is with a worker is told as "sent" until the worker says that it began, then as "running" ---- */
+/* ---- batch_show.c: a task that is with a worker is told as "sent" until the worker says that it began, then as "running",
+ * and as "ready" when another copy, or a comparison of what there is, waits for a place ---- */
 #define GR_SHOW_SENT "sent"
-bool gr_show_is_sent(struct gr_bj *j, uint32_t task);
+const char *gr_show_state(struct gr_bj *j, uint32_t task);
 json_t *gr_show_summary(struct gr_bj *j);
 json_t *gr_show_job(struct gr_bj *j);
 json_t *gr_show_task_row(struct gr_bj *j, uint32_t task);

@@ -51,8 +51,9 @@ static uint64_t n_in(const struct gr_bj *j, enum gr_bstate s)
 	return j->b.states.count[s];
 }
 
-static uint64_t waiting(const struct gr_bj *j) { return n_in(j, GR_B_BLOCKED) + n_in(j, GR_B_READY) + n_in(j, GR_B_BACKOFF); }
-static uint64_t sent(const struct gr_bj *j) { return n_in(j, GR_B_RUNNING) - j->b.n_begun; }
+static uint64_t between(const struct gr_bj *j) { return n_in(j, GR_B_RUNNING) - j->b.n_with_worker; }    /* copies, comparisons */
+static uint64_t waiting(const struct gr_bj *j) { return n_in(j, GR_B_BLOCKED) + n_in(j, GR_B_READY) + n_in(j, GR_B_BACKOFF) + between(j); }
+static uint64_t sent(const struct gr_bj *j) { return j->b.n_with_worker - j->b.n_begun; }
 static uint64_t running(const struct gr_bj *j) { return j->b.n_begun; }
 static uint64_t done(const struct gr_bj *j) { return n_in(j, GR_B_DONE); }
 static uint64_t failed(const struct gr_bj *j) { return n_in(j, GR_B_FAILED); }

@@ -480,7 +480,7 @@ const char *gr_run_pending(struct gr_bj *j, uint32_t task, struct gr_buf *text)
 			      t->due_ns > now ? (double)(t->due_ns - now) / GR_NS_PER_S : 0.0);
 		return gr_buf_str(text);
 	}
-	if (s == GR_B_RUNNING && t && !t->has_begun && gr_btask_n_live(t)) {
+	if (s == GR_B_RUNNING && t && !t->has_begun && t->is_with_worker) {
 		const struct gr_worker *w = NULL;
 
 		for (uint32_t i = 0; i < t->n_lives && !w; i++)
@@ -488,14 +488,14 @@ const char *gr_run_pending(struct gr_bj *j, uint32_t task, struct gr_buf *text)
 		gr_buf_printf(text, "handed to %s, which has not begun it", w ? w->name : "a worker");
 		return gr_buf_str(text);
 	}
-	if (s == GR_B_RUNNING && t && t->heap_at && !gr_btask_n_live(t) && !t->n_queued && !t->is_check_queued) {
+	if (s == GR_B_RUNNING && t && t->heap_at && !t->is_with_worker && !t->n_queued && !t->is_check_queued) {
 		uint64_t now = gr_coord_now(c);
 
 		gr_buf_printf(text, "tried again in %.1f s", t->due_ns > now ? (double)(t->due_ns - now) / GR_NS_PER_S : 0.0);
 		return gr_buf_str(text);
 	}
 	is_check = t && t->is_check_queued && !t->n_queued;
-	if (s != GR_B_READY && !(t && (t->n_queued || is_check) && !gr_btask_n_live(t)))
+	if (s != GR_B_READY && !(s == GR_B_RUNNING && t && !t->is_with_worker))
 		return NULL;
 	if (gr_store_trouble(j->batch->store))
 		return "the coordinator cannot write its store now";

@@ -318,9 +318,10 @@ static void op_task_ls(struct ask *a)
 	struct gr_bj *j = job_of(a, true);
 	int64_t after = num(a, "after", -1), limit = num(a, "limit", 100);
 	const char *state = text(a, "state");
-	bool is_sent = state && !strcmp(state, GR_SHOW_SENT);
-	int want = is_sent ? GR_B_RUNNING : state ? gr_bstate_parse(state) : 0;
-	uint32_t mask = state && want >= 0 ? 1u << want : (1u << GR_B_N) - 1, first, n, at;
+	int want = state && !strcmp(state, GR_SHOW_SENT) ? GR_B_RUNNING : state ? gr_bstate_parse(state) : 0;
+	uint32_t mask = !state ? (1u << GR_B_N) - 1 : want == GR_B_READY ? 1u << GR_B_READY | 1u << GR_B_RUNNING : want >= 0 ? 1u << want : 0;
+	bool is_shared = mask >> GR_B_RUNNING & 1 && state;      /* several are shown of that one */
+	uint32_t first, n, at;
 	json_t *list, *rep;
 
 	if (!j)
@@ -335,7 +336,7 @@ static void op_task_ls(struct ask *a)
 	at = after < 0 ? 0 : after >= (int64_t)j->n_tasks ? j->n_tasks : (uint32_t)after + 1;
 	while (json_array_size(list) < (size_t)limit && (n = gr_states_run(&j->b.states, at, j->n_tasks, mask, &first, NULL)))
 		for (at = first; at < first + n && json_array_size(list) < (size_t)limit; at++)
-			if (!state || want != GR_B_RUNNING || gr_show_is_sent(j, at) == is_sent)
+			if (!is_shared || !strcmp(gr_show_state(j, at), state))
 				json_array_append_new(list, gr_show_task_row(j, at));
 	rep = json_pack("{s:o}", "tasks", list);
 	if (gr_states_run(&j->b.states, at, j->n_tasks, mask, &first, NULL))

@@ -5,14 +5,16 @@
 
 #include "lib/base/alloc.h"
 
-/* Of what is with a worker only what has begun there is told as running. */
-static json_t *counts_json(const uint64_t counts[GR_B_N], uint64_t n_begun)
+/* Of what is with a worker only what has begun there is told as running, and what is with none as ready. Takes @counts. */
+static json_t *counts_json(uint64_t counts[GR_B_N], uint64_t n_with_worker, uint64_t n_begun)
 {
 	json_t *o = json_object();
 
+	counts[GR_B_READY] += counts[GR_B_RUNNING] - n_with_worker;
+	counts[GR_B_RUNNING] = n_begun;
 	for (int i = 0; i < GR_B_N; i++)
-		json_object_set_new(o, gr_bstate_name((enum gr_bstate)i), json_integer((json_int_t)(i == GR_B_RUNNING ? n_begun : counts[i])));
-	json_object_set_new(o, GR_SHOW_SENT, json_integer((json_int_t)(counts[GR_B_RUNNING] - n_begun)));
+		json_object_set_new(o, gr_bstate_name((enum gr_bstate)i), json_integer((json_int_t)counts[i]));
+	json_object_set_new(o, GR_SHOW_SENT, json_integer((json_int_t)(n_with_worker - n_begun)));
 	return o;
 }
 
@@ -22,20 +24,20 @@ static json_t *job_counts(const struct gr_bj *j)
 
 	for (int i = 0; i < GR_B_N; i++)
 		counts[i] = j->spec ? j->b.states.count[i] : j->counts[i];
-	return counts_json(counts, j->spec ? j->b.n_begun : counts[GR_B_RUNNING]);
+	return counts_json(counts, j->spec ? j->b.n_with_worker : counts[GR_B_RUNNING], j->spec ? j->b.n_begun : counts[GR_B_RUNNING]);
 }
 
 /* Why nothing of an open job runs: what is in the way of its first task that has not begun. */
 static const char *why_pending(struct gr_bj *j)
 {
-	const uint32_t *n = j->b.states.count;
 	uint32_t first;
 
-	if (!j->spec || j->state != GR_J_OPEN || n[GR_B_RUNNING] || j->b.is_cancelled)
+	if (!j->spec || j->state != GR_J_OPEN || j->b.n_with_worker || j->b.is_cancelled)
 		return NULL;
 	if (j->is_paused)
 		return "it is paused";
 	if (!gr_states_run(&j->b.states, 0, j->n_tasks, 1u << GR_B_READY, &first, NULL) &&
+	    !gr_states_run(&j->b.states, 0, j->n_tasks, 1u << GR_B_RUNNING, &first, NULL) &&
 	    !gr_states_run(&j->b.states, 0, j->n_tasks, 1u << GR_B_BACKOFF, &first, NULL))
 		return NULL;
 	return gr_run_pending(j, first, &j->batch->scratch);
@@ -62,7 +64,7 @@ json_t *gr_show_summary(struct gr_bj *j)
 static json_t *stage_json(const struct gr_bj *j, const struct gr_stage *st)
 {
 	uint32_t at = st->first, end = st->first + st->count, first, n;
-	uint64_t counts[GR_B_N] = { 0 }, n_begun = 0;
+	uint64_t counts[GR_B_N] = { 0 }, n_begun = 0, n_with_worker = 0;
 	struct gr_btask *t;
 	size_t i = 0;
 	uint8_t state;
@@ -71,9 +73,12 @@ static json_t *stage_json(const struct gr_bj *j, const struct gr_stage *st)
 		counts[state] += n;
 		at = first + n;
 	}
-	while ((t = gr_map_each(&j->b.tasks, &i)))
+	while ((t = gr_map_each(&j->b.tasks, &i))) {
 		n_begun += t->has_begun && t->task >= st->first && t->task < end;
-	return json_pack("{s:s, s:i, s:i, s:o}", "name", st->name, "first", (int)st->first, "count", (int)st->count, "counts", counts_json(counts, n_begun));
+		n_with_worker += t->is_with_worker && t->task >= st->first && t->task < end;
+	}
+	return json_pack("{s:s, s:i, s:i, s:o}", "name", st->name, "first", (int)st->first, "count", (int)st->count, "counts",
+			 counts_json(counts, n_with_worker, n_begun));
 }
 
 json_t *gr_show_job(struct gr_bj *j)
@@ -140,11 +145,14 @@ static int last_attempt(void *ctx, const struct gr_store_attempt_row *r)
 	return 0;
 }
 
-bool gr_show_is_sent(struct gr_bj *j, uint32_t task)
+const char *gr_show_state(struct gr_bj *j, uint32_t task)
 {
-	const struct gr_btask *t = gr_bjob_find(&j->b, task);
+	enum gr_bstate state = (enum gr_bstate)gr_states_get(&j->b.states, task);
+	const struct gr_btask *t = state == GR_B_RUNNING ? gr_bjob_find(&j->b, task) : NULL;
 
-	return gr_states_get(&j->b.states, task) == GR_B_RUNNING && !(t && t->has_begun);
+	if (t && !t->has_begun)
+		return t->is_with_worker ? GR_SHOW_SENT : gr_bstate_name(GR_B_READY);
+	return gr_bstate_name(state);
 }
 
 json_t *gr_show_task_row(struct gr_bj *j, uint32_t task)
@@ -152,7 +160,7 @@ json_t *gr_show_task_row(struct gr_bj *j, uint32_t task)
 	uint32_t s = gr_spec_stage_of(j->spec, task);
 	const struct gr_stage *st = &j->spec->stages[s];
 	enum gr_bstate state = (enum gr_bstate)gr_states_get(&j->b.states, task);
-	bool is_sent = gr_show_is_sent(j, task);
+	const char *shown = gr_show_state(j, task);
 	int64_t stored;
 	json_t *o;
 	struct last x = { 0 };
@@ -161,9 +169,9 @@ json_t *gr_show_task_row(struct gr_bj *j, uint32_t task)
 		x.outcome = gr_store_outcome_attempt(j->batch->store, (int64_t)j->id, task, &stored);
 	/* an outcome that is not on disk yet is none */
 	if ((state == GR_B_DONE || state == GR_B_FAILED) && !x.outcome)
-		state = GR_B_RUNNING;
-	o = json_pack("{s:i, s:s, s:i, s:s}", "task", (int)task, "stage", st->name, "index", (int)(task - st->first), "state", 
-		      is_sent ? GR_SHOW_SENT : gr_bstate_name(state));
+		shown = gr_bstate_name(GR_B_RUNNING);
+	o = json_pack("{s:i, s:s, s:i, s:s}", "task", (int)task, "stage", st->name, "index", (int)(task - st->first), "state",
+		      shown);
 	x.o = o;
 	(void)!gr_store_each_attempt(j->batch->store, (int64_t)j->id, task, false, last_attempt, &x);
 	json_object_set_new(o, "attempts", json_integer(x.n));

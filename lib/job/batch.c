@@ -285,6 +285,7 @@ struct gr_blive *gr_btask__begin(struct gr_btask *t, uint64_t worker, uint64_t n
 			.number = t->job->floor + ++t->k, .ordinal = ++t->ordinal, .worker = worker, .node = node, .peer = peer,
 			.placed = placed, .start_ns = now_ns,
 		};
+	gr_btask__recount(t);
 	return l;
 }
 

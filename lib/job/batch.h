@@ -82,6 +82,7 @@ struct gr_btask {
 	uint32_t heap_at;                 /* in job->due, from 1; 0: not there */
 	uint32_t n_target;                /* copies wanted; 0 undecided, or no quorum */
 	bool has_begun;                   /* an attempt of it that is not lost is_started */
+	bool is_with_worker;              /* an attempt of it is not lost */
 	uint32_t n_queued;                /* copies that wait for placement besides (the caller's word) */
 	bool is_check_queued, is_check_held;      /* a comparison: waits for placement; until due_ns */
 	uint32_t n_check_tries, n_check_lost;     /* comparisons that failed, that were lost, since the last verdict */
@@ -117,7 +118,9 @@ struct gr_bjob {
 	struct gr_btask **due;            /* heap by due_ns */
 	uint32_t n_due, cap_due;
 	uint32_t *n_stage_done, *n_stage_final;   /* by stage */
-	uint32_t n_begun;                 /* of those RUNNING: has_begun; the others wait at their workers */
+	/* Of those RUNNING: has_begun; is_with_worker. One that has begun nowhere waits at its worker; one that is with none, for its next copy
+	 * or comparison. */
+	uint32_t n_begun, n_with_worker;
 	uint32_t n_grown;                 /* records whose task gets more memory than was asked */
 	uint32_t floor, n_numbers;        /* attempts of this life are numbered floor + 1 to floor + n_numbers - 1, each task's anew */
 	bool wants_numbers;               /* one has used half of the last GR_BATCH_STRIDE: gr_bjob_more_numbers */

@@ -31,12 +31,16 @@ struct gr_btask *gr_bjob_record(struct gr_bjob *j, uint32_t task)
 
 void gr_btask__recount(struct gr_btask *t)
 {
-	bool has_begun = false;
+	bool has_begun = false, is_with_worker = false;
 
-	for (uint32_t i = 0; i < t->n_lives; i++)
+	for (uint32_t i = 0; i < t->n_lives; i++) {
+		is_with_worker |= !t->lives[i].is_lost;
 		has_begun |= t->lives[i].is_started && !t->lives[i].is_lost;
+	}
 	t->job->n_begun += (uint32_t)has_begun - (uint32_t)t->has_begun;
+	t->job->n_with_worker += (uint32_t)is_with_worker - (uint32_t)t->is_with_worker;
 	t->has_begun = has_begun;
+	t->is_with_worker = is_with_worker;
 }
 
 void gr_btask__free(struct gr_btask *t)
@@ -44,6 +48,7 @@ void gr_btask__free(struct gr_btask *t)
 	struct gr_bjob *j = t->job;
 
 	t->job->n_begun -= t->has_begun;
+	t->job->n_with_worker -= t->is_with_worker;
 	t->job->n_grown -= t->mem_permille != GR_BATCH_MEM_AS_ASKED;
 	gr_btask__due_drop(t);
 	gr_map_del(&t->job->tasks, &t->task, sizeof(t->task));

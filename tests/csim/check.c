@@ -142,7 +142,7 @@ void cs_check_now(struct cs *s)
 		return;
 	while ((j = gr_map_each(&s->c->batch->jobs, &i))) {
 		struct gr_btask *t;
-		uint64_t sum = 0, n_begun = 0, n_grown = 0;
+		uint64_t sum = 0, n_begun = 0, n_with_worker = 0, n_grown = 0;
 
 		if (!j->spec)
 			continue;
@@ -159,11 +159,15 @@ void cs_check_now(struct cs *s)
 			for (uint32_t x = 0; x < t->n_lives; x++)
 				has_begun |= !t->lives[x].is_lost && t->lives[x].is_started;
 			n_begun += has_begun;
+			n_with_worker += gr_btask_n_live(t) > 0;
 		}
 		if (j->b.n_grown != n_grown)
 			cs_fail(s, "job %llu: %llu tasks have grown, it counts %u", (ull)j->id, (ull)n_grown, j->b.n_grown);
 		if (j->b.n_begun != n_begun || (j->state == GR_J_OPEN && n_begun > j->b.states.count[GR_B_RUNNING]))
 			cs_fail(s, "job %llu: %llu tasks have begun, it counts %u of %u", (ull)j->id, (ull)n_begun, j->b.n_begun,
+				j->b.states.count[GR_B_RUNNING]);
+		if (j->b.n_with_worker != n_with_worker || (j->state == GR_J_OPEN && n_with_worker > j->b.states.count[GR_B_RUNNING]))
+			cs_fail(s, "job %llu: %llu tasks are with workers, it counts %u of %u", (ull)j->id, (ull)n_with_worker, j->b.n_with_worker,
 				j->b.states.count[GR_B_RUNNING]);
 		GR_LIST_EACH(r, &j->ranges, struct gr_jrange, link)
 			n_queued += r->queued >= 0 ? r->n_left : 0;

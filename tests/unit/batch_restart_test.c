@@ -255,6 +255,63 @@ static void a_comparison_is_offered_when_both_results_are_on_disk_and_once(void 
 	assert_int_equal(n_checks_of(j, 0), 1);
 }
 
+static void assert_shown(struct gr_bj *j, uint32_t task, const char *state, const char *pending)
+{
+	json_t *o = gr_show_task(j, task);
+
+	assert_string_equal(json_string_value(json_object_get(o, "state")), state);
+	if (!json_object_get(o, "pending"))
+		fail_msg("task %u is %s, nothing says why", task, state);
+	assert_int_equal(strncmp(json_string_value(json_object_get(o, "pending")), pending, strlen(pending)), 0);
+	json_decref(o);
+}
+
+static void on_listed(void *ctx, json_t *rep, const struct gr_err *err)
+{
+	if (err)
+		fail_msg("%s", err->text);
+	*(json_int_t *)ctx = (json_int_t)json_array_size(json_object_get(rep, "tasks"));
+	json_decref(rep);
+}
+
+static json_int_t n_listed(struct life *w, const char *state)
+{
+	const struct gr_batch_who who = { .name = "loopback", .is_admin = true };
+	json_t *req = json_pack("{s:i, s:s}", "job", JOB, "state", state);
+	json_int_t n = -1;
+
+	gr_batch_op(&w->c, &who, "task.ls", req, on_listed, &n);
+	json_decref(req);
+	return n;
+}
+
+/* A task whose copies are done, or one of them, and that is with no worker, was told to be sent to one. */
+static void what_waits_for_a_copy_or_a_comparison_is_shown_as_ready_and_says_so(void **state)
+{
+	const struct gr_ended_msg m = { .job = JOB, .task = 0, .attempt = 2, .outcome = GR_OUTCOME_DONE, .reason = { NULL, 0 },
+					.out = { .has_data = true, .size = 1, .data = gr_slice_str("y") }, .err.has_data = true };
+	struct life *w = *state;
+	struct gr_bj *j = gr_bj_find(w->c.batch, JOB);
+	json_t *o, *counts;
+
+	sync_store(w);
+	gr_run_end(j, NULL, WORKER, &m, GR_BC_DONE);
+	sync_store(w);
+	assert_shown(j, 0, "ready", "its results are to be compared on a node that brought neither: ");
+	assert_shown(j, 2, "ready", "no worker");
+	o = gr_show_job(j);
+	counts = json_object_get(o, "counts");
+	assert_int_equal(json_integer_value(json_object_get(counts, "ready")), 2);
+	assert_int_equal(json_integer_value(json_object_get(counts, "sent")) + json_integer_value(json_object_get(counts, "running")), 0);
+	assert_true(json_equal(counts, json_object_get(json_array_get(json_object_get(o, "stages"), 0), "counts")));
+	assert_non_null(json_object_get(o, "pending"));
+	json_decref(o);
+	assert_int_equal(n_listed(w, "ready"), 2);
+	assert_int_equal(n_listed(w, "sent"), 0);
+	assert_int_equal(n_listed(w, "running"), 0);
+	assert_int_equal(n_listed(w, "done"), 1);
+}
+
 /* A copy that waits for a place is not taken for the comparison that waits for the disk. */
 static void a_copy_is_offered_beside_a_comparison(void **state)
 {
@@ -525,6 +582,7 @@ int main(void)
 		T(what_an_end_made_ready_is_offered_when_the_end_is_on_disk_and_once),
 #define C(fn) cmocka_unit_test_setup_teardown(fn, set_up_copies, tear_down)
 		C(a_comparison_is_offered_when_both_results_are_on_disk_and_once),
+		C(what_waits_for_a_copy_or_a_comparison_is_shown_as_ready_and_says_so),
 		C(a_copy_is_offered_beside_a_comparison),
 		C(a_retry_forgets_of_an_open_job_what_failed_alone),
 		C(what_stands_is_shown),
