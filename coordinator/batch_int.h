@@ -178,9 +178,10 @@ void gr_run_drop_ranges(struct gr_bj *j);
 /* A decision came of the range: one less is queued. Return: whether it is for a comparison; @mem_permille: what it has room for. */
 bool gr_run_took(struct gr_batch *b, uint64_t tag, uint32_t *mem_permille);
 void gr_run_tick(struct gr_batch *b);
-/* The request class of a stage's task in placement; @task: its record or NULL. GR_ELIMIT. */
-/* All copies of a task go to workers that share the stage's label with the first's: the label of that value, 0 none. */
+/* All copies of a task go to workers that share the stage's label with the first's: the label of that value, 0 none. Of "" it stands for
+ * those that have no such label. */
 uint32_t gr_run_same(struct gr_bj *j, const struct gr_stage *st, const char *value);
+/* The request class of a stage's task in placement; @task: its record or NULL. GR_ELIMIT. */
 int gr_run_class(struct gr_bj *j, const struct gr_stage *st, const struct gr_btask *task);
 uint64_t gr_run_mem(const struct gr_stage *st, const struct gr_btask *t);      /* asked for, more after each OOM */
 const char *gr_run_pending(struct gr_bj *j, uint32_t task, struct gr_buf *text);

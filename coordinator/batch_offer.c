@@ -64,8 +64,10 @@ static int class_of(struct gr_bj *j, const struct gr_stage *st, uint32_t mem_per
 		if (rc < 0)
 			return rc;
 	}
-	if (same && st->n_terms < GR_PLACE_MAX_TERMS)
-		k.term[st->n_terms] = (struct gr_place_term){ .op = GR_PLACE_IN, .n = 1, .label = { same } };
+	if (same)
+		k.term[st->n_terms] = same == gr_run_same(j, st, "") ?
+			(struct gr_place_term){ .op = GR_PLACE_ABSENT, .key = (uint32_t)gr_place_label_key(p, st->same) } :
+			(struct gr_place_term){ .op = GR_PLACE_IN, .n = 1, .label = { same } };
 	json_array_foreach(st->prefer, i, v) {
 		const char *value = json_string_value(json_object_get(v, "value"));
 		const json_t *permille = json_object_get(v, "permille");

@@ -36,6 +36,8 @@ const char *gr_bworker_label(const struct gr_bworker *bw, const char *key)
 {
 	const char *value = json_string_value(json_object_get(bw->labels, key));
 
+	if (!value && bw->w)
+		value = gr_peers_own_label(bw->w, key);
 	return value ? value : "";
 }
 

@@ -114,6 +114,8 @@ extern const struct gr_server_ops gr_peers_ops;
 void gr_peers_replace(struct gr_coord *c, struct gr_worker *w, const json_t *hello);
 /* Takes the frame. Counts. Return: 0; GR_EBUSY, GR_EGONE as gr_server_send. */
 int gr_peers_send(struct gr_coord *c, struct gr_peer *peer, struct gr_buf *frame);
+/* Of a label that a worker has by its zone or machine: the value, borrowed from it; NULL: it has none of that name. */
+const char *gr_peers_own_label(const struct gr_worker *w, const char *key);
 /* The same, but an error leaves the frame the caller's. */
 int gr_peers_try(struct gr_coord *c, struct gr_peer *peer, struct gr_buf *frame);
 

@@ -106,15 +106,25 @@ static int get_toolchains(struct gr_worker *w, const json_t *list, struct gr_err
 	return 0;
 }
 
-/* What jobs may ask for by the names Kubernetes has for it. The zone's label is its id too. */
+/* What jobs may ask for by the names Kubernetes has for it, the zone first. */
+static const char *const own_labels[] = { "topology.kubernetes.io/zone", "node.kubernetes.io/instance-type" };
+
+const char *gr_peers_own_label(const struct gr_worker *w, const char *key)
+{
+	const char *values[GR_LEN(own_labels)] = { w->zone, w->machine };
+
+	for (size_t i = 0; i < GR_LEN(own_labels); i++)
+		if (!strcmp(key, own_labels[i]))
+			return values[i][0] ? values[i] : NULL;
+	return NULL;
+}
+
+/* The zone's label is its id too. */
 static void add_labels(struct gr_coord *c, const struct gr_worker *w, struct gr_place_worker *spec, uint32_t *labels)
 {
-	const struct { const char *key, *value; } more[] = {
-		{ "topology.kubernetes.io/zone", w->zone }, { "node.kubernetes.io/instance-type", w->machine },
-	};
-
-	for (size_t i = 0; i < GR_LEN(more); i++) {
-		int id = more[i].value[0] ? gr_place_label(c->place, more[i].key, more[i].value) : 0;
+	for (size_t i = 0; i < GR_LEN(own_labels); i++) {
+		const char *value = gr_peers_own_label(w, own_labels[i]);
+		int id = value ? gr_place_label(c->place, own_labels[i], value) : 0;
 		bool is_there = false;
 
 		for (uint32_t k = 0; k < spec->n_labels; k++)

@@ -544,6 +544,39 @@ static void a_gang_is_offered_whole_as_its_neediest(void **state)
 	assert_int_equal(n_ranges(j), 1);
 }
 
+/* A worker with the label @key=@value, or none. Return: how many decisions placement has for it. */
+static int n_placed_on(struct life *w, const char *node, const char *key, const char *value)
+{
+	struct gr_place *p = w->c.place;
+	uint32_t label = key ? (uint32_t)gr_place_label(p, key, value) : 0;
+	const struct gr_place_worker spec = { .tag = 1, .slots = 1, .cap.v = { 1000, 1024 }, .node = (uint32_t)gr_place_node(p, node),
+					      .envs = &w->c.batch->commands_env, .n_envs = 1, .labels = &label, .n_labels = key != NULL };
+	struct gr_place_decision d[4];
+
+	assert_true(gr_place_worker_up(p, gr_coord_now(&w->c), &spec) >= 0);
+	return gr_place_next(p, gr_coord_now(&w->c), d, 4);
+}
+
+/* Copies of such a task were for workers with an empty label, whom there are none of; and a zone was none, which placement knows as a label. */
+static void workers_without_the_label_are_alike_too(void **state)
+{
+	struct life *w = *state;
+	struct gr_bj *j = gr_bj_find(w->c.batch, JOB);
+	struct gr_worker zoned = { .zone = "b" }, bare = { .zone = "" };
+	struct gr_bworker of_zoned = { .w = &zoned }, of_bare = { .w = &bare };
+	const char *zone = "topology.kubernetes.io/zone";
+
+	assert_string_equal(gr_bworker_label(&of_zoned, zone), "b");
+	assert_string_equal(gr_bworker_label(&of_bare, zone), "");
+	assert_string_equal(gr_bworker_label(&of_zoned, "cpu"), "");
+	sync_store(w);
+	gr_run_drop_ranges(j);
+	gr_bjob_find(&j->b, 0)->same = gr_run_same(j, &j->spec->stages[0], "");
+	gr_run_offer(j, 0, 1, gr_bjob_find(&j->b, 0));
+	assert_int_equal(n_placed_on(w, "n1", "cpu", "b"), 0);
+	assert_int_equal(n_placed_on(w, "n2", NULL, NULL), 1);
+}
+
 /* Losses were counted again in the next life, a comparison of before failed the task with its first loss, and memory was asked for
  * that the coordinator which was not restarted did not ask for; a copy that had not ended was waited for. */
 static void what_is_retried_begins_anew_in_the_next_life_as_in_this_one(void **state)
@@ -592,6 +625,7 @@ int main(void)
 		G(what_was_killed_for_want_of_memory_is_offered_with_more_after_a_restart),
 		G(a_gang_is_offered_whole_as_its_neediest),
 		cmocka_unit_test_setup_teardown(copies_go_on_to_workers_like_those_of_the_life_before, set_up_alike, tear_down),
+		cmocka_unit_test_setup_teardown(workers_without_the_label_are_alike_too, set_up_alike, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_retried_begins_anew_in_the_next_life_as_in_this_one, set_up_failed, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_not_retried_stays_cancelled, set_up_cancelled, tear_down),
 	};
