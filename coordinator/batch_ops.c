@@ -465,6 +465,30 @@ static void keep_cancelled(struct gr_bj *j, struct gr_store_tx *tx)
 	}
 }
 
+/* Of one that is over. Return: whether it may go on; false with a->err. */
+static bool may_run_again(struct ask *a, const struct gr_bj *j)
+{
+	bool is_missing;
+	json_t *missing;
+
+	if (j->spec->deadline_ms && (int64_t)gr_clock_real_ms() > j->spec->deadline_ms) {
+		gr_err_set(&a->err, GR_EEXIST, "job %" PRIu64 " cannot run again: its deadline has passed; submit it anew with a later one", j->id);
+		return false;
+	}
+	for (uint32_t i = 0; i < j->spec->n_stages; i++)
+		if (json_array_size(j->spec->stages[i].secrets)) {
+			gr_err_set(&a->err, GR_ENOENT, "job %" PRIu64 " cannot run again: its secrets are not kept when it is over; submit it anew, which brings "
+				   "them along", j->id);
+			return false;
+		}
+	missing = json_array();
+	is_missing = gr_bblobs_missing(a->b, j->spec, missing, &a->err);
+	if (is_missing)
+		gr_bj_say_gone(j, missing, &a->err);
+	json_decref(missing);
+	return !is_missing;
+}
+
 static void op_retry(struct ask *a)
 {
 	struct gr_bj *j = job_of(a, true);
@@ -493,13 +517,7 @@ static void op_retry(struct ask *a)
 		return;
 	}
 	if (j->state != GR_J_OPEN) {
-		json_t *missing = json_array();
-		bool is_missing = gr_bblobs_missing(a->b, j->spec, missing, &a->err);
-
-		if (is_missing)
-			gr_bj_say_gone(j, missing, &a->err);
-		json_decref(missing);
-		if (is_missing)
+		if (!may_run_again(a, j))
 			return;
 		if (gr_bj_join_placement(j) < 0) {
 			gr_err_set(&a->err, GR_ELIMIT, "placement takes no more jobs");
@@ -524,7 +542,7 @@ static void op_retry(struct ask *a)
 	keep_cancelled(j, tx);
 	j->floor = gr_bjob_stored_floor(&j->b);
 	gr_store_add(tx, GR_SQL_JOB_FLOOR, (int64_t)j->id, (int64_t)j->floor);
-	gr_store_add(tx, GR_SQL_UNCANCEL, (int64_t)j->id);
+	gr_store_add(tx, GR_SQL_UNCANCEL, (int64_t)j->id, (int64_t)j->b.states.count[GR_B_FAILED]);
 	gr_bj_save_state(j, tx);
 	gr_history(a->b, "retry", j->id, -1, 0, "");
 	gr_bj_settle(j, tx);

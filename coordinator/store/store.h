@@ -36,7 +36,9 @@ struct gr_store_tx;
 	X(JOB_STATE, "iitiii", "UPDATE jobs SET state=?2,reason=?3,is_paused=?4,started_ms=?5,ended_ms=?6 WHERE job=?1") \
 	X(JOB_COUNTS, "it", "UPDATE jobs SET counts=?2 WHERE job=?1") \
 	X(JOB_FLOOR, "ii", "UPDATE jobs SET floor=?2 WHERE job=?1") \
-	X(CANCEL, "i", "UPDATE jobs SET is_cancelled=1 WHERE job=?1") X(UNCANCEL, "i", "UPDATE jobs SET is_cancelled=0 WHERE job=?1") \
+	X(CANCEL, "i", "UPDATE jobs SET is_cancelled=1 WHERE job=?1") \
+	/* it goes on although ?2 tasks have failed: below 0 they are no reason to stop it, until there are more */ \
+	X(UNCANCEL, "ii", "UPDATE jobs SET is_cancelled=-?2 WHERE job=?1") \
 	/* attempts of tasks that begin anew say nothing of them any more (counts -1), be they tries, losses, comparisons or results: of a job \
 	 * that is over all, of an open one those that have failed. Before OUTCOME_RM */ \
 	X(FORGET, "iiii", "UPDATE attempts SET counts=-1,digest=NULL,same=NULL WHERE job=?1 AND task>=?2 AND task<?3 AND (?4=0 OR task IN " \

@@ -134,6 +134,29 @@ static void fill_cancelled(struct gr_store_tx *tx)
 	gr_store_add(tx, GR_SQL_JOB_STATE, (int64_t)JOB, (int64_t)GR_J_CANCELLED, "cancelled", (int64_t)0, (int64_t)0, (int64_t)gr_clock_real_ms());
 }
 
+/* Jobs that are over: 1, two of whose three tasks failed where one may; 2 has a secret; 3 a deadline that has passed. */
+static void fill_over(struct gr_store_tx *tx)
+{
+	static const char *const specs[] = {
+		"{\"name\":\"over\",\"max_failures\":1,\"stages\":[{\"name\":\"a\",\"argv\":[\"true\"],\"array\":{\"range\":[0,2]}}]}",
+		"{\"name\":\"over\",\"stages\":[{\"name\":\"a\",\"argv\":[\"true\"],\"secrets\":[\"KEY\"],\"array\":{\"range\":[0,2]}}]}",
+		"{\"name\":\"over\",\"deadline_ms\":1000,\"stages\":[{\"name\":\"a\",\"argv\":[\"true\"],\"array\":{\"range\":[0,2]}}]}",
+	};
+
+	gr_store_add(tx, GR_SQL_META, "next_job", (int64_t)4);
+	for (int64_t job = 1; job <= 3; job++) {
+		gr_store_add(tx, GR_SQL_JOB, job, NULL, specs[job - 1], "over", "t", (int64_t)0, (int64_t)3, (int64_t)gr_clock_real_ms(), (int64_t)0,
+			     "loopback");
+		for (int64_t task = 0; task < 2; task++) {
+			gr_store_add(tx, GR_SQL_BEGIN, job, task, (int64_t)1, (int64_t)1, "w", "n", (int64_t)WORKER, (int64_t)WORKER, (int64_t)1000,
+				     (int64_t)0, (int64_t)0);
+			gr_store_add(tx, GR_SQL_END_LATE, job, task, (int64_t)1, (int64_t)2000, (int64_t)GR_BC_EXIT, (int64_t)1, (int64_t)1, (int64_t)1);
+			gr_store_add(tx, GR_SQL_OUTCOME, job, task, (int64_t)GR_B_FAILED, (int64_t)1);
+		}
+		gr_store_add(tx, GR_SQL_JOB_STATE, job, (int64_t)GR_J_FAILED, "failed", (int64_t)0, (int64_t)0, (int64_t)gr_clock_real_ms());
+	}
+}
+
 static int set_up_of(void **state, void (*fill)(struct gr_store_tx *tx))
 {
 	struct life *w;
@@ -151,6 +174,7 @@ static int set_up_cancelled(void **state) { return set_up_of(state, fill_cancell
 static int set_up_copies(void **state) { return set_up_of(state, fill_copies); }
 static int set_up_alike(void **state) { return set_up_of(state, fill_alike); }
 static int set_up_failed(void **state) { return set_up_of(state, fill_failed); }
+static int set_up_over(void **state) { return set_up_of(state, fill_over); }
 static int set_up_grown(void **state) { return set_up_of(state, fill_grown); }
 
 static int tear_down(void **state)
@@ -544,6 +568,59 @@ static void a_gang_is_offered_whole_as_its_neediest(void **state)
 	assert_int_equal(n_ranges(j), 1);
 }
 
+/* What had failed before was a reason to stop the job again when the coordinator was restarted, not before. */
+static void what_is_retried_in_spite_of_the_limit_of_failures_goes_on_over_a_restart(void **state)
+{
+	const struct gr_batch_who who = { .name = "loopback", .is_admin = true };
+	json_t *req = json_pack("{s:i, s:[[i,i]]}", "job", JOB, "tasks", 0, 1);
+	struct life *w = *state;
+	bool is_told = false;
+	struct gr_store_tx *tx;
+
+	gr_batch_op(&w->c, &who, "job.retry", req, on_retried, &is_told);
+	json_decref(req);
+	life_until(w, &is_told);
+	for (int lives = 0; lives < 2; lives++) {
+		const struct gr_bj *j = gr_bj_find(w->c.batch, JOB);
+
+		assert_int_equal(j->state, GR_J_OPEN);
+		assert_int_equal(gr_states_get(&j->b.states, 0), GR_B_READY);
+		assert_int_equal(gr_states_get(&j->b.states, 1), GR_B_FAILED);
+		start_again(w);
+	}
+	/* one more, in a life that ended before it could stop the job */
+	tx = gr_store_tx_new(w->c.batch->store);
+	gr_store_add(tx, GR_SQL_OUTCOME, (int64_t)JOB, (int64_t)0, (int64_t)GR_B_FAILED, (int64_t)1);
+	gr_store_add(tx, GR_SQL_OUTCOME_RM, (int64_t)JOB, (int64_t)2, (int64_t)3);
+	life_commit(w, &tx);
+	start_again(w);
+	assert_int_equal(gr_bj_find(w->c.batch, JOB)->state, GR_J_FAILED);
+}
+
+static void on_refused(void *ctx, json_t *rep, const struct gr_err *err)
+{
+	if (!err)
+		fail_msg("it runs again: %s", json_dumps(rep, 0));
+	if (!strstr(err->text, ctx))
+		fail_msg("%s", err->text);
+}
+
+/* It ran without its secrets; it was cancelled with the next tick. */
+static void what_cannot_run_again_is_not_retried(void **state)
+{
+	static const char *const why[] = { "its secrets are not kept", "its deadline has passed" };
+	const struct gr_batch_who who = { .name = "loopback", .is_admin = true };
+	struct life *w = *state;
+
+	for (int job = 2; job <= 3; job++) {
+		json_t *req = json_pack("{s:i}", "job", job);
+
+		gr_batch_op(&w->c, &who, "job.retry", req, on_refused, (void *)(uintptr_t)why[job - 2]);
+		assert_int_equal(gr_bj_find(w->c.batch, (uint64_t)job)->state, GR_J_FAILED);
+		json_decref(req);
+	}
+}
+
 /* A worker with the label @key=@value, or none. Return: how many decisions placement has for it. */
 static int n_placed_on(struct life *w, const char *node, const char *key, const char *value)
 {
@@ -625,6 +702,8 @@ int main(void)
 		G(what_was_killed_for_want_of_memory_is_offered_with_more_after_a_restart),
 		G(a_gang_is_offered_whole_as_its_neediest),
 		cmocka_unit_test_setup_teardown(copies_go_on_to_workers_like_those_of_the_life_before, set_up_alike, tear_down),
+		cmocka_unit_test_setup_teardown(what_is_retried_in_spite_of_the_limit_of_failures_goes_on_over_a_restart, set_up_over, tear_down),
+		cmocka_unit_test_setup_teardown(what_cannot_run_again_is_not_retried, set_up_over, tear_down),
 		cmocka_unit_test_setup_teardown(workers_without_the_label_are_alike_too, set_up_alike, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_retried_begins_anew_in_the_next_life_as_in_this_one, set_up_failed, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_not_retried_stays_cancelled, set_up_cancelled, tear_down),
