@@ -102,7 +102,7 @@ static void on_late(void *ctx)
 		gr_timer_set(b->begun_timer, (b->begun[b->first_begun].begun_ns + late - now + GR_NS_PER_MS - 1) / GR_NS_PER_MS);
 }
 
-void gr_begun_add(struct gr_bj *j, uint32_t task, uint32_t number)
+void gr_begun_add(struct gr_bj *j, uint32_t task, const struct gr_blive *l)
 {
 	struct gr_batch *b = j->batch;
 
@@ -114,7 +114,7 @@ void gr_begun_add(struct gr_bj *j, uint32_t task, uint32_t number)
 		b->cap_begun = b->cap_begun ? 2 * b->cap_begun : 64;
 		b->begun = gr_xrealloc(b->begun, b->cap_begun * sizeof(*b->begun));
 	}
-	b->begun[b->first_begun + b->n_begun++] = (struct gr_bbegun){ j->id, gr_coord_now(b->c), task, number };
+	b->begun[b->first_begun + b->n_begun++] = (struct gr_bbegun){ j->id, l->start_ns, task, l->number };
 }
 
 void gr_begun_init(struct gr_batch *b) { b->begun_timer = gr_timer_new(b->c->loop, on_late, b); }

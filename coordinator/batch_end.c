@@ -120,10 +120,12 @@ static bool is_kept(const struct gr_bj *j, const struct gr_stage *st, enum gr_bc
 	       (st->replicas && cause == GR_BC_DONE && st->check);     /* it is a comparator's input */
 }
 
-static int64_t start_ms(const struct gr_bj *j, const struct gr_blive *was, int64_t now_ms)
-{
-	return now_ms - (int64_t)((gr_coord_now(j->batch->c) - was->start_ns) / GR_NS_PER_MS);
-}
+struct now {                               /* read once for all that is said of an end */
+	uint64_t ns;
+	int64_t ms;                       /* of the wall clock */
+};
+
+static int64_t start_ms(const struct gr_blive *was, const struct now *now) { return now->ms - (int64_t)((now->ns - was->start_ns) / GR_NS_PER_MS); }
 
 /* It did its task, and a few numbers and bytes are all there is to say of it. */
 static bool is_plain(const struct gr_bj *j, const struct gr_stage *st, const struct gr_ended_msg *m, const struct gr_bended *v)
@@ -137,14 +139,14 @@ static bool is_plain(const struct gr_bj *j, const struct gr_stage *st, const str
 static int64_t mem_mib_ms(const struct gr_ended_msg *m) { return (int64_t)((m->max_rss_bytes >> 20) * (m->wall_us / 1000)); }
 
 /* In place of store_end and the rows of usage and outcome. */
-static void store_plain(struct gr_bj *j, const struct gr_stage *st, struct gr_store_tx *tx, const struct gr_ended_msg *m, const struct gr_blive *was)
+static void store_plain(struct gr_bj *j, const struct gr_stage *st, struct gr_store_tx *tx, const struct gr_ended_msg *m, const struct gr_blive *was,
+			const struct now *now)
 {
 	bool has_streams = is_kept(j, st, GR_BC_DONE);
 	const struct gr_worker *w = was->peer;
-	int64_t now_ms = (int64_t)gr_clock_real_ms();
 	const struct gr_store_attempt_row row = {
 		.task = (int64_t)m->task, .attempt = (int64_t)m->attempt, .ordinal = (int64_t)was->ordinal, .worker = w ? w->name : "",
-		.node = w ? w->node : "", .worker_id = was->worker, .node_id = was->node, .start_ms = start_ms(j, was, now_ms), .end_ms = now_ms,
+		.node = w ? w->node : "", .worker_id = was->worker, .node_id = was->node, .start_ms = start_ms(was, now), .end_ms = now->ms,
 		.cause = GR_BC_DONE, .cpu_us = (int64_t)m->cpu_us, .wall_us = (int64_t)m->wall_us, .max_rss = (int64_t)m->max_rss_bytes,
 		.wait_us = (int64_t)m->wait_us, .in_bytes = (int64_t)m->in_bytes, .flags = (int64_t)m->flags, .out_size = (int64_t)m->out.size,
 		.err_size = (int64_t)m->err.size, .out_data = has_streams ? m->out.data : gr_slice(NULL, 0),
@@ -156,7 +158,7 @@ static void store_plain(struct gr_bj *j, const struct gr_stage *st, struct gr_st
 
 /* @was: the attempt. Of a short one the row of its beginning is not written yet (batch_begun.c): then this is all of it. */
 static void store_end(struct gr_bj *j, const struct gr_stage *st, struct gr_store_tx *tx, const struct gr_ended_msg *m, const struct gr_blive *was,
-		      const struct gr_bend *e, bool counts)
+		      const struct gr_bend *e, bool counts, const struct now *now)
 {
 	const struct gr_worker *w = was->peer;
 	enum gr_bcause cause = e->cause;
@@ -165,17 +167,16 @@ static void store_end(struct gr_bj *j, const struct gr_stage *st, struct gr_stor
 	char *reason = m->reason.n ? gr_xstrndup((const char *)m->reason.p, m->reason.n < 2000 ? m->reason.n : 2000) : NULL;
 	struct gr_slice out = has_streams && m->out.has_data ? m->out.data : gr_slice(NULL, 0), out_digest = digest_slice(j, &m->out, has_streams);
 	struct gr_slice err = has_streams && m->err.has_data ? m->err.data : gr_slice(NULL, 0), err_digest = digest_slice(j, &m->err, has_streams);
-	int64_t now_ms = (int64_t)gr_clock_real_ms();
 
 	if (was->is_stored)
-		gr_store_add(tx, GR_SQL_END, (int64_t)j->id, (int64_t)m->task, (int64_t)m->attempt, now_ms, (int64_t)cause, (int64_t)m->exit_code,
+		gr_store_add(tx, GR_SQL_END, (int64_t)j->id, (int64_t)m->task, (int64_t)m->attempt, now->ms, (int64_t)cause, (int64_t)m->exit_code,
 			     (int64_t)m->term_signal, (int64_t)m->cpu_us, (int64_t)m->wall_us, (int64_t)m->max_rss_bytes, (int64_t)m->wait_us,
 			     (int64_t)m->in_bytes, reason, (int64_t)m->flags, (int64_t)m->out.size, (int64_t)m->err.size, out, err, out_digest,
 			     err_digest, (int64_t)counts, digest);
 	else
 		gr_store_add(tx, GR_SQL_ATTEMPT, (int64_t)j->id, (int64_t)m->task, (int64_t)m->attempt, (int64_t)was->ordinal, w ? w->name : "",
 			     w ? w->node : "", (int64_t)was->worker, (int64_t)was->node,
-			     start_ms(j, was, now_ms), now_ms, (int64_t)cause, (int64_t)counts,
+			     start_ms(was, now), now->ms, (int64_t)cause, (int64_t)counts,
 			     (int64_t)m->exit_code, (int64_t)m->term_signal, (int64_t)m->cpu_us, (int64_t)m->wall_us, (int64_t)m->max_rss_bytes,
 			     (int64_t)m->wait_us, (int64_t)m->in_bytes, reason, (int64_t)m->flags, (int64_t)m->out.size, (int64_t)m->err.size, out,
 			     err, out_digest, err_digest, digest, (int64_t)was->of, (int64_t)was->against);
@@ -215,7 +216,7 @@ static void store_late(struct gr_bj *j, struct gr_store_tx *tx, const struct gr_
 	gr_store_add(tx, GR_SQL_USAGE_LATE, (int64_t)j->id, j->tenant, (int64_t)m->cpu_us);
 }
 
-static void release(struct gr_coord *c, const struct gr_blive *l, enum gr_bcause cause, const struct gr_ended_msg *m)
+static void release(struct gr_coord *c, const struct gr_blive *l, enum gr_bcause cause, const struct gr_ended_msg *m, uint64_t now_ns)
 {
 	struct gr_place_ended e = { .how = GR_PLACE_STOPPED, .cpu_us = m->cpu_us, .max_rss_bytes = m->max_rss_bytes };
 
@@ -227,7 +228,7 @@ static void release(struct gr_coord *c, const struct gr_blive *l, enum gr_bcause
 		e.how = GR_PLACE_OOM;
 	else if (cause == GR_BC_WORKER)
 		e.how = GR_PLACE_FAILED;
-	gr_place_end(c->place, gr_coord_now(c), l->placed, &e);
+	gr_place_end(c->place, now_ns, l->placed, &e);
 }
 
 static void store_trust(struct gr_bj *j, struct gr_store_tx *tx, const struct gr_stage *st, const struct gr_bresult *r, uint32_t n)
@@ -249,6 +250,7 @@ static void run_end(struct gr_bj *j, struct gr_bworker *bw, uint64_t worker, con
 	uint32_t n_results = t ? t->n_results : 0, tries = t ? t->n_tries + t->n_check_tries : 0;
 	struct gr_bend e = { .cause = cause, .exit_code = m->exit_code, .toolchain = st->replicas ? gr_run_toolchain(st) : 0 };
 	struct gr_store_tx *tx = gr_store_tx_new(b->store);
+	const struct now now = { gr_coord_now(b->c), (int64_t)gr_clock_real_ms() };
 	struct gr_pend *p = gr_pend_new(b);
 	struct gr_blive *l;
 	struct gr_bended v;
@@ -267,7 +269,7 @@ static void run_end(struct gr_bj *j, struct gr_bworker *bw, uint64_t worker, con
 	if (cause == GR_BC_CHECKPOINT && t)
 		t->has_checkpoint = true;
 	b->pend = p;
-	v = gr_bjob_end(&j->b, (uint32_t)m->task, m->attempt, worker, &e, gr_coord_now(b->c));
+	v = gr_bjob_end(&j->b, (uint32_t)m->task, m->attempt, worker, &e, now.ns);
 	if (v.verdict == GR_BV_FENCED) {
 		b->fenced++;
 		gr_history(b, "fenced", j->id, (int64_t)m->task, m->attempt, "");
@@ -278,18 +280,18 @@ static void run_end(struct gr_bj *j, struct gr_bworker *bw, uint64_t worker, con
 	cause = e.cause = v.cause;
 	j->is_dirty = true;
 	b->causes[cause]++;
-	gr_recent_end(b->c->recent, gr_clock_real_ms(), j->id, m->task, m->attempt, gr_bcause_name(cause), m->exit_code);
+	gr_recent_end(b->c->recent, (uint64_t)now.ms, j->id, m->task, m->attempt, gr_bcause_name(cause), m->exit_code);
 	if (bw)
-		release(b->c, &v.was, cause, m);
+		release(b->c, &v.was, cause, m, now.ns);
 	t = gr_bjob_find(&j->b, (uint32_t)m->task);
 	counts = t ? t->n_tries + t->n_check_tries > tries : v.verdict == GR_BV_FAILED;
 	if (cause == GR_BC_DONE || cause == GR_BC_CHECKPOINT)
 		out_bytes = store_outputs(j, tx, m, digests);
 	is_packed = is_plain(j, st, m, &v);
 	if (is_packed)
-		store_plain(j, st, tx, m, &v.was);
+		store_plain(j, st, tx, m, &v.was, &now);
 	else
-		store_end(j, st, tx, m, &v.was, &e, counts);
+		store_end(j, st, tx, m, &v.was, &e, counts, &now);
 	l = t ? gr_btask_live(t, m->attempt) : NULL;
 	if (l)
 		l->is_stored = true;      /* it was lost, and may come back */
@@ -310,7 +312,7 @@ static void run_end(struct gr_bj *j, struct gr_bworker *bw, uint64_t worker, con
 		p->ended.term_signal = m->term_signal;
 	}
 	p->ended.ordinal = v.was.ordinal;
-	p->ended.delay_ms = v.due_ns ? (v.due_ns - gr_coord_now(b->c)) / GR_NS_PER_MS : 0;
+	p->ended.delay_ms = v.due_ns ? (v.due_ns - now.ns) / GR_NS_PER_MS : 0;
 	p->is_over = v.verdict == GR_BV_DONE || v.verdict == GR_BV_FAILED || v.verdict == GR_BV_CANCELLED;
 	if (v.verdict == GR_BV_DONE || v.verdict == GR_BV_FAILED) {
 		if (!is_packed)

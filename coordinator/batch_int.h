@@ -166,7 +166,7 @@ void gr_pend_event(struct gr_pend *p, const char *type, json_t *data);
 void gr_begun_init(struct gr_batch *b);
 void gr_begun_flush(struct gr_batch *b);         /* now, while the workers they began on are known */
 void gr_begun_close(struct gr_batch *b);
-void gr_begun_add(struct gr_bj *j, uint32_t task, uint32_t number);
+void gr_begun_add(struct gr_bj *j, uint32_t task, const struct gr_blive *l);      /* now */
 void gr_begun_add_same(struct gr_bj *j, struct gr_store_tx *tx, uint32_t task, const struct gr_blive *l);    /* behind its row, whichever */
 void gr_begun_now(struct gr_bj *j, uint32_t task, struct gr_blive *l);        /* it may not live to see its row otherwise */
 

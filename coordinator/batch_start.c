@@ -3,7 +3,7 @@
 #include "coordinator/http/recent.h"
 
 #include <inttypes.h>
-#include <stdio.h>
+#include <string.h>
 
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
@@ -58,18 +58,24 @@ static void store_begin(struct gr_bj *j, uint32_t task, const struct gr_blive *l
 		gr_bj_save_state(j, tx);
 		gr_store_commit(&tx, false, NULL, NULL);
 	}
-	gr_begun_add(j, task, l->number);
+	gr_begun_add(j, task, l);
 }
 
 /* For the page's timeline. */
 static void show_begin(const struct gr_bj *j, const struct gr_stage *st, uint32_t task, const struct gr_blive *l, const struct gr_worker *w)
 {
-	char name[80];
-	struct gr_recent_attempt a = { .kind = "command", .worker = w->name, .name = name, .job = j->id, .task = task, .attempt = l->number };
+	struct gr_buf *name = &j->batch->scratch;
+	struct gr_recent_attempt a = { .kind = "command", .worker = w->name, .job = j->id, .task = task, .attempt = l->number };
 
 	if (!j->batch->c->recent)
 		return;
-	snprintf(name, sizeof(name), "%.40s: %.20s %u", j->name, st->name, task - st->first);
+	gr_buf_clear(name);
+	gr_buf_add(name, j->name, strnlen(j->name, 40));
+	gr_buf_add(name, ": ", 2);
+	gr_buf_add(name, st->name, strnlen(st->name, 20));
+	gr_buf_add_byte(name, ' ');
+	gr_buf_add_int(name, task - st->first);
+	a.name = gr_buf_str(name);
 	gr_recent_begin(j->batch->c->recent, gr_clock_real_ms(), &a);
 }
 
@@ -217,7 +223,6 @@ static bool start(struct gr_bj *j, uint32_t task, struct gr_worker *w, uint64_t 
 	const struct gr_stage *st = &j->spec->stages[gr_spec_stage_of(j->spec, task)];
 	struct gr_btask *t = gr_bjob_find(&j->b, task);
 	enum gr_bstate state = (enum gr_bstate)gr_states_get(&j->b.states, task);
-	uint64_t now = gr_coord_now(b->c);
 
 	if (state != GR_B_READY && !(t && t->n_queued)) {
 		gr_run_give_back(b->c, placed);          /* adopted, cancelled or done meanwhile */
@@ -230,6 +235,8 @@ static bool start(struct gr_bj *j, uint32_t task, struct gr_worker *w, uint64_t 
 		return true;
 	}
 	if (gr_run_send_spec(j, bw) < 0) {
+		uint64_t now = gr_coord_now(b->c);
+
 		gr_run_give_back(b->c, placed);
 		gr_place_worker_pause(b->c->place, now, w->place, now + PAUSE_NS);
 		gr_run_offer(j, task, 1, t);

@@ -75,8 +75,8 @@ uint64_t gr_recent_begin(struct gr_recent *r, uint64_t now_real_ms, const struct
 		.n = r->n, .stamp = ++r->stamp, .start_ms = now_real_ms, .kind = a->kind,
 		.key = { .job = a->job, .task = a->task, .attempt = a->attempt },
 	};
-	snprintf(slot->worker, sizeof(slot->worker), "%s", a->worker);
-	snprintf(slot->name, sizeof(slot->name), "%s", a->name);
+	memcpy(slot->worker, a->worker, strnlen(a->worker, sizeof(slot->worker) - 1));
+	memcpy(slot->name, a->name, strnlen(a->name, sizeof(slot->name) - 1));
 	gr_map_put(&r->live, &slot->key, sizeof(slot->key), slot);
 	return r->n;
 }

@@ -95,7 +95,7 @@ static void check_packs(sqlite3 *db, json_t *problems)
 		return;
 	}
 	while (sqlite3_step(st) == SQLITE_ROW && json_array_size(problems) < MAX_PROBLEMS)
-		if (gr_pack__each_of(st, 0, 1, 3, -1, look_on, NULL) < 0)
+		if (gr_pack__each_of(st, 0, 1, 3, look_on, NULL) < 0)
 			json_array_append_new(problems, json_sprintf("job %lld: of its tasks %lld to %lld those that were done at once cannot be read",
 					      (long long)sqlite3_column_int64(st, 0), (long long)sqlite3_column_int64(st, 1),
 					      (long long)sqlite3_column_int64(st, 2)));
@@ -341,7 +341,7 @@ static int export_packed(void *ctx, const struct gr_store_attempt_row *r)
 static int export_pack(sqlite3_stmt *st, const char *path, struct sink *k, struct gr_err *err)
 {
 	struct unpack x = { k, sqlite3_column_int64(st, 0), err };
-	int rc = gr_pack__each_of(st, 0, 1, 4, -1, export_packed, &x);
+	int rc = gr_pack__each_of(st, 0, 1, 4, export_packed, &x);
 
 	return rc == GR_ECORRUPT ? gr_err_set(err, rc, "%s is damaged: tasks of job %lld that were done cannot be read", path, (long long)x.job) : rc;
 }
@@ -426,7 +426,7 @@ static int64_t copy_rows(sqlite3 *from, sqlite3 *to, size_t i_table, const char 
 		return 0;
 	}
 	while ((rc = sqlite3_step(in)) == SQLITE_ROW) {
-		if (is_packed && gr_pack__each_of(in, 0, 1, 4, -1, look_on, NULL) < 0) {
+		if (is_packed && gr_pack__each_of(in, 0, 1, 4, look_on, NULL) < 0) {
 			has_torn = true;
 			continue;
 		}

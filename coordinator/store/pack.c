@@ -4,8 +4,8 @@
  * and as many workers, each its name and its node's (varint length, the text and a NUL) and both identities (8 bytes each);
  * the entries in the order they came; 8 bytes of a hash over all before them, whose seed is the row's key. An entry: its task
  * in the bucket, the length of what follows, attempt, ordinal, which worker, start, end, and the rest as gr_pack__add writes
- * it, all varints, what may be negative folded. The length is there to be passed over: a look at one task reads two numbers of each of
- * the others. SQLite checks no row's bytes; here one that is wrong would make another attempt of it, hence the hash.
+ * it, all varints, what may be negative folded. The length is there to be passed over: who looks at one task reads two numbers of each of
+ * the others, once. SQLite checks no row's bytes; here one that is wrong would make another attempt of it, hence the hash.
  */
 #include <string.h>
 
@@ -122,8 +122,6 @@ void gr_pack__fini(struct gr_pack *p)
 
 /* ---- reading ---- */
 
-struct worker { uint64_t id, node_id; const char *name, *node; };
-
 /* A text with its NUL. */
 static const char *rd_text(struct gr_rd *r)
 {
@@ -132,81 +130,100 @@ static const char *rd_text(struct gr_rd *r)
 	return s.n && !s.p[s.n - 1] ? (const char *)s.p : "";
 }
 
-static int read_entry(struct gr_rd *r, const struct worker *w, uint64_t n_workers, int64_t base_attempt, int64_t base_ms, struct gr_store_attempt_row *out)
+/* Where each entry's attempt is. */
+static int read_places(struct gr_pack_read *p, struct gr_rd *r)
 {
-	uint64_t which;
+	memset(p->at, 0, sizeof(p->at));
+	while (gr_rd_left(r)) {
+		uint64_t task = gr_rd_varint(r, GR_PACK_TASKS - 1);
+		struct gr_slice own = gr_rd_bytes(r, gr_rd_left(r));
 
-	out->attempt = base_attempt + unfold(gr_rd_varint(r, UINT64_MAX));
-	out->ordinal = (int64_t)gr_rd_varint(r, UINT64_MAX);
-	which = gr_rd_varint(r, UINT64_MAX);
-	out->start_ms = base_ms + unfold(gr_rd_varint(r, UINT64_MAX));
-	out->end_ms = out->start_ms + unfold(gr_rd_varint(r, UINT64_MAX));
-	out->cpu_us = (int64_t)gr_rd_varint(r, UINT64_MAX);
-	out->wall_us = (int64_t)gr_rd_varint(r, UINT64_MAX);
-	out->max_rss = (int64_t)gr_rd_varint(r, UINT64_MAX);
-	out->wait_us = (int64_t)gr_rd_varint(r, UINT64_MAX);
-	out->in_bytes = (int64_t)gr_rd_varint(r, UINT64_MAX);
-	out->flags = (int64_t)gr_rd_varint(r, UINT64_MAX);
-	out->out_size = (int64_t)gr_rd_varint(r, UINT64_MAX);
-	out->err_size = (int64_t)gr_rd_varint(r, UINT64_MAX);
-	out->out_data = gr_rd_bytes(r, gr_rd_left(r));
-	out->err_data = gr_rd_bytes(r, gr_rd_left(r));
-	if (gr_rd_end(r) < 0 || which >= n_workers)
-		return GR_ECORRUPT;
-	out->worker = w[which].name;
-	out->node = w[which].node;
-	out->worker_id = w[which].id;
-	out->node_id = w[which].node_id;
-	out->cause = GR_BC_DONE;
-	return 0;
+		if (r->rc < 0 || p->at[task])
+			return GR_ECORRUPT;
+		p->at[task] = (uint32_t)(own.p - p->data.p);
+		p->n[task] = (uint32_t)own.n;
+	}
+	return r->rc < 0 ? GR_ECORRUPT : 0;
 }
 
-int gr_pack__each(int64_t job, int64_t first, struct gr_slice data, int64_t task, gr_pack_fn *fn, void *ctx)
+int gr_pack__open(struct gr_pack_read *p, int64_t job, int64_t first, struct gr_slice data)
 {
-	struct worker workers[GR_PACK_TASKS];
-	int64_t base_attempt, base_ms;
-	uint64_t n_workers, hash;
 	struct gr_rd r;
-	int rc = 0;
 
 	if (data.n <= HASH_BYTES)
 		return GR_ECORRUPT;
 	data.n -= HASH_BYTES;
 	r = gr_rd_init(gr_slice(data.p + data.n, HASH_BYTES));
-	hash = gr_rd_u64(&r);
-	if (hash != hash_of(job, first, data.p, data.n) || data.p[0] != FORMAT)
+	if (gr_rd_u64(&r) != hash_of(job, first, data.p, data.n) || data.p[0] != FORMAT)
 		return GR_ECORRUPT;
+	p->job = job;
+	p->bucket = GR_PACK_BUCKET(first);
+	p->data = data;
 	r = gr_rd_init(gr_slice(data.p + 1, data.n - 1));
-	base_attempt = (int64_t)gr_rd_varint(&r, UINT64_MAX);
-	base_ms = (int64_t)gr_rd_varint(&r, UINT64_MAX);
-	n_workers = gr_rd_varint(&r, GR_PACK_TASKS);
-	for (uint64_t i = 0; i < n_workers; i++) {
-		workers[i].name = rd_text(&r);
-		workers[i].node = rd_text(&r);
-		workers[i].id = gr_rd_u64(&r);
-		workers[i].node_id = gr_rd_u64(&r);
+	p->base_attempt = (int64_t)gr_rd_varint(&r, UINT64_MAX);
+	p->base_ms = (int64_t)gr_rd_varint(&r, UINT64_MAX);
+	p->n_workers = gr_rd_varint(&r, GR_PACK_TASKS);
+	for (uint64_t i = 0; i < p->n_workers; i++) {
+		p->workers[i].name = rd_text(&r);
+		p->workers[i].node = rd_text(&r);
+		p->workers[i].id = gr_rd_u64(&r);
+		p->workers[i].node_id = gr_rd_u64(&r);
 	}
-	while (rc >= 0 && gr_rd_left(&r)) {
-		struct gr_store_attempt_row row = { .task = GR_PACK_BUCKET(first) + (int64_t)gr_rd_varint(&r, GR_PACK_TASKS - 1) };
-		struct gr_rd own = gr_rd_init(gr_rd_bytes(&r, gr_rd_left(&r)));
-
-		if (r.rc < 0)
-			break;
-		if (task >= 0 && row.task != task)
-			continue;
-		if (read_entry(&own, workers, n_workers, base_attempt, base_ms, &row) < 0)
-			return GR_ECORRUPT;
-		rc = fn(ctx, &row);
-		if (task >= 0)
-			return rc;
-	}
-	return r.rc < 0 ? GR_ECORRUPT : rc;
+	return read_places(p, &r);
 }
 
-int gr_pack__each_of(sqlite3_stmt *st, int i_job, int i_first, int i_data, int64_t task, gr_pack_fn *fn, void *ctx)
+int gr_pack__row(const struct gr_pack_read *p, int64_t task, struct gr_store_attempt_row *out)
+{
+	uint32_t nth = (uint32_t)(task - p->bucket);
+	struct gr_rd r;
+	uint64_t which;
+
+	if (task < p->bucket || task >= p->bucket + GR_PACK_TASKS || !p->at[nth])
+		return 0;
+	r = gr_rd_init(gr_slice(p->data.p + p->at[nth], p->n[nth]));
+	*out = (struct gr_store_attempt_row){ .task = task, .cause = GR_BC_DONE };
+	out->attempt = p->base_attempt + unfold(gr_rd_varint(&r, UINT64_MAX));
+	out->ordinal = (int64_t)gr_rd_varint(&r, UINT64_MAX);
+	which = gr_rd_varint(&r, UINT64_MAX);
+	out->start_ms = p->base_ms + unfold(gr_rd_varint(&r, UINT64_MAX));
+	out->end_ms = out->start_ms + unfold(gr_rd_varint(&r, UINT64_MAX));
+	out->cpu_us = (int64_t)gr_rd_varint(&r, UINT64_MAX);
+	out->wall_us = (int64_t)gr_rd_varint(&r, UINT64_MAX);
+	out->max_rss = (int64_t)gr_rd_varint(&r, UINT64_MAX);
+	out->wait_us = (int64_t)gr_rd_varint(&r, UINT64_MAX);
+	out->in_bytes = (int64_t)gr_rd_varint(&r, UINT64_MAX);
+	out->flags = (int64_t)gr_rd_varint(&r, UINT64_MAX);
+	out->out_size = (int64_t)gr_rd_varint(&r, UINT64_MAX);
+	out->err_size = (int64_t)gr_rd_varint(&r, UINT64_MAX);
+	out->out_data = gr_rd_bytes(&r, gr_rd_left(&r));
+	out->err_data = gr_rd_bytes(&r, gr_rd_left(&r));
+	if (gr_rd_end(&r) < 0 || which >= p->n_workers)
+		return GR_ECORRUPT;
+	out->worker = p->workers[which].name;
+	out->node = p->workers[which].node;
+	out->worker_id = p->workers[which].id;
+	out->node_id = p->workers[which].node_id;
+	return 1;
+}
+
+int gr_pack__each(int64_t job, int64_t first, struct gr_slice data, gr_pack_fn *fn, void *ctx)
+{
+	struct gr_store_attempt_row row;
+	struct gr_pack_read p;
+	int rc = gr_pack__open(&p, job, first, data);
+
+	for (int64_t i = 0; i < GR_PACK_TASKS && rc >= 0; i++) {
+		rc = gr_pack__row(&p, p.bucket + i, &row);
+		if (rc > 0)
+			rc = fn(ctx, &row);
+	}
+	return rc < 0 ? rc : 0;
+}
+
+int gr_pack__each_of(sqlite3_stmt *st, int i_job, int i_first, int i_data, gr_pack_fn *fn, void *ctx)
 {
 	const void *p = sqlite3_column_blob(st, i_data);
 
 	return gr_pack__each(sqlite3_column_int64(st, i_job), sqlite3_column_int64(st, i_first), gr_slice(p, p ? (size_t)sqlite3_column_bytes(st, i_data) : 0),
-			     task, fn, ctx);
+			     fn, ctx);
 }

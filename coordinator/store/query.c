@@ -67,26 +67,73 @@ int gr_store_each_done(struct gr_store *s, int64_t job, int (*fn)(void *ctx, con
 		return GR_EIO;
 	sqlite3_bind_int64(st, 1, job);
 	while (own >= 0 && (rc = sqlite3_step(st)) == SQLITE_ROW)
-		own = gr_pack__each_of(st, 0, 1, 2, -1, fn, ctx);
+		own = gr_pack__each_of(st, 0, 1, 2, fn, ctx);
 	rc = end(s, st, rc, own);
 	return rc == GR_ECORRUPT && own == rc ? damaged(s, job) : rc;
 }
 
-/* The packed attempt of a task: @fn is called once, or not at all. */
-static int done_of(struct gr_store *s, int64_t job, int64_t task, gr_pack_fn *fn, void *ctx)
+/* The pack, unless it was read lately: who lists tasks asks for one after the other. GR_ECORRUPT; the store's errors. */
+static int read_pack(struct gr_store *s, int64_t job, int64_t first, const struct gr_pack_read **out)
 {
-	sqlite3_stmt *st = gr_store__query(s, "SELECT job,first,data FROM packs WHERE job=?1 AND first>=?2 AND first<=?3 AND last>=?3");
+	struct gr_packs_read *all = gr_store__packs_read(s);
+	uint32_t i;
+	sqlite3_stmt *st;
+	struct gr_slice data;
+	int rc;
+
+	for (i = 0; i < GR_PACKS_READ; i++)
+		if (all->at[i].pack && all->at[i].pack->job == job && all->at[i].first == first) {
+			*out = all->at[i].pack;
+			return 0;
+		}
+	st = gr_store__query(s, "SELECT data FROM packs WHERE job=?1 AND first=?2");
+	if (!st)
+		return GR_EIO;
+	sqlite3_bind_int64(st, 1, job);
+	sqlite3_bind_int64(st, 2, first);
+	rc = sqlite3_step(st);
+	data = rc == SQLITE_ROW ? blob(st, 0) : gr_slice(NULL, 0);
+	i = all->next++ % GR_PACKS_READ;
+	if (!all->at[i].pack)
+		GR_NEW(all->at[i].pack);
+	gr_buf_clear(&all->at[i].data);
+	gr_buf_add(&all->at[i].data, data.p, data.n);
+	all->at[i].first = first;
+	*out = all->at[i].pack;
+	rc = end(s, st, rc, 0);
+	if (rc >= 0)
+		rc = gr_pack__open(all->at[i].pack, job, first, gr_buf_slice(&all->at[i].data));
+	if (rc < 0)
+		all->at[i].pack->job = 0;
+	return rc;
+}
+
+/* The packed attempt of a task. Return: 1, borrowed until the next is asked for; 0 there is none; GR_ECORRUPT; the store's errors. */
+static int done_of(struct gr_store *s, int64_t job, int64_t task, struct gr_store_attempt_row *out)
+{
+	const struct gr_packs_read *all = gr_store__packs_read(s);
+	const struct gr_pack_read *p;
+	sqlite3_stmt *st;
 	int rc, own = 0;
 
+	for (uint32_t i = 0; i < GR_PACKS_READ && own == 0; i++)
+		if (all->at[i].pack && all->at[i].pack->job == job)
+			own = gr_pack__row(all->at[i].pack, task, out);
+	if (own > 0)
+		return own;
+	st = gr_store__query(s, "SELECT first FROM packs WHERE job=?1 AND first>=?2 AND first<=?3 AND last>=?3");
 	if (!st)
 		return GR_EIO;
 	sqlite3_bind_int64(st, 1, job);
 	sqlite3_bind_int64(st, 2, GR_PACK_BUCKET(task));
 	sqlite3_bind_int64(st, 3, task);
-	while (own == 0 && (rc = sqlite3_step(st)) == SQLITE_ROW)
-		own = gr_pack__each_of(st, 0, 1, 2, task, fn, ctx);
+	while (own == 0 && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+		own = read_pack(s, job, sqlite3_column_int64(st, 0), &p);
+		if (own == 0)
+			own = gr_pack__row(p, task, out);
+	}
 	rc = end(s, st, rc, own);
-	return rc == GR_ECORRUPT && own == rc ? damaged(s, job) : rc;
+	return rc == GR_ECORRUPT && own == rc ? damaged(s, job) : rc < 0 ? rc : own;
 }
 
 struct outcome { int (*fn)(void *ctx, int64_t task, int64_t state, int64_t attempt); void *ctx; };
@@ -128,15 +175,10 @@ char *gr_store_spec(struct gr_store *s, int64_t job)
 	return out;
 }
 
-static int attempt_of(void *ctx, const struct gr_store_attempt_row *r)
-{
-	*(int64_t *)ctx = r->attempt;
-	return 1;
-}
-
 int64_t gr_store_outcome_attempt(struct gr_store *s, int64_t job, int64_t task, int64_t *state)
 {
 	sqlite3_stmt *st = gr_store__query(s, "SELECT state,attempt FROM outcomes WHERE job=?1 AND task=?2");
+	struct gr_store_attempt_row packed;
 	int64_t attempt = 0;
 
 	if (!st)
@@ -148,38 +190,15 @@ int64_t gr_store_outcome_attempt(struct gr_store *s, int64_t job, int64_t task, 
 		attempt = sqlite3_column_int64(st, 1);
 	}
 	gr_store__done(st);
-	if (!attempt && done_of(s, job, task, attempt_of, &attempt) >= 0 && attempt)
+	if (!attempt && done_of(s, job, task, &packed) > 0) {
 		*state = GR_B_DONE;
+		attempt = packed.attempt;
+	}
 	return attempt;
 }
 
 #define ATTEMPT_COLUMNS "task,attempt,ordinal,worker,node,worker_id,node_id,start_ms,end_ms,cause,exit_code,term_signal,cpu_us,wall_us,max_rss," \
 	"wait_us,in_bytes,reason,flags,out_size,err_size,counts,of,against,digest,same"
-
-/* The one of a task that is in a pack: told in its place among the others. */
-struct packed {
-	struct gr_store_attempt_row row;
-	struct gr_buf bytes;              /* its texts and streams */
-	bool is_there;
-};
-
-static int keep_packed(void *ctx, const struct gr_store_attempt_row *r)
-{
-	struct packed *x = ctx;
-	size_t n_worker = strlen(r->worker) + 1, n_node = strlen(r->node) + 1;
-
-	x->row = *r;
-	gr_buf_add(&x->bytes, r->worker, n_worker);
-	gr_buf_add(&x->bytes, r->node, n_node);
-	gr_buf_add(&x->bytes, r->out_data.p, r->out_data.n);
-	gr_buf_add(&x->bytes, r->err_data.p, r->err_data.n);
-	x->row.worker = (const char *)x->bytes.p;
-	x->row.node = x->row.worker + n_worker;
-	x->row.out_data.p = x->bytes.p + n_worker + n_node;
-	x->row.err_data.p = x->row.out_data.p + r->out_data.n;
-	x->is_there = true;
-	return 1;
-}
 
 int gr_store_each_attempt(struct gr_store *s, int64_t job, int64_t task, bool with_data, int (*fn)(void *ctx, const struct gr_store_attempt_row *row),
 			  void *ctx)
@@ -188,13 +207,13 @@ int gr_store_each_attempt(struct gr_store *s, int64_t job, int64_t task, bool wi
 	static const char one[] = "SELECT " ATTEMPT_COLUMNS " FROM attempts WHERE job=?1 AND task=?2 ORDER BY attempt";
 	static const char data[] = "SELECT " ATTEMPT_COLUMNS ",out_data,err_data,out_digest,err_digest FROM attempts WHERE job=?1 AND task=?2 ORDER BY attempt";
 	sqlite3_stmt *st = gr_store__query(s, task < 0 ? all : with_data ? data : one);
-	struct packed packed = { .is_there = false };
-	int rc, own = 0;
+	struct gr_store_attempt_row packed;       /* told in its place among the others */
+	int rc, own = 0, is_packed = 0;
 
 	if (!st)
 		return GR_EIO;
-	if (task >= 0 && (rc = done_of(s, job, task, keep_packed, &packed)) < 0)
-		return rc;
+	if (task >= 0 && (is_packed = done_of(s, job, task, &packed)) < 0)
+		return is_packed;
 	sqlite3_bind_int64(st, 1, job);
 	if (task >= 0)
 		sqlite3_bind_int64(st, 2, task);
@@ -217,16 +236,15 @@ int gr_store_each_attempt(struct gr_store *s, int64_t job, int64_t task, bool wi
 			r.out_digest = blob(st, 28);
 			r.err_digest = blob(st, 29);
 		}
-		if (packed.is_there && packed.row.attempt < r.attempt) {
-			packed.is_there = false;
-			own = fn(ctx, &packed.row);
+		if (is_packed && packed.attempt < r.attempt) {
+			is_packed = 0;
+			own = fn(ctx, &packed);
 		}
 		if (own >= 0)
 			own = fn(ctx, &r);
 	}
-	if (own >= 0 && rc == SQLITE_DONE && packed.is_there)
-		own = fn(ctx, &packed.row);
-	gr_buf_fini(&packed.bytes);
+	if (own >= 0 && rc == SQLITE_DONE && is_packed)
+		own = fn(ctx, &packed);
 	return end(s, st, rc, own);
 }
 

@@ -75,6 +75,7 @@ struct gr_store {
 	struct gr_loop *loop;
 	sqlite3 *reader;
 	struct gr_list queries;
+	struct gr_packs_read packs_read;
 	struct gr_list fresh;             /* committed, and not handed over */
 	uint32_t n_fresh, n_fresh_rows;
 	struct gr_list spare;             /* transactions that are over, with the room of their rows */
@@ -244,7 +245,8 @@ void gr_store_commit(struct gr_store_tx **txp, bool may_fail, gr_store_told *don
 {
 	struct gr_store_tx *tx = *txp;
 	struct gr_store *s = tx->store;
-	uint64_t now = gr_loop_now_ns(s->loop), pace_ns = (tx->n_done && tx->n_done == tx->n_rows ? PACE_DONE_MS : PACE_MS) * GR_NS_PER_MS;
+	uint64_t pace_ms = !done ? LAZY_MS : tx->n_done && tx->n_done == tx->n_rows ? PACE_DONE_MS : PACE_MS, now;
+	uint64_t next = s->handed_ns ? s->handed_ns + pace_ms * GR_NS_PER_MS : 0;
 
 	*txp = NULL;
 	tx->may_fail = may_fail;
@@ -253,10 +255,10 @@ void gr_store_commit(struct gr_store_tx **txp, bool may_fail, gr_store_told *don
 	gr_list_push(&s->fresh, &tx->link);
 	s->n_fresh++;
 	s->n_fresh_rows += tx->n_rows;
-	if (!done)
-		wake_at(s, now + LAZY_MS * GR_NS_PER_MS, now);
-	else
-		wake_at(s, s->handed_ns && now < s->handed_ns + pace_ns ? s->handed_ns + pace_ns : now, now);
+	if (s->due_ns && s->due_ns <= next)
+		return;                           /* whatever time it is, it waits for no less */
+	now = gr_loop_now_ns(s->loop);
+	wake_at(s, !done ? now + LAZY_MS * GR_NS_PER_MS : now < next ? next : now, now);
 }
 
 static void tx_free(struct gr_store_tx *tx)
@@ -688,6 +690,7 @@ void gr_store_stats(const struct gr_store *s, struct gr_store_stats *out)
 
 /* ---- the reader ---- */
 
+struct gr_packs_read *gr_store__packs_read(struct gr_store *s) { return &s->packs_read; }
 sqlite3 *gr_store__reader(struct gr_store *s) { return s->reader; }
 const char *gr_store__path(const struct gr_store *s) { return s->path; }
 
@@ -823,6 +826,10 @@ static void store_free(struct gr_store *s)
 	sqlite3_close(s->db);
 	for (uint32_t i = 0; i < MAX_PACKS; i++)
 		gr_pack__fini(&s->packs[i]);
+	for (uint32_t i = 0; i < GR_PACKS_READ; i++) {
+		gr_buf_fini(&s->packs_read.at[i].data);
+		free(s->packs_read.at[i].pack);
+	}
 	pthread_mutex_destroy(&s->lock);
 	if (s->dirfd >= 0)
 		close(s->dirfd);

@@ -42,8 +42,27 @@ void gr_pack__add(struct gr_pack *p, const struct gr_store_attempt_row *row);
 struct gr_slice gr_pack__end(struct gr_pack *p);
 void gr_pack__fini(struct gr_pack *p);
 typedef int gr_pack_fn(void *ctx, const struct gr_store_attempt_row *row);
-/* Each of a row's attempts, or that of @task when it is not -1, borrowed from @data. A negative return of @fn ends it. Return: what @fn said last, or 0;
- * GR_ECORRUPT: it is not what was written, which is seen before @fn is called. */
-int gr_pack__each(int64_t job, int64_t first, struct gr_slice data, int64_t task, gr_pack_fn *fn, void *ctx) GR_MUST_CHECK;
+struct gr_pack_read {                      /* a row as it was read */
+	int64_t job, bucket, base_attempt, base_ms;
+	struct gr_slice data;              /* the caller's, as long as this is used */
+	uint64_t n_workers;
+	struct { uint64_t id, node_id; const char *name, *node; } workers[GR_PACK_TASKS];
+	uint32_t at[GR_PACK_TASKS], n[GR_PACK_TASKS];      /* by task in the bucket: where its attempt is, 0 none, and how long */
+};
+/* GR_ECORRUPT: it is not what was written. */
+int gr_pack__open(struct gr_pack_read *p, int64_t job, int64_t first, struct gr_slice data) GR_MUST_CHECK;
+/* Return: 1, *@out borrows from the data; 0 it is not in there; GR_ECORRUPT. */
+int gr_pack__row(const struct gr_pack_read *p, int64_t task, struct gr_store_attempt_row *out) GR_MUST_CHECK;
+/* Each of a row's attempts, in order of task. A negative return of @fn ends it and is returned; GR_ECORRUPT, before @fn is called: it is not
+ * what was written. */
+int gr_pack__each(int64_t job, int64_t first, struct gr_slice data, gr_pack_fn *fn, void *ctx) GR_MUST_CHECK;
 /* The columns job, first and data of a statement that has come to a row. */
-int gr_pack__each_of(sqlite3_stmt *st, int i_job, int i_first, int i_data, int64_t task, gr_pack_fn *fn, void *ctx) GR_MUST_CHECK;
+int gr_pack__each_of(sqlite3_stmt *st, int i_job, int i_first, int i_data, gr_pack_fn *fn, void *ctx) GR_MUST_CHECK;
+
+/* The last that were looked into for one task: what is written never changes. */
+#define GR_PACKS_READ 8
+struct gr_packs_read {
+	struct { int64_t first; struct gr_buf data; struct gr_pack_read *pack; } at[GR_PACKS_READ];    /* pack NULL: none */
+	uint32_t next;
+};
+struct gr_packs_read *gr_store__packs_read(struct gr_store *s);

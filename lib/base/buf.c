@@ -42,6 +42,21 @@ void gr_buf_add(struct gr_buf *b, const void *p, size_t n)
 
 void gr_buf_add_str(struct gr_buf *b, const char *s) { gr_buf_add(b, s, strlen(s)); }
 
+void gr_buf_add_int(struct gr_buf *b, int64_t v)
+{
+	uint64_t u = v < 0 ? -(uint64_t)v : (uint64_t)v;
+	char text[20];
+	size_t at = sizeof(text);
+
+	do {
+		text[--at] = (char)('0' + u % 10);
+		u /= 10;
+	} while (u);
+	if (v < 0)
+		text[--at] = '-';
+	gr_buf_add(b, text + at, sizeof(text) - at);
+}
+
 void gr_buf_printf(struct gr_buf *b, const char *fmt, ...)
 {
 	va_list ap;

@@ -36,6 +36,7 @@ static inline void gr_buf_add_byte(struct gr_buf *b, uint8_t c)
 	b->p[b->n++] = c;
 	b->p[b->n] = 0;
 }
+void gr_buf_add_int(struct gr_buf *b, int64_t v);         /* decimal, as "%" PRId64 would */
 void gr_buf_printf(struct gr_buf *b, const char *fmt, ...) GR_PRINTF(2, 3);
 /* The bytes become the caller's (NUL behind them; never NULL); @b is empty after it. */
 char *gr_buf_take(struct gr_buf *b, size_t *n);

@@ -145,7 +145,7 @@ uint32_t gr_spec_values(const struct gr_stage *st, uint32_t index, struct gr_sli
 	gr_buf_clear(buf);
 	switch (st->array) {
 	case GR_ARRAY_RANGE:
-		gr_buf_printf(buf, "%" PRId64, st->range_first + (int64_t)index * st->range_step);
+		gr_buf_add_int(buf, st->range_first + (int64_t)index * st->range_step);
 		out[0] = gr_buf_slice(buf);
 		return 1;
 	case GR_ARRAY_LIST:

@@ -246,7 +246,7 @@ static void unpack(struct cs *s, sqlite3 *db)
 	st = query(s, db, "SELECT job, first, data, n, last FROM packs");
 	while (st && sqlite3_step(st) == SQLITE_ROW) {
 		x.job = (uint64_t)sqlite3_column_int64(st, 0);
-		if (gr_pack__each_of(st, 0, 1, 2, -1, unpack_one, &x) < 0)
+		if (gr_pack__each_of(st, 0, 1, 2, unpack_one, &x) < 0)
 			cs_fail(s, "job %llu: a pack cannot be read", (ull)x.job);
 	}
 	sqlite3_finalize(st);

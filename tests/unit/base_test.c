@@ -1,5 +1,6 @@
 /* base_test.c - lib/base: err, buf, map, path, file, sha256, proc, list */
 #include <errno.h>
+#include <inttypes.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -120,6 +121,19 @@ static void printf_into_a_buffer_takes_any_length(void **state)
 	gr_buf_printf(&b, "%5000d|", 1);
 	assert_int_equal(b.n, 5001);
 	assert_int_equal(b.p[5000], '|');
+	gr_buf_fini(&b);
+	for (int64_t v = INT64_MIN;; v = v < 0 ? v / 7 : v * 7 + 3) {
+		char want[32];
+
+		snprintf(want, sizeof(want), "%" PRId64, v);
+		gr_buf_add_int(&b, v);
+		assert_string_equal(gr_buf_str(&b), want);
+		gr_buf_clear(&b);
+		if (v > INT64_MAX / 8)
+			break;
+	}
+	gr_buf_add_int(&b, INT64_MAX);
+	assert_string_equal(gr_buf_str(&b), "9223372036854775807");
 	gr_buf_fini(&b);
 	/* each length beside each room there may be */
 	for (size_t before = 0; before < 140; before++)
