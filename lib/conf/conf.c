@@ -27,7 +27,7 @@ struct unit {
 static const struct unit bytes_units[] = {
 	{ "T", 1ll << 40 }, { "G", 1ll << 30 }, { "M", 1ll << 20 }, { "K", 1ll << 10 }, { "B", 1 }, { "", 1 },
 };
-static const struct unit ms_units[] = { { "h", 3600000 }, { "m", 60000 }, { "s", 1000 }, { "ms", 1 }, { "", 1 } };
+static const struct unit ms_units[] = { { "h", 3600000 }, { "m", 60000 }, { "s", 1000 }, { "ms", 1 } };
 
 enum rank { RANK_DEFAULT, RANK_FILE, RANK_ENV, RANK_FLAG };
 
@@ -147,6 +147,10 @@ static int parse_scaled(const char *text, enum gr_conf_type type, int64_t *out)
 		if (n > 1 && unit[n - 1] == 'i')
 			unit[--n] = 0;
 	}
+	if (type == GR_CONF_MS && !n && v == 0) {       /* any other time without a unit is seconds to one and milliseconds to another */
+		*out = 0;
+		return 0;
+	}
 	for (size_t i = 0; i < n_units; i++) {
 		if (strcasecmp(unit, u[i].name))
 			continue;
@@ -229,6 +233,8 @@ static int set_at(struct gr_conf *c, size_t i, const char *value, const char *or
 		return 0;
 	}
 	print_wants(&wants, &c->keys[i]);
+	if (c->keys[i].type == GR_CONF_MS && *value && strspn(value, "0123456789") == strlen(value))
+		gr_buf_printf(&wants, ": is it %.20ss or %.20sms?", value, value);
 	gr_err_set(err, GR_ECONFIG, "%s: bad value \"%.200s\": wants %s (from %s)", c->keys[i].key, value,
 		   gr_buf_str(&wants), origin);
 	gr_buf_fini(&wants);

@@ -88,7 +88,7 @@ static void reads_sizes_and_times_with_their_units(void **state)
 		{ "cache-bytes", "1048576", 1 << 20 }, { "cache-bytes", "64M", 64 << 20 }, { "cache-bytes", "1.5G", 3ll << 29 },
 		{ "cache-bytes", "2GiB", 2ll << 30 }, { "cache-bytes", "2gb", 2ll << 30 }, { "cache-bytes", "1T", 1ll << 40 },
 		{ "wait", "250ms", 250 }, { "wait", "10s", 10000 }, { "wait", "1.5m", 90000 }, { "wait", "1h", 3600000 },
-		{ "wait", "7", 7 }, { "slots", "0", 0 }, { "slots", "512", 512 },
+		{ "wait", "7ms", 7 }, { "slots", "0", 0 }, { "slots", "512", 512 },
 	};
 	struct world *w = *state;
 
@@ -107,7 +107,7 @@ static void refuses_what_is_no_value_of_the_type(void **state)
 		{ "cache-bytes", "" }, { "cache-bytes", "-1" }, { "cache-bytes", "1023K" }, { "cache-bytes", "2T" },
 		{ "cache-bytes", "1X" }, { "cache-bytes", "1MM" }, { "cache-bytes", "nan" }, { "cache-bytes", "inf" },
 		{ "cache-bytes", "0x100000" }, { "cache-bytes", "1e400" }, { "cache-bytes", "1Gigabyte" }, { "cache-bytes", " 1G" },
-		{ "wait", "0" }, { "wait", "10 sec" }, { "wait", "2h" }, { "slots", "513" }, { "slots", "-1" }, { "slots", "4x" },
+		{ "wait", "0" }, { "wait", "7" }, { "wait", "10 sec" }, { "wait", "2h" }, { "slots", "513" }, { "slots", "-1" }, { "slots", "4x" },
 		{ "slots", "" }, { "slots", "99999999999999999999" }, { "remote", "sometimes" }, { "remote", "" }, { "fast", "maybe" },
 	};
 	struct world *w = *state;
@@ -124,6 +124,8 @@ static void says_what_it_wanted_and_where_the_value_came_from(void **state)
 
 	assert_int_equal(gr_conf_set(&w->c, "cache-bytes", "lots", "--cache-bytes", &w->err), GR_ECONFIG);
 	assert_string_equal(w->err.text, "cache-bytes: bad value \"lots\": wants bytes 1M..1T (from --cache-bytes)");
+	assert_int_equal(gr_conf_set(&w->c, "wait", "30", "--wait", &w->err), GR_ECONFIG);
+	assert_string_equal(w->err.text, "wait: bad value \"30\": wants a time 1ms..1h: is it 30s or 30ms? (from --wait)");
 	assert_int_equal(gr_conf_set(&w->c, "remote", "x", "GRIDDLE_REMOTE", &w->err), GR_ECONFIG);
 	assert_string_equal(w->err.text, "remote: bad value \"x\": wants auto|always|never (from GRIDDLE_REMOTE)");
 }
