@@ -22,7 +22,8 @@ worker() {                      # worker [ARGS...]: the worker that commander ta
 	"$BIN/griddle-worker" --coordinator "tcp://127.0.0.1:$PORT" --state "$T/w" --name w --slots 2 --toolchains /none --sandbox $TIER \
 		--ready-file "$T/w.json" "$@" >>"$T/w.log" 2>&1 & W=$!; CL_PIDS="$CL_PIDS $W"
 }
-free_port() { perl -MIO::Socket::INET -e 'print IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1")->sockport'; }
+# Below those that outgoing connections are given: one of these, the waiting worker's own among them, would take it between two commanders.
+free_port() { perl -MIO::Socket::INET -e 'for (1 .. 1000) { my $p = 10000 + int rand 20000; print($p), exit if IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1", LocalPort => $p) }'; }
 A=0
 # The commander that stays: one connection for many runs. serve, unserve; run puts its lines into out.json.
 serve() { coproc CMD { exec "$COMMANDER" --serve "tcp://127.0.0.1:$PORT" 2>>"$T/commander.err"; }; SERVER=$CMD_PID; CL_PIDS="$CL_PIDS $SERVER"; }
@@ -300,12 +301,13 @@ else
 	check "landlock: outputs" says '"path":"o","data":"f\n"' "$(ended)"
 	check "landlock: leaves nothing" none_left "sleep 43210.ID"
 	sh_stage 'setsid sleep 32109.ID & sleep 32109.ID'; spec
-	unserve; "$COMMANDER" --listen "tcp://127.0.0.1:$PORT" --attempt 1004 "$T/spec.json" > "$T/killed.json" 2>&1 & c=$!
-	wait_for 20 grep -q started "$T/killed.json"
+	# a name of its own: what the run above left in killed.json would be found before the shell has emptied it
+	unserve; "$COMMANDER" --listen "tcp://127.0.0.1:$PORT" --attempt 1008 "$T/spec.json" > "$T/lost.json" 2>&1 & c=$!
+	check "landlock: a command begins that is to lose its runner" wait_for 60 grep -q '"started"' "$T/lost.json" || diag <"$T/lost.json"
 	kill -9 $(pgrep -x griddle-runner -P "$(pgrep -x griddle-spawner -P $W)")
 	check "landlock: a runner that is killed leaves nothing" wait_for 10 none_left "sleep 32109.ID"
 	wait $c
-	check "landlock: and its command is given back" grep -q '"outcome":"retry"' "$T/killed.json" || diag <"$T/killed.json"
+	check "landlock: and its command is given back" grep -q '"outcome":"retry"' "$T/lost.json" || diag <"$T/lost.json"
 	kill -9 $W; wait $W 2>/dev/null
 	check "landlock: kill -9 of the worker leaves nothing" wait_for 10 none_left "state $T/[w] "
 fi
