@@ -2,7 +2,9 @@
 # bench/dispatch - what it costs to have a command run: /bin/true by a bare posix_spawn loop, xargs, GNU parallel, gearmand with a
 # worker that executes, Slurm and griddle; commands that do nothing by gearmand and griddle; and how long one command takes from
 # the start of its submitter to its own start. One run, one after the other; CPU of all processes of a row by cgroup.
-# usage: bench/dispatch.sh     TASKS=3000 NULLS=60000 SINGLES=50; SLURM_TASKS=300 SLURM_SINGLES=15
+# usage: bench/dispatch.sh [turns]     TASKS=3000 NULLS=60000 SINGLES=50 ROUNDS=5; SLURM_TASKS=300 SLURM_SINGLES=15
+# The machine's speed wanders within a run, so griddle's ratio to the bare loop is that of ROUNDS turns of both, one after the
+# other, and its median is what counts; "turns" does no more than that.
 # It makes a network namespace of its own for the peers' ports, which needs root. What is not installed is skipped with a reason
 # (scripts/deps.sh peers).
 if [ -z "${DISPATCH_IN_NS:-}" ]; then
@@ -14,6 +16,7 @@ TOP=$(cd "$(dirname "$0")/.." && pwd)
 set +u
 ip link set lo up || exit 36
 ip addr add 10.99.0.1/24 dev lo
+ONLY=${1:-} ROUNDS=${ROUNDS:-5}
 TASKS=${TASKS:-3000} NULLS=${NULLS:-60000} SINGLES=${SINGLES:-50} SLURM_TASKS=${SLURM_TASKS:-300} SLURM_SINGLES=${SLURM_SINGLES:-15}
 CORES=$(nproc)
 RUN=$(mktemp -d "${TMPDIR:-/tmp}/griddle-dispatch.XXXXXX")
@@ -48,6 +51,31 @@ row() {
 	awk -v name="$name" -v n="$n" -v t=$t -v c=$c -v base="$BASE" 'BEGIN {
 		printf "%-44s %8d %10.0f %12.1f %8s\n", name, n, n * 1e6 / t, c / n, (base > 0 ? sprintf("%.2fx", c / n / base) : "") }'
 }
+# cost GROUP TASKS COMMAND...: its CPU in us a task
+cost() {
+	local group=$1 n=$2 c0; shift 2
+	c0=$(cg_us "$group")
+	cg_run "$group" timeout 300 "$@" >"$RUN/out" 2>&1 || { tail -n 1 "$RUN/out" >&2; return 1; }
+	awk -v c=$(($(cg_us "$group") - c0)) -v n="$n" 'BEGIN { print c / n }'
+}
+# turns: bare loop and griddle in turns
+turns() {
+	local i bare griddle
+	: >"$RUN/turns"
+	for i in $(seq "$ROUNDS"); do
+		bare=$(cost bare "$TASKS" "$BIN/../bench/spawn" "$TASKS") && griddle=$(cost griddle "$TASKS" "$BIN/griddle" submit "$RUN/true.json" --wait) || return 1
+		echo "$bare $griddle $(awk -v b="$bare" -v g="$griddle" 'BEGIN { print g / b }')" >>"$RUN/turns"
+	done
+	awk -v b="$(cut -d' ' -f1 "$RUN/turns" | median)" -v g="$(cut -d' ' -f2 "$RUN/turns" | median)" -v r="$(cut -d' ' -f3 "$RUN/turns" | median)" -v n="$TASKS" \
+		'{ all = all sprintf(" %.2f", $3) } END { printf "%-44s %8d %10s %12.1f %8s\n%-44s %8d %10s %12.1f   turns:%s\n", "griddle, median of " NR " turns", n, "", g, sprintf("%.2fx", r), "bare loop in these turns", n, "", b, all }' "$RUN/turns"
+}
+griddle_up() {
+	cg_new griddle
+	cg_run griddle "$BIN/griddle" up --workers 2 >"$RUN/up" 2>&1 || { cat "$RUN/up"; exit 1; }
+	"$BIN/griddle" submit "$RUN/warm.json" --wait >/dev/null 2>&1      # sandboxes stand
+}
+job() { printf '{ "name": "bench", "array": { "range": [1, %d] }, "command": ["%s"], "resources": { "cpus": 1 } }\n' "$2" "$1" >"$RUN/$3.json"; }
+job /bin/true "$TASKS" true; job griddle:null "$NULLS" null; job /bin/true 20 warm
 # single NAME N COMMAND...: each prints when it started, in ns since the epoch; from our start of the submitter to that
 single() {
 	local name=$1 n=$2 i t0 at; shift 2
@@ -62,6 +90,11 @@ single() {
 }
 
 facts
+if [ "$ONLY" = turns ]; then
+	cg_new bare; griddle_up
+	turns
+	exit
+fi
 printf '%-44s %8s %10s %12s %8s\n' "/bin/true" tasks tasks/s "CPU us/task" "of bare"
 cg_new bare; row "bare posix_spawn loop, one process" bare "$TASKS" "$BIN/../bench/spawn" "$TASKS"
 cg_new xargs; row "xargs -n1 -P$CORES" xargs "$TASKS" sh -c "seq $TASKS | xargs -n1 -P$CORES /bin/true"
@@ -93,12 +126,9 @@ if has slurmctld && has slurmd && has munged; then
 else
 	skip Slurm "not installed (slurmctld slurmd slurm-client munge)"
 fi
-job() { printf '{ "name": "bench", "array": { "range": [1, %d] }, "command": ["%s"], "resources": { "cpus": 1 } }\n' "$2" "$1" >"$RUN/$3.json"; }
-job /bin/true "$TASKS" true; job griddle:null "$NULLS" null; job /bin/true 20 warm
-cg_new griddle
-cg_run griddle "$BIN/griddle" up --workers 2 >"$RUN/up" 2>&1 || { cat "$RUN/up"; exit 1; }
-"$BIN/griddle" submit "$RUN/warm.json" --wait >/dev/null 2>&1      # sandboxes stand
+griddle_up
 row "griddle, 2 workers, sandboxed, durable" griddle "$TASKS" "$BIN/griddle" submit "$RUN/true.json" --wait
+turns
 
 BASE=0
 printf '\n%-44s %8s %10s %12s\n' "commands that do nothing" tasks tasks/s "CPU us/task"
