@@ -126,5 +126,5 @@ int gr_check_send(struct gr_bj *j, struct gr_bworker *bw, const struct gr_stage 
 	m.values.raw = gr_buf_slice(&v);
 	gr_command_encode(&frame, &m);
 	gr_buf_fini(&v);
-	return gr_peers_send(j->batch->c, bw->w->peer, &frame);
+	return gr_run_send_frame(j, bw, &frame);
 }

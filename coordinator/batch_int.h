@@ -187,10 +187,11 @@ int gr_run_class(struct gr_bj *j, const struct gr_stage *st, const struct gr_bta
 uint64_t gr_run_mem(const struct gr_stage *st, const struct gr_btask *t);      /* asked for, more after each OOM */
 const char *gr_run_pending(struct gr_bj *j, uint32_t task, struct gr_buf *text);
 
-/* ---- batch_send.c: errors are those of gr_peers_send ---- */
+/* ---- batch_send.c: errors are those of gr_peers_send; GR_ELIMIT: a COMMAND that no worker would take ---- */
 int gr_run_send_spec(struct gr_bj *j, struct gr_bworker *bw) GR_MUST_CHECK;    /* unless it has it */
 int gr_run_send_command(struct gr_bj *j, struct gr_bworker *bw, const struct gr_stage *st, struct gr_btask *t, const struct gr_blive *l)
 	GR_MUST_CHECK;
+int gr_run_send_frame(struct gr_bj *j, struct gr_bworker *bw, struct gr_buf *frame) GR_MUST_CHECK;       /* takes a COMMAND */
 
 /* The values of its task, one behind the other. Return: how many. */
 uint32_t gr_run_add_values(struct gr_bj *j, uint32_t task, struct gr_buf *raw);

@@ -80,6 +80,8 @@ static int add_input(void *ctx, const struct gr_store_output_row *r)
 		return 0;
 	if (wanted && (!declared || strcmp(json_string_value(json_object_get(declared, "path")), wanted)))
 		return 0;
+	if (*x->n >= GR_WIRE_MAX_PLACED_FILES)
+		return GR_ELIMIT;
 	if (x->from) {
 		gr_buf_add_str(&path, x->from->path);
 		if (!x->from->is_each)
@@ -173,6 +175,14 @@ uint32_t gr_run_add_values(struct gr_bj *j, uint32_t task, struct gr_buf *raw)
 	return n;
 }
 
+int gr_run_send_frame(struct gr_bj *j, struct gr_bworker *bw, struct gr_buf *frame)
+{
+	if (frame->n <= GR_WIRE_MAX_COMMAND_BYTES + GR_WIRE_HEADER_BYTES)
+		return gr_peers_send(j->batch->c, bw->w->peer, frame);
+	gr_buf_fini(frame);               /* its worker would take it for our mistake, and hang up */
+	return GR_ELIMIT;
+}
+
 int gr_run_send_command(struct gr_bj *j, struct gr_bworker *bw, const struct gr_stage *st, struct gr_btask *t, const struct gr_blive *l)
 {
 	uint32_t task = (uint32_t)t->task, n = 0;
@@ -194,7 +204,7 @@ int gr_run_send_command(struct gr_bj *j, struct gr_bworker *bw, const struct gr_
 		m.inputs = (struct gr_list_msg){ gr_buf_slice(&in), n };
 		m.secrets = (struct gr_list_msg){ gr_buf_slice(&secrets.raw), secrets.n };
 		gr_command_encode(&frame, &m);
-		rc = gr_peers_send(j->batch->c, bw->w->peer, &frame);
+		rc = gr_run_send_frame(j, bw, &frame);
 	}
 	gr_buf_fini(&v);
 	gr_buf_fini(&in);

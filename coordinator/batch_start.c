@@ -108,6 +108,16 @@ static void begun(struct gr_bj *j, const struct gr_stage *st, uint32_t task, con
 	show_begin(j, st, task, l, w);
 }
 
+/* What cannot be sent to this worker cannot to any other either: the attempt ends before it was. */
+static void refuse(struct gr_bj *j, struct gr_worker *w, uint32_t task, const struct gr_blive *l, const char *why)
+{
+	const struct gr_ended_msg m = { .job = j->id, .task = task, .attempt = l->number, .out.has_data = true, .err.has_data = true,
+					.reason = gr_slice_str(why) };
+
+	gr_run_give_back(j->batch->c, l->placed);
+	gr_run_end(j, NULL, w->identity, &m, GR_BC_REFUSED);
+}
+
 /* The attempt begins at @bw, which knows the job. Return: 0; what the queue to the worker said. */
 static int begin(struct gr_bj *j, struct gr_bworker *bw, const struct gr_stage *st, uint32_t task, uint64_t placed)
 {
@@ -129,24 +139,17 @@ static int begin(struct gr_bj *j, struct gr_bworker *bw, const struct gr_stage *
 	}
 	t = gr_bjob_find(&j->b, task);
 	rc = gr_run_send_command(j, bw, st, t, l);
-	if (rc < 0) {
+	if (rc < 0 && rc != GR_ELIMIT) {
 		unsent(j, w, task, l->number, placed, rc);
 		return rc;
 	}
 	begun(j, st, task, l, w);
+	if (rc < 0) {
+		refuse(j, w, task, l, "the tasks before it brought more files than a task can have");
+		return 0;
+	}
 	gr_logs_began(j, task, l);
 	return 0;
-}
-
-/* What cannot be compared now will not be anywhere the next time either: the attempt ends before it was sent. */
-static void refuse_check(struct gr_bj *j, struct gr_worker *w, uint32_t task, const struct gr_blive *l, int rc)
-{
-	const struct gr_ended_msg m = { .job = j->id, .task = task, .attempt = l->number, .out.has_data = true, .err.has_data = true,
-					.reason = gr_slice_str(rc == GR_ELIMIT ? "two results have more files than a comparison may have" :
-							       "a file of one of the results is not kept any more") };
-
-	gr_run_give_back(j->batch->c, l->placed);
-	gr_run_end(j, NULL, w->identity, &m, GR_BC_REFUSED);
 }
 
 /* The same for a comparison of two of its results, which are @files, or @gathered says why not. */
@@ -164,14 +167,15 @@ static int begin_check(struct gr_bj *j, struct gr_bworker *bw, const struct gr_s
 		gr_warn("batch", "job %" PRIu64 " task %u: too many attempts", j->id, task);
 		return 0;
 	}
-	rc = gathered < 0 ? 0 : gr_check_send(j, bw, st, task, l, files);
-	if (rc < 0) {
+	rc = gathered < 0 ? gathered : gr_check_send(j, bw, st, task, l, files);
+	if (rc < 0 && rc != GR_ELIMIT && rc != GR_ENOENT) {
 		unsent(j, w, task, l->number, placed, rc);
 		return rc;
 	}
 	begun(j, st, task, l, w);
-	if (gathered < 0)
-		refuse_check(j, w, task, l, gathered);
+	if (rc < 0)
+		refuse(j, w, task, l, rc == GR_ELIMIT ? "two results have more files than a comparison may have" :
+		       "a file of one of the results is not kept any more");
 	return 0;
 }
 

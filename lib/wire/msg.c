@@ -66,7 +66,7 @@ static uint32_t max_body(int type)
 		return GR_WIRE_MAX_SPEC_BYTES;
 	case GR_MSG_COMMAND:
 	case GR_MSG_ENDED:
-		return 24u << 20;
+		return GR_WIRE_MAX_COMMAND_BYTES;
 	case GR_MSG_STARTED:
 		return 32;
 	case GR_MSG_FOLLOW:

@@ -22,6 +22,7 @@
 #define GR_WIRE_MAX_FRAME_BYTES (80u << 20)      /* a result with outputs; other types are held lower in msg.c */
 #define GR_WIRE_MAX_OUTPUT_BYTES (64u << 20)     /* sum of a task's outputs */
 #define GR_WIRE_CHUNK_BYTES (1u << 20)           /* raw bytes in one BLOB frame */
+#define GR_WIRE_MAX_COMMAND_BYTES (24u << 20)    /* a COMMAND or an ENDED, with the names of many files */
 #define GR_WIRE_MAX_BUNDLE_BYTES (64u << 10)     /* frames in one BUNDLE */
 #define GR_WIRE_MAX_BLOB_BYTES (1ull << 30)
 #define GR_WIRE_MAX_RECORDS (1u << 22)           /* a session's log */

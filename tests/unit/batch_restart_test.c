@@ -134,6 +134,24 @@ static void fill_cancelled(struct gr_store_tx *tx)
 	gr_store_add(tx, GR_SQL_JOB_STATE, (int64_t)JOB, (int64_t)GR_J_CANCELLED, "cancelled", (int64_t)0, (int64_t)0, (int64_t)gr_clock_real_ms());
 }
 
+/* Job 1: a task is done that brought more files than the next, which is for all of them, may have. */
+static void fill_many(struct gr_store_tx *tx)
+{
+	static const char spec[] = "{\"name\":\"many\",\"stages\":[{\"name\":\"a\",\"argv\":[\"true\"],\"outputs\":[{\"path\":\"d\"}]},"
+				   "{\"name\":\"b\",\"argv\":[\"true\"],\"array\":{\"range\":[0,1]},\"after\":[{\"stage\":\"a\"}],"
+				   "\"inputs\":[{\"path\":\"in\",\"from\":{\"stage\":\"a\"}}]}]}";
+	char path[24];
+
+	gr_store_add(tx, GR_SQL_JOB, (int64_t)JOB, NULL, spec, "many", "t", (int64_t)0, (int64_t)3, (int64_t)gr_clock_real_ms(), (int64_t)0, "loopback");
+	add_attempt(tx, 0, 1, 1, GR_BC_DONE, "x", 0, 0);
+	gr_store_add(tx, GR_SQL_OUTCOME, (int64_t)JOB, (int64_t)0, (int64_t)GR_B_DONE, (int64_t)1);
+	for (int64_t i = 0; i <= GR_WIRE_MAX_PLACED_FILES; i++) {
+		snprintf(path, sizeof(path), "d/%d", (int)i);
+		gr_store_add(tx, GR_SQL_OUTPUT, (int64_t)JOB, (int64_t)0, (int64_t)1, i, (int64_t)0, (int64_t)GR_PLACED_DIR, path, (int64_t)0755, (int64_t)0,
+			     gr_slice(NULL, 0), NULL);
+	}
+}
+
 /* Jobs that are over: 1, two of whose three tasks failed where one may; 2 has a secret; 3 a deadline that has passed. */
 static void fill_over(struct gr_store_tx *tx)
 {
@@ -175,6 +193,7 @@ static int set_up_copies(void **state) { return set_up_of(state, fill_copies); }
 static int set_up_alike(void **state) { return set_up_of(state, fill_alike); }
 static int set_up_failed(void **state) { return set_up_of(state, fill_failed); }
 static int set_up_over(void **state) { return set_up_of(state, fill_over); }
+static int set_up_many(void **state) { return set_up_of(state, fill_many); }
 static int set_up_grown(void **state) { return set_up_of(state, fill_grown); }
 
 static int tear_down(void **state)
@@ -621,6 +640,49 @@ static void what_cannot_run_again_is_not_retried(void **state)
 	}
 }
 
+struct last_row {
+	int64_t attempt, cause;
+	char reason[200];
+};
+
+static int on_last(void *ctx, const struct gr_store_attempt_row *r)
+{
+	struct last_row *x = ctx;
+
+	x->attempt = r->attempt;
+	x->cause = r->cause;
+	snprintf(x->reason, sizeof(x->reason), "%s", r->reason ? r->reason : "");
+	return 0;
+}
+
+/* Each worker in turn took the COMMAND for a mistake and hung up. */
+static void a_task_with_more_files_than_a_worker_takes_fails_and_says_so(void **state)
+{
+	struct life *w = *state;
+	struct gr_bj *j = gr_bj_find(w->c.batch, JOB);
+	struct gr_worker worker = { .identity = 1001 };
+	struct gr_place_decision d = { .act = GR_PLACE_RUN, .tag = GR_BATCH_TAG(JOB), .nth = 1, .worker_tag = (uintptr_t)&worker, .placed = GR_UNPLACED };
+	struct last_row x = { .attempt = 0 };
+	int64_t stored = 0;
+	uint64_t *told;
+
+	sync_store(w);
+	GR_NEW(told);
+	*told = JOB;
+	gr_map_put(&gr_bworker_of(w->c.batch, &worker)->specs, told, sizeof(*told), told);
+	w->c.is_ending = true;                    /* nothing leaves */
+	(void)gr_batch_act(&w->c, &d);
+	w->c.is_ending = false;
+	sync_store(w);
+	assert_int_equal(gr_states_get(&j->b.states, 1), GR_B_FAILED);
+	assert_int_equal(gr_states_get(&j->b.states, 2), GR_B_READY);
+	assert_true(gr_store_each_attempt(w->c.batch->store, JOB, 1, false, on_last, &x) >= 0);
+	assert_int_equal(x.cause, GR_BC_REFUSED);
+	assert_non_null(strstr(x.reason, "more files than a task can have"));
+	assert_int_equal(gr_store_outcome_attempt(w->c.batch->store, JOB, 1, &stored), x.attempt);
+	gr_bworker_unref(&(struct gr_bworker *){ worker.batch });
+}
+
 /* A worker with the label @key=@value, or none. Return: how many decisions placement has for it. */
 static int n_placed_on(struct life *w, const char *node, const char *key, const char *value)
 {
@@ -704,6 +766,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(copies_go_on_to_workers_like_those_of_the_life_before, set_up_alike, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_retried_in_spite_of_the_limit_of_failures_goes_on_over_a_restart, set_up_over, tear_down),
 		cmocka_unit_test_setup_teardown(what_cannot_run_again_is_not_retried, set_up_over, tear_down),
+		cmocka_unit_test_setup_teardown(a_task_with_more_files_than_a_worker_takes_fails_and_says_so, set_up_many, tear_down),
 		cmocka_unit_test_setup_teardown(workers_without_the_label_are_alike_too, set_up_alike, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_retried_begins_anew_in_the_next_life_as_in_this_one, set_up_failed, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_not_retried_stays_cancelled, set_up_cancelled, tear_down),
