@@ -180,7 +180,10 @@ void gr_bj_settle(struct gr_bj *j, struct gr_store_tx *tx)
 	if (j->state == GR_J_FAILED && !j->reason) {
 		struct gr_buf t = { 0 };
 
-		gr_buf_printf(&t, "%u of %u tasks failed%s", n[GR_B_FAILED], j->n_tasks, j->b.is_stopping ? ": as many as were allowed" : "");
+		if (n[GR_B_FAILED])
+			gr_buf_printf(&t, "%u of %u tasks failed%s", n[GR_B_FAILED], j->n_tasks, j->b.is_stopping ? ": as many as were allowed" : "");
+		else                      /* others of it were retried */
+			gr_buf_printf(&t, "%u of %u tasks were cancelled before", n[GR_B_CANCELLED] + n[GR_B_SKIPPED], j->n_tasks);
 		j->reason = gr_buf_take(&t, NULL);
 	}
 	j->ended_ms = (int64_t)gr_clock_real_ms();

@@ -465,6 +465,28 @@ static void keep_cancelled(struct gr_bj *j, struct gr_store_tx *tx)
 	}
 }
 
+static bool has_open_again(const struct gr_bj *j, int64_t first, int64_t count)
+{
+	uint32_t from;
+
+	return gr_states_run(&j->b.states, (uint32_t)first, (uint32_t)(first + count), 1u << GR_B_FAILED | 1u << GR_B_CANCELLED | 1u << GR_B_SKIPPED, &from,
+			     NULL);
+}
+
+/* Is there anything to begin anew in @ranges, or all? */
+static bool has_any_again(const struct gr_bj *j, const json_t *ranges)
+{
+	const json_t *v;
+	size_t i;
+
+	if (!json_array_size(ranges))
+		return has_open_again(j, 0, j->n_tasks);
+	json_array_foreach(ranges, i, v)
+		if (has_open_again(j, json_integer_value(json_array_get(v, 0)), json_integer_value(json_array_get(v, 1))))
+			return true;
+	return false;
+}
+
 /* Of one that is over. Return: whether it may go on; false with a->err. */
 static bool may_run_again(struct ask *a, const struct gr_bj *j)
 {
@@ -510,6 +532,10 @@ static void op_retry(struct ask *a)
 		}
 	if (j->state == GR_J_OPEN && (j->b.is_cancelled || j->b.is_stopping)) {
 		gr_err_set(&a->err, GR_EBUSY, "job %" PRIu64 " is being cancelled; try again when it is", j->id);
+		return;
+	}
+	if (!has_any_again(j, ranges)) {          /* it stays what it is: one that was cancelled would end anew, as failed */
+		done(a, json_pack("{s:i}", "n", 0));
 		return;
 	}
 	if (j->floor > MAX_FLOOR) {

@@ -442,6 +442,45 @@ static void what_is_not_retried_stays_cancelled(void **state)
 	}
 }
 
+static void on_answered(void *ctx, json_t *rep, const struct gr_err *err)
+{
+	if (err)
+		fail_msg("%s", err->text);
+	*(json_int_t *)ctx = json_integer_value(json_object_get(rep, "n"));
+	json_decref(rep);
+}
+
+/* A job that was cancelled with one task done had failed, "0 of 4 tasks failed", when that one was to be retried. */
+static void a_retry_of_nothing_changes_nothing(void **state)
+{
+	const struct gr_batch_who who = { .name = "loopback", .is_admin = true };
+	json_t *req = json_pack("{s:i, s:[[i,i]]}", "job", JOB, "tasks", 1, 1);
+	struct life *w = *state;
+	struct gr_store_tx *tx = gr_store_tx_new(w->c.batch->store);
+	json_int_t n = -1;
+	struct gr_bj *j;
+
+	gr_store_add(tx, GR_SQL_OUTCOME, (int64_t)JOB, (int64_t)1, (int64_t)GR_B_DONE, (int64_t)1);
+	life_commit(w, &tx);
+	start_again(w);
+	gr_batch_op(&w->c, &who, "job.retry", req, on_answered, &n);
+	sync_store(w);
+	j = gr_bj_find(w->c.batch, JOB);
+	assert_int_equal(n, 0);
+	assert_int_equal(j->state, GR_J_CANCELLED);
+	json_decref(req);
+	/* one of those that were cancelled is, and done: the others were no failures */
+	req = json_pack("{s:i, s:[[i,i]]}", "job", JOB, "tasks", 2, 1);
+	gr_batch_op(&w->c, &who, "job.retry", req, on_answered, &n);
+	sync_store(w);
+	assert_int_equal(n, 1);
+	assert_int_equal(j->state, GR_J_OPEN);
+	gr_bjob_restore(&j->b, 2, GR_B_DONE);
+	gr_bj_settle(j, NULL);
+	assert_string_equal(j->reason, "2 of 4 tasks were cancelled before");
+	json_decref(req);
+}
+
 /* Of a task that is done its result is shown and printed, not the last of its copies, which may be a liar's or have been late. */
 static void what_stands_is_shown(void **state)
 {
@@ -767,6 +806,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_is_retried_in_spite_of_the_limit_of_failures_goes_on_over_a_restart, set_up_over, tear_down),
 		cmocka_unit_test_setup_teardown(what_cannot_run_again_is_not_retried, set_up_over, tear_down),
 		cmocka_unit_test_setup_teardown(a_task_with_more_files_than_a_worker_takes_fails_and_says_so, set_up_many, tear_down),
+		cmocka_unit_test_setup_teardown(a_retry_of_nothing_changes_nothing, set_up_cancelled, tear_down),
 		cmocka_unit_test_setup_teardown(workers_without_the_label_are_alike_too, set_up_alike, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_retried_begins_anew_in_the_next_life_as_in_this_one, set_up_failed, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_not_retried_stays_cancelled, set_up_cancelled, tear_down),
