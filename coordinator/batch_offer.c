@@ -282,6 +282,23 @@ static void offer_several(struct gr_bj *j, const struct gr_stage *st, uint32_t f
 	free(grown);
 }
 
+static void range_free(struct gr_bj *j, struct gr_jrange *r);
+
+/* A gang whose tasks became ready one by one (none of their workers came back) is one again: in parts each could hold up the others. */
+static bool offer_gang(struct gr_bj *j, const struct gr_stage *st, bool to_all)
+{
+	uint32_t first;
+
+	if (!st->is_gang || st->count < 2 ||
+	    gr_states_run(&j->b.states, st->first, st->first + st->count, 1u << GR_B_READY, &first, NULL) < st->count)
+		return false;
+	GR_LIST_EACH_SAFE(r, &j->ranges, struct gr_jrange, link)
+		if (r->place.first >= st->first && r->place.first < st->first + st->count)
+			range_free(j, r);
+	offer_several(j, st, st->first, st->count, to_all);
+	return true;
+}
+
 /* What of them is READY: what waited for a commit may have changed meanwhile. */
 static void offer_ready(struct gr_bj *j, uint32_t first, uint32_t count, bool to_all)
 {
@@ -292,6 +309,10 @@ static void offer_ready(struct gr_bj *j, uint32_t first, uint32_t count, bool to
 
 		if (from + n > st->first + st->count)
 			n = st->first + st->count - from;
+		if (n < st->count && offer_gang(j, st, to_all)) {
+			at = st->first + st->count;
+			continue;
+		}
 		if (count == 1)
 			offer_run(j, st, from, 1, gr_bjob_find(&j->b, from), false, to_all);
 		else

@@ -152,6 +152,17 @@ static void fill_many(struct gr_store_tx *tx)
 	}
 }
 
+/* Job 1, a gang whose three tasks were begun. */
+static void fill_gang(struct gr_store_tx *tx)
+{
+	static const char spec[] = "{\"name\":\"gang\",\"stages\":[{\"name\":\"a\",\"argv\":[\"true\"],\"gang\":true,\"array\":{\"range\":[0,2]}}]}";
+
+	gr_store_add(tx, GR_SQL_JOB, (int64_t)JOB, NULL, spec, "gang", "t", (int64_t)0, (int64_t)3, (int64_t)gr_clock_real_ms(), (int64_t)0, "loopback");
+	for (int64_t task = 0; task < 3; task++)
+		gr_store_add(tx, GR_SQL_BEGIN, (int64_t)JOB, task, (int64_t)1, (int64_t)1, "w", "n", (int64_t)WORKER, (int64_t)WORKER, (int64_t)1000,
+			     (int64_t)0, (int64_t)0);
+}
+
 /* Jobs that are over: 1, two of whose three tasks failed where one may; 2 has a secret; 3 a deadline that has passed. */
 static void fill_over(struct gr_store_tx *tx)
 {
@@ -194,6 +205,7 @@ static int set_up_alike(void **state) { return set_up_of(state, fill_alike); }
 static int set_up_failed(void **state) { return set_up_of(state, fill_failed); }
 static int set_up_over(void **state) { return set_up_of(state, fill_over); }
 static int set_up_many(void **state) { return set_up_of(state, fill_many); }
+static int set_up_gang(void **state) { return set_up_of(state, fill_gang); }
 static int set_up_grown(void **state) { return set_up_of(state, fill_grown); }
 
 static int tear_down(void **state)
@@ -722,6 +734,23 @@ static void a_task_with_more_files_than_a_worker_takes_fails_and_says_so(void **
 	gr_bworker_unref(&(struct gr_bworker *){ worker.batch });
 }
 
+/* Its tasks were offered one by one, and could be placed in part. */
+static void a_gang_none_of_whose_workers_came_back_is_a_gang_again(void **state)
+{
+	struct life *w = *state;
+	struct gr_bj *j = gr_bj_find(w->c.batch, JOB);
+	const struct gr_jrange *r;
+
+	sync_store(w);
+	assert_int_equal(n_ranges(j), 0);
+	gr_bjob_tick(&j->b, gr_coord_now(&w->c) + 3600 * GR_NS_PER_S);
+	assert_int_equal(j->b.states.count[GR_B_READY], 3);
+	assert_int_equal(n_ranges(j), 1);
+	r = GR_CONTAINER(j->ranges.next, struct gr_jrange, link);
+	assert_int_equal(r->place.count, 3);
+	assert_true(r->place.is_gang);
+}
+
 /* A worker with the label @key=@value, or none. Return: how many decisions placement has for it. */
 static int n_placed_on(struct life *w, const char *node, const char *key, const char *value)
 {
@@ -807,6 +836,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_cannot_run_again_is_not_retried, set_up_over, tear_down),
 		cmocka_unit_test_setup_teardown(a_task_with_more_files_than_a_worker_takes_fails_and_says_so, set_up_many, tear_down),
 		cmocka_unit_test_setup_teardown(a_retry_of_nothing_changes_nothing, set_up_cancelled, tear_down),
+		cmocka_unit_test_setup_teardown(a_gang_none_of_whose_workers_came_back_is_a_gang_again, set_up_gang, tear_down),
 		cmocka_unit_test_setup_teardown(workers_without_the_label_are_alike_too, set_up_alike, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_retried_begins_anew_in_the_next_life_as_in_this_one, set_up_failed, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_not_retried_stays_cancelled, set_up_cancelled, tear_down),
