@@ -1583,6 +1583,32 @@ static void questions_are_answered(void **state)
 	json_decref(rep);
 }
 
+static json_t *heavy_plan(void)
+{
+	return json_pack("{s:s, s:[{s:s, s:s}]}", "target", "http://127.0.0.1:9/", "stages", "rate", "1001/s", "for", "1s");
+}
+
+/* The client's own --yes is no more than a courtesy: whoever speaks the wire without it is asked here. */
+static void a_heavy_load_test_that_nobody_confirmed_is_refused_here(void **state)
+{
+	static const char *const not_so[] = { NULL, "false", "\"true\"", "1" };
+	struct fake *cl = begin(*state);
+	json_t *rep, *req;
+
+	for (size_t i = 0; i < GR_LEN(not_so); i++) {
+		req = json_pack("{s:s, s:o}", "op", "load-start", "plan", heavy_plan());
+		if (not_so[i])
+			json_object_set_new(req, "confirmed", json_loads(not_so[i], JSON_DECODE_ANY, NULL));
+		rep = ask(cl, req);
+		assert_non_null(strstr(json_string_value(json_object_get(rep, "error")), "1001/s is above 1000: such a test has to be confirmed"));
+		assert_null(json_object_get(rep, "run"));
+		json_decref(rep);
+	}
+	rep = ask(cl, json_pack("{s:s, s:o, s:b}", "op", "load-start", "plan", heavy_plan(), "confirmed", 1));
+	assert_null(strstr(json_string_value(json_object_get(rep, "error")), "confirmed"));      /* there is no worker for it */
+	json_decref(rep);
+}
+
 static void the_metrics_page_tells_families_once_each_with_help_and_type(void **state)
 {
 	struct world *w = *state;
@@ -1678,7 +1704,7 @@ int main(void)
 		T(fifty_tasks_on_four_workers_each_end_once),
 		T(no_words_in_whatever_order_hurt_anybody),
 		T(clients_hear_of_workers_that_come),
-		T(questions_are_answered),
+		T(questions_are_answered), T(a_heavy_load_test_that_nobody_confirmed_is_refused_here),
 		T(the_metrics_page_tells_families_once_each_with_help_and_type),
 		T(the_cores_of_a_node_that_others_use_are_told_to_placement),
 	};
