@@ -22,25 +22,30 @@ static const char *fmt_ms(double v, char out[24])
 
 void gr_lshow_line(const struct gr_lresult *r, char *out, size_t n)
 {
-	const struct gr_linterval *v;
-	uint64_t failed = 0;
+	const struct gr_linterval *v, *last;
+	uint64_t errors = 0;
 	char a[24] = "-", b[24] = "-", c[24] = "-";
 
 	if (!r->n_intervals) {
 		snprintf(out, n, "preparing");
 		return;
 	}
-	v = &r->intervals[r->n_intervals - 1];
-	for (uint32_t f = 0; f < GR_LOAD_N_FAILS; f++)
-		failed += v->fails[f];
+	/* While what is under way is waited for, nothing is sent: the rate is that of before, what fails now is told. */
+	last = &r->intervals[r->n_intervals - 1];
+	v = &r->intervals[gr_lresult_n_whole(r) - 1];
+	for (const struct gr_linterval *i = v; i <= last; i++) {
+		errors += i->n_5xx;
+		for (uint32_t f = 0; f < GR_LOAD_N_FAILS; f++)
+			errors += i->fails[f];
+	}
 	if (v->latency.total) {
 		fmt_ms(q_ms(&v->latency, .5), a);
 		fmt_ms(q_ms(&v->latency, .99), b);
 		fmt_ms(ms(v->latency.max), c);
 	}
-	snprintf(out, n, "%5.0f s  %9.1f/s  p50 %s  p99 %s  max %s ms  %" PRIu64 " in flight  %" PRIu64 " errors%s", v->t_s + v->len_s,
+	snprintf(out, n, "%5.0f s  %9.1f/s  p50 %s  p99 %s  max %s ms  %" PRIu64 " in flight  %" PRIu64 " errors%s", last->t_s + last->len_s,
 		 per(v->latency.total, v->len_s), a, b, c,
-		 v->gauges[GR_LOAD_G_IN_FLIGHT], failed + v->n_5xx,
+		 last->gauges[GR_LOAD_G_IN_FLIGHT], errors,
 		 share(v->n[GR_LOAD_N_LATE], v->n[GR_LOAD_N_STARTED]) > .01 ? "  (the generators are late)" : "");
 }
 

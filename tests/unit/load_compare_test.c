@@ -1,4 +1,4 @@
-/* load_compare_test.c - two runs compared: equal servers are seldom said to differ, different ones are */
+/* load_compare_test.c - two runs compared: equal servers are seldom said to differ, different ones are; and the line of one that runs */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -122,6 +122,28 @@ static void few_intervals_say_nothing(void **state)
 		assert_false(c[i].is_real || c[i].is_judged);
 }
 
+static void the_line_of_a_test_that_only_waits_keeps_the_rate_it_had(void **state)
+{
+	struct gr_rng g = { 8 };
+	struct gr_lresult r;
+	char line[256], rate[32];
+
+	(void)state;
+	fill(&r, &g, (struct runs){ 5, 100, 1, 1, false }, 1, 1);
+	json_object_set_new(r.run, "len_s", json_real(3));      /* the 4th and 5th second: nothing is sent, one is answered, one fails */
+	gr_hdr_fini(&r.intervals[4].latency);
+	memset(&r.intervals[4].latency, 0, sizeof(r.intervals[4].latency));
+	memset(r.intervals[2].fails, 0, sizeof(r.intervals[2].fails));
+	r.intervals[3].fails[0] = 1;
+	r.intervals[4].fails[0] = 2;
+	r.intervals[4].gauges[GR_LOAD_G_IN_FLIGHT] = 7;
+	gr_lshow_line(&r, line, sizeof(line));
+	snprintf(rate, sizeof(rate), " %.1f/s ", (double)r.intervals[2].latency.total);
+	if (!strstr(line, rate) || strncmp(line, "    5 s", 7) || !strstr(line, " 7 in flight  3 errors"))
+		fail_msg("%s", line);
+	empty(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -129,6 +151,7 @@ int main(void)
 		cmocka_unit_test(a_server_twice_as_slow_is_seen),
 		cmocka_unit_test(a_tenth_fewer_answers_on_a_ramp_is_seen),
 		cmocka_unit_test(few_intervals_say_nothing),
+		cmocka_unit_test(the_line_of_a_test_that_only_waits_keeps_the_rate_it_had),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
