@@ -1,5 +1,6 @@
 /* main.c - griddle: finds the command in the table and runs it. Options before the command are --help and --version only;
  * everything else belongs to a command. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -33,6 +34,19 @@ static bool asks_behind_verb(const struct gr_cmd *cmd, int argc, char **argv)
 	return false;
 }
 
+/* What was printed and did not get there, on a full disk say, is no success, whatever the command made of it. Where the reader has
+ * had enough it is none of our concern. */
+static int with_stdout(int code)
+{
+	bool is_lost = ferror(stdout);
+
+	errno = 0;
+	if ((fflush(stdout) == 0 && !is_lost) || errno == EPIPE || code != GR_EXIT_OK)
+		return code;
+	fprintf(stderr, "griddle: standard output could not be written%s%s\n", errno ? ": " : "", errno ? strerror(errno) : "");
+	return GR_EXIT_LOCAL;
+}
+
 int main(int argc, char **argv)
 {
 	const struct gr_cmd *cmd;
@@ -44,14 +58,14 @@ int main(int argc, char **argv)
 	}
 	if (is_help(argv[1])) {
 		gr_help_print(stdout);
-		return GR_EXIT_OK;
+		return with_stdout(GR_EXIT_OK);
 	}
 	cmd = gr_cmd_find(!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V") ? "version" : argv[1]);
 	if (!cmd)
 		return unknown(argv[1]);
 	if ((argc > 2 && is_help(argv[2])) || asks_behind_verb(cmd, argc, argv)) {
 		gr_help_print_cmd(cmd, stdout);
-		return GR_EXIT_OK;
+		return with_stdout(GR_EXIT_OK);
 	}
-	return cmd->run(cmd, argc - 1, argv + 1);
+	return with_stdout(cmd->run(cmd, argc - 1, argv + 1));
 }

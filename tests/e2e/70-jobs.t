@@ -22,6 +22,10 @@ check "files go along and come back" "$G" run --in in.txt --out out.txt --to got
 check "an output whose name JSON cannot hold is no success" [ $rc != 0 ]; check "and is told" grep -q 'd/caf\\xe9: a name that is not UTF-8 cannot be brought back' "$T/err" || diag <"$T/err"
 check "as they were made" [ "$(cat got/out.txt)" = 42 ]
 check "env goes along, and no more than is asked for" is 'x-' env A=x B=y "$G" run --env A 'echo $A-$B'
+"$G" job ls >/dev/full 2>"$T/err"; check "a list that a full disk did not take is no success" [ $? = 36 ]; check "and is told" grep -q 'standard output could not be written: No space left on device' "$T/err" || diag <"$T/err"
+"$G" map -q echo ::: 1 2 >/dev/full 2>"$T/err"; check "nor is a map's output" [ $? != 0 ]
+"$G" run -- echo x >/dev/full 2>"$T/err"; check "nor a run's" [ $? != 0 ]
+"$G" --help >/dev/full 2>"$T/err"; check "nor the help" [ $? = 36 ]
 check "a time limit is kept" sh -c '! timeout 20 "$0" run --timeout 300ms -- sleep 30 2>/dev/null' "$G"
 
 check "map keeps the order of values" is '3
