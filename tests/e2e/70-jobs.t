@@ -172,6 +172,17 @@ check "and fetched" "$G" job fetch "$job" --to "$T/movie" -q
 check "it is a movie" sh -c 'test -s "$0/movie/movie.mp4" || test -s "$0/movie/movie.ppm"' "$T/movie"
 check "and each frame in its place" [ "$(ls "$T"/movie/frame/*/frame.ppm | wc -l)" = 6 ]
 
+# runners are killed under short commands, of which some wait in them for the ones before
+seq 1000 | "$G" map -q --keep-order -- 'echo {}' >"$T/out" 2>"$T/err" & m=$!
+n_killed=0
+while kill -0 $m 2>/dev/null; do
+	r=$(pgrep -x griddle-runner -P "$(pgrep -d, -x griddle-spawner -P "$w1_PID,$w2_PID")" | head -n 1)
+	[ -n "$r" ] && kill -9 "$r" 2>/dev/null && n_killed=$((n_killed + 1))
+	sleep 0.03
+done
+wait $m; rc=$?
+check "short commands outlive $n_killed of their runners" [ $rc = 0 -a $n_killed -gt 0 ]; [ $rc = 0 ] || diag <"$T/err"
+check "and each is there once" cmp "$T/out" <(seq 1000)
 # what one task left as a link does not lead another's file out of the folder
 mkdir -p "$T/elsewhere" "$T/got"
 job=$("$G" submit --wait -q - <<'J'
