@@ -119,7 +119,7 @@ $(B)/unit/client_test: $(call obj,client/cluster.c client/paths.c client/cmd/mak
 $(B)/unit/coord_test: $(call obj,$(filter-out coordinator/main.c,$(SRC_coordinator)))
 $(B)/unit/store_test $(B)/unit/store_pack_test $(B)/unit/store_damage_test: $(call obj,$(wildcard coordinator/store/*.c))
 $(B)/unit/client_job_test: $(call obj,$(addprefix client/job/,inputs.c jobfile.c jobfile_io.c jobfile_place.c jobfile_task.c jobfile_units.c shell.c map_values.c) client/view/top.c client/view/top_sim.c client/view/table.c)
-$(B)/unit/client_rpc_test: $(call obj,client/rpc.c client/rpc_take.c client/cluster.c client/paths.c client/cmd/target.c $(filter-out client/job/taskopts.c client/job/follow.c,$(wildcard client/job/*.c)))
+$(B)/unit/client_rpc_test: $(call obj,client/rpc.c client/rpc_take.c client/cluster.c client/paths.c client/cmd/target.c client/view/table.c $(filter-out client/job/taskopts.c client/job/follow.c,$(wildcard client/job/*.c)))
 $(B)/unit/http_test $(B)/unit/batch_care_test $(B)/unit/batch_logs_test $(B)/unit/batch_remove_test $(B)/unit/batch_restart_test: $(call obj,$(filter-out coordinator/main.c,$(SRC_coordinator)))
 $(B)/unit/coord_test $(B)/unit/http_test $(B)/unit/batch_care_test $(B)/unit/batch_logs_test $(B)/unit/batch_remove_test $(B)/unit/batch_restart_test: UNIT_LIBS := $(COORD_LIBS)
 $(B)/unit/kube_facts_test: $(call obj,coordinator/kube/facts.c)

@@ -272,7 +272,8 @@ static int write_file(const char *path, const struct gr_lresult *const *runs, si
 			gr_lshow_html(runs, n, f);
 		else
 			gr_lshow_junit(runs[0], f);
-		rc = fclose(f) ? GR_EIO : 0;
+		rc = fflush(f) || ferror(f) ? GR_EIO : 0;
+		rc = fclose(f) ? GR_EIO : rc;
 	}
 	return rc < 0 ? gr_err_set(err, gr_err_errno(errno), "%s: %s", path, strerror(errno)) : 0;
 }

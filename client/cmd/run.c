@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "client/cmd/commands.h"
+#include "client/view/table.h"
 #include "client/job/follow.h"
 #include "client/job/taskopts.h"
 #include "lib/base/alloc.h"
@@ -53,7 +54,9 @@ static int ended(const struct gr_cmd *cmd, const struct gr_follow_end *e, uint64
 	if (e->exit_code || !strcmp(e->state, "done"))
 		return e->exit_code;
 	if (e->reason[0]) {
-		fprintf(stderr, "griddle %s: %s\n", cmd->name, e->reason);
+		fprintf(stderr, "griddle %s: ", cmd->name);
+		gr_view_text(e->reason, stderr);
+		fputc('\n', stderr);
 		return GR_EXIT_FAILED;
 	}
 	fprintf(stderr, "griddle %s: job %" PRIu64 " %s%s%s; `griddle task show %" PRIu64 " 0` says more\n", cmd->name, job, e->state,

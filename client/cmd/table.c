@@ -3,6 +3,7 @@
 
 #include "client/cmd/cmd.h"
 #include "client/cmd/commands.h"
+#include "client/view/table.h"
 
 const struct gr_cmd *const gr_cmds[] = {
 	&gr_cmd_up, &gr_cmd_down, &gr_cmd_make, &gr_cmd_cc,
@@ -72,7 +73,9 @@ int gr_cmd_options(const struct gr_cmd *cmd, int argc, char **argv, struct gr_co
 
 int gr_cmd_fail(const struct gr_cmd *cmd, const struct gr_err *err)
 {
-	fprintf(stderr, "griddle %s: %s\n", cmd->name, err->text);
+	fprintf(stderr, "griddle %s: ", cmd->name);
+	gr_view_text(err->text, stderr);
+	fputc('\n', stderr);
 	return gr_err_exit(err->code);
 }
 

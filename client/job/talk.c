@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "client/view/table.h"
 #include "lib/base/alloc.h"
 
 #define CALL_LIMIT_MS 10000
@@ -41,14 +42,16 @@ int gr_talk_number(const char *word, const char *what, uint64_t *out, struct gr_
 
 void gr_talk_note(struct gr_talk *b, const char *fmt, ...)
 {
+	char text[2048];
 	va_list ap;
 
 	if (b->on_note)
 		b->on_note(b->ctx);
-	fputs("griddle: ", stderr);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	fputs("griddle: ", stderr);
+	gr_view_text(text, stderr);
 	fputc('\n', stderr);
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lib/base/alloc.h"
+#include "lib/base/utf8.h"
 
 struct gr_table {
 	const char *const *heads;
@@ -122,4 +123,21 @@ void gr_view_json(const json_t *v, FILE *out)
 {
 	json_dumpf(v, out, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
 	fputc('\n', out);
+}
+
+void gr_view_text(const char *text, FILE *out)
+{
+	struct gr_buf b = { 0 };
+
+	for (const char *p = text;; p++) {
+		size_t n = strcspn(p, "\n");
+
+		gr_utf8_show(&b, gr_slice(p, n), SIZE_MAX / 2);
+		p += n;
+		if (!*p)
+			break;
+		gr_buf_add_byte(&b, '\n');
+	}
+	fwrite(b.p, 1, b.n, out);
+	gr_buf_fini(&b);
 }

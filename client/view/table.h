@@ -23,3 +23,5 @@ const char *gr_view_bytes(uint64_t n, char out[24]);
 const char *gr_view_seconds(uint64_t ms, char out[24]);
 /* Indented JSON and a newline. */
 void gr_view_json(const json_t *v, FILE *out);
+/* What may be a peer's words or a file's name: but for ends of lines, control bytes and what is no UTF-8 are escaped. */
+void gr_view_text(const char *text, FILE *out);

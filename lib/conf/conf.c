@@ -233,7 +233,7 @@ static int set_at(struct gr_conf *c, size_t i, const char *value, const char *or
 		return 0;
 	}
 	print_wants(&wants, &c->keys[i]);
-	if (c->keys[i].type == GR_CONF_MS && *value && strspn(value, "0123456789") == strlen(value))
+	if (c->keys[i].type == GR_CONF_MS && *value && strspn(value, "0123456789.") == strlen(value))
 		gr_buf_printf(&wants, ": is it %.20ss or %.20sms?", value, value);
 	gr_err_set(err, GR_ECONFIG, "%s: bad value \"%.200s\": wants %s (from %s)", c->keys[i].key, value,
 		   gr_buf_str(&wants), origin);

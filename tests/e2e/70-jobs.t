@@ -183,6 +183,7 @@ done
 wait $m; rc=$?
 check "short commands outlive $n_killed of their runners" [ $rc = 0 -a $n_killed -gt 0 ]; [ $rc = 0 ] || diag <"$T/err"
 check "and each is there once" cmp "$T/out" <(seq 1000)
+"$G" job show $'x\e[2J' >"$T/out" 2>"$T/err"; check "what would move a terminal's cursor is escaped" grep -q 'x\\x1b\[2J' "$T/err" || diag <"$T/err"
 # what one task left as a link does not lead another's file out of the folder
 mkdir -p "$T/elsewhere" "$T/got"
 job=$("$G" submit --wait -q - <<'J'
