@@ -21,8 +21,11 @@ SUITE = $(or $(TESTS),$(SUITE_UNIT) $(SUITE_FUZZ) $(SUITE_SIM) $(SUITE_E2E))
 export ASAN_OPTIONS ?= detect_leaks=1:allocator_may_return_null=1:abort_on_error=0:exitcode=99:handle_abort=1
 export UBSAN_OPTIONS ?= print_stacktrace=1:halt_on_error=1
 export TSAN_OPTIONS ?= suppressions=$(CURDIR)/tests/tsan.supp:second_deadlock_stack=1
+# End-to-end scripts that mostly wait or keep one core busy: two at a time, as all that is built. Those that measure, or build with all
+# cores, run alone: side by side they take as long.
+BESIDE = 20,21,30,32,40,43,45,60,62,81
 PROVE = env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL BIN='$(CURDIR)/$(B)/bin' BUILD_DIR='$(CURDIR)/$(B)' VARIANT=$(VARIANT) \
-        CMOCKA_MESSAGE_OUTPUT=TAP TIMEOUT_S=$(TIMEOUT_S) prove --timer --exec tests/helper/run_one.sh -j2 --rules "par=build/**" --rules "seq=**"
+        CMOCKA_MESSAGE_OUTPUT=TAP TIMEOUT_S=$(TIMEOUT_S) prove --timer --exec tests/helper/run_one.sh -j2 --rules 'par=build/**' --rules 'par=tests/e2e/{$(BESIDE)}-*.t' --rules 'seq=**'
 
 .PHONY: check-built unit-built e2e-built bench-built deps-check tests-built docs
 check:  ## install what is missing, build, run every test (TESTS="files" for some)
