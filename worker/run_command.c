@@ -448,7 +448,21 @@ static void judge(struct gr_wcommand *t, const struct gr_runner_event *ev)
 	}
 }
 
-static void stop_running(struct gr_wcommand *t, uint8_t how, uint32_t grace_ms);
+static void stop_running(struct gr_wcommand *t, uint8_t how, uint32_t grace_ms)
+{
+	if (how == GR_STOP_RETRACT) {
+		t->is_said_begun = false;
+		on_begun(t->c);
+	} else if (how == GR_STOP_YIELD) {
+		t->is_yielding = true;
+		t->kill_ns = gr_loop_now_ns(t->c->w->loop) + (uint64_t)grace_ms * GR_NS_PER_MS;
+		gr_runner_signal(t->runner->fd, t->serial, SIGTERM);
+	} else {
+		t->is_cancelled = true;
+		gr_runner_signal(t->runner->fd, t->serial, SIGKILL);
+		t->kill_ns = gr_loop_now_ns(t->c->w->loop) + GR_NS_PER_S;
+	}
+}
 
 void gr_command_leave(struct gr_wcommand *t)
 {
@@ -557,22 +571,6 @@ static void on_idle(void *ctx)
 }
 
 /* ---- what is asked of those that are here ---- */
-
-static void stop_running(struct gr_wcommand *t, uint8_t how, uint32_t grace_ms)
-{
-	if (how == GR_STOP_RETRACT) {
-		t->is_said_begun = false;
-		on_begun(t->c);
-	} else if (how == GR_STOP_YIELD) {
-		t->is_yielding = true;
-		t->kill_ns = gr_loop_now_ns(t->c->w->loop) + (uint64_t)grace_ms * GR_NS_PER_MS;
-		gr_runner_signal(t->runner->fd, t->serial, SIGTERM);
-	} else {
-		t->is_cancelled = true;
-		gr_runner_signal(t->runner->fd, t->serial, SIGKILL);
-		t->kill_ns = gr_loop_now_ns(t->c->w->loop) + GR_NS_PER_S;
-	}
-}
 
 static void recall(struct gr_wcommand *t, uint8_t how)
 {

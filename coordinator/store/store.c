@@ -4,9 +4,10 @@
  * looks at anything of the loop's. The list that waits is taken whole; its transactions share one BEGIN ... COMMIT.
  *
  * What is committed in one turn of the loop is handed over together, at once when the store was idle, else PACE_MS after
- * the last time (PACE_DONE_MS when there are only tasks that are done in it: their workers hold them so long): a commit costs as much CPU as dozens of rows, and where it takes half a millisecond a job of short
- * commands made one for each. Tasks that are done at the first look (gr_store_done) are gathered for as long as a group lasts, a
- * row for many. Rows whose doing nobody waits for (no @done) wait LAZY_MS for company.
+ * the last time (PACE_DONE_MS when there are only tasks that are done in it: their workers hold them so long): a commit costs as
+ * much CPU as dozens of rows, and where it takes half a millisecond a job of short commands made one for each. Tasks that are
+ * done at the first look (gr_store_done) are gathered for as long as a group lasts, a row for many. Rows whose doing nobody
+ * waits for (no @done) wait LAZY_MS for company.
  */
 #include "coordinator/store/store_int.h"
 

@@ -407,19 +407,26 @@ static void on_retried(void *ctx, json_t *rep, const struct gr_err *err)
 	*(bool *)ctx = true;
 }
 
-/* One task of an open job is retried: it begins anew, the others keep the results they have, also in the store. */
-static void a_retry_forgets_of_an_open_job_what_failed_alone(void **state)
+/* One task, or all that failed (-1), and it is one that runs again; told when that is on disk. */
+static void retry(struct life *w, int task)
 {
 	const struct gr_batch_who who = { .name = "loopback", .is_admin = true };
-	json_t *req = json_pack("{s:i}", "job", JOB);
-	struct forgotten x = { { 0 }, { 0 } };
-	struct life *w = *state;
+	json_t *req = task < 0 ? json_pack("{s:i}", "job", JOB) : json_pack("{s:i, s:[[i,i]]}", "job", JOB, "tasks", task, 1);
 	bool is_told = false;
 
-	assert_int_equal(gr_states_get(&gr_bj_find(w->c.batch, JOB)->b.states, 1), GR_B_FAILED);
 	gr_batch_op(&w->c, &who, "job.retry", req, on_retried, &is_told);
 	json_decref(req);
 	life_until(w, &is_told);
+}
+
+/* One task of an open job is retried: it begins anew, the others keep the results they have, also in the store. */
+static void a_retry_forgets_of_an_open_job_what_failed_alone(void **state)
+{
+	struct forgotten x = { { 0 }, { 0 } };
+	struct life *w = *state;
+
+	assert_int_equal(gr_states_get(&gr_bj_find(w->c.batch, JOB)->b.states, 1), GR_B_FAILED);
+	retry(w, -1);
 	assert_int_equal(gr_store_each_attempt(w->c.batch->store, JOB, -1, false, on_attempt, &x), 0);
 	assert_int_equal(x.n_digests[0], 1);
 	assert_int_equal(x.n_digests[1], 0);
@@ -436,14 +443,9 @@ static void start_again(struct life *w)
 /* One task of a cancelled job is retried, and the coordinator restarts: the others stay what they were. */
 static void what_is_not_retried_stays_cancelled(void **state)
 {
-	const struct gr_batch_who who = { .name = "loopback", .is_admin = true };
-	json_t *req = json_pack("{s:i, s:[[i,i]]}", "job", JOB, "tasks", 1, 1);
 	struct life *w = *state;
-	bool is_told = false;
 
-	gr_batch_op(&w->c, &who, "job.retry", req, on_retried, &is_told);
-	json_decref(req);
-	life_until(w, &is_told);
+	retry(w, 1);
 	for (int lives = 0; lives < 2; lives++) {
 		const struct gr_bj *j = gr_bj_find(w->c.batch, JOB);
 
@@ -641,15 +643,10 @@ static void a_gang_is_offered_whole_as_its_neediest(void **state)
 /* What had failed before was a reason to stop the job again when the coordinator was restarted, not before. */
 static void what_is_retried_in_spite_of_the_limit_of_failures_goes_on_over_a_restart(void **state)
 {
-	const struct gr_batch_who who = { .name = "loopback", .is_admin = true };
-	json_t *req = json_pack("{s:i, s:[[i,i]]}", "job", JOB, "tasks", 0, 1);
 	struct life *w = *state;
-	bool is_told = false;
 	struct gr_store_tx *tx;
 
-	gr_batch_op(&w->c, &who, "job.retry", req, on_retried, &is_told);
-	json_decref(req);
-	life_until(w, &is_told);
+	retry(w, 0);
 	for (int lives = 0; lives < 2; lives++) {
 		const struct gr_bj *j = gr_bj_find(w->c.batch, JOB);
 
@@ -788,14 +785,9 @@ static void workers_without_the_label_are_alike_too(void **state)
  * that the coordinator which was not restarted did not ask for; a copy that had not ended was waited for. */
 static void what_is_retried_begins_anew_in_the_next_life_as_in_this_one(void **state)
 {
-	const struct gr_batch_who who = { .name = "loopback", .is_admin = true };
-	json_t *req = json_pack("{s:i, s:[[i,i]]}", "job", JOB, "tasks", 1, 1);
 	struct life *w = *state;
-	bool is_told = false;
 
-	gr_batch_op(&w->c, &who, "job.retry", req, on_retried, &is_told);
-	json_decref(req);
-	life_until(w, &is_told);
+	retry(w, 1);
 	for (int lives = 0; lives < 2; lives++) {
 		struct gr_bj *j = gr_bj_find(w->c.batch, JOB);
 		const struct gr_stage *st = &j->spec->stages[0];
