@@ -75,7 +75,7 @@ bench:  ## the benchmarks, as a table
 deps:  ## install the Debian packages that building, testing and the demo need
 	@scripts/deps.sh build test demo
 
-tests-built: programs $(UNIT_BIN) $(HELP_BIN) $(SUITE_FUZZ) $(SIM_BIN)
+tests-built: programs $(UNIT_BIN) $(HELP_BIN) $(SUITE_FUZZ) $(SIM_BIN) $(if $(filter release,$(VARIANT)),headers)
 check-built: tests-built
 	$(PROVE) $(SUITE)
 unit-built: $(UNIT_BIN)

@@ -6,6 +6,7 @@
  * nothing is kept: it shall see each use of what was freed. Thread: any, one at a time.
  */
 #pragma once
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include "lib/base/alloc.h"
