@@ -130,6 +130,8 @@ static int begin(struct gr_bj *j, struct gr_bworker *bw, const struct gr_stage *
 
 	if (st->same && !(t = gr_bjob_record(&j->b, task))->same)
 		t->same = gr_run_same(j, st, gr_bworker_label(bw, st->same));
+	if (gr_bjob_is_anew(&j->b, task))
+		gr_bjob_count_on(&j->b, task, gr_store_last_ordinal(b->store, (int64_t)j->id, task));
 	number_more(j);
 	l = gr_bjob_begin(&j->b, task, w->identity, bw->node, st->replicas ? gr_run_toolchain(st) : 0, w, placed, now);
 	if (!l) {

@@ -197,6 +197,21 @@ int64_t gr_store_outcome_attempt(struct gr_store *s, int64_t job, int64_t task, 
 	return attempt;
 }
 
+uint32_t gr_store_last_ordinal(struct gr_store *s, int64_t job, int64_t task)
+{
+	sqlite3_stmt *st = gr_store__query(s, "SELECT max(ordinal) FROM attempts WHERE job=?1 AND task=?2");
+	uint32_t n = 0;
+
+	if (!st)
+		return 0;
+	sqlite3_bind_int64(st, 1, job);
+	sqlite3_bind_int64(st, 2, task);
+	if (sqlite3_step(st) == SQLITE_ROW)
+		n = (uint32_t)sqlite3_column_int64(st, 0);
+	gr_store__done(st);
+	return n;
+}
+
 #define ATTEMPT_COLUMNS "task,attempt,ordinal,worker,node,worker_id,node_id,start_ms,end_ms,cause,exit_code,term_signal,cpu_us,wall_us,max_rss," \
 	"wait_us,in_bytes,reason,flags,out_size,err_size,counts,of,against,digest,same"
 

@@ -163,6 +163,8 @@ int gr_store_each_trust(struct gr_store *s, int (*fn)(void *ctx, uint64_t worker
 int gr_store_each_digest(struct gr_store *s, int64_t job, int (*fn)(void *ctx, struct gr_slice digest, int64_t size), void *ctx) GR_MUST_CHECK;
 /* A job's description, the caller's to free; NULL: not there. */
 char *gr_store_spec(struct gr_store *s, int64_t job);
+/* Of a task's attempts that have rows of their own; 0 none, or it cannot be read now. */
+uint32_t gr_store_last_ordinal(struct gr_store *s, int64_t job, int64_t task);
 /* The outcome's attempt of a task; 0 none. */
 int64_t gr_store_outcome_attempt(struct gr_store *s, int64_t job, int64_t task, int64_t *state);
 int64_t gr_store_meta(struct gr_store *s, const char *key, int64_t def);

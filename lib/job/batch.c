@@ -225,6 +225,8 @@ void gr_bjob_fini(struct gr_bjob *j)
 	free(j->n_stage_done);
 	free(j->n_stage_final);
 	gr_states_fini(&j->states);
+	if (j->anew.n)
+		gr_states_fini(&j->anew);
 }
 
 void gr_bjob_restore(struct gr_bjob *j, uint32_t task, enum gr_bstate outcome)
@@ -647,12 +649,23 @@ uint32_t gr_bjob_retry(struct gr_bjob *j, uint32_t first, uint32_t count)
 
 		while (at < to && (n = gr_states_run(&j->states, at, to, 1u << GR_B_FAILED | 1u << GR_B_CANCELLED | 1u << GR_B_SKIPPED, &from, &state))) {
 			put_run(j, from, n, (enum gr_bstate)state, GR_B_BLOCKED);
+			if (!j->anew.n)
+				gr_states_init(&j->anew, j->spec->n_tasks, 0);
+			gr_states_set_range(&j->anew, from, n, 1);
 			n_all += n;
 			at = from + n;
 		}
 	}
 	gr_bjob_open(j);
 	return n_all;
+}
+
+bool gr_bjob_is_anew(const struct gr_bjob *j, uint32_t task) { return j->anew.n && gr_states_get(&j->anew, task); }
+
+void gr_bjob_count_on(struct gr_bjob *j, uint32_t task, uint32_t ordinal)
+{
+	gr_states_set(&j->anew, task, 0);
+	gr_bjob_record(j, task)->ordinal = ordinal;
 }
 
 bool gr_bjob_is_over(const struct gr_bjob *j)

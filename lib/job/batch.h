@@ -113,6 +113,7 @@ struct gr_bjob {
 	void *ctx;
 	struct gr_trust *trust;           /* borrowed; for stages with copies */
 	struct gr_states states;
+	struct gr_states anew;            /* of those that a retry began anew 1, until an attempt follows; n 0: there was no retry */
 	struct gr_map tasks;              /* gr_btask by its number */
 	struct gr_pool spare;             /* of those that are over */
 	struct gr_btask **due;            /* heap by due_ns */
@@ -194,4 +195,8 @@ void gr_bjob_more_numbers(struct gr_bjob *j);
 void gr_bjob_raise(struct gr_bjob *j);
 /* FAILED, SKIPPED, CANCELLED of the range are open again. Return: how many. */
 uint32_t gr_bjob_retry(struct gr_bjob *j, uint32_t first, uint32_t count);
+/* A retry began it anew, and it was not begun since: its record has gone, and with it how many attempts there were. The caller, who keeps
+ * them, tells the last one's ordinal, 0 none, before gr_bjob_begin. */
+bool gr_bjob_is_anew(const struct gr_bjob *j, uint32_t task);
+void gr_bjob_count_on(struct gr_bjob *j, uint32_t task, uint32_t ordinal);
 bool gr_bjob_is_over(const struct gr_bjob *j);

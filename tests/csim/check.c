@@ -226,6 +226,7 @@ static int unpack_one(void *ctx, const struct gr_store_attempt_row *r)
 	sqlite3_bind_text(x->in, 4, r->worker, -1, SQLITE_STATIC);
 	sqlite3_bind_int64(x->in, 5, r->cause);
 	sqlite3_bind_int64(x->in, 6, r->end_ms);
+	sqlite3_bind_int64(x->in, 7, r->ordinal);
 	if (sqlite3_step(x->in) != SQLITE_DONE)
 		cs_fail(x->s, "job %llu task %llu was done twice", (ull)x->job, (ull)r->task);
 	sqlite3_reset(x->in);
@@ -237,12 +238,12 @@ static void unpack(struct cs *s, sqlite3 *db)
 	struct unpack x = { s, NULL, 0 };
 	sqlite3_stmt *st;
 
-	if (sqlite3_exec(db, "CREATE TEMP TABLE done(job, task, attempt, worker, cause, end_ms, PRIMARY KEY(job, task)); CREATE TEMP VIEW outcomes AS SELECT job, "
+	if (sqlite3_exec(db, "CREATE TEMP TABLE done(job, task, attempt, worker, cause, end_ms, ordinal, PRIMARY KEY(job, task)); CREATE TEMP VIEW outcomes AS SELECT job, "
 			 "task, state, attempt FROM main.outcomes UNION ALL SELECT job, task, 4, attempt FROM done; CREATE TEMP VIEW attempts AS SELECT job, task, "
-			 "attempt, worker, cause, exit_code, counts, end_ms FROM main.attempts UNION ALL SELECT job, task, attempt, worker, cause, 0, 0, "
-			 "end_ms FROM done", NULL, NULL, NULL) != SQLITE_OK)
+			 "attempt, worker, cause, exit_code, counts, end_ms, ordinal FROM main.attempts UNION ALL SELECT job, task, attempt, worker, cause, 0, 0, "
+			 "end_ms, ordinal FROM done", NULL, NULL, NULL) != SQLITE_OK)
 		cs_fail(s, "%s", sqlite3_errmsg(db));
-	x.in = query(s, db, "INSERT INTO done VALUES(?1, ?2, ?3, ?4, ?5, ?6)");
+	x.in = query(s, db, "INSERT INTO done VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)");
 	st = query(s, db, "SELECT job, first, data, n, last FROM packs");
 	while (st && sqlite3_step(st) == SQLITE_ROW) {
 		x.job = (uint64_t)sqlite3_column_int64(st, 0);
@@ -307,6 +308,19 @@ static void check_tries(struct cs *s, sqlite3 *db)
 			cs_fail(s, "job %llu task %llu attempt %lld counts as a try of \"%s\", its worker says %s", (ull)job, (ull)task,
 				(long long)sqlite3_column_int64(st, 2), gr_bcause_name((enum gr_bcause)cause), t ? gr_outcome_name(t->outcome) : "nothing");
 	}
+	sqlite3_finalize(st);
+}
+
+/* People name an attempt by its ordinal: no other of the task's has it, and it is higher than those of before. */
+static void check_ordinals(struct cs *s, sqlite3 *db)
+{
+	sqlite3_stmt *st = query(s, db, "SELECT job, task, attempt, ordinal, lag(ordinal, 1, 0) OVER (PARTITION BY job, task ORDER BY attempt) AS last FROM attempts");
+
+	while (st && sqlite3_step(st) == SQLITE_ROW)
+		if (sqlite3_column_int64(st, 3) <= sqlite3_column_int64(st, 4))
+			cs_fail(s, "job %lld task %lld: attempt %lld is its number %lld, behind number %lld", (long long)sqlite3_column_int64(st, 0),
+				(long long)sqlite3_column_int64(st, 1), (long long)sqlite3_column_int64(st, 2), (long long)sqlite3_column_int64(st, 3),
+				(long long)sqlite3_column_int64(st, 4));
 	sqlite3_finalize(st);
 }
 
@@ -382,6 +396,7 @@ void cs_check_end(struct cs *s)
 		check_sums(s, db);
 		check_outcomes(s, db);
 		check_tries(s, db);
+		check_ordinals(s, db);
 	} else {
 		cs_fail(s, "%s cannot be read", path);
 	}

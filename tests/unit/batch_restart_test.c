@@ -689,7 +689,7 @@ static void what_cannot_run_again_is_not_retried(void **state)
 }
 
 struct last_row {
-	int64_t attempt, cause;
+	int64_t attempt, ordinal, cause;
 	char reason[200];
 };
 
@@ -698,20 +698,18 @@ static int on_last(void *ctx, const struct gr_store_attempt_row *r)
 	struct last_row *x = ctx;
 
 	x->attempt = r->attempt;
+	x->ordinal = r->ordinal;
 	x->cause = r->cause;
 	snprintf(x->reason, sizeof(x->reason), "%s", r->reason ? r->reason : "");
 	return 0;
 }
 
-/* Each worker in turn took the COMMAND for a mistake and hung up. */
-static void a_task_with_more_files_than_a_worker_takes_fails_and_says_so(void **state)
+/* Task 1 of job 1, which has more files than a worker takes, is placed and fails. Return: its last attempt, as stored. */
+static struct last_row fail_at_once(struct life *w)
 {
-	struct life *w = *state;
-	struct gr_bj *j = gr_bj_find(w->c.batch, JOB);
 	struct gr_worker worker = { .identity = 1001 };
 	struct gr_place_decision d = { .act = GR_PLACE_RUN, .tag = GR_BATCH_TAG(JOB), .nth = 1, .worker_tag = (uintptr_t)&worker, .placed = GR_UNPLACED };
 	struct last_row x = { .attempt = 0 };
-	int64_t stored = 0;
 	uint64_t *told;
 
 	sync_store(w);
@@ -722,13 +720,41 @@ static void a_task_with_more_files_than_a_worker_takes_fails_and_says_so(void **
 	(void)gr_batch_act(&w->c, &d);
 	w->c.is_ending = false;
 	sync_store(w);
+	assert_true(gr_store_each_attempt(w->c.batch->store, JOB, 1, false, on_last, &x) >= 0);
+	gr_bworker_unref(&(struct gr_bworker *){ worker.batch });
+	return x;
+}
+
+/* Each worker in turn took the COMMAND for a mistake and hung up. */
+static void a_task_with_more_files_than_a_worker_takes_fails_and_says_so(void **state)
+{
+	struct life *w = *state;
+	struct gr_bj *j = gr_bj_find(w->c.batch, JOB);
+	struct last_row x = fail_at_once(w);
+	int64_t stored = 0;
+
 	assert_int_equal(gr_states_get(&j->b.states, 1), GR_B_FAILED);
 	assert_int_equal(gr_states_get(&j->b.states, 2), GR_B_READY);
-	assert_true(gr_store_each_attempt(w->c.batch->store, JOB, 1, false, on_last, &x) >= 0);
 	assert_int_equal(x.cause, GR_BC_REFUSED);
 	assert_non_null(strstr(x.reason, "more files than a task can have"));
 	assert_int_equal(gr_store_outcome_attempt(w->c.batch->store, JOB, 1, &stored), x.attempt);
-	gr_bworker_unref(&(struct gr_bworker *){ worker.batch });
+}
+
+/* The first attempt behind a retry was the task's first one again, unless the coordinator had been restarted: `logs --attempt 1` could
+ * be either of two. */
+static void attempts_behind_a_retry_are_counted_on_in_this_life_as_in_the_next(void **state)
+{
+	struct life *w = *state;
+
+	assert_int_equal(fail_at_once(w).ordinal, 1);
+	retry(w, 1);
+	assert_int_equal(fail_at_once(w).ordinal, 2);
+	retry(w, 1);
+	start_again(w);
+	assert_int_equal(fail_at_once(w).ordinal, 3);
+	start_again(w);
+	retry(w, 1);
+	assert_int_equal(fail_at_once(w).ordinal, 4);
 }
 
 /* Its tasks were offered one by one, and could be placed in part. */
@@ -827,6 +853,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_is_retried_in_spite_of_the_limit_of_failures_goes_on_over_a_restart, set_up_over, tear_down),
 		cmocka_unit_test_setup_teardown(what_cannot_run_again_is_not_retried, set_up_over, tear_down),
 		cmocka_unit_test_setup_teardown(a_task_with_more_files_than_a_worker_takes_fails_and_says_so, set_up_many, tear_down),
+		cmocka_unit_test_setup_teardown(attempts_behind_a_retry_are_counted_on_in_this_life_as_in_the_next, set_up_many, tear_down),
 		cmocka_unit_test_setup_teardown(a_retry_of_nothing_changes_nothing, set_up_cancelled, tear_down),
 		cmocka_unit_test_setup_teardown(a_gang_none_of_whose_workers_came_back_is_a_gang_again, set_up_gang, tear_down),
 		cmocka_unit_test_setup_teardown(workers_without_the_label_are_alike_too, set_up_alike, tear_down),
