@@ -9,7 +9,7 @@
  *
  * When a commit fails (no space, an I/O error) nothing of it is there: transactions that may fail are given back, the
  * others are tried again every second, in order, and gr_store_trouble says so. A damaged file ends it: on_damage.
- * Thread: the loop's, except for what store.c runs itself.
+ * Thread: the loop's, except for what writer.c runs itself.
  */
 #pragma once
 #include <jansson.h>

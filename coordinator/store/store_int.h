@@ -4,6 +4,7 @@
 #pragma once
 #include <sqlite3.h>
 #include "coordinator/store/store.h"
+#include "lib/base/list.h"
 
 #define GR_STORE_SCHEMA 5
 #define GR_STORE_BUSY_MS 5000              /* to wait for another program that writes */
@@ -20,6 +21,43 @@ sqlite3_stmt *gr_store__query(struct gr_store *s, const char *sql);
 void gr_store__done(sqlite3_stmt *st);
 int gr_store__error(struct gr_store *s);          /* of the reader's last call; tells damage */
 void gr_store__damaged(struct gr_store *s, const char *text);
+
+/* ---- writer.c: the thread that writes ----
+ * What the loop has gathered is given to it a list at a time, and comes back the same way. */
+struct gr_store_tx {
+	struct gr_list link;
+	struct gr_store *store;
+	struct gr_buf rows;
+	uint32_t n_rows, n_done;           /* done: by gr_store_done */
+	bool may_fail;
+	gr_store_told *done;
+	void *ctx;
+	int rc;                            /* of one that is over */
+};
+extern const struct gr_store_sql_text { const char *params, *sql; } gr_store__sqls[GR_N_SQL];
+/* A row: a byte, its statement's number, and the parameters: a number's bytes; of a text or bytes whether there are any (a byte), how
+ * many (8), they, and a NUL behind a text. Or, of gr_store_done: GR_ROW_DONE, this, behind it the texts with their NULs and the streams'
+ * bytes; the pointers of it are the reader's to set. */
+#define GR_ROW_DONE GR_N_SQL
+struct gr_row_done {
+	int64_t job, mem_mib_ms;
+	struct gr_store_attempt_row row;
+	uint32_t n_worker, n_node, n_tenant;      /* with the NUL */
+};
+#define GR_WRITER_PROBLEM 512
+struct gr_writer;
+/* @db, @path, @dirfd (of the folder): borrowed until gr_writer__free, @db for its thread alone. @done: on the loop, some time after
+ * transactions are over, or could not be written. The functions below are the loop's. */
+int gr_writer__new(struct gr_loop *loop, sqlite3 *db, const char *path, int dirfd, void (*done)(void *ctx), void *ctx, struct gr_writer **out,
+		   struct gr_err *err) GR_MUST_CHECK;
+/* Takes all transactions of @fresh, behind what waits. @must_sync: they may name files that are not known to be on disk. */
+void gr_writer__give(struct gr_writer *w, struct gr_list *fresh, uint64_t n_tx, uint64_t n_rows, bool must_sync);
+/* Puts those that are over into @over; @problem: why nothing can be written now, or "". Return: the file is damaged, nothing more is. */
+bool gr_writer__over(struct gr_writer *w, struct gr_list *over, char problem[GR_WRITER_PROBLEM]);
+void gr_writer__stats(struct gr_writer *w, struct gr_store_stats *out);        /* of what it knows of: no sizes */
+/* Commits what waits, as far as it can be, and ends the thread. @left: what nobody has been told of. */
+void gr_writer__stop(struct gr_writer *w, struct gr_list *left);
+void gr_writer__free(struct gr_writer **w);
 
 /* ---- pack.c: a row of "packs", attempts that have done their tasks ----
  * It says of each what an attempt's row and an outcome's would; a task is in one of them at most. All of a row's tasks lie
