@@ -82,6 +82,12 @@ HELP_BIN := $(patsubst tests/helper/%.c,$(B)/helper/%,$(wildcard tests/helper/*.
 all: programs  ## build the four programs into build/release/bin
 programs: $(PROGRAMS)
 
+# A decision goes through most files of lib/place: what is installed, and timed, has it compiled as one and for speed, as it is
+# linked (docs/placement.md). Tests take it file by file, from the same objects: a link takes seconds less.
+WHOLE := $(if $(filter release,$(VARIANT)),$(if $(findstring clang,$(CC)),,1))
+WHOLE_CFLAGS :=
+WHOLE_LINK := -fno-lto
+
 # Stamps change only when their text does: changed flags rebuild the objects, a deleted file the archives and programs.
 # -Werror is no part of it: it changes no object.
 STAMP := $(B)/flags
@@ -103,11 +109,6 @@ TEST_CFLAGS :=
 UNIT_LIBS :=
 $(B)/obj/tests/%.o: TEST_CFLAGS := -Wno-write-strings
 
-# A decision goes through most files of lib/place: what is installed, and timed, has it compiled as one and for speed, as it is
-# linked (docs/placement.md). Tests take it file by file, from the same objects: a link takes seconds less.
-WHOLE := $(if $(filter release,$(VARIANT)),$(if $(findstring clang,$(CC)),,1))
-WHOLE_CFLAGS :=
-WHOLE_LINK := -fno-lto
 $(B)/obj/lib/place/%.o: WHOLE_CFLAGS := $(if $(WHOLE),-O3 -flto=1 -ffat-lto-objects)
 $(B)/bin/% $(B)/bench/place $(B)/bench/coordinator: WHOLE_LINK := $(if $(WHOLE),-flto=1 -flto-partition=one)
 define archive_rule
