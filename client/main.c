@@ -1,8 +1,10 @@
 /* main.c - griddle: finds the command in the table and runs it. Options before the command are --help and --version only;
  * everything else belongs to a command. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "client/cmd/cmd.h"
 #include "lib/base/log.h"
@@ -47,10 +49,19 @@ static int with_stdout(int code)
 	return GR_EXIT_LOCAL;
 }
 
+/* One that was closed (>&-) would be the next thing opened, and get what is printed: a file that cannot be written either stands in. */
+static void hold_standard_fds(void)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_RDONLY : O_WRONLY) < 0)
+			return;
+}
+
 int main(int argc, char **argv)
 {
 	const struct gr_cmd *cmd;
 
+	hold_standard_fds();
 	gr_log_init("griddle", GR_LOG_INFO);
 	if (argc < 2) {
 		gr_help_print(stderr);

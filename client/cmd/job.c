@@ -1,4 +1,5 @@
 /* job.c - `griddle job` and `griddle task`: look at jobs and change them. One row a verb. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -176,8 +177,8 @@ static int task_show(struct ask *a, struct gr_err *err)
 }
 
 struct log_fds {
+	struct gr_talk *b;
 	int fds[2];                         /* -1: not */
-	bool is_broken;
 };
 
 static void write_log(void *ctx, const struct gr_task_log *t, int stream, struct gr_slice data)
@@ -186,20 +187,20 @@ static void write_log(void *ctx, const struct gr_task_log *t, int stream, struct
 	int fd = w->fds[stream == GR_STREAM_ERR];
 
 	(void)t;
-	if (fd >= 0 && !w->is_broken && gr_write_all(fd, data.p, data.n) < 0)
-		w->is_broken = true;
+	if (fd >= 0 && !w->b->lost && gr_write_all(fd, data.p, data.n) < 0)
+		gr_talk_lost(w->b, stream, errno);
 }
 
-/* What there is of all tasks, in their order. One whose reader is gone is not worth a word. */
+/* What there is of all tasks, in their order. */
 static int print_logs(struct ask *a, uint64_t job, uint64_t n_tasks, int out, int errs, struct gr_err *err)
 {
-	struct log_fds w = { .fds = { out, errs } };
+	struct log_fds w = { .b = &a->b, .fds = { out, errs } };
 	struct gr_logs *logs = gr_logs_new(&a->b, job, false, write_log, &w);
 	struct gr_task_log t;
 	uint64_t next = 0;
 	int rc = 0;
 
-	while (rc == 0 && !w.is_broken) {
+	while (rc == 0 && !a->b.lost) {
 		while (next < n_tasks && !gr_logs_is_full(logs))
 			gr_logs_push(logs, next++);
 		if (gr_logs_is_empty(logs))
@@ -213,8 +214,9 @@ static int print_logs(struct ask *a, uint64_t job, uint64_t n_tasks, int out, in
 
 static int job_logs(struct ask *a, struct gr_err *err)
 {
-	int out = a->o.stderr_only ? -1 : 1, errs = a->o.stdout_only ? -1 : 2;
-	struct gr_follow_opts fo = { .what = GR_FOLLOW_ENDED, .is_quiet = a->o.quiet, .keeps_order = !a->o.follow };
+	bool is_all = a->o.stdout_only == a->o.stderr_only;
+	int out = is_all || a->o.stdout_only ? 1 : -1, errs = is_all || a->o.stderr_only ? 2 : -1;
+	struct gr_follow_opts fo = { .what = GR_FOLLOW_ENDED, .is_quiet = a->o.quiet, .hides_out = out < 0, .hides_err = errs < 0 };
 	struct gr_follow_end end = { 0 };
 	json_t *rep = NULL;
 	uint64_t job, task = 0;
@@ -232,6 +234,12 @@ static int job_logs(struct ask *a, struct gr_err *err)
 		rc = gr_follow(&a->b, job, (uint64_t)gr_jnum(rep, "n_tasks"), &fo, &end, err);
 	else
 		rc = print_logs(a, job, (uint64_t)gr_jnum(rep, "n_tasks"), out, errs, err);
+	if (a->b.lost)
+		rc = gr_talk_lost_err(&a->b, err);
+	if (a->b.lost == EPIPE) {               /* a reader that has had enough is not worth a word */
+		clearerr(stdout);
+		rc = 0;
+	}
 	gr_follow_end_fini(&end);
 	json_decref(rep);
 	return rc;

@@ -2,6 +2,7 @@
  * a break the tasks are listed once, and a bit a task tells which are in the queue already. */
 #include "client/job/follow.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -33,7 +34,6 @@ struct follow {
 	struct gr_err why_unfetched;        /* the first */
 	json_t *counts;
 	bool must_look, is_over, wants_list;
-	bool is_unread;                     /* nobody reads our output */
 	uint64_t begun_ms, shown_ms;
 };
 
@@ -165,15 +165,6 @@ static const char *tag_of(const struct gr_task_log *t, struct gr_buf *text)
 	return gr_buf_str(text);
 }
 
-/* What would be printed further is not wanted either, as by a SIGPIPE; but the job does not go on alone. */
-static void nobody_reads(struct follow *f)
-{
-	if (f->o->cancels && (fflush(stdout) < 0 || ferror(stdout)) && !f->is_unread) {
-		f->is_unread = true;
-		gr_rpc_interrupt(f->b->rpc, SIGPIPE);
-	}
-}
-
 static void print_piece(void *ctx, const struct gr_task_log *t, int stream, struct gr_slice data)
 {
 	bool is_err = stream == GR_STREAM_ERR;
@@ -181,15 +172,17 @@ static void print_piece(void *ctx, const struct gr_task_log *t, int stream, stru
 	struct gr_buf tag = { 0 };
 	struct follow *f = ctx;
 
+	if ((is_err ? f->o->hides_err : f->o->hides_out) || f->b->lost)
+		return;
 	gr_jobline_hide(f->line);
-	if (is_err)
-		fflush(stdout);
+	errno = 0;
 	if (f->o->tags)
 		put_tagged(out, data, tag_of(t, &tag), &f->is_within[is_err]);
 	else
 		fwrite(data.p, 1, data.n, out);
+	if (fflush(out) || ferror(out))
+		gr_talk_lost(f->b, stream, errno);
 	gr_buf_fini(&tag);
-	nobody_reads(f);
 }
 
 /* Its last lines may have no end. */
@@ -199,7 +192,9 @@ static void end_lines(struct follow *f)
 		if (f->is_within[i])
 			fputc('\n', i ? stderr : stdout);
 	f->is_within[0] = f->is_within[1] = false;
-	fflush(stdout);
+	errno = 0;
+	if (fflush(stdout) || ferror(stdout))
+		gr_talk_lost(f->b, GR_STREAM_OUT, errno);
 }
 
 static bool is_good(const struct gr_task_log *t)
@@ -274,10 +269,35 @@ static int print_ended(struct follow *f, struct gr_err *err)
 	return rc < 0 ? rc : take_fetched(f, true, err);
 }
 
+static void cancel(struct follow *f, const char *why, const char *reason)
+{
+	struct gr_err err;
+	int rc;
+
+	gr_talk_note(f->b, "cancelling job %" PRIu64 "%s%s", f->job, *why ? ": " : "", why);
+	rc = gr_talk_call(f->b, false, json_pack("{s:s, s:I, s:s}", "op", "job.cancel", "job", (json_int_t)f->job, "reason", reason), NULL, &err);
+	if (rc < 0 && rc != GR_ESTATE)          /* it may have ended meanwhile */
+		gr_talk_note(f->b, "job %" PRIu64 " could not be cancelled: %s", f->job, err.text);
+}
+
+/* What would be printed further is not wanted either, as by a SIGPIPE; but the job does not go on alone. @rc: what would be ended with. */
+static int unprinted(struct follow *f, int rc, struct gr_err *err)
+{
+	struct gr_err why = { 0 };
+	int code = gr_talk_lost_err(f->b, &why);
+
+	gr_rpc_take_signal(f->b->rpc);
+	if (f->o->cancels && !f->is_over)
+		cancel(f, code == GR_EGONE ? why.text : "", code == GR_EGONE ? why.text : "its user's machine could not take its output");
+	if (code == GR_EGONE)
+		return f->is_over ? rc : gr_err_set(err, GR_EGONE, "interrupted");
+	return gr_err_set(err, code, "%s; `griddle job logs %" PRIu64 "` prints what there is again", why.text, f->job);
+}
+
 /* A signal: the job is cancelled, or left alone. A second one ends at once. */
 static int interrupted(struct follow *f, struct gr_follow_end *end, struct gr_err *err)
 {
-	int signum = gr_rpc_take_signal(f->b->rpc), rc;
+	int signum = gr_rpc_take_signal(f->b->rpc);
 
 	gr_jobline_hide(f->line);
 	if (!f->o->cancels) {
@@ -285,11 +305,7 @@ static int interrupted(struct follow *f, struct gr_follow_end *end, struct gr_er
 		gr_talk_note(f->b, "job %" PRIu64 " goes on; `griddle job cancel %" PRIu64 "` ends it", f->job, f->job);
 		return gr_err_set(err, GR_EGONE, "interrupted");
 	}
-	gr_talk_note(f->b, "cancelling job %" PRIu64 "%s", f->job, signum == SIGPIPE ? ": nobody reads its output" : "");
-	rc = gr_talk_call(f->b, false, json_pack("{s:s, s:I, s:s}", "op", "job.cancel", "job", (json_int_t)f->job, "reason",
-						  signum == SIGINT ? "interrupted by its user" : signum == SIGPIPE ? "nobody reads its output" : "its user's program was ended"), NULL, err);
-	if (rc < 0)
-		gr_talk_note(f->b, "job %" PRIu64 " could not be cancelled: %s", f->job, err->text);
+	cancel(f, "", signum == SIGINT ? "interrupted by its user" : "its user's program was ended");
 	return gr_err_set(err, GR_EGONE, "interrupted");
 }
 
@@ -314,6 +330,9 @@ static int live(struct follow *f, struct gr_follow_end *end, struct gr_err *err)
 
 	if (rc < 0)
 		return rc;
+	f->is_over = true;
+	if (f->b->lost)                         /* it is over all the same: what it made is still wanted */
+		gr_rpc_take_signal(f->b->rpc);
 	end->exit_code = (int)gr_jnum(rep, "exit_code");
 	end->signum = (int)gr_jnum(rep, "signal");
 	snprintf(end->cause, sizeof(end->cause), "%s", gr_jstr(rep, "cause"));
@@ -389,7 +408,9 @@ int gr_follow(struct gr_talk *b, uint64_t job, uint64_t n_tasks, const struct gr
 	b->on_up = on_up;
 	b->on_note = on_note;
 	rc = o->what == GR_FOLLOW_LIVE ? live(&f, end, err) : wait_over(&f, end, err);
-	if (rc == GR_EGONE)
+	if (b->lost)
+		rc = unprinted(&f, rc, err);
+	else if (rc == GR_EGONE)
 		rc = interrupted(&f, end, err);
 	gr_jobline_free(&f.line);
 	b->on_event = NULL;

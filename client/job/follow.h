@@ -15,6 +15,7 @@ struct gr_follow_opts {
 	enum gr_follow_what what;
 	bool keeps_order;                   /* ENDED: in the order of the tasks */
 	bool tags;                          /* ENDED: lines begin with the task's values, or its number */
+	bool hides_out, hides_err;          /* ENDED: not what went to standard output, to standard error */
 	bool is_quiet;                      /* no progress, no summary */
 	bool cancels;                       /* a signal cancels the job; else it is left alone */
 	const char *fetch_to;               /* ENDED, LIVE: outputs of good tasks are put below this folder; NULL: not */
@@ -28,7 +29,8 @@ struct gr_follow_end {
 	bool is_detached;                   /* a signal came and the job goes on */
 };
 
-/* GR_EGONE when a signal came (is_detached, or the job was cancelled). The first error of those that kept outputs from being here, which
+/* GR_EGONE when a signal came (is_detached, or the job was cancelled), or nobody reads what is printed; when that cannot be written for
+ * another reason, the error says where and why, and the job is cancelled as by a signal. The first error of those that kept outputs from being here, which
  * a line on stderr tells of each, when the job is over. @end is to be freed in every case. */
 int gr_follow(struct gr_talk *b, uint64_t job, uint64_t n_tasks, const struct gr_follow_opts *o, struct gr_follow_end *end,
 	      struct gr_err *err) GR_MUST_CHECK;

@@ -4,7 +4,7 @@
  * was, when it is the first. */
 #include "client/job/logs.h"
 
-#include <signal.h>
+#include <errno.h>
 #include <stdlib.h>
 
 #include "lib/base/alloc.h"
@@ -87,18 +87,14 @@ static json_t *request(uint64_t job, uint64_t task, uint64_t ordinal, bool is_li
 struct copy {
 	struct log log;
 	int fds[2];
-	bool is_broken;                     /* nobody reads our output */
 };
 
 static bool write_piece(struct log *l, int s, struct gr_slice data)
 {
 	struct copy *c = GR_CONTAINER(l, struct copy, log);
 
-	if (c->fds[s] < 0 || c->is_broken || gr_write_all(c->fds[s], data.p, data.n) >= 0)
-		return true;
-	c->is_broken = true;
-	if (s == 0)
-		gr_rpc_interrupt(l->b->rpc, SIGPIPE);
+	if (c->fds[s] >= 0 && !l->b->lost && gr_write_all(c->fds[s], data.p, data.n) < 0)
+		gr_talk_lost(l->b, s ? GR_STREAM_ERR : GR_STREAM_OUT, errno);
 	return true;
 }
 

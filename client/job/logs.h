@@ -7,7 +7,8 @@
 #include "client/job/talk.h"
 #include "lib/base/buf.h"
 
-/* One task's kept output to @out and @errout (-1: not), at once or (@is_live) until the task is over. *rep: the reply, may be NULL. */
+/* One task's kept output to @out and @errout (-1: not), at once or (@is_live) until the task is over. *rep: the reply, may be NULL.
+ * b->lost is set, also with an answer, when they did not take it; GR_EGONE then when there is none yet. */
 int gr_logs_copy(struct gr_talk *b, uint64_t job, uint64_t task, uint64_t ordinal, bool is_live, int out, int errout, json_t **rep,
 		 struct gr_err *err) GR_MUST_CHECK;
 

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,6 +54,25 @@ void gr_talk_note(struct gr_talk *b, const char *fmt, ...)
 	fputs("griddle: ", stderr);
 	gr_view_text(text, stderr);
 	fputc('\n', stderr);
+}
+
+void gr_talk_lost(struct gr_talk *b, int stream, int why)
+{
+	if (b->lost)
+		return;
+	b->lost = why ? why : EIO;
+	b->lost_stream = stream;
+	gr_rpc_interrupt(b->rpc, SIGPIPE);
+}
+
+int gr_talk_lost_err(const struct gr_talk *b, struct gr_err *err)
+{
+	if (!b->lost)
+		return 0;
+	if (b->lost == EPIPE)
+		return gr_err_set(err, GR_EGONE, "nobody reads its output");
+	return gr_err_set(err, gr_err_errno(b->lost), "standard %s could not be written: %s", b->lost_stream == GR_STREAM_ERR ? "error" : "output",
+			  strerror(b->lost));
 }
 
 static int open_blob(void *ctx, const struct gr_digest *digest, uint64_t *size)

@@ -13,6 +13,7 @@ struct gr_talk {
 	struct gr_inputs *inputs;           /* what may be asked for; NULL none */
 	bool is_quiet;
 	bool was_up, is_told_down;
+	int lost, lost_stream;              /* an errno: why what was printed did not get there; 0: it did (gr_talk_lost) */
 	/* Set by who follows a job; each may be NULL. */
 	void (*on_out)(void *ctx, const struct gr_out_msg *m);
 	void (*on_event)(void *ctx, const json_t *event);
@@ -32,6 +33,11 @@ int gr_talk_call(struct gr_talk *b, bool is_patient, json_t *req, json_t **rep, 
 int gr_talk_submit(struct gr_talk *b, struct gr_jobfile *f, bool dry_run, uint64_t *job, uint64_t *n_tasks, struct gr_err *err)
 	GR_MUST_CHECK;
 void gr_talk_note(struct gr_talk *b, const char *fmt, ...) GR_PRINTF(2, 3);   /* "griddle: text" on stderr */
+/* @stream of ours, GR_STREAM_OUT or GR_STREAM_ERR, did not take what was printed, for @why, an errno. The first is kept; who waits is
+ * interrupted, as by SIGPIPE. */
+void gr_talk_lost(struct gr_talk *b, int stream, int why);
+/* "standard output could not be written: No space left on device". Return: its code; GR_EGONE when nobody reads it; 0: all got there. */
+int gr_talk_lost_err(const struct gr_talk *b, struct gr_err *err) GR_MUST_CHECK;
 
 /* JSON members, with what people see when there is none. */
 json_int_t gr_jnum(const json_t *o, const char *key);

@@ -23,8 +23,27 @@ check "an output whose name JSON cannot hold is no success" [ $rc != 0 ]; check 
 check "as they were made" [ "$(cat got/out.txt)" = 42 ]
 check "env goes along, and no more than is asked for" is 'x-' env A=x B=y "$G" run --env A 'echo $A-$B'
 "$G" job ls >/dev/full 2>"$T/err"; check "a list that a full disk did not take is no success" [ $? = 36 ]; check "and is told" grep -q 'standard output could not be written: No space left on device' "$T/err" || diag <"$T/err"
-"$G" map -q echo ::: 1 2 >/dev/full 2>"$T/err"; check "nor is a map's output" [ $? != 0 ]
-"$G" run -- echo x >/dev/full 2>"$T/err"; check "nor a run's" [ $? != 0 ]
+# unwritten WHERE WHAT CODE: the code is that of trouble here, and what was not written, why and what brings it again is told
+unwritten() { check "$2, exit 36" [ "$3" = 36 ]; check "and is told, with what to do" grep -q "standard output could not be written: $1; \`griddle job logs [0-9]*\` prints" "$T/err" || diag <"$T/err"; }
+"$G" map -q echo ::: 1 2 >/dev/full 2>"$T/err"; unwritten 'No space left on device' "nor is a map's output" $?
+"$G" map -q --tag echo ::: 1 2 >/dev/full 2>"$T/err"; unwritten 'No space left on device' "nor one with tags" $?
+"$G" run -- echo x >/dev/full 2>"$T/err"; unwritten 'No space left on device' "nor a run's" $?
+check "which is no reader's doing" sh -c '! grep -q "nobody reads" "$0"' "$T/err"
+"$G" run -- echo x >&- 2>"$T/err"; unwritten 'Bad file descriptor' "nor where there is no standard output" $?
+"$G" run 'echo x >&2' 2>/dev/full; check "nor a run whose standard error is lost" [ $? = 36 ]
+"$G" map -q 'echo {} >&2' ::: 1 2 2>/dev/full; check "nor a map's" [ $? = 36 ]
+"$G" map -q 'echo out{}; echo err{} >&2' ::: 1 2 3 >"$T/out" 2>&1; many=$("$G" job ls -o name --limit 1)
+for l in "$many" "$many 1" "$many -f"; do
+	"$G" job logs $l -q >/dev/full 2>"$T/err"; rc=$?
+	check "nor what job logs ${l#$many} prints" sh -c '[ $0 = 36 ] && grep -q "standard output could not be written: No space left on device" "$1"' $rc "$T/err"
+done
+"$G" job logs "$many" 1 --stderr 2>/dev/full; check "nor its standard error" [ $? = 36 ]
+for l in "" -f; do
+	check "job logs $l --stderr is what went there alone" is / sh -c '"$0" job logs "$1" $2 -q --stderr 2>err >out; echo "$(cat out)/$(grep -v err <err)"' "$G" "$many" "$l"
+	check "job logs $l --stdout too" is '/out1 out2 out3' sh -c '"$0" job logs "$1" $2 -q --stdout 2>err >out; echo "$(cat err)/$(sort out | xargs)"' "$G" "$many" "$l"
+done
+(trap '' PIPE; wait_for 20 test -e gone; "$G" job logs "$many" -f -q 2>"$T/err"; echo $? >"$T/code") | { exec <&-; touch gone; }
+check "job logs without a reader is no error" sh -c '[ "$(cat "$0")" = 0 ] && ! grep . "$1"' "$T/code" "$T/err"
 "$G" --help >/dev/full 2>"$T/err"; check "nor the help" [ $? = 36 ]
 check "a time limit is kept" sh -c '! timeout 20 "$0" run --timeout 300ms -- sleep 30 2>/dev/null' "$G"
 
@@ -59,6 +78,8 @@ check "a word that is not is refused, and never another value" sh -c '[ $0 = 2 ]
 check "a map whose reader is gone is cancelled" wait_for 20 sh -c '"$0" job ls | awk "NR == 2" | grep -q "cancelled.*nobody reads its output"' "$G"
 timeout 60 "$G" run -- sh -c 'while echo x; do sleep 0.1; done' 2>"$T/err" | head -n 1 >"$T/out"
 check "so is a run" wait_for 20 sh -c '"$0" job ls | awk "NR == 2" | grep -q "cancelled.*nobody reads its output"' "$G"
+timeout 60 "$G" run -- sh -c 'while echo x >&2; do sleep 0.1; done' 2>&1 >"$T/out" | head -n 1 >"$T/err"
+check "and one whose standard error nobody reads" wait_for 20 sh -c '"$0" job ls | awk "NR == 2" | grep -q "cancelled.*nobody reads its output"' "$G"
 "$G" job show >"$T/out" 2>&1; rc=$?
 check "a verb without its job says what it wants" sh -c '[ $0 = 2 ] && grep -q "job show: wants a job.s number" "$1"' $rc "$T/out"
 
