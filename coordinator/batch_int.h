@@ -37,7 +37,7 @@ struct gr_bj {                            /* a job */
 	bool is_ending;                   /* it is over, which is not on disk yet: nobody is told */
 	bool is_paused, was_cancelled, is_committed;     /* committed: its submit is */
 	uint32_t n_tasks;
-	uint32_t n_let_fail;              /* as many had failed when it was taken up again in spite of them; of an earlier life */
+	uint32_t n_failed_before;         /* as many had failed when it was taken up again in spite of them; of an earlier life */
 	uint64_t counts[GR_B_N];          /* when spec is NULL */
 	uint32_t floor;
 	bool is_raising;                  /* the floor of this life is not on disk yet: nothing is begun with its numbers */

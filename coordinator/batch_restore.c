@@ -202,8 +202,8 @@ static int load_row(void *ctx, const struct gr_store_job_row *r)
 	j->state = (enum gr_jstate)r->state;
 	j->is_paused = r->is_paused;
 	j->is_committed = true;
-	j->was_cancelled = r->is_cancelled > 0;
-	j->n_let_fail = r->is_cancelled < 0 ? (uint32_t)-r->is_cancelled : 0;
+	j->was_cancelled = r->is_cancelled;
+	j->n_failed_before = (uint32_t)r->n_failed_before;
 	j->floor = (uint32_t)r->floor;
 	counts = r->counts ? json_loads(r->counts, 0, NULL) : NULL;
 	for (int i = 0; i < GR_B_N; i++) {
@@ -350,7 +350,7 @@ int gr_batch_load(struct gr_batch *b, struct gr_err *err)
 	i = 0;
 	while (rc >= 0 && (j = gr_map_each(&b->jobs, &i)))
 		if (j->state == GR_J_OPEN) {
-			if (j->b.states.count[GR_B_FAILED] > j->n_let_fail)
+			if (j->b.states.count[GR_B_FAILED] > j->n_failed_before)
 				gr_bjob_check_limit(&j->b);
 			gr_bjob_open(&j->b);
 			if (j->was_cancelled)

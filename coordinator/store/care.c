@@ -500,7 +500,7 @@ int gr_store_recover(const char *dir, uint64_t now_ms, struct gr_buf *report, st
 		gr_buf_printf(report, "%s: %lld rows%s\n", tables[i].name, (long long)n, is_whole ? "" : ", others could not be read");
 	}
 	tell_orphans(to, report);
-	if (sqlite3_exec(to, "COMMIT; PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL) != SQLITE_OK)
+	if (sqlite3_exec(to, GR_STORE_OF_5 "COMMIT; PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL) != SQLITE_OK)
 		rc = gr_store__fail(to, fresh, "cannot be written", err);
 out:
 	sqlite3_close(from);

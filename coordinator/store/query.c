@@ -30,7 +30,7 @@ static int end(struct gr_store *s, sqlite3_stmt *st, int rc, int own)
 int gr_store_each_job(struct gr_store *s, int (*fn)(void *ctx, const struct gr_store_job_row *row), void *ctx)
 {
 	sqlite3_stmt *st = gr_store__query(s, "SELECT job,priority,n_tasks,submitted_ms,started_ms,ended_ms,floor,is_paused,state,token,spec,name,tenant,"
-					      "reason,counts,owner,is_cancelled FROM jobs ORDER BY job");
+					      "reason,counts,owner,is_cancelled,n_failed_before FROM jobs ORDER BY job");
 	int rc, own = 0;
 
 	while (st && own >= 0 && (rc = sqlite3_step(st)) == SQLITE_ROW) {
@@ -40,6 +40,7 @@ int gr_store_each_job(struct gr_store *s, int (*fn)(void *ctx, const struct gr_s
 			.floor = sqlite3_column_int64(st, 6), .is_paused = sqlite3_column_int64(st, 7), .state = sqlite3_column_int64(st, 8),
 			.token = text(st, 9), .spec = text(st, 10), .name = text(st, 11), .tenant = text(st, 12), .reason = text(st, 13),
 			.counts = text(st, 14), .owner = text(st, 15), .is_cancelled = sqlite3_column_int64(st, 16),
+			.n_failed_before = sqlite3_column_int64(st, 17),
 		};
 
 		own = fn(ctx, &r);

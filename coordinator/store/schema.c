@@ -34,6 +34,8 @@ static const char *const steps[GR_STORE_SCHEMA] = {
 	"CREATE TABLE packs(job INTEGER, first INTEGER, last INTEGER, n INTEGER, data BLOB, PRIMARY KEY(job, first)) WITHOUT ROWID;",
 	/* of a copy, where copies go to workers alike: the value of their label */
 	"ALTER TABLE attempts ADD COLUMN same TEXT;",
+	/* as many had failed when it was taken up again in spite of them */
+	"ALTER TABLE jobs ADD COLUMN n_failed_before INTEGER DEFAULT 0;" GR_STORE_OF_5,
 };
 
 int gr_store__fail(sqlite3 *db, const char *path, const char *what, struct gr_err *err)

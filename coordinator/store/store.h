@@ -37,8 +37,8 @@ struct gr_store_tx;
 	X(JOB_COUNTS, "it", "UPDATE jobs SET counts=?2 WHERE job=?1") \
 	X(JOB_FLOOR, "ii", "UPDATE jobs SET floor=?2 WHERE job=?1") \
 	X(CANCEL, "i", "UPDATE jobs SET is_cancelled=1 WHERE job=?1") \
-	/* it goes on although ?2 tasks have failed: below 0 they are no reason to stop it, until there are more */ \
-	X(UNCANCEL, "ii", "UPDATE jobs SET is_cancelled=-?2 WHERE job=?1") \
+	/* it goes on although ?2 tasks have failed: they are no reason to stop it, until there are more */ \
+	X(UNCANCEL, "ii", "UPDATE jobs SET is_cancelled=0,n_failed_before=?2 WHERE job=?1") \
 	/* attempts of tasks that begin anew say nothing of them any more (counts -1), be they tries, losses, comparisons or results: of a job \
 	 * that is over all, of an open one those that have failed. Before OUTCOME_RM */ \
 	X(FORGET, "iiii", "UPDATE attempts SET counts=-1,digest=NULL,same=NULL WHERE job=?1 AND task>=?2 AND task<?3 AND (?4=0 OR task IN " \
@@ -94,7 +94,7 @@ struct gr_store_ops {
 	void (*on_damage)(void *ctx, const char *text);
 };
 struct gr_store_stats {
-	uint64_t commits, transactions, rows, failures, waiting, commit_us, file_bytes, wal_bytes, file_syncs;
+	uint64_t commits, transactions, rows, failures, waiting, file_bytes, wal_bytes, file_syncs;
 };
 /**
  * gr_store_open - the database @dir/jobs.db, made or brought up to this program's schema
@@ -137,7 +137,7 @@ void gr_store_stats(const struct gr_store *s, struct gr_store_stats *out);
 
 /* ---- reading (query.c) ---- */
 struct gr_store_job_row {
-	int64_t job, priority, n_tasks, submitted_ms, started_ms, ended_ms, floor, is_paused, is_cancelled;
+	int64_t job, priority, n_tasks, submitted_ms, started_ms, ended_ms, floor, is_paused, is_cancelled, n_failed_before;
 	int64_t state;
 	const char *token, *spec, *name, *tenant, *reason, *counts, *owner;
 };

@@ -6,7 +6,9 @@
 #include "coordinator/store/store.h"
 #include "lib/base/list.h"
 
-#define GR_STORE_SCHEMA 5
+#define GR_STORE_SCHEMA 6
+/* What schema 5 said by is_cancelled below 0. Recovery takes rows of it into a new file as they are. */
+#define GR_STORE_OF_5 "UPDATE jobs SET n_failed_before=-is_cancelled,is_cancelled=0 WHERE is_cancelled<0;"
 #define GR_STORE_BUSY_MS 5000              /* to wait for another program that writes */
 int gr_store__fail(sqlite3 *db, const char *path, const char *what, struct gr_err *err);   /* sqlite's error as ours */
 int gr_store__open_db(const char *path, bool is_read_only, sqlite3 **out, struct gr_err *err) GR_MUST_CHECK;

@@ -308,7 +308,8 @@ static void a_store_of_before_learns_it(void **state)
 	life_end(w);
 	snprintf(path, sizeof(path), "%s/jobs.db", w->dir);
 	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db, "DROP TABLE packs; DROP TABLE removed; ALTER TABLE attempts DROP COLUMN same; PRAGMA user_version=2", NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "DROP TABLE packs; DROP TABLE removed; ALTER TABLE attempts DROP COLUMN same; "
+				      "ALTER TABLE jobs DROP COLUMN n_failed_before; PRAGMA user_version=2", NULL, NULL, NULL), SQLITE_OK);
 	sqlite3_close(db);
 	life_begin(w, 100);
 	assert_int_equal(ask_now(w, "job.rm", BIG), 0);

@@ -470,6 +470,9 @@ static void one_that_is_damaged_is_told_and_recovery_keeps_the_others(void **sta
 
 /* ---- older stores ---- */
 
+#define TO_SCHEMA_5 "ALTER TABLE jobs DROP COLUMN n_failed_before; PRAGMA user_version=5;"
+#define TO_SCHEMA_3 TO_SCHEMA_5 "DROP TABLE packs; ALTER TABLE attempts DROP COLUMN same; PRAGMA user_version=3;"
+
 static void a_store_of_before_is_taken_over_and_goes_on_packed(void **state)
 {
 	struct world *w = *state;
@@ -484,12 +487,12 @@ static void a_store_of_before_is_taken_over_and_goes_on_packed(void **state)
 	}
 	commit(w, tx);
 	gr_store_close(&w->store);
-	sql(w, "DROP TABLE packs; ALTER TABLE attempts DROP COLUMN same; PRAGMA user_version=3");
+	sql(w, TO_SCHEMA_3);
 	if (gr_store_recover(w->dir, 6, &report, &err) < 0)           /* of one without the table, too */
 		fail_msg("%s", err.text);
 	assert_non_null(strstr(gr_buf_str(&report), "outcomes: 50 rows\n"));
 	gr_buf_fini(&report);
-	sql(w, "DROP TABLE packs; ALTER TABLE attempts DROP COLUMN same; PRAGMA user_version=3");
+	sql(w, TO_SCHEMA_3);
 	open_it(w);
 	assert_int_equal(number(w, "PRAGMA user_version"), GR_STORE_SCHEMA);
 	tx = gr_store_tx_new(w->store);
@@ -502,6 +505,41 @@ static void a_store_of_before_is_taken_over_and_goes_on_packed(void **state)
 	assert_int_equal(gr_store_each_outcome(w->store, 1, see_outcome, &x), 0);
 	assert_each_once(&x, 100);
 	assert_int_equal(number(w, "SELECT count(*) FROM outcomes"), 50);
+}
+
+struct failed_before { int64_t is_cancelled[3], n[3]; };
+
+static int see_failed_before(void *ctx, const struct gr_store_job_row *row)
+{
+	struct failed_before *x = ctx;
+
+	x->is_cancelled[row->job - 1] = row->is_cancelled;
+	x->n[row->job - 1] = row->n_failed_before;
+	return 0;
+}
+
+/* Job 1 was cancelled, 2 was not, 3 goes on in spite of two failures: one number said all of it. */
+static void what_schema_5_said_of_failures_is_kept_by_recovery_too(void **state)
+{
+	static const char jobs[] = TO_SCHEMA_5 "DELETE FROM jobs; INSERT INTO jobs(job,spec,tenant,n_tasks,is_cancelled) "
+				   "VALUES(1,'{}','t',3,1),(2,'{}','t',3,0),(3,'{}','t',3,-2)";
+	struct world *w = *state;
+	struct gr_buf report = { 0 };
+	struct gr_err err;
+
+	for (int is_recovered = 0; is_recovered < 2; is_recovered++) {
+		struct failed_before x = { .n = { -1, -1, -1 } };
+
+		gr_store_close(&w->store);
+		sql(w, jobs);
+		if (is_recovered && gr_store_recover(w->dir, 6, &report, &err) < 0)
+			fail_msg("%s", err.text);
+		open_it(w);
+		assert_int_equal(number(w, "PRAGMA user_version"), GR_STORE_SCHEMA);
+		assert_int_equal(gr_store_each_job(w->store, see_failed_before, &x), 0);
+		assert_memory_equal(&x, (&(struct failed_before){ { 1, 0, 0 }, { 0, 0, 2 } }), sizeof(x));
+	}
+	gr_buf_fini(&report);
 }
 
 int main(void)
@@ -518,6 +556,7 @@ int main(void)
 		T(a_pack_with_a_wrong_bit_or_a_lost_byte_is_not_read),
 		T(one_that_is_damaged_is_told_and_recovery_keeps_the_others),
 		T(a_store_of_before_is_taken_over_and_goes_on_packed),
+		T(what_schema_5_said_of_failures_is_kept_by_recovery_too),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
