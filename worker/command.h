@@ -162,19 +162,20 @@ void gr_command_move(struct gr_wcommand *t, enum gr_command_state to);
 void gr_command_free(struct gr_wcommand *t);
 /* It needs its runner no more, whose folder is empty. */
 void gr_command_leave(struct gr_wcommand *t);
-/* What waits in @r, which is about to go, waits here again. */
-void gr_commands_take_back(struct gr_commands *c, struct gr_runner *r);
+/* Hands it to its runner. */
+int gr_command_launch(struct gr_wcommand *t, bool is_ahead, struct gr_err *err) GR_MUST_CHECK;
 /* It ends without having run (to its end). */
 void gr_command_give_up(struct gr_wcommand *t, int outcome, uint32_t flags, const char *fmt, ...) GR_PRINTF(4, 5);
 
 /* ---- run_ahead.c ---- */
 /* READY -> NEXT, when it can follow one that runs. Return: false when it can not. */
 bool gr_command_send_ahead(struct gr_wcommand *t);
-struct gr_wcommand *gr_command_next_in(struct gr_commands *c, const struct gr_runner *r);   /* NULL: none */
-void gr_command_returned(struct gr_wcommand *t);                /* its runner has not begun it */
+/* @r has begun the next by itself, which is its command now. NULL: none waits there. */
+struct gr_wcommand *gr_commands_go_on(struct gr_commands *c, struct gr_runner *r);
+void gr_commands_returned(struct gr_commands *c, struct gr_runner *r, uint32_t id);    /* @r has not begun it, and will not */
+/* What waits in @r, which is about to go, waits here again. */
+void gr_commands_take_back(struct gr_commands *c, struct gr_runner *r);
 void gr_command_learn(struct gr_wcommand *t);                   /* it has ended: whether others may follow in its runner */
-/* Hands @t to its runner. */
-int gr_command_launch(struct gr_wcommand *t, bool is_ahead, struct gr_err *err) GR_MUST_CHECK;
 
 /* ---- make_command.c ---- */
 /* Paths and blobs of @t from its stage's templates and its own values; fills placed, outputs, stdin. */

@@ -68,12 +68,24 @@ bool gr_command_send_ahead(struct gr_wcommand *t)
 	return true;
 }
 
-struct gr_wcommand *gr_command_next_in(struct gr_commands *c, const struct gr_runner *r)
+static struct gr_wcommand *next_in(struct gr_commands *c, const struct gr_runner *r)
 {
 	GR_LIST_EACH(t, &c->lists[GR_CS_NEXT], struct gr_wcommand, link)
 		if (t->runner == r)
 			return t;
 	return NULL;
+}
+
+struct gr_wcommand *gr_commands_go_on(struct gr_commands *c, struct gr_runner *r)
+{
+	struct gr_wcommand *t = next_in(c, r);
+
+	if (!t)
+		return NULL;
+	r->n_ahead--;
+	r->command = t;
+	r->since_ns = gr_loop_now_ns(c->w->loop);
+	return t;
 }
 
 /* Before all that came later. */
@@ -88,7 +100,7 @@ static void wait_again(struct gr_wcommand *t)
 	gr_list_insert(before, &t->link);
 }
 
-void gr_command_returned(struct gr_wcommand *t)
+static void come_back(struct gr_wcommand *t)
 {
 	t->runner = NULL;
 	if (t->is_cancelled)
@@ -101,11 +113,24 @@ void gr_command_returned(struct gr_wcommand *t)
 		wait_again(t);
 }
 
+void gr_commands_returned(struct gr_commands *c, struct gr_runner *r, uint32_t id)
+{
+	struct gr_wcommand *t = next_in(c, r);
+
+	if (!t || t->serial != id)
+		return;
+	r->n_ahead--;
+	r->n_quick = 0;
+	come_back(t);
+	if (!r->n_ahead && !r->command)
+		gr_runners_give(r);
+}
+
 void gr_commands_take_back(struct gr_commands *c, struct gr_runner *r)
 {
 	struct gr_wcommand *t;
 
-	while ((t = gr_command_next_in(c, r)))
-		gr_command_returned(t);
+	while ((t = next_in(c, r)))
+		come_back(t);
 	r->n_ahead = 0;
 }

@@ -474,16 +474,9 @@ void gr_command_leave(struct gr_wcommand *t)
 		gr_runners_give(r);    /* else with the last of those that come back */
 }
 
-/* The runner has gone on with the next by itself. */
-static void go_on(struct gr_commands *c, struct gr_runner *r)
+/* Its runner has begun it by itself. */
+static void begun_in_turn(struct gr_wcommand *t)
 {
-	struct gr_wcommand *t = gr_command_next_in(c, r);
-
-	if (!t)
-		return;
-	r->n_ahead--;
-	r->command = t;
-	r->since_ns = gr_loop_now_ns(c->w->loop);
 	take_slot(t);
 	gr_command_move(t, GR_CS_RUNNING);
 	begun(t);
@@ -493,19 +486,6 @@ static void go_on(struct gr_commands *c, struct gr_runner *r)
 		stop_running(t, GR_STOP_RETRACT, 0);
 }
 
-static void returned(struct gr_commands *c, struct gr_runner *r, uint32_t id)
-{
-	struct gr_wcommand *t = gr_command_next_in(c, r);
-
-	if (!t || t->serial != id)
-		return;
-	r->n_ahead--;
-	r->n_quick = 0;
-	gr_command_returned(t);
-	if (!r->n_ahead && !r->command)
-		gr_runners_give(r);
-}
-
 static void on_event(void *ctx, struct gr_runner *r, const struct gr_runner_event *ev, const uint8_t *data)
 {
 	struct gr_commands *c = ctx;
@@ -513,7 +493,7 @@ static void on_event(void *ctx, struct gr_runner *r, const struct gr_runner_even
 	bool has_next;
 
 	if (ev->kind == GR_RUNNER_RETURNED) {
-		returned(c, r, ev->id);
+		gr_commands_returned(c, r, ev->id);
 		return;
 	}
 	if (!t || t->state != GR_CS_RUNNING || t->serial != ev->id)
@@ -540,8 +520,9 @@ static void on_event(void *ctx, struct gr_runner *r, const struct gr_runner_even
 		t->runner = NULL;
 	gr_command_move(t, GR_CS_TAKING);
 	gr_command_take(t);
-	if (has_next)
-		go_on(c, r);
+	t = has_next ? gr_commands_go_on(c, r) : NULL;
+	if (t)
+		begun_in_turn(t);
 }
 
 static bool on_gone(void *ctx, struct gr_runner *r, const char *why)
