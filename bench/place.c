@@ -1,8 +1,9 @@
 /**
  * place - what a decision costs lib/place
  *
- * usage: place [-d FILE] [-w WORKERS]
- *        FILE gets rows for gnuplot: workers, median, p99.9 and mean ns; WORKERS: the first table for this size alone
+ * usage: place [-d FILE] [-u] [-w WORKERS]
+ *        FILE gets rows for gnuplot: workers, median, p99.9 and mean ns; WORKERS: the first table for this size alone;
+ *        -u: what ends is not named before it does (gr_place_soon)
  *
  * 1. place + complete, one pair after another, on a cluster kept at 4 of 5 slots taken: four resources asked, 1000 jobs
  *    of 8 tenants with work queued, input sets (locality), 4 pods a node sharing its cores (contention), 32 toolchains.
@@ -70,7 +71,7 @@ struct rig {
 	uint64_t now_ns, log_bytes;
 	uint32_t n_workers, env[N_ENVS], class[N_ENVS], owner[N_JOBS], n_left[N_JOBS];
 	uint64_t *placed;             /* a ring of what runs: the oldest ends first, more or less */
-	uint32_t n_placed;
+	uint32_t n_placed, at;
 	struct gr_place_decision out[BATCH];
 	struct gr_place_log log;
 };
@@ -225,17 +226,31 @@ static uint64_t place_one(struct rig *g)
 	return g->out[0].placed;
 }
 
+static bool is_untold;
+
+/* One ends and one is placed. Which one ends next is named meanwhile, as the coordinator does when it has decoded the message,
+ * before all else that an end makes it do. */
+static uint64_t pair(struct rig *g, uint64_t placed, uint64_t next)
+{
+	if (!is_untold)
+		gr_place_soon(g->p, next, false);
+	end_one(g, placed);
+	if (!is_untold)
+		gr_place_soon(g->p, next, true);
+	return place_one(g);
+}
+
 /* Mean ns of a pair over a whole run; nothing is timed inside. */
 static double pairs_ns(struct rig *g, uint32_t n)
 {
 	uint64_t from = cpu_ns();
 
 	for (uint32_t i = 0; i < n; i++) {
-		uint32_t at = gr_rng_below(&g->rng, g->n_placed);
+		uint32_t at = g->at;
 
 		g->now_ns += 200;
-		end_one(g, g->placed[at]);
-		g->placed[at] = place_one(g);
+		g->at = gr_rng_below(&g->rng, g->n_placed);
+		g->placed[at] = pair(g, g->placed[at], g->placed[g->at]);
 		note(g, &g->out[0]);
 	}
 	return (double)(cpu_ns() - from) / n;
@@ -267,13 +282,14 @@ static double decisions(uint32_t n_workers, FILE *data)
 		double x;
 
 		for (uint32_t i = 0; i < SAMPLES; i++) {
-			uint32_t at = gr_rng_below(&g->rng, g->n_placed);
-			uint64_t from, placed = g->placed[at];      /* the caller has it in hand */
+			uint32_t at = g->at;
+			uint64_t from, placed = g->placed[at], next;        /* the caller has them in hand */
 
 			g->now_ns += 200;
+			g->at = gr_rng_below(&g->rng, g->n_placed);
+			next = g->placed[g->at];
 			from = clock_ns();
-			end_one(g, placed);
-			placed = place_one(g);
+			placed = pair(g, placed, next);
 			took[i] = clock_ns() - from;
 			g->placed[at] = placed;
 			took[i] = took[i] > timer ? took[i] - timer : 0;
@@ -444,7 +460,7 @@ int main(int argc, char **argv)
 	FILE *data = NULL;
 	int c;
 
-	while ((c = getopt(argc, argv, "d:w:")) != -1) {
+	while ((c = getopt(argc, argv, "d:uw:")) != -1) {
 		switch (c) {
 		case 'd':
 			data = fopen(optarg, "w");
@@ -453,8 +469,9 @@ int main(int argc, char **argv)
 				return 1;
 			}
 			break;
+		case 'u': is_untold = true; break;
 		case 'w': only = (uint32_t)atoi(optarg); break;
-		default: fprintf(stderr, "usage: place [-d FILE] [-w WORKERS]\n"); return 2;
+		default: fprintf(stderr, "usage: place [-d FILE] [-u] [-w WORKERS]\n"); return 2;
 		}
 	}
 	printf("place + complete, ns: %u jobs, %u tenants, 4 resources, %u toolchains, input sets, 4 pods a node, 80 %% of the slots taken;\n"

@@ -252,11 +252,13 @@ static void run_end(struct gr_bj *j, struct gr_bworker *bw, uint64_t worker, con
 	struct gr_store_tx *tx = gr_store_tx_new(b->store);
 	const struct now now = { gr_coord_now(b->c), (int64_t)gr_clock_real_ms() };
 	struct gr_pend *p = gr_pend_new(b);
-	struct gr_blive *l;
+	struct gr_blive *l = t ? gr_btask_live(t, m->attempt) : NULL;
 	struct gr_bended v;
 	uint64_t out_bytes = 0;
 	bool counts, is_packed;
 
+	if (bw && l)
+		gr_place_soon(b->c->place, l->placed, true);
 	p->job = j->id;
 	p->task = m->task;
 	p->attempt = m->attempt;
@@ -343,6 +345,7 @@ void gr_run_ended(struct gr_batch *b, struct gr_bworker *bw, const struct gr_end
 	struct gr_blive *l = t ? gr_btask_live(t, m->attempt) : NULL;
 
 	if (l && l->worker == bw->w->identity) {
+		gr_place_soon(b->c->place, l->placed, false);
 		run_end(j, bw, bw->w->identity, m, digests, cause_of(&j->spec->stages[gr_spec_stage_of(j->spec, (uint32_t)m->task)], l, m));
 	} else {
 		struct gr_store_tx *tx = gr_store_tx_new(b->store);

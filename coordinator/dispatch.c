@@ -588,6 +588,7 @@ static int take_result(struct gr_coord *c, struct gr_worker *w, const struct gr_
 		c->m.results_fenced++;
 		return 0;
 	}
+	gr_place_soon(c->place, a->placed, false);
 	for (uint32_t i = 0; i < m->n_outputs; i++)
 		if (m->outputs[i].index >= t->n_outputs) {
 			gr_warn("dispatch", "worker %s: result of task %" PRIu64 " has an output that was not asked for", w->name, m->task);

@@ -571,6 +571,18 @@ static void fetch_ahead(const struct gr_place *p, const struct gr_place__placed 
 	__builtin_prefetch(&p->classes[pl->class]);
 }
 
+void gr_place_soon(const struct gr_place *p, uint64_t placed, bool is_near)
+{
+	uint32_t i = (uint32_t)placed;
+
+	if (i >= p->n_placed)
+		return;
+	if (is_near)
+		fetch_ahead(p, gr_place__at(p, i));
+	else
+		__builtin_prefetch(gr_place__at(p, i));
+}
+
 static RARE void log_end(struct gr_place *p, uint64_t now_ns, uint64_t placed, const struct gr_place_ended *e)
 {
 	LOG(p, OP_END, now_ns, placed, e->how, e->cpu_us, e->max_rss_bytes);
