@@ -79,6 +79,8 @@ static bool check_worker(const struct gr_place *p, uint32_t i, uint32_t *node_us
 	*n_late += n_waiting > 0;
 	if (w->n_waiting > w->prefetch && w->n_waiting > p->cfg.max_credits)
 		return fault(f, "more waits there than it may hold: worker, waiting", i, w->n_waiting);
+	if ((w->flags & W_ODD) != (w->quota_10mcpu | w->slow_permille | w->mem_psi_32 ? W_ODD : 0))
+		return fault(f, "worker's quota or pressure is not marked", i, w->flags);
 	if (gr_place__has_room(p, i)) {
 		const struct gr_place__bucket *b = &p->pools[w->pool].groups[p->group[i]].buckets[p->rank[i]];
 

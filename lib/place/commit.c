@@ -242,7 +242,8 @@ static inline struct gr_place__placed *record(struct gr_place *p, const struct g
 	d->gang = 0;
 	d->n_looked = s->n_looked;
 	d->finish_us = s->finish_us;
-	memcpy(d->next, s->next, sizeof(d->next));
+	for (uint32_t i = 0; i < GR_PLACE_N_NEXT; i++)
+		d->next[i] = (struct gr_place_next){ (uint32_t)s->next[i], (uint32_t)(s->next[i] >> 32) };
 	chain_add(p, &p->holds[s->worker], id, pl);
 	if (p->owners[s->owner].spec.is_preemptible && !s->t->is_gang)
 		victim_add(p, id);
@@ -288,7 +289,7 @@ uint32_t gr_place__commit(struct gr_place *p, const struct gr_place__search *s, 
 		gr_place__kept_came(p, s->worker, s->class_id);
 	if (c->has_policy)
 		tally(p, s->owner, c, s->worker, 1);
-	gr_place__warm(p, s->worker, o, s->t->input_set, s->input_kib);
+	gr_place__warm(p, s->worker, o, s);
 	gr_place__charge(p, s->owner, c, (int)n);
 	gr_place__refresh(p, s->worker);
 	p->decisions += n;

@@ -627,7 +627,7 @@ int gr_place_adopt(struct gr_place *p, uint64_t now_ns, uint32_t owner, uint32_t
 	s.class = &p->classes[class];
 	s.work_us = gr_place__work_us(p, 0, work_ms);
 	for (uint32_t k = 0; k < GR_PLACE_N_NEXT; k++)
-		s.next[k] = (struct gr_place_next){ UINT32_MAX, UINT32_MAX };
+		s.next[k] = UINT64_MAX;
 	/* whatever else is in the way: it runs */
 	for (uint32_t k = 0; k < s.class->n_need; k++) {
 		res = s.class->need_res[k];

@@ -131,7 +131,8 @@ struct gr_place__holds {              /* the rest of it, at the same index of p-
 };
 _Static_assert(N_GROUPS <= G_NONE, "a bit for each group, and for none");
 _Static_assert(sizeof(struct gr_place__worker) == 64 && sizeof(struct gr_place__holds) == 24, "a worker's record");
-enum { W_UP = 1, W_DRAINING = 2, W_BLOCKED = 4, W_QUARANTINED = 8, W_RESERVED = 16, W_LEAVING = 32, W_KEPT = 64 };  /* leaving: in p->leaving; kept: in p->kept */
+enum { W_UP = 1, W_DRAINING = 2, W_BLOCKED = 4, W_QUARANTINED = 8, W_RESERVED = 16, W_LEAVING = 32, W_KEPT = 64,
+       W_ODD = 128 };                 /* leaving: in p->leaving; kept: in p->kept; odd: it has a quota, or pressure */
 
 struct gr_place__queued {             /* what a decision needs stands together: the excludes, which few have, end it */
 	uint64_t seq;
@@ -455,10 +456,11 @@ struct gr_place__search {
 	/* out */
 	uint32_t worker, n_looked;
 	uint64_t set, all_kib;        /* the input set's name; what a worker that has all of it was sent */
+	uint16_t all_packed;          /* that as p->have says it */
 	bool is_plain;                /* the class is, and nothing is excluded or avoided */
 	bool is_cut;                  /* not all that could fit were looked at */
 	uint64_t score, fetch_us, finish_us;
-	struct gr_place_next next[GR_PLACE_N_NEXT];
+	uint64_t me, next[GR_PLACE_N_NEXT];   /* the found one's and the runners-up's: score, cut short, in the upper half, id in the lower */
 };
 struct gr_place__cost { uint64_t wait_us, fetch_us, run_us, more_us; };
 /* Asks for the next of a queued item; then gr_place__search looks for the worker, or search_at scores one alone (false: it does not fit). */
@@ -475,7 +477,7 @@ struct gr_place__cost gr_place__cost(const struct gr_place *p, uint32_t worker, 
 /* Whether it fits there now; the reason when not. */
 enum gr_place_verdict gr_place__fits(const struct gr_place *p, uint32_t worker, const struct gr_place__search *s, uint32_t *res);
 uint32_t gr_place__contention(const struct gr_place *p, const struct gr_place__worker *w, uint32_t more_mcpu);
-void gr_place__warm(struct gr_place *p, uint32_t worker, struct gr_place__owner *o, uint64_t set, uint32_t input_kib);
+void gr_place__warm(struct gr_place *p, uint32_t worker, struct gr_place__owner *o, const struct gr_place__search *s);
 uint32_t gr_place__tally_get(const struct gr_place *p, uint32_t owner, uint8_t by, uint32_t what);
 void gr_place__tally_add(struct gr_place *p, uint32_t owner, uint8_t by, uint32_t what, int sign);
 uint32_t gr_place__tally_of(const struct gr_place *p, uint32_t worker, uint8_t by);     /* what a worker counts as */

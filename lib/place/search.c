@@ -8,6 +8,8 @@
  * measured longest ago: what is never tried is never found to have become fast. */
 #include "lib/place/place.h"
 
+#include <string.h>
+
 #include "lib/base/clock.h"
 #include "lib/place/place_int.h"
 
@@ -37,18 +39,13 @@ static uint32_t have_key(uint64_t set, uint32_t worker_id)
 	return (uint32_t)(h * 0xd6e8feb86659fd93ull >> 32);
 }
 
-/* KiB in 16 bits: 11 of mantissa, rounded up; above 2 TiB it is 2 TiB. */
+/* KiB in 16 bits: 11 of mantissa, rounded up; above 2 TiB it is 2 TiB. The larger stays the larger: packed ones can be compared. */
 static uint16_t pack_kib(uint64_t kib)
 {
-	uint32_t e = 0;
+	uint32_t e = 52 - (uint32_t)__builtin_clzll(kib | 2048);
+	uint64_t v = (e << 11) + ((kib + (1ull << e) - 1) >> e);
 
-	while (kib >= 4096) {
-		kib = (kib + 1) / 2;
-		e++;
-	}
-	if (kib < 2048)
-		return (uint16_t)kib;
-	return e > 30 ? UINT16_MAX : (uint16_t)((e + 1) << 11 | (kib - 2048));
+	return v > UINT16_MAX ? UINT16_MAX : (uint16_t)v;
 }
 
 static uint64_t unpack_kib(uint16_t v)
@@ -56,36 +53,30 @@ static uint64_t unpack_kib(uint16_t v)
 	return v < 2048 ? v : (uint64_t)((v & 2047) + 2048) << ((v >> 11) - 1);
 }
 
-/* An owner's files are counted together, a shared set is the task's own. */
-static uint64_t all_kib(const struct gr_place__owner *o, uint64_t set, uint32_t input_kib)
-{
-	return set ? input_kib : o->bytes >> 10;
-}
-
-static inline uint64_t missing_kib(const struct gr_place *p, uint32_t key, uint64_t all, uint32_t input_kib)
+/* Whether a worker with this key has all of it is as good as random to the processor, and no branch hangs on it; some of it is rare. */
+static inline uint64_t missing_kib(const struct gr_place *p, const struct gr_place__search *s, uint32_t key)
 {
 	uint32_t slot = p->have[key & (p->cap_have - 1)];
-	uint64_t have;
+	bool has = slot && !((slot ^ key) >> 16), has_all = has & ((uint16_t)slot >= s->all_packed);
 
-	if (!slot || (slot ^ key) >> 16)
-		return input_kib;
-	have = unpack_kib((uint16_t)slot);
-	return have >= all ? 0 : input_kib * (all - have) / all;
+	if (has > has_all)
+		return s->input_kib * (s->all_kib - unpack_kib((uint16_t)slot)) / s->all_kib;
+	return s->input_kib & ((uint64_t)has_all - 1);
 }
 
-void gr_place__warm(struct gr_place *p, uint32_t worker, struct gr_place__owner *o, uint64_t set, uint32_t input_kib)
+void gr_place__warm(struct gr_place *p, uint32_t worker, struct gr_place__owner *o, const struct gr_place__search *s)
 {
 	uint32_t id = p->workers[worker].id, key, *at, slot;
+	uint64_t set = s->t->input_set, more;
 	struct gr_place__warm *warm = &o->warm;
-	uint64_t more;
 	bool is_new;
 
-	if (!input_kib)
+	if (!s->input_kib)
 		return;
-	key = have_key(set_of(o, set), id);
+	key = have_key(s->set, id);
 	at = &p->have[key & (p->cap_have - 1)];
 	is_new = !*at || *at >> 16 != key >> 16;
-	more = missing_kib(p, key, all_kib(o, set, input_kib), input_kib);
+	more = missing_kib(p, s, key);
 	if (!is_new && !more)
 		return;
 	*at = (key & 0xffff0000u) | pack_kib((is_new ? 0 : unpack_kib((uint16_t)*at)) + more + 1);
@@ -195,9 +186,7 @@ static inline uint64_t fetch_us(const struct gr_place *p, const struct gr_place_
 
 	if (!s->input_kib)
 		return us;
-	missing = missing_kib(p, key, s->all_kib, s->input_kib);
-	if (!missing)
-		return us;
+	missing = missing_kib(p, s, key);
 	if (!p->cap_bandwidth)
 		return us + (missing * p->us_per_kib_1024 >> 10);
 	zone = p->pools[w->pool].zone;
@@ -319,19 +308,6 @@ enum gr_place_verdict gr_place__fits(const struct gr_place *p, uint32_t worker, 
 
 /* ---- looking ---- */
 
-static void keep_next(struct gr_place__search *s, uint32_t worker_id, uint64_t score)
-{
-	uint32_t us = score > UINT32_MAX - 1 ? UINT32_MAX - 1 : (uint32_t)score, at = GR_PLACE_N_NEXT;
-
-	if (us >= s->next[GR_PLACE_N_NEXT - 1].score_us)
-		return;
-	while (at && us < s->next[at - 1].score_us)
-		at--;
-	for (uint32_t i = GR_PLACE_N_NEXT - 1; i > at; i--)
-		s->next[i] = s->next[i - 1];
-	s->next[at] = (struct gr_place_next){ worker_id, us };
-}
-
 /* Most classes ask for one core and room, most workers have neither a quota nor pressure: then the node's price is all
  * that gr_place__cost would find, to within its rounding. Return: false when it does not fit. */
 static inline bool quick(const struct gr_place *p, const struct gr_place__search *s, uint32_t worker, uint32_t key, uint64_t *score,
@@ -348,7 +324,7 @@ static inline bool quick(const struct gr_place *p, const struct gr_place__search
 	/* what will wait there takes a credit, also where a slot is free and only cores are not */
 	if (s->with_credits && (!w->prefetch || (w->n_waiting && w->n_waiting >= gr_place__credits(p, w))))
 		return false;
-	if (!s->is_plain || (w->flags & (W_RESERVED | W_KEPT)) | w->quota_10mcpu | w->slow_permille | w->mem_psi_32 || s->with_credits) {
+	if (!s->is_plain || (w->flags & (W_RESERVED | W_KEPT | W_ODD)) || s->with_credits) {
 		if (gr_place__fits(p, worker, s, &res) != GR_PLACE_V_FITS)
 			return false;
 		c = gr_place__cost(p, worker, s);
@@ -361,30 +337,86 @@ static inline bool quick(const struct gr_place *p, const struct gr_place__search
 	return true;
 }
 
-/* @key: have_key of the task's set and the worker. */
-static inline void look(const struct gr_place *p, struct gr_place__search *s, uint32_t worker, uint32_t key)
+struct best {                                 /* of those looked at, the one that takes it and the next three */
+	uint32_t worker, n_looked;
+	uint64_t score, fetch_us;
+	uint64_t me, next[GR_PLACE_N_NEXT];   /* score and id, to be ordered as one number; the score is cut short */
+};
+_Static_assert(sizeof(struct gr_place_next) == 8, "a number");
+
+static inline struct best best_of(const struct gr_place__search *s)
+{
+	struct best b = { .worker = s->worker, .n_looked = s->n_looked, .score = s->score, .fetch_us = s->fetch_us, .me = s->me };
+
+	memcpy(b.next, s->next, sizeof(b.next));
+	return b;
+}
+
+static inline void tell(struct gr_place__search *s, const struct best *b)
+{
+	s->worker = b->worker;
+	s->n_looked = b->n_looked;
+	s->score = b->score;
+	s->fetch_us = b->fetch_us;
+	s->me = b->me;
+	memcpy(s->next, b->next, sizeof(b->next));
+}
+
+/* Swaps them when @b is smaller, without a branch. */
+static inline void in_order(uint64_t *a, uint64_t *b)
+{
+	uint64_t less = *a < *b ? *a : *b, more = *a < *b ? *b : *a;
+
+	*a = less;
+	*b = more;
+}
+
+/* Which of two is better is as good as random to the processor: no branch hangs on it. @key: have_key of the task's set and the worker. */
+static inline void weigh(const struct gr_place *p, const struct gr_place__search *s, struct best *b, uint32_t worker, uint32_t key)
 {
 	const struct gr_place__worker *w = &p->workers[worker];
-	uint64_t score, fetch;
+	uint64_t score, fetch, me;
+	bool wins;
 
-	if (worker == s->worker || !quick(p, s, worker, key, &score, &fetch))
+	if (worker == b->worker || !quick(p, s, worker, key, &score, &fetch))
 		return;
-	s->n_looked++;
-	if (s->worker != NIL) {
-		if (score > s->score ||
-		    (score == s->score && (uint32_t)w->n_placed * p->workers[s->worker].slots >= (uint32_t)p->workers[s->worker].n_placed * w->slots)) {
-			keep_next(s, w->id, score);
-			return;
-		}
-		keep_next(s, p->workers[s->worker].id, s->score);
-	}
-	s->worker = worker;
-	s->score = score;
-	s->fetch_us = fetch;
+	b->n_looked++;
+	me = (score > UINT32_MAX - 1 ? UINT32_MAX - 1 : score) << 32 | w->id;
+	wins = score < b->score;
+	if (score == b->score && b->worker != NIL)
+		wins = (uint32_t)w->n_placed * p->workers[b->worker].slots < (uint32_t)p->workers[b->worker].n_placed * w->slots;
+	b->worker = wins ? worker : b->worker;
+	b->score = wins ? score : b->score;
+	b->fetch_us = wins ? fetch : b->fetch_us;
+	score = wins ? b->me : me;
+	b->me = wins ? me : b->me;
+	in_order(&b->next[0], &score);
+	in_order(&b->next[1], &score);
+	b->next[2] = score < b->next[2] ? score : b->next[2];
+}
+
+static inline void look(const struct gr_place *p, struct gr_place__search *s, uint32_t worker, uint32_t key)
+{
+	struct best b = best_of(s);
+
+	weigh(p, s, &b, worker, key);
+	tell(s, &b);
+}
+
+/* The price is for the score, the node for the one that is taken. Return: have_key of the task's set and the worker. */
+static inline uint32_t ask(const struct gr_place *p, const struct gr_place__search *s, uint32_t worker)
+{
+	const struct gr_place__worker *w = &p->workers[worker];
+	uint32_t key = have_key(s->set, w->id);
+
+	__builtin_prefetch(&p->price_1024[w->node]);
+	__builtin_prefetch(&p->nodes[w->node]);
+	__builtin_prefetch(&p->have[key & (p->cap_have - 1)]);
+	return key;
 }
 
 /* Of the workers that hold the files, a few from a random one on. Return: how many of them may take it. */
-static inline uint32_t warm_ones(struct gr_place *p, const struct gr_place__search *s, uint32_t groups, uint32_t *out)
+static inline uint32_t warm_ones(struct gr_place *p, const struct gr_place__search *s, uint32_t groups, uint32_t *out, uint32_t *key)
 {
 	const struct gr_place__owner *o = &p->owners[s->owner];
 	const struct gr_place__warm *warm = &o->warm;
@@ -403,15 +435,18 @@ static inline uint32_t warm_ones(struct gr_place *p, const struct gr_place__sear
 	for (uint32_t i = 0; i < tried; i++) {
 		uint32_t id = warm->w[at];
 
-		at = at + 1 < warm->n ? at + 1 : 0;
+		at++;
+		at &= -(uint32_t)(at < warm->n);
 		some[n_some] = id;
 		n_some += groups >> p->group[id & WORKER_MASK] & 1;
 	}
 	for (uint32_t i = 0; i < n_some && n < WARM_LOOKED; i++) {
 		uint32_t w = gr_place__worker(p, some[i]);
 
-		if (w != NIL && s->class->pool_at[p->workers[w].pool])
-			out[n++] = w;
+		if (w == NIL || !s->class->pool_at[p->workers[w].pool])
+			continue;
+		key[n] = ask(p, s, w);
+		out[n++] = w;
 	}
 	return n;
 }
@@ -500,23 +535,16 @@ static uint32_t draw(struct gr_place *p, const struct field *f, uint32_t *out, u
 	return got;
 }
 
-/* The workers were asked for when they were found; in two passes, so that what else each needs is on its way while the
- * others are looked at. */
-static void look_at(struct gr_place *p, struct gr_place__search *s, const uint32_t *w, uint32_t n)
+/* From the @from-th on their memory is to be asked for: in two passes, so that what each needs is on its way while the others are looked at. */
+static void look_at(struct gr_place *p, struct gr_place__search *s, const uint32_t *w, uint32_t *key, uint32_t from, uint32_t n)
 {
-	uint32_t key[MAX_CANDIDATES];
+	struct best b = best_of(s);
 
-	for (uint32_t i = 0; i < n; i++) {
-		const struct gr_place__worker *v = &p->workers[w[i]];
-
-		/* the price is for the score, the node for the one that is taken */
-		__builtin_prefetch(&p->price_1024[v->node]);
-		__builtin_prefetch(&p->nodes[v->node]);
-		key[i] = have_key(s->set, v->id);
-		__builtin_prefetch(&p->have[key[i] & (p->cap_have - 1)]);
-	}
+	for (uint32_t i = from; i < n; i++)
+		key[i] = ask(p, s, w[i]);
 	for (uint32_t i = 0; i < n; i++)
-		look(p, s, w[i], key[i]);
+		weigh(p, s, &b, w[i], key[i]);
+	tell(s, &b);
 }
 
 /* What the caller is told: when the task would be done, without what the others lose. */
@@ -531,16 +559,17 @@ static void finish(const struct gr_place *p, struct gr_place__search *s)
 	s->finish_us = c.wait_us + c.fetch_us + c.run_us;
 }
 
-static void forget_next(struct gr_place__search *s)
+static void forget(struct gr_place__search *s)
 {
+	s->worker = NIL;
+	s->score = s->me = UINT64_MAX;
 	for (uint32_t i = 0; i < GR_PLACE_N_NEXT; i++)
-		s->next[i] = (struct gr_place_next){ UINT32_MAX, UINT32_MAX };
+		s->next[i] = UINT64_MAX;
 }
 
 bool gr_place__search_at(const struct gr_place *p, struct gr_place__search *s, uint32_t worker)
 {
-	s->worker = NIL;
-	forget_next(s);
+	forget(s);
 	look(p, s, worker, have_key(s->set, p->workers[worker].id));
 	finish(p, s);
 	return s->worker != NIL;
@@ -590,25 +619,26 @@ static uint64_t cold_us(const struct gr_place *p, const struct gr_place__search 
 /* One pass over the field. Return: false when not all that may fit were looked at. */
 static inline bool pass(struct gr_place *p, struct gr_place__search *s, const struct field *f)
 {
-	uint32_t out[MAX_CANDIDATES], n = 0, k = p->cfg.n_sample;
+	uint32_t out[MAX_CANDIDATES], key[MAX_CANDIDATES], n = 0, n_warm, k = p->cfg.n_sample;
 	bool is_all;
 
 	if (s->input_kib) {
-		n += warm_ones(p, s, f->groups, out + n);
+		n = warm_ones(p, s, f->groups, out, key);
 		if (!s->with_credits && n) {
-			look_at(p, s, out, n);
+			look_at(p, s, out, key, n, n);
 			n = 0;
 			if (s->worker != NIL && s->score <= cold_us(p, s, f))
 				return !f->is_cut;
 		}
 	}
 	/* what waits behind others is told apart by more than its rank: look at more */
+	n_warm = n;
 	n += draw(p, f, out + n, s->with_credits ? k * 2 : k, &is_all);
-	look_at(p, s, out, n);
+	look_at(p, s, out, key, n_warm, n);
 	if (s->worker != NIL || is_all)
 		return !f->is_cut;
 	n = draw(p, f, out, SCAN_MAX, &is_all);
-	look_at(p, s, out, n);
+	look_at(p, s, out, key, 0, n);
 	return is_all && !f->is_cut;
 }
 
@@ -669,7 +699,9 @@ void gr_place__files(const struct gr_place *p, struct gr_place__search *s)
 	const struct gr_place__owner *o = &p->owners[s->owner];
 
 	s->set = set_of(o, s->t->input_set);
-	s->all_kib = all_kib(o, s->t->input_set, s->input_kib);
+	/* an owner's files are counted together, a shared set is the task's own */
+	s->all_kib = s->t->input_set ? s->input_kib : o->bytes >> 10;
+	s->all_packed = pack_kib(s->all_kib);
 }
 
 void gr_place__search_for(const struct gr_place *p, uint32_t queued, uint64_t now_ns, struct gr_place__search *s)
@@ -695,10 +727,9 @@ void gr_place__search(struct gr_place *p, struct gr_place__search *s)
 {
 	struct field f;
 
-	s->worker = NIL;
+	forget(s);
 	s->n_looked = 0;
 	s->is_cut = s->with_credits = false;
-	forget_next(s);
 	if (s->class->pools_gen != p->pools_gen)
 		gr_place__class_pools(p, &p->classes[s->class_id]);
 	if ((s->class->n_kept && look_at_kept(p, s)) || look_at_changed(p, s)) {

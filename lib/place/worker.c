@@ -631,6 +631,7 @@ int gr_place_worker_signals(struct gr_place *p, uint32_t worker, const struct gr
 		slow += at_most(s->cpu_psi_permille, 1000) / 4;
 	w->slow_permille = (uint16_t)slow;
 	w->mem_psi_32 = (uint8_t)at_most(s->mem_psi_permille / 32, 255);
+	w->flags = (uint8_t)(w->quota_10mcpu | w->slow_permille | w->mem_psi_32 ? w->flags | W_ODD : w->flags & ~W_ODD);
 	node->steal_permille = (uint16_t)((node->steal_permille + at_most(s->steal_permille, 900) + 1) / 2);
 	if (!s->steal_permille && node->steal_permille == 1)
 		node->steal_permille = 0;
