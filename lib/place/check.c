@@ -116,6 +116,30 @@ static bool check_buckets(const struct gr_place *p, struct fault *f)
 	return n_in == n_should || fault(f, "workers in buckets, that should be", n_in, n_should);
 }
 
+static const struct gr_place__seat *seat_of(const struct gr_place *p, uint32_t queue)
+{
+	const struct gr_place__line *l = &p->lines[p->queues[queue].line];
+
+	return &l->tree[l->cap + p->queue_at[queue]];
+}
+
+static bool check_line(const struct gr_place__line *l, uint32_t i, struct fault *f)
+{
+	if (!l->n)
+		return fault(f, "line is empty: line, class", i, l->class);
+	for (uint32_t k = l->n; k < l->cap; k++)
+		if (l->tree[l->cap + k].share != UINT64_MAX || l->tree[l->cap + k].name != UINT64_MAX)
+			return fault(f, "line's seat is not empty: line, seat", i, k);
+	for (uint32_t k = 1; k < l->cap; k++) {
+		const struct gr_place__seat *a = &l->tree[k * 2], *b = a + 1;
+
+		a = b->share < a->share || (b->share == a->share && b->name < a->name) ? b : a;
+		if (l->tree[k].share != a->share || l->tree[k].name != a->name)
+			return fault(f, "line's tournament is off: line, place", i, k);
+	}
+	return true;
+}
+
 static bool check_queue(const struct gr_place *p, uint32_t i, uint64_t *queued, struct fault *f)
 {
 	const struct gr_place__queue *q = &p->queues[i];
@@ -135,8 +159,9 @@ static bool check_queue(const struct gr_place *p, uint32_t i, uint64_t *queued, 
 	}
 	if ((q->where == Q_EMPTY) != (q->n == 0))
 		return fault(f, "queue is on the wrong list: queue, where", i, q->where);
-	if (q->where == Q_LINE && (p->lines[q->line].class != q->class || p->lines[q->line].heap[p->queue_at[i]].who != i ||
-				   p->lines[q->line].heap[p->queue_at[i]].share != p->owners[q->owner].share))
+	if (q->where == Q_LINE && (p->lines[q->line].class != q->class || p->queue_at[i] >= p->lines[q->line].n ||
+				   seat_of(p, i)->name != ((uint64_t)q->owner << 32 | i) ||
+				   seat_of(p, i)->share != p->owners[q->owner].share))
 		return fault(f, "queue's seat in line is off: queue, seat", i, p->queue_at[i]);
 	if (q->where == Q_STUCK && p->stuck[p->queue_at[i]] != i)
 		return fault(f, "stuck queue is not where it should be: queue, place", i, p->queue_at[i]);
@@ -151,24 +176,19 @@ static bool check_lines(const struct gr_place *p, struct fault *f)
 		for (uint32_t r = 0; r < GR_PLACE_N_RES; r++)
 			for (uint32_t k = 0; k < p->bands[b].by[r].n; k++) {
 				const struct gr_place__seat *heap = p->bands[b].by[r].heap;
-				const struct gr_place__stand *s = &p->stands[heap[k].who];
+				const struct gr_place__stand *s = &p->stands[gr_place__who(&heap[k])];
 				const struct gr_place__tenant *t = &p->tenants[s->tenant];
 
 				if (s->at != k || s->band != b || s->res != r || s->first_line == NIL)
 					return fault(f, "stand is off: band, place", b, k);
 				if (t->used[r] >> 7 <= p->total[r] && heap[k].share != t->used[r] * p->inverse[r] / t->weight && !p->is_total_new)
 					return fault(f, "stand's key is old: band, place", b, k);
-				if (k && (p->bands[b].by[r].n <= FEW_STANDS ? heap[k - 1].tie >= heap[k].tie : heap[(k - 1) / 4].share > heap[k].share))
+				if (k && (p->bands[b].by[r].n <= FEW_STANDS ? heap[k - 1].name >> 32 >= heap[k].name >> 32 : heap[(k - 1) / 4].share > heap[k].share))
 					return fault(f, "band's stands are in no order: band, place", b, k);
 				for (uint32_t l = s->first_line; l != NIL; l = p->lines[l].next) {
-					const struct gr_place__line *line = &p->lines[l];
-
-					if (!line->n)
-						return fault(f, "line is empty: line, class", l, line->class);
-					for (uint32_t q = 1; q < line->n; q++)
-						if (line->heap[(q - 1) / 4].share > line->heap[q].share)
-							return fault(f, "line is no heap: line, place", l, q);
-					n_open += !gr_place__is_parked(p, line->class);
+					if (!check_line(&p->lines[l], l, f))
+						return false;
+					n_open += !gr_place__is_parked(p, p->lines[l].class);
 				}
 			}
 	return n_open == p->n_open || fault(f, "open lines, counted", n_open, p->n_open);

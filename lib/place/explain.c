@@ -265,7 +265,7 @@ void gr_place_memory(const struct gr_place *p, size_t *all, size_t *workers)
 	for (uint32_t i = 0; i < p->n_queues; i++)
 		a += p->queues[i].cap * sizeof(uint32_t);
 	for (uint32_t i = 0; i < p->n_lines; i++)
-		a += p->lines[i].cap * sizeof(struct gr_place__seat);
+		a += (size_t)p->lines[i].cap * 2 * sizeof(struct gr_place__seat);
 	*all = a;
 	*workers = w;
 }

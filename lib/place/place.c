@@ -102,7 +102,7 @@ void gr_place_free(struct gr_place **pp)
 	for (uint32_t i = 0; i < p->n_queues; i++)
 		free(p->queues[i].heap);
 	for (uint32_t i = 0; i < p->n_lines; i++)
-		free(p->lines[i].heap);
+		free(p->lines[i].tree);
 	for (uint32_t b = 0; b <= GR_PLACE_MAX_BAND; b++)
 		for (int r = 0; r < GR_PLACE_N_RES; r++)
 			free(p->bands[b].by[r].heap);
@@ -441,7 +441,7 @@ static uint32_t longest_waiting(const struct gr_place *p, uint64_t now_ns)
 		for (uint32_t r = 0; r < GR_PLACE_N_RES; r++)
 			for (uint32_t k = 0; k < p->bands[band].by[r].n; k++) {
 				const struct gr_place__seat *seat = &p->bands[band].by[r].heap[k];
-				uint32_t l = p->stands[seat->who].first_line;
+				uint32_t l = p->stands[gr_place__who(seat)].first_line;
 
 				for (; l != NIL; l = p->lines[l].next) {
 					const struct gr_place__class *c = &p->classes[p->lines[l].class];
@@ -449,7 +449,7 @@ static uint32_t longest_waiting(const struct gr_place *p, uint64_t now_ns)
 					if (!gr_place__is_parked(p, p->lines[l].class) || c->parked_ns > since || band > best_band ||
 					    (band == best_band && (c->parked_ns > best_ns || (c->parked_ns == best_ns && seat->share >= best_share))))
 						continue;
-					best = p->lines[l].heap[0].who;
+					best = gr_place__first(&p->lines[l]);
 					best_band = band;
 					best_ns = c->parked_ns;
 					best_share = seat->share;

@@ -4,7 +4,7 @@
  * Indices instead of pointers: the arrays grow. NIL ends a chain. Inside, a worker is its index; outside, its id.
  *
  *   who next:  band -> resource -> heap of stands (a tenant, by its use of that resource)
- *                stand -> lines (a class) -> heap of queues (an owner, by its dominant share) -> heap of items
+ *                stand -> lines (a class) -> tournament of queues (an owner, by its dominant share) -> heap of items
  *   where:     pool (a kind of worker) -> group (room) -> rank (predicted cost) -> bucket of workers
  */
 #pragma once
@@ -156,10 +156,10 @@ struct gr_place__queue {              /* of one (owner, class); tasks that are c
 	uint64_t stuck_at;            /* state of p->changes when nothing fitted */
 	uint64_t stuck_ns;            /* since when */
 } __attribute__((aligned(64)));
-struct gr_place__seat { uint64_t share; uint32_t who, tie; };  /* who: a queue, tie its owner; or a stand, its tenant */
+struct gr_place__seat { uint64_t share, name; };  /* name: who, a queue or a stand, and in the upper half by what equals stand: its owner, its tenant */
 struct gr_place__line {               /* queues of one class in one stand */
 	uint32_t stand, class;
-	struct gr_place__seat *heap;
+	struct gr_place__seat *tree;  /* [1]: the first of them; [cap] and on: the n seats, then empty ones up to cap, a power of two */
 	uint32_t n, cap;
 	uint32_t next;                /* in its stand, or free */
 };
@@ -286,7 +286,7 @@ struct gr_place {
 	struct gr_place__line *lines;
 	uint32_t n_lines, cap_lines, free_line, n_open;        /* open: has queues, and its class is not parked */
 	struct gr_place__queue *queues;
-	uint32_t *queue_at;           /* by queue, its place in the line's heap or in p->stuck: apart, since it goes from seat to seat */
+	uint32_t *queue_at;           /* by queue, its seat in the line or its place in p->stuck */
 	uint32_t n_queues, cap_queues, free_queue;
 	struct gr_place__queued *queued;
 	uint32_t n_queued, cap_queued, free_queued;
@@ -345,6 +345,8 @@ static inline bool gr_place__is_parked(const struct gr_place *p, uint32_t class)
 {
 	return p->closed[class / 64] >> class % 64 & 1;
 }
+static inline uint32_t gr_place__who(const struct gr_place__seat *s) { return (uint32_t)s->name; }
+static inline uint32_t gr_place__first(const struct gr_place__line *l) { return gr_place__who(&l->tree[1]); }
 /* For a task that runs, or waits on credit: it stands in a bucket. */
 static inline bool gr_place__has_room(const struct gr_place *p, uint32_t worker)
 {

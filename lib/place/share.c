@@ -5,9 +5,11 @@
  * dominant shares nor the dominant share of the sum was kept: with them, what one owner holds of memory starves another
  * owner of the same tenant that asks for CPU (H-DRF, SoCC'13); H-DRF's own rescaling to the least active owner was not
  * kept because a tenant that opens ever new owners would always count as having least.
- * Both are kept up to date after every placement and every end; ties go to the lower id. Owners stand in indexed 4-ary heaps, and
- * so do tenants that are many. Up to FEW_STANDS of them stand by id and are looked through: to put one right after each
- * placement and each end costs more. */
+ * Both are kept up to date after every placement and every end; ties go to the lower id. The owners of a line play a knock-out
+ * tournament: of two the one that has less goes on, and who has least of all stands at the top. What changes plays its way up again,
+ * which is the same few steps whoever wins: in a heap each step hangs on a guess of the processor's. Tenants that are many stand in an
+ * indexed 4-ary heap. Up to FEW_STANDS of them stand by id and are looked through: to put one right after each placement and each
+ * end costs more. */
 #include "lib/place/place.h"
 
 #include <stdlib.h>
@@ -45,12 +47,15 @@ static uint64_t stand_key(const struct gr_place *p, const struct gr_place__stand
 	return share_of(p, t->used[s->res], s->res) / t->weight;
 }
 
-/* ---- heaps of seats: of stands in a band, of queues in a line ---- */
+/* ---- the stands of a band: a heap of seats, or few by id ---- */
 
 /* Which of two comes first is as good as random to the processor: no branch hangs on it, here and below. */
-static inline unsigned __int128 key_of(const struct gr_place__seat *s) { return (unsigned __int128)s->share << 64 | s->tie; }
+static inline unsigned __int128 key_of(const struct gr_place__seat *s) { return (unsigned __int128)s->share << 64 | s->name; }
 static inline bool goes_before(const struct gr_place__seat *a, const struct gr_place__seat *b) { return key_of(a) < key_of(b); }
-
+static inline struct gr_place__seat seat_of(uint64_t share, uint32_t who, uint32_t tie)
+{
+	return (struct gr_place__seat){ share, (uint64_t)tie << 32 | who };
+}
 
 static inline uint32_t first_kid(const struct gr_place__seat *heap, uint32_t n, uint32_t at)
 {
@@ -66,41 +71,41 @@ static inline uint32_t first_kid(const struct gr_place__seat *heap, uint32_t n, 
 	return a;
 }
 
-static inline void sit(struct gr_place *p, struct gr_place__seat *heap, uint32_t at, struct gr_place__seat seat, bool is_stand)
+static inline void sit(struct gr_place *p, struct gr_place__seat *heap, uint32_t at, struct gr_place__seat seat)
 {
 	heap[at] = seat;
-	*(is_stand ? &p->stands[seat.who].at : &p->queue_at[seat.who]) = at;
+	p->stands[gr_place__who(&seat)].at = at;
 }
 
 /* @seat, which was or is to be at @at, goes where it belongs. */
-static inline void sift(struct gr_place *p, struct gr_place__seat *heap, uint32_t n, uint32_t at, struct gr_place__seat seat, bool is_stand)
+static void sift(struct gr_place *p, struct gr_place__seat *heap, uint32_t n, uint32_t at, struct gr_place__seat seat)
 {
 	uint32_t from = at, kid;
 
 	while (at && goes_before(&seat, &heap[(at - 1) / 4])) {
-		sit(p, heap, at, heap[(at - 1) / 4], is_stand);
+		sit(p, heap, at, heap[(at - 1) / 4]);
 		at = (at - 1) / 4;
 	}
 	while (at == from && at * 4 + 1 < n) {
 		kid = first_kid(heap, n, at);
 		if (!goes_before(&heap[kid], &seat))
 			break;
-		sit(p, heap, at, heap[kid], is_stand);
+		sit(p, heap, at, heap[kid]);
 		from = at = kid;
 	}
-	sit(p, heap, at, seat, is_stand);
+	sit(p, heap, at, seat);
 }
 
 static inline void stand_sift(struct gr_place *p, uint32_t stand, uint32_t at)
 {
 	const struct gr_place__stand *s = &p->stands[stand];
-	struct gr_place__seat *heap = p->bands[s->band].by[s->res].heap, seat = { stand_key(p, s), stand, s->tenant };
+	struct gr_place__seat *heap = p->bands[s->band].by[s->res].heap, seat = seat_of(stand_key(p, s), stand, s->tenant);
 	uint32_t n = p->bands[s->band].by[s->res].n;
 
 	if (n <= FEW_STANDS)
 		heap[at] = seat;
 	else
-		sift(p, heap, n, at, seat, true);
+		sift(p, heap, n, at, seat);
 }
 
 /* One came or went: few stand by their ids, many as a heap. */
@@ -111,21 +116,13 @@ static void stands_order(struct gr_place *p, struct gr_place__seat *heap, uint32
 		uint32_t at = i;
 
 		if (n > FEW_STANDS) {
-			sift(p, heap, i + 1, i, seat, true);
+			sift(p, heap, i + 1, i, seat);
 			continue;
 		}
-		for (; at && heap[at - 1].tie > seat.tie; at--)
-			sit(p, heap, at, heap[at - 1], true);
-		sit(p, heap, at, seat, true);
+		for (; at && heap[at - 1].name > seat.name; at--)
+			sit(p, heap, at, heap[at - 1]);
+		sit(p, heap, at, seat);
 	}
-}
-
-static void queue_sift(struct gr_place *p, uint32_t line, uint32_t queue, uint32_t at)
-{
-	struct gr_place__line *l = &p->lines[line];
-	uint32_t owner = p->queues[queue].owner;
-
-	sift(p, l->heap, l->n, at, (struct gr_place__seat){ p->owners[owner].share, queue, owner }, false);
 }
 
 /* ---- stands ---- */
@@ -164,7 +161,7 @@ static void stand_free(struct gr_place *p, uint32_t stand)
 {
 	struct gr_place__stand *s = &p->stands[stand];
 	struct gr_place__band *b = &p->bands[s->band];
-	uint32_t last = b->by[s->res].heap[--b->by[s->res].n].who, *at;
+	uint32_t last = gr_place__who(&b->by[s->res].heap[--b->by[s->res].n]), *at;
 
 	if (last != stand) {
 		p->stands[last].at = s->at;
@@ -234,14 +231,57 @@ static void line_free(struct gr_place *p, uint32_t line)
 	p->free_line = line;
 }
 
+static const struct gr_place__seat empty_seat = { UINT64_MAX, UINT64_MAX };
+
+/* @seat is at @at now: from there up, who is less of each two goes on. */
+static inline void play(struct gr_place__line *l, uint32_t at, struct gr_place__seat seat)
+{
+	struct gr_place__seat *t = l->tree;
+
+	at += l->cap;
+	t[at] = seat;
+	for (; at > 1; at /= 2) {
+		const struct gr_place__seat *other = &t[at ^ 1];
+		uint64_t loses = -(uint64_t)goes_before(other, &seat);
+
+		seat.share ^= (seat.share ^ other->share) & loses;
+		seat.name ^= (seat.name ^ other->name) & loses;
+		t[at / 2] = seat;
+	}
+}
+
+static inline void queue_play(struct gr_place *p, uint32_t line, uint32_t queue)
+{
+	uint32_t owner = p->queues[queue].owner;
+
+	play(&p->lines[line], p->queue_at[queue], seat_of(p->owners[owner].share, queue, owner));
+}
+
+static void line_grow(struct gr_place__line *l)
+{
+	uint32_t cap = l->cap ? l->cap * 2 : 4;
+	struct gr_place__seat *tree = gr_xalloc((size_t)cap * 2 * sizeof(*tree));
+
+	for (uint32_t i = 0; i < cap; i++)
+		tree[cap + i] = i < l->cap ? l->tree[l->cap + i] : empty_seat;
+	for (uint32_t i = cap - 1; i; i--)
+		tree[i] = tree[i * 2 + goes_before(&tree[i * 2 + 1], &tree[i * 2])];
+	free(l->tree);
+	l->tree = tree;
+	l->cap = cap;
+}
+
 static void line_leave(struct gr_place *p, uint32_t queue)
 {
-	uint32_t line = p->queues[queue].line, at = p->queue_at[queue];
+	uint32_t line = p->queues[queue].line, at = p->queue_at[queue], last;
 	struct gr_place__line *l = &p->lines[line];
-	uint32_t last = l->heap[--l->n].who;
 
-	if (at < l->n)
-		queue_sift(p, line, last, at);
+	last = gr_place__who(&l->tree[l->cap + --l->n]);
+	play(l, l->n, empty_seat);
+	if (at < l->n) {
+		p->queue_at[last] = at;
+		queue_play(p, line, last);
+	}
 	if (!l->n)
 		line_free(p, line);
 }
@@ -255,8 +295,10 @@ static void line_join(struct gr_place *p, uint32_t queue)
 
 	q->line = line_get(p, stand, q->class);
 	l = &p->lines[q->line];
-	GR_GROW(l->heap, l->cap, l->n + 1);
-	queue_sift(p, q->line, queue, l->n++);
+	if (l->n == l->cap)
+		line_grow(l);
+	p->queue_at[queue] = l->n++;
+	queue_play(p, q->line, queue);
 	/* who closed the class may have been of a band that could stop nobody */
 	if (p->victim_bits >> o->spec.band > (p->cfg.is_fair_preempt ? 0 : 1) && gr_place__is_parked(p, q->class))
 		gr_place__unpark(p, q->class);
@@ -332,7 +374,7 @@ bool gr_place__quota_allows(const struct gr_place *p, const struct gr_place__ten
 
 static uint16_t front_rank(const struct gr_place *p, const struct gr_place__line *l)
 {
-	return p->queued[p->queues[l->heap->who].heap[0]].rank;
+	return p->queued[p->queues[gr_place__first(l)].heap[0]].rank;
 }
 
 /* The open line of a stand whose first owner has least; of one owner's, that with the longest task. */
@@ -344,15 +386,15 @@ static uint32_t open_line(const struct gr_place *p, const struct gr_place__stand
 
 	for (uint32_t i = s->first_line; i != NIL; i = p->lines[i].next) {
 		const struct gr_place__line *l = &p->lines[i];
-		unsigned __int128 key = key_of(l->heap);
+		unsigned __int128 key = key_of(&l->tree[1]);
 		bool is_first = key < least;
 
 		if (gr_place__is_parked(p, l->class) || (t->has_quota && !gr_place__quota_allows(p, t, &p->classes[l->class], s->band, 1)))
 			continue;
-		if (l->heap->tie == owner)
+		if ((uint32_t)(key >> 32) == owner)
 			is_first = front_rank(p, l) > front_rank(p, &p->lines[best]);
 		least = is_first ? key : least;
-		owner = is_first ? l->heap->tie : owner;
+		owner = is_first ? (uint32_t)(key >> 32) : owner;
 		best = is_first ? i : best;
 	}
 	return best;
@@ -368,7 +410,7 @@ static void explore(const struct gr_place *p, const struct gr_place__seat *heap,
 
 	if (at >= n || (best->at != NIL && !goes_before(&heap[at], &heap[best->at])))
 		return;
-	s = &p->stands[heap[at].who];
+	s = &p->stands[gr_place__who(&heap[at])];
 	line = s->classes & p->open ? open_line(p, s) : NIL;
 	if (line != NIL) {
 		*best = (struct turn){ at, line };
@@ -393,7 +435,7 @@ static inline uint32_t least_of(const struct gr_place *p, const struct gr_place_
 	uint64_t least = UINT64_MAX;
 
 	for (uint32_t k = 0; k < n; k++) {
-		bool is_open = p->stands[seat[k].who].classes & p->open && !(but >> k & 1);
+		bool is_open = p->stands[gr_place__who(&seat[k])].classes & p->open && !(but >> k & 1);
 		uint64_t key = (seat[k].share & ~(FEW_STANDS - 1ull)) | k | -(uint64_t)!is_open;
 
 		least = key < least ? key : least;
@@ -406,7 +448,7 @@ static inline struct turn first_of_few(const struct gr_place *p, const struct gr
 	uint32_t k = least_of(p, seat, n, 0), tried = 0, line;
 
 	while (k != NIL) {
-		line = open_line(p, &p->stands[seat[k].who]);
+		line = open_line(p, &p->stands[gr_place__who(&seat[k])]);
 		if (line != NIL)
 			return (struct turn){ k, line };
 		tried |= 1u << k;             /* the bits are of more classes than one */
@@ -435,7 +477,7 @@ uint32_t gr_place__choose(const struct gr_place *p)
 			line = turn.line;
 		}
 		if (line != NIL)
-			return p->lines[line].heap->who;
+			return gr_place__first(&p->lines[line]);
 	}
 	return NIL;
 }
@@ -451,7 +493,7 @@ static void owner_rekey(struct gr_place *p, struct gr_place__owner *o)
 	o->share = share;
 	for (uint32_t i = o->first_queue; i != NIL; i = p->queues[i].next)
 		if (p->queues[i].where == Q_LINE)
-			queue_sift(p, p->queues[i].line, i, p->queue_at[i]);
+			queue_play(p, p->queues[i].line, i);
 }
 
 static RARE void charge_user(struct gr_place__owner *o, struct gr_place__tenant *t, const struct gr_place__class *c, int n)
