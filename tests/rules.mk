@@ -119,12 +119,13 @@ $(B)/obj/coordinator/web/files.o: $(filter-out %.c %.h,$(wildcard coordinator/we
 
 # Unit tests of a program's parts: the objects they need besides the libraries.
 $(B)/unit/client_test: $(call obj,client/cluster.c client/paths.c client/cmd/make_args.c client/cmd/calls.c client/cc/note.c client/view/summary.c client/view/table.c)
-$(B)/unit/coord_test: $(call obj,$(filter-out coordinator/main.c,$(SRC_coordinator)))
+# The whole coordinator.
+COORD_TESTS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/coord_*_test.c tests/unit/batch_*_test.c) tests/unit/http_test.c)
+$(COORD_TESTS): $(call obj,$(filter-out coordinator/main.c,$(SRC_coordinator)))
+$(COORD_TESTS): UNIT_LIBS := $(COORD_LIBS)
 $(B)/unit/store_test $(B)/unit/store_pack_test $(B)/unit/store_damage_test: $(call obj,$(wildcard coordinator/store/*.c))
 $(B)/unit/client_job_test: $(call obj,$(addprefix client/job/,inputs.c jobfile.c jobfile_io.c jobfile_place.c jobfile_task.c jobfile_units.c shell.c map_values.c) client/view/top.c client/view/top_sim.c client/view/table.c)
 $(B)/unit/client_rpc_test: $(call obj,client/rpc.c client/rpc_take.c client/cluster.c client/paths.c client/cmd/target.c client/view/table.c $(filter-out client/job/taskopts.c client/job/follow.c,$(wildcard client/job/*.c)))
-$(B)/unit/http_test $(B)/unit/batch_care_test $(B)/unit/batch_logs_test $(B)/unit/batch_remove_test $(B)/unit/batch_restart_test: $(call obj,$(filter-out coordinator/main.c,$(SRC_coordinator)))
-$(B)/unit/coord_test $(B)/unit/http_test $(B)/unit/batch_care_test $(B)/unit/batch_logs_test $(B)/unit/batch_remove_test $(B)/unit/batch_restart_test: UNIT_LIBS := $(COORD_LIBS)
 $(B)/unit/kube_facts_test: $(call obj,coordinator/kube/facts.c)
 $(B)/unit/worker_sandbox_test: $(call obj,$(wildcard worker/sandbox/*.c))
 $(B)/unit/worker_runner_test: $(call obj,$(wildcard worker/sandbox/*.c) worker/signals/cgroup.c)
