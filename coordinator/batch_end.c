@@ -250,7 +250,7 @@ static void run_end(struct gr_bj *j, struct gr_bworker *bw, uint64_t worker, con
 	uint32_t n_results = t ? t->n_results : 0, tries = t ? t->n_tries + t->n_check_tries : 0;
 	struct gr_bend e = { .cause = cause, .exit_code = m->exit_code, .toolchain = st->replicas ? gr_run_toolchain(st) : 0 };
 	struct gr_store_tx *tx = gr_store_tx_new(b->store);
-	const struct now now = { gr_coord_now(b->c), (int64_t)gr_clock_real_ms() };
+	const struct now now = { gr_coord_now(b->c), (int64_t)gr_loop_real_ms(b->c->loop) };
 	struct gr_pend *p = gr_pend_new(b);
 	struct gr_blive *l = t ? gr_btask_live(t, m->attempt) : NULL;
 	struct gr_bended v;

@@ -67,7 +67,7 @@ static void show_begin(const struct gr_bj *j, const struct gr_stage *st, uint32_
 	struct gr_buf *name = &j->batch->scratch;
 	struct gr_recent_attempt a = { .kind = "command", .worker = w->name, .job = j->id, .task = task, .attempt = l->number };
 
-	if (!j->batch->c->recent)
+	if (!gr_recent_has_room(j->batch->c->recent))
 		return;
 	gr_buf_clear(name);
 	gr_buf_add(name, j->name, strnlen(j->name, 40));
@@ -76,7 +76,7 @@ static void show_begin(const struct gr_bj *j, const struct gr_stage *st, uint32_
 	gr_buf_add_byte(name, ' ');
 	gr_buf_add_int(name, task - st->first);
 	a.name = gr_buf_str(name);
-	gr_recent_begin(j->batch->c->recent, gr_clock_real_ms(), &a);
+	gr_recent_begin(j->batch->c->recent, gr_loop_real_ms(j->batch->c->loop), &a);
 }
 
 uint32_t gr_run_same(struct gr_bj *j, const struct gr_stage *st, const char *value)

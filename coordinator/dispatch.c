@@ -459,8 +459,10 @@ static void run(struct gr_coord *c)
 		n = gr_place_next(c->place, from, d, BATCH);
 		if (n > 0)
 			gr_buckets_add(&c->m.decide_s, (double)(gr_coord_now(c) - from) / n / GR_NS_PER_S, (uint64_t)n);
+		gr_loop_stand(c->loop);
 		for (int i = 0; i < n; i++)
 			act(c, &d[i]);
+		gr_loop_go_on(c->loop);
 	} while (n == (int)BATCH);
 	arm(c);
 	gr_cluster_touch(c);

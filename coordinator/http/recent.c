@@ -28,7 +28,7 @@ struct gr_recent {
 	uint64_t n_samples, last_ms;
 	struct attempt *attempts;           /* GR_RECENT_ATTEMPTS, by number */
 	struct gr_map live;                 /* key -> attempt, of those that did not end */
-	uint64_t n, stamp;
+	uint64_t n, stamp, n_since;         /* since: the last sample */
 };
 
 struct gr_recent *gr_recent_new(void)
@@ -60,14 +60,18 @@ void gr_recent_sample(struct gr_recent *r, uint64_t now_real_ms, const struct gr
 	r->last = *s;
 	r->last_ms = now_real_ms;
 	r->n_samples++;
+	r->n_since = 0;
 }
+
+bool gr_recent_has_room(const struct gr_recent *r) { return r && r->n_since < GR_RECENT_A_SECOND; }
 
 uint64_t gr_recent_begin(struct gr_recent *r, uint64_t now_real_ms, const struct gr_recent_attempt *a)
 {
 	struct attempt *slot;
 
-	if (!r)
+	if (!gr_recent_has_room(r))
 		return 0;
+	r->n_since++;
 	slot = &r->attempts[++r->n % GR_RECENT_ATTEMPTS];
 	if (slot->n && !slot->end_ms)
 		gr_map_del(&r->live, &slot->key, sizeof(slot->key));

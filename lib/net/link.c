@@ -183,8 +183,10 @@ static void on_bundle(struct gr_link *l, struct gr_slice body)
 		fail(l, rc, "malformed bundle");
 		return;
 	}
+	gr_loop_stand(l->loop);
 	while (l->sock == sock && gr_bundle_next(&body, &frame))
 		on_frame(l, frame);
+	gr_loop_go_on(l->loop);
 }
 
 static void on_frame(struct gr_link *l, struct gr_slice frame)

@@ -20,6 +20,7 @@ struct gr_loop {
 	void *zmq;
 	struct gr_rng rng;
 	uint64_t serial;
+	uint64_t now_ns, real_ms;         /* while the clocks stand, else 0 */
 	struct gr_list timers;
 	bool has_signals;
 	uv_signal_t on_sigterm, on_sigint;
@@ -91,11 +92,7 @@ uint64_t gr_clock_thread_cpu_ns(void)
 	return (uint64_t)t.tv_sec * GR_NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
-uint64_t gr_loop_now_ns(struct gr_loop *l)
-{
-	(void)l;
-	return gr_clock_mono_ns();
-}
+uint64_t gr_loop_now_ns(struct gr_loop *l) { return l->now_ns ? l->now_ns : gr_clock_mono_ns(); }
 
 uint64_t gr_clock_real_ms(void)
 {
@@ -104,6 +101,16 @@ uint64_t gr_clock_real_ms(void)
 	clock_gettime(CLOCK_REALTIME, &t);
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / GR_NS_PER_MS;
 }
+
+uint64_t gr_loop_real_ms(struct gr_loop *l) { return l->real_ms ? l->real_ms : gr_clock_real_ms(); }
+
+void gr_loop_stand(struct gr_loop *l)
+{
+	l->now_ns = gr_clock_mono_ns();
+	l->real_ms = gr_clock_real_ms();
+}
+
+void gr_loop_go_on(struct gr_loop *l) { l->now_ns = l->real_ms = 0; }
 
 int gr_loop_run(struct gr_loop *l) { return uv_run(&l->uv, UV_RUN_DEFAULT) < 0 ? GR_EIO : 0; }
 void gr_loop_stop(struct gr_loop *l) { uv_stop(&l->uv); }

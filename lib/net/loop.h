@@ -13,6 +13,11 @@ struct gr_loop *gr_loop_new(uint64_t seed);
 void gr_loop_free(struct gr_loop **l);           /* after gr_loop_run returned and all handles were closed */
 uv_loop_t *gr_loop_uv(struct gr_loop *l);
 uint64_t gr_loop_now_ns(struct gr_loop *l);      /* CLOCK_MONOTONIC, read now: the only clock in griddle's libraries */
+uint64_t gr_loop_real_ms(struct gr_loop *l);     /* gr_clock_real_ms */
+/* Until gr_loop_go_on both stand still: for a few dozen short things that come together, each of which would read them again
+ * and again. Does not nest: the first gr_loop_go_on ends it. */
+void gr_loop_stand(struct gr_loop *l);
+void gr_loop_go_on(struct gr_loop *l);
 uint64_t gr_clock_mono_ns(void);                 /* the same clock, from any thread */
 uint64_t gr_clock_thread_cpu_ns(void);           /* CPU time of the calling thread */
 uint64_t gr_clock_real_ms(void);                 /* wall clock, for people */

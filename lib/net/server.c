@@ -71,6 +71,7 @@ struct gr_server {
 	uv_timer_t timer;
 	struct gr_list peers, gathered;
 	struct gr_map by_id;
+	uint64_t n_removed;         /* peers that are gone */
 	struct gr_cuts *cuts;
 	uint64_t last_tick_ns, last_stranger_ns, last_stranger_log_ns, allow_version;
 };
@@ -118,6 +119,7 @@ static void free_peer(struct gr_peer *p)
 static void remove_peer(struct gr_server *s, struct gr_peer *p, int code, const char *why)
 {
 	p->is_gone = true;
+	s->n_removed++;
 	gr_list_del(&p->node);
 	gr_map_del(&s->by_id, p->id, ID_BYTES);
 	cut_soon(s, &p->conn);
@@ -378,28 +380,38 @@ static bool on_ping(struct gr_server *s, struct gr_peer *p, int type, struct gr_
 
 static void on_frame(struct gr_server *s, struct gr_peer *p, struct gr_slice frame);
 
+/* Since @n_removed was n_removed the peer was dropped, or the server closed. */
+static bool is_over(const struct gr_server *s, const struct gr_peer *p, uint64_t n_removed)
+{
+	if (s->is_closed || n_removed == s->n_removed)
+		return s->is_closed;
+	GR_LIST_EACH(other, &s->peers, struct gr_peer, node)
+		if (other == p)
+			return false;
+	return true;
+}
+
 static void on_bundle(struct gr_server *s, struct gr_peer *p, struct gr_slice body)
 {
+	uint64_t n_removed = s->n_removed;
+	struct gr_loop *loop = s->loop;
 	struct gr_slice frame;
-	uint8_t id[ID_BYTES];
 	int rc = gr_bundle_check(body);
 
 	if (rc < 0) {
 		drop_bad(s, p, rc, "malformed bundle");
 		return;
 	}
-	memcpy(id, p->id, ID_BYTES);
-	while (gr_bundle_next(&body, &frame)) {
+	gr_loop_stand(loop);
+	while (!is_over(s, p, n_removed) && gr_bundle_next(&body, &frame))     /* unless dropped for what one of them said */
 		on_frame(s, p, frame);
-		if (s->is_closed || gr_map_get(&s->by_id, id, ID_BYTES) != p)
-			return;           /* dropped for what one of them said */
-	}
+	gr_loop_go_on(loop);
 }
 
 static void on_frame(struct gr_server *s, struct gr_peer *p, struct gr_slice frame)
 {
 	struct gr_slice body = { NULL, 0 };
-	uint8_t id[ID_BYTES];
+	uint64_t n_removed = s->n_removed;
 	char text[160];
 	int type = gr_frame_open(frame, &body), rc;
 
@@ -424,10 +436,9 @@ static void on_frame(struct gr_server *s, struct gr_peer *p, struct gr_slice fra
 		remove_peer(s, p, GR_EGONE, "said goodbye");
 		return;
 	}
-	memcpy(id, p->id, ID_BYTES);
 	rc = s->ops->on_msg(s->ctx, p, type, body);
 	/* The callback may have dropped the peer, or closed the server. */
-	if (rc >= 0 || gr_err_class(rc) != GR_CLASS_PEER || s->is_closed || gr_map_get(&s->by_id, id, ID_BYTES) != p)
+	if (rc >= 0 || gr_err_class(rc) != GR_CLASS_PEER || is_over(s, p, n_removed))
 		return;
 	snprintf(text, sizeof(text), "%s: %s", gr_msg_name(type), gr_err_text(rc));
 	drop_bad(s, p, rc, text);

@@ -201,6 +201,9 @@ uv_loop_t *gr_loop_uv(struct gr_loop *l)
 
 struct gr_rng *gr_loop_rng(struct gr_loop *l) { return &l->rng; }
 uint64_t gr_loop_now_ns(struct gr_loop *l) { return l->s->now_ns; }
+uint64_t gr_loop_real_ms(struct gr_loop *l) { return l ? gr_clock_real_ms() : 0; }
+void gr_loop_stand(struct gr_loop *l) { (void)l; }      /* it stands by itself */
+void gr_loop_go_on(struct gr_loop *l) { (void)l; }
 uint64_t gr_clock_mono_ns(void) { return cs_now->now_ns; }
 uint64_t gr_clock_thread_cpu_ns(void) { return cs_now->now_ns; }
 uint64_t gr_clock_real_ms(void) { return (uint64_t)(WALL_START_MS + cs_now->wall_ms + (int64_t)(cs_now->now_ns / GR_NS_PER_MS)); }

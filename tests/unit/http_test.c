@@ -271,12 +271,35 @@ static void the_timeline_tells_what_changed(void **state)
 	assert_int_equal(json_array_size(json_object_get(o, "attempts")), 2);
 	json_decref(o);
 	for (uint64_t i = 0; i < 2 * GR_RECENT_ATTEMPTS; i++) {
+		if (!gr_recent_has_room(r))
+			gr_recent_sample(r, 50, &(struct gr_recent_sample){ .ended = 0 });
 		a.task = 100 + i;
-		gr_recent_begin(r, 50, &a);
+		assert_true(gr_recent_begin(r, 50, &a) > 0);
 	}
 	gr_recent_end(r, 60, 1, 3, 1, "done", 0);       /* no longer kept */
 	o = gr_recent_timeline_json(r, 70, 0);
 	assert_int_equal(json_array_size(json_object_get(o, "attempts")), GR_RECENT_ATTEMPTS);
+	json_decref(o);
+	gr_recent_free(&r);
+}
+
+static void the_timeline_keeps_some_of_a_flood(void **state)
+{
+	struct gr_recent *r = gr_recent_new();
+	struct gr_recent_attempt a = { .kind = "command", .worker = "w", .name = "x", .job = 1, .attempt = 1 };
+	uint32_t n = 0;
+	json_t *o;
+
+	(void)state;
+	for (int second = 0; second < 3; second++) {
+		for (uint64_t i = 0; i < 2 * GR_RECENT_A_SECOND; i++, a.task++)
+			n += gr_recent_begin(r, 10, &a) > 0;
+		assert_false(gr_recent_has_room(r));
+		gr_recent_sample(r, 1000, &(struct gr_recent_sample){ .ended = 0 });
+	}
+	assert_int_equal(n, 3 * GR_RECENT_A_SECOND);
+	o = gr_recent_timeline_json(r, 20, 0);
+	assert_int_equal(json_array_size(json_object_get(o, "attempts")), 3 * GR_RECENT_A_SECOND);
 	json_decref(o);
 	gr_recent_free(&r);
 }
@@ -316,7 +339,7 @@ int main(void)
 		cmocka_unit_test(a_reader_that_missed_too_much_is_told),
 		cmocka_unit_test(an_answer_is_bounded),
 		cmocka_unit_test(the_history_tells_what_each_second_added),
-		cmocka_unit_test(the_timeline_tells_what_changed),
+		cmocka_unit_test(the_timeline_tells_what_changed), cmocka_unit_test(the_timeline_keeps_some_of_a_flood),
 		cmocka_unit_test(routes_are_matched_whole),
 	};
 
