@@ -10,6 +10,8 @@
 #include "lib/base/file.h"
 #include "lib/base/log.h"
 
+#define MAX_CREDITS 200u                  /* of commands that take microseconds so many are ten milliseconds' work at most */
+
 static int open_state(struct gr_coord *c, struct gr_err *err)
 {
 	char path[4096];
@@ -78,6 +80,7 @@ int gr_coord_open(struct gr_coord *c, struct gr_loop *loop, struct gr_err *err)
 	c->loop = loop;
 	log_rc = gr_placelog_open(c, err);
 	pc.seed = gr_rng_u64(gr_loop_rng(loop));
+	pc.max_credits = MAX_CREDITS;
 	pc.acts = 1u << GR_PLACE_COPY | 1u << GR_PLACE_RETRACT | 1u << GR_PLACE_PREEMPT | 1u << GR_PLACE_MOVE;
 	pc.log = c->cfg.place_log ? &c->place_log : NULL;
 	c->place = gr_place_new(&pc);

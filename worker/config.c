@@ -25,7 +25,7 @@ static const struct gr_conf_key keys[] = {
 	{ "name", GR_CONF_STR, "NAME", NULL, 0, 0, NULL, "What this worker is called; default: pod or host name.", AT(name), NULL },
 	{ "slots", GR_CONF_INT, "tasks", "0", 0, 256, NULL,
 	  "Tasks at a time; 0: from the cgroup's CPU quota, the CPU affinity and the memory limit.", AT(slots), NULL },
-	{ "prefetch", GR_CONF_INT, "tasks", "32", 0, 256, NULL,
+	{ "prefetch", GR_CONF_INT, "tasks", "200", 0, 256, NULL,
 	  "Most tasks to hold ready beyond the running ones. How many it is sent follows from the round trip and from how fast they end here.", AT(prefetch), NULL },
 	{ "sandbox", GR_CONF_ENUM, "", "auto", 0, 0, sandboxes,
 	  "The sandbox tier; auto: the strongest that works here, found by trying.", AT(sandbox), NULL },

@@ -9,6 +9,8 @@
 #include "lib/base/clock.h"
 #include "lib/place/place_int.h"
 
+#define MAX_TOGETHER 31u              /* ends at one time that are counted */
+#define MAX_QUARANTINES 4u            /* in a row, each twice as long as the one before */
 #define SUSPECT 180u                  /* as many fast failures as the settings say, of owners that never fail elsewhere */
 
 struct gr_place__family *gr_place__family(const struct gr_place *p, uint64_t hash)
@@ -129,18 +131,27 @@ static void learn_memory(struct gr_place *p, const struct gr_place__placed *pl, 
 		f->mem_mib -= (f->mem_mib - mib) / 64;    /* a peak is forgotten slowly */
 }
 
-/* When something ends, what waits behind it follows: the mean time between ends says how much must be under way. */
+/* When something ends, what waits behind it follows: the mean time between ends says how much must be under way. Those that
+ * are told together come at one time: they share the time since those before them. */
 static void learn_pace(struct gr_place__worker *w, struct gr_place__holds *h, uint64_t now_ns)
 {
-	uint32_t now_us = (uint32_t)(now_ns / GR_NS_PER_US), gap = (now_us - h->last_us) / 8;
+	uint32_t now_us = (uint32_t)(now_ns / GR_NS_PER_US), n = h->n_together + 1u, gap = (now_us - h->last_us) / 8 / n;
 
-	if (!h->done) {
-		h->last_us = now_us;
+	if (h->done && now_us == h->last_us) {
+		h->n_together = (uint8_t)(n < MAX_TOGETHER ? n : MAX_TOGETHER) & 31;
 		return;
 	}
-	gap = gap > UINT16_MAX ? UINT16_MAX : gap ? gap : 1;
-	w->gap_8us = w->gap_8us ? (uint16_t)((w->gap_8us * 7u + gap + 4) / 8) : (uint16_t)gap;
 	h->last_us = now_us;
+	h->n_together = 0;
+	if (!h->done)
+		return;
+	gap = gap > UINT16_MAX ? UINT16_MAX : gap ? gap : 1;
+	if (!w->gap_8us)
+		w->gap_8us = (uint16_t)gap;
+	else if (n > 1)                           /* a mean already */
+		w->gap_8us = (uint16_t)((w->gap_8us + gap + 1) / 2);
+	else
+		w->gap_8us = (uint16_t)((w->gap_8us * 7u + gap + 4) / 8);
 }
 
 static void failed(struct gr_place *p, const struct gr_place__placed *pl, uint64_t now_ns)
@@ -163,9 +174,9 @@ static void failed(struct gr_place *p, const struct gr_place__placed *pl, uint64
 		return;
 	/* one more fast failure after it is enough to go back: the first task is the probe */
 	h->suspicion = (uint8_t)(SUSPECT - SUSPECT / 6 - (step < 4 ? 1 : step / 4));
-	n = gr_place__min(h->quarantines, 4);
-	if (h->quarantines < 255)
-		h->quarantines++;
+	n = h->quarantines;
+	if (n < MAX_QUARANTINES)
+		h->quarantines = (uint8_t)((n + 1) & 7);
 	w->flags |= W_QUARANTINED;
 	gr_place__block(p, pl->worker, now_ns + (p->cfg.quarantine_ns << n));
 }

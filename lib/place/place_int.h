@@ -127,7 +127,8 @@ struct gr_place__holds {              /* the rest of it, at the same index of p-
 	uint32_t done;
 	uint16_t failed;
 	uint8_t suspicion;            /* fast failures that were not their owner's; learn.c */
-	uint8_t quarantines;
+	uint8_t quarantines : 3;      /* in a row */
+	uint8_t n_together : 5;       /* ends since last_us, at the same time */
 };
 _Static_assert(N_GROUPS <= G_NONE, "a bit for each group, and for none");
 _Static_assert(sizeof(struct gr_place__worker) == 64 && sizeof(struct gr_place__holds) == 24, "a worker's record");

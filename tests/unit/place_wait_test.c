@@ -414,6 +414,31 @@ static void what_waits_is_taken_back_when_another_worker_is_idle(void **state)
 	assert_int_equal(w->d[0].worker_tag, 2);
 }
 
+/* Ten ends every five milliseconds are one each half a millisecond, told together or one by one: not an end each microsecond. */
+static void ends_that_are_told_together_are_no_faster(void **state)
+{
+	struct world *w = *state;
+	uint32_t c = plain(w), id = up(w, (struct pod){ .tag = 1, .slots = 1, .prefetch = 250 });
+	struct gr_place_task t = { .tag = 1, .owner = w->owner, .class = c, .count = 1000 };
+	struct gr_place_worker_info info;
+	uint64_t placed[1000];
+	uint32_t n = 0, ended = 0;
+
+	put(w, t);
+	for (int round = 0; round < 20; round++) {
+		int k = next(w);
+
+		for (int i = 0; i < k; i++)
+			if (w->d[i].act == GR_PLACE_RUN)
+				placed[n++] = w->d[i].placed;
+		w->now += 5 * GR_NS_PER_MS;
+		for (int i = 0; i < 10 && ended < n; i++)
+			end(w, placed[ended++], GR_PLACE_DONE, 100);
+	}
+	assert_int_equal(gr_place_worker_info(w->p, id, &info), 0);
+	assert_in_range(info.depth, 20, 24);      /* 2 * 10 ms at that pace, and what runs */
+}
+
 static void a_straggler_gets_one_copy_on_another_node(void **state)
 {
 	struct world *w = *state;
@@ -610,7 +635,7 @@ int main(void)
 		T(nothing_of_the_same_band_is_stopped),
 		T(what_waits_is_taken_back_for_an_idle_worker_that_has_its_files),
 		T(what_waits_is_taken_back_when_another_worker_is_idle),
-		T(a_straggler_gets_one_copy_on_another_node),
+		T(ends_that_are_told_together_are_no_faster), T(a_straggler_gets_one_copy_on_another_node),
 		T(a_leaving_worker_keeps_what_ends_in_time_and_gives_back_the_rest),
 		T(what_is_over_its_time_is_not_taken_to_end_at_once_on_a_leaving_worker),
 		T(the_last_task_waits_for_the_fast_worker_where_it_ends_sooner),
