@@ -24,7 +24,9 @@
 
 struct gr_bj *gr_bj_find(struct gr_batch *b, uint64_t id)
 {
-	return gr_map_get(&b->jobs, &id, sizeof(id));
+	if (!b->last || b->last->id != id)
+		b->last = gr_map_get(&b->jobs, &id, sizeof(id));
+	return b->last;
 }
 
 struct gr_bj *gr_bj_new(struct gr_batch *b, uint64_t id)
@@ -69,6 +71,8 @@ void gr_bj_free(struct gr_bj **jp)
 	gr_bj_unload(j);
 	unpin_all(j);
 	gr_map_del(&j->batch->jobs, &j->id, sizeof(j->id));
+	if (j->batch->last == j)
+		j->batch->last = NULL;
 	free(j->token);
 	free(j->name);
 	free(j->tenant);

@@ -71,6 +71,7 @@ struct gr_batch {
 	struct gr_store *store;
 	struct gr_cas *cas;
 	struct gr_map jobs, ranges;       /* by number; by tag */
+	struct gr_bj *last;               /* that was looked for, NULL */
 	uint64_t next_job, next_range;
 	uint64_t numbered;                /* the job for whose attempts room for more numbers is on its way to the disk, 0 none: one at a time */
 	uint32_t numbered_floor;          /* its floor then */

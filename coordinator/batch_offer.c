@@ -223,7 +223,7 @@ static int by_task(const void *a, const void *b)
 }
 
 /* Those of the range that get more memory than was asked, in order; NULL: none. The caller's. O(the fewer: of the range, with a record) */
-static struct gr_btask **all_grown(const struct gr_bj *j, uint32_t first, uint32_t count, uint32_t *n)
+static struct gr_btask **all_grown(struct gr_bj *j, uint32_t first, uint32_t count, uint32_t *n)
 {
 	struct gr_btask **all = NULL, *t;
 	uint32_t cap = 0;

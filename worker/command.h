@@ -9,6 +9,7 @@
  */
 #pragma once
 #include "lib/base/list.h"
+#include "lib/base/pool.h"
 #include "lib/wire/msg_job.h"
 #include "worker/fetch.h"
 #include "worker/files.h"
@@ -119,6 +120,7 @@ struct gr_commands {
 	struct gr_runners *runners;            /* NULL: this worker runs no commands */
 	struct gr_list jobs;
 	struct gr_map by_key;
+	struct gr_pool spare;                  /* of commands that are over */
 	struct gr_list lists[GR_N_COMMAND_STATES];
 	uint32_t n[GR_N_COMMAND_STATES];
 	uint32_t slots_used, n_serial;

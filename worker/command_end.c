@@ -167,17 +167,15 @@ void gr_command_finish(struct gr_wcommand *t)
 {
 	struct gr_commands *c = t->c;
 	struct gr_buf raw = { 0 }, frame = { 0 };
-	struct gr_ended_msg *m;
+	struct gr_ended_msg m = { 0 };
 
 	if (!t->ended_ns)
 		t->ended_ns = gr_loop_now_ns(c->w->loop);
-	GR_NEW(m);
-	fill(t, m);
+	fill(t, &m);
 	if (t->end_outcome == GR_OUTCOME_DONE)
-		add_outputs(t, &raw, &m->outputs.n);
-	m->outputs.raw = gr_buf_slice(&raw);
-	gr_ended_encode(&frame, m);
-	free(m);
+		add_outputs(t, &raw, &m.outputs.n);
+	m.outputs.raw = gr_buf_slice(&raw);
+	gr_ended_encode(&frame, &m);
 	gr_buf_fini(&raw);
 	gr_command_move(t, GR_CS_HELD);
 	gr_command_log_send(t);
@@ -204,7 +202,7 @@ void gr_command_free(struct gr_wcommand *t)
 	t->c->n[t->state]--;
 	gr_map_del(&t->c->by_key, &t->key, sizeof(t->key));
 	frame_forget(t);
-	free(t);
+	gr_pool_put(&t->c->spare, t);
 }
 
 void gr_commands_acked(struct gr_commands *c, uint64_t job, uint64_t task, uint32_t attempt)
@@ -238,7 +236,7 @@ void gr_command_restore(struct gr_commands *c, struct gr_slice frame)
 
 	if (gr_frame_open(frame, &body) != GR_MSG_ENDED || gr_ended_decode(body, &m) < 0)
 		return;
-	GR_NEW(t);
+	t = gr_pool_get(&c->spare);
 	t->c = c;
 	t->key.job = m.job;
 	t->key.task = m.task;

@@ -201,13 +201,13 @@ int gr_commands_receive(struct gr_commands *c, struct gr_slice body)
 	struct gr_wcommand *t, *old;
 	int rc;
 
-	GR_NEW(t);
+	t = gr_pool_get(&c->spare);
 	gr_buf_add(&t->frame, body.p, body.n);
 	rc = gr_command_decode(gr_buf_slice(&t->frame), &t->m);
 	old = rc < 0 ? NULL : gr_commands_find(c, t->m.job, t->m.task, t->m.attempt);
 	if (rc < 0 || old) {
 		gr_buf_fini(&t->frame);
-		free(t);
+		gr_pool_put(&c->spare, t);
 		if (old)
 			old->is_sent = false;         /* sent twice: so is the answer */
 		return rc;
@@ -780,6 +780,7 @@ int gr_commands_new(struct gr_worker *w, struct gr_commands **out, struct gr_err
 
 	GR_NEW(c);
 	c->w = w;
+	c->spare.size = sizeof(struct gr_wcommand);
 	c->stagefd = c->outfd = c->logfd = -1;
 	gr_list_init(&c->jobs);
 	for (int i = 0; i < GR_N_COMMAND_STATES; i++)
@@ -842,6 +843,7 @@ void gr_commands_free(struct gr_commands **cp)
 		GR_LIST_EACH_SAFE(t, &c->lists[st], struct gr_wcommand, link)
 			gr_command_free(t);
 	gr_map_fini(&c->by_key);
+	gr_pool_fini(&c->spare);
 	gr_jobs_fini(c);
 	gr_sends_free(&c->sends);
 	gr_journal_close(&c->journal);

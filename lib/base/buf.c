@@ -8,6 +8,8 @@
 
 #include "lib/base/alloc.h"
 
+#define FIRST_BYTES 128u                  /* what a short frame needs: to grow costs as much as to make one */
+
 void gr_buf_fini(struct gr_buf *b)
 {
 	free(b->p);
@@ -23,7 +25,7 @@ void gr_buf_clear(struct gr_buf *b)
 
 void gr_buf__grow(struct gr_buf *b, size_t more)
 {
-	size_t cap = b->cap ? b->cap : 64;
+	size_t cap = b->cap ? b->cap : FIRST_BYTES;
 
 	while (cap < b->n + more + 1)
 		cap *= 2;

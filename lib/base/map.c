@@ -41,16 +41,20 @@ void gr_map_fini(struct gr_map *m)
 	m->n = m->cap = 0;
 }
 
-/* Most keys are numbers. */
-static inline bool is_same(const void *a, const void *b, size_t n)
+/* Most keys are a number, or three. */
+static inline bool is_same(const uint8_t *a, const uint8_t *b, size_t n)
 {
 	uint64_t x, y;
 
-	if (n != sizeof(x))
+	if (n % sizeof(x))
 		return !memcmp(a, b, n);
-	memcpy(&x, a, sizeof(x));
-	memcpy(&y, b, sizeof(y));
-	return x == y;
+	for (size_t i = 0; i < n; i += sizeof(x)) {
+		memcpy(&x, a + i, sizeof(x));
+		memcpy(&y, b + i, sizeof(y));
+		if (x != y)
+			return false;
+	}
+	return true;
 }
 
 static struct gr_map_slot *find(const struct gr_map *m, const void *key, size_t n_key, uint32_t h)

@@ -116,6 +116,7 @@ struct gr_bjob {
 	struct gr_states anew;            /* of those that a retry began anew 1, until an attempt follows; n 0: there was no retry */
 	struct gr_map tasks;              /* gr_btask by its number */
 	struct gr_pool spare;             /* of those that are over */
+	struct gr_btask *last;            /* that was looked for, NULL */
 	struct gr_btask **due;            /* heap by due_ns */
 	uint32_t n_due, cap_due;
 	uint32_t *n_stage_done, *n_stage_final;   /* by stage */
@@ -143,7 +144,7 @@ void gr_bjob_check_limit(struct gr_bjob *j);
 /* Everything that can go becomes ready (or skipped). */
 void gr_bjob_open(struct gr_bjob *j);
 
-struct gr_btask *gr_bjob_find(const struct gr_bjob *j, uint32_t task);    /* NULL: no record */
+struct gr_btask *gr_bjob_find(struct gr_bjob *j, uint32_t task);    /* NULL: no record */
 struct gr_blive *gr_btask_live(const struct gr_btask *t, uint32_t number);
 uint32_t gr_btask_n_live(const struct gr_btask *t);                       /* not lost */
 bool gr_btask_is_at(const struct gr_btask *t, uint64_t node);             /* a copy runs there, or has brought its result from there */

@@ -7,11 +7,14 @@
 
 #define MAX_GROWN 1000000u                /* permille: not beyond it */
 
-struct gr_btask *gr_bjob_find(const struct gr_bjob *j, uint32_t task)
+/* What is done for one task asks for it several times. */
+struct gr_btask *gr_bjob_find(struct gr_bjob *j, uint32_t task)
 {
 	uint64_t key = task;
 
-	return gr_map_get(&j->tasks, &key, sizeof(key));
+	if (!j->last || j->last->task != task)
+		j->last = gr_map_get(&j->tasks, &key, sizeof(key));
+	return j->last;
 }
 
 struct gr_btask *gr_bjob_record(struct gr_bjob *j, uint32_t task)
@@ -26,6 +29,7 @@ struct gr_btask *gr_bjob_record(struct gr_bjob *j, uint32_t task)
 	t->job = j;
 	t->mem_permille = GR_BATCH_MEM_AS_ASKED;
 	gr_map_put(&j->tasks, &t->task, sizeof(t->task), t);
+	j->last = t;
 	return t;
 }
 
@@ -52,6 +56,8 @@ void gr_btask__free(struct gr_btask *t)
 	t->job->n_grown -= t->mem_permille != GR_BATCH_MEM_AS_ASKED;
 	gr_btask__due_drop(t);
 	gr_map_del(&t->job->tasks, &t->task, sizeof(t->task));
+	if (j->last == t)
+		j->last = NULL;
 	if (t->lives != &t->own)
 		free(t->lives);
 	free(t->results);

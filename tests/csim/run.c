@@ -281,7 +281,7 @@ static const char *host_of(struct cs *s, uint64_t node)
 	return "?";
 }
 
-static void tell_copies(struct cs *s, const struct gr_bj *j, uint32_t task)
+static void tell_copies(struct cs *s, struct gr_bj *j, uint32_t task)
 {
 	const struct gr_btask *t = gr_bjob_find(&j->b, task);
 
