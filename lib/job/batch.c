@@ -1,9 +1,6 @@
-/* batch.c - see batch.h
+/* batch.c - attempts of tasks: how they begin, what their ends come to; see batch.h
  *
- * One function (gr_bjob__put) changes a task's state and keeps the counts of its stage; gr_bjob_end is the only one that turns the
- * end of an attempt into the state of its task. A stage's tasks are looked at one by one only when they wait task by
- * task; a stage that waits for whole stages goes in one range. What was tried and not kept: a list of tasks per state
- * (a million links), and a queue of what waits for each task (the stage's table says it).
+ * gr_bjob_end is the only one that turns the end of an attempt into the state of its task, which batch_stages.c keeps.
  */
 #include "lib/job/batch_int.h"
 
@@ -14,188 +11,18 @@
 #include "lib/base/alloc.h"
 #include "lib/base/clock.h"
 
-static const struct { const char *name; bool is_final; } states[] = {
-#define X(name, text, final) { text, final },
-	GR_BSTATE_MAP(X)
-#undef X
-};
 static const struct { const char *name; bool counts; } causes[] = {
 #define X(name, text, counts) { text, counts },
 	GR_BCAUSE_MAP(X)
 #undef X
 };
 
-const char *gr_bstate_name(enum gr_bstate s)
-{
-	return s < GR_B_N ? states[s].name : "?";
-}
-
-int gr_bstate_parse(const char *name)
-{
-	for (int i = 0; i < GR_B_N; i++)
-		if (!strcmp(states[i].name, name))
-			return i;
-	return GR_EINVAL;
-}
-
 const char *gr_bcause_name(enum gr_bcause c)
 {
 	return c < GR_BC_N ? causes[c].name : "?";
 }
 
-bool gr_bstate__is_final(enum gr_bstate s) { return states[s].is_final; }
 bool gr_bcause__counts(enum gr_bcause c) { return causes[c].counts; }
-
-/* ---- states ---- */
-
-static void count(struct gr_bjob *j, uint32_t stage, enum gr_bstate from, enum gr_bstate to, uint32_t n)
-{
-	j->n_stage_done[stage] += (to == GR_B_DONE ? n : 0) - (from == GR_B_DONE ? n : 0);
-	j->n_stage_final[stage] += (states[to].is_final ? n : 0) - (states[from].is_final ? n : 0);
-}
-
-void gr_bjob__put(struct gr_bjob *j, uint32_t task, enum gr_bstate to)
-{
-	enum gr_bstate from = gr_bjob__state(j, task);
-
-	if (from == to)
-		return;
-	count(j, gr_spec_stage_of(j->spec, task), from, to, 1);
-	gr_states_set(&j->states, task, to);
-	if (states[to].is_final) {
-		struct gr_btask *t = gr_bjob_find(j, task);
-
-		if (t)
-			gr_btask__free(t);
-	}
-}
-
-/* A run that lies in one stage, all in state @from. Records of final ones go. */
-static void put_run(struct gr_bjob *j, uint32_t first, uint32_t n, enum gr_bstate from, enum gr_bstate to)
-{
-	count(j, gr_spec_stage_of(j->spec, first), from, to, n);
-	gr_states_set_range(&j->states, first, n, to);
-	if (states[to].is_final && j->tasks.n)
-		for (uint32_t i = 0; i < n && j->tasks.n; i++) {
-			struct gr_btask *t = gr_bjob_find(j, first + i);
-
-			if (t)
-				gr_btask__free(t);
-		}
-}
-
-static bool stages_are_done(const struct gr_bjob *j, const struct gr_stage *st)
-{
-	for (uint32_t i = 0; i < st->n_after; i++) {
-		const struct gr_after *a = &st->after[i];
-
-		if (!a->is_each && j->n_stage_done[a->stage] < j->spec->stages[a->stage].count)
-			return false;
-	}
-	return true;
-}
-
-static bool has_each(const struct gr_stage *st)
-{
-	for (uint32_t i = 0; i < st->n_after; i++)
-		if (st->after[i].is_each)
-			return true;
-	return false;
-}
-
-static bool index_is_done(const struct gr_bjob *j, const struct gr_stage *st, uint32_t index)
-{
-	for (uint32_t i = 0; i < st->n_after; i++)
-		if (st->after[i].is_each && gr_bjob__state(j, j->spec->stages[st->after[i].stage].first + index) != GR_B_DONE)
-			return false;
-	return true;
-}
-
-static void ready_run(struct gr_bjob *j, uint32_t first, uint32_t n, enum gr_bstate from)
-{
-	put_run(j, first, n, from, GR_B_READY);
-	j->ops->ready(j->ctx, first, n, NULL);
-}
-
-bool gr_bjob__is_closed(const struct gr_bjob *j)
-{
-	return j->is_cancelled || j->is_stopping;
-}
-
-/* Everything BLOCKED of the stage that waits no longer. */
-static void open_stage(struct gr_bjob *j, uint32_t stage)
-{
-	const struct gr_stage *st = &j->spec->stages[stage];
-	uint32_t at = st->first, end = st->first + st->count, first, n, run = 0;
-
-	if (gr_bjob__is_closed(j) || !stages_are_done(j, st))
-		return;
-	while ((n = gr_states_run(&j->states, at, end, 1u << GR_B_BLOCKED, &first, NULL))) {
-		at = first + n;
-		if (!has_each(st)) {
-			ready_run(j, first, n, GR_B_BLOCKED);
-			continue;
-		}
-		run = 0;
-		for (uint32_t i = 0; i <= n; i++) {
-			if (i < n && index_is_done(j, st, first + i - st->first)) {
-				run++;
-				continue;
-			}
-			if (run)
-				ready_run(j, first + i - run, run, GR_B_BLOCKED);
-			run = 0;
-		}
-	}
-}
-
-/* Task @index of @stage is DONE: who waited for it? */
-static void open_after(struct gr_bjob *j, uint32_t stage, uint32_t index)
-{
-	bool is_whole = j->n_stage_done[stage] == j->spec->stages[stage].count;
-
-	for (uint32_t s = stage + 1; s < j->spec->n_stages; s++) {
-		const struct gr_stage *st = &j->spec->stages[s];
-
-		for (uint32_t i = 0; i < st->n_after; i++) {
-			uint32_t task = st->first + index;
-
-			if (st->after[i].stage != stage)
-				continue;
-			if (!st->after[i].is_each) {
-				if (is_whole)
-					open_stage(j, s);
-			} else if (!gr_bjob__is_closed(j) && gr_bjob__state(j, task) == GR_B_BLOCKED && stages_are_done(j, st) && index_is_done(j, st, index)) {
-				ready_run(j, task, 1, GR_B_BLOCKED);
-			}
-		}
-	}
-}
-
-/* Tasks of @stage, @n from index @from, will not be DONE: what waited for them cannot run. */
-static void skip_after(struct gr_bjob *j, uint32_t stage, uint32_t from, uint32_t n_from)
-{
-	for (uint32_t s = stage + 1; s < j->spec->n_stages; s++) {
-		const struct gr_stage *st = &j->spec->stages[s];
-
-		for (uint32_t i = 0; i < st->n_after; i++) {
-			uint32_t at = st->first, end = st->first + st->count, first, n;
-
-			if (st->after[i].stage != stage)
-				continue;
-			if (st->after[i].is_each) {
-				at = st->first + from;
-				end = at + n_from;
-			}
-			while ((n = gr_states_run(&j->states, at, end, 1u << GR_B_BLOCKED, &first, NULL))) {
-				put_run(j, first, n, GR_B_BLOCKED, GR_B_SKIPPED);
-				j->ops->ended(j->ctx, first, n, GR_B_SKIPPED);
-				skip_after(j, s, first - st->first, n);
-				at = first + n;
-			}
-		}
-	}
-}
 
 /* ---- begin ---- */
 
@@ -239,7 +66,7 @@ struct gr_blive *gr_bjob_restore_live(struct gr_bjob *j, uint32_t task, uint32_t
 	struct gr_btask *t;
 	struct gr_blive *l;
 
-	if (states[gr_bjob__state(j, task)].is_final)
+	if (gr_bstate__is_final(gr_bjob__state(j, task)))
 		return NULL;
 	t = gr_bjob_record(j, task);
 	l = gr_btask__live_add(t);
@@ -263,18 +90,7 @@ void gr_bjob_open(struct gr_bjob *j)
 	while ((t = gr_map_each(&j->tasks, &i)))
 		if (t->n_results && !t->n_target)
 			gr_copies__resume(j, t);
-	for (uint32_t s = 0; s < j->spec->n_stages; s++) {
-		const struct gr_stage *st = &j->spec->stages[s];
-		uint32_t at = st->first, first, n;
-		uint8_t state;
-
-		while ((n = gr_states_run(&j->states, at, st->first + st->count, 1u << GR_B_FAILED | 1u << GR_B_CANCELLED | 1u << GR_B_SKIPPED, &first,
-					  &state))) {
-			skip_after(j, s, first - st->first, n);
-			at = first + n;
-		}
-		open_stage(j, s);
-	}
+	gr_bjob__open_stages(j);
 }
 
 struct gr_blive *gr_btask__begin(struct gr_btask *t, uint64_t worker, uint64_t node, void *peer, uint64_t placed, uint64_t now_ns)
@@ -299,7 +115,7 @@ struct gr_blive *gr_bjob_begin(struct gr_bjob *j, uint32_t task, uint64_t worker
 	struct gr_blive *l;
 	uint32_t number;
 
-	assert(!states[gr_bjob__state(j, task)].is_final && gr_bjob__state(j, task) != GR_B_BLOCKED);
+	assert(!gr_bstate__is_final(gr_bjob__state(j, task)) && gr_bjob__state(j, task) != GR_B_BLOCKED);
 	l = gr_btask__begin(t, worker, node, peer, placed, now_ns);
 	if (!l)
 		return NULL;
@@ -446,14 +262,11 @@ static void stop_others(struct gr_bjob *j, struct gr_btask *t, enum gr_bcause wh
 
 void gr_bjob__finish(struct gr_bjob *j, struct gr_btask *t, enum gr_bstate to)
 {
-	uint32_t task = (uint32_t)t->task, stage = gr_spec_stage_of(j->spec, task), index = task - j->spec->stages[stage].first;
+	uint32_t task = (uint32_t)t->task;
 
 	stop_others(j, t, GR_BC_SUPERFLUOUS);
 	gr_bjob__put(j, task, to);
-	if (to == GR_B_DONE)
-		open_after(j, stage, index);
-	else
-		skip_after(j, stage, index, 1);
+	gr_bjob__go_on(j, task, to);
 	if (to == GR_B_FAILED)
 		limit_failures(j);
 }
@@ -606,7 +419,7 @@ void gr_bjob_cancel(struct gr_bjob *j, enum gr_bcause why)
 					  &state))) {
 			if (state == GR_B_READY)
 				j->ops->withdrawn(j->ctx, first, n);
-			put_run(j, first, n, (enum gr_bstate)state, GR_B_CANCELLED);
+			gr_bjob__put_run(j, first, n, (enum gr_bstate)state, GR_B_CANCELLED);
 			j->ops->ended(j->ctx, first, n, GR_B_CANCELLED);
 			at = first + n;
 		}
@@ -648,7 +461,7 @@ uint32_t gr_bjob_retry(struct gr_bjob *j, uint32_t first, uint32_t count)
 		uint8_t state;
 
 		while (at < to && (n = gr_states_run(&j->states, at, to, 1u << GR_B_FAILED | 1u << GR_B_CANCELLED | 1u << GR_B_SKIPPED, &from, &state))) {
-			put_run(j, from, n, (enum gr_bstate)state, GR_B_BLOCKED);
+			gr_bjob__put_run(j, from, n, (enum gr_bstate)state, GR_B_BLOCKED);
 			if (!j->anew.n)
 				gr_states_init(&j->anew, j->spec->n_tasks, 0);
 			gr_states_set_range(&j->anew, from, n, 1);
@@ -666,9 +479,4 @@ void gr_bjob_count_on(struct gr_bjob *j, uint32_t task, uint32_t ordinal)
 {
 	gr_states_set(&j->anew, task, 0);
 	gr_bjob_record(j, task)->ordinal = ordinal;
-}
-
-bool gr_bjob_is_over(const struct gr_bjob *j)
-{
-	return !(j->states.count[GR_B_BLOCKED] + j->states.count[GR_B_READY] + j->states.count[GR_B_BACKOFF] + j->states.count[GR_B_RUNNING]);
 }

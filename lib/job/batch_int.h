@@ -1,17 +1,26 @@
-/* batch_int.h - what batch.c (states of tasks), batch_record.c (records of tasks) and batch_copies.c (copies of a task and comparisons of
- * their results) have of each other */
+/* batch_int.h - what batch.c (attempts), batch_stages.c (states of tasks, and which wait for which), batch_record.c (records of tasks) and
+ * batch_copies.c (copies of a task and comparisons of their results) have of each other */
 #pragma once
 #include "lib/base/clock.h"
 #include "lib/job/batch.h"
 
 #define GR_BATCH__TROUBLE_NS GR_NS_PER_S  /* the least pause behind what was a worker's fault, or a comparison's */
 
-/* ---- batch.c ---- */
-bool gr_bstate__is_final(enum gr_bstate s);
-bool gr_bcause__counts(enum gr_bcause c);                                 /* as a try of the task */
+/* ---- batch_stages.c ---- */
+#define X(name, text, final) | final << GR_B_##name
+static inline bool gr_bstate__is_final(enum gr_bstate s) { return (0 GR_BSTATE_MAP(X)) >> s & 1; }
+#undef X
 static inline enum gr_bstate gr_bjob__state(const struct gr_bjob *j, uint32_t task) { return (enum gr_bstate)gr_states_get(&j->states, task); }
 void gr_bjob__put(struct gr_bjob *j, uint32_t task, enum gr_bstate to);   /* the one that changes a state; may free the record */
+/* A run that lies in one stage, all in state @from. Records of final ones go. */
+void gr_bjob__put_run(struct gr_bjob *j, uint32_t first, uint32_t n, enum gr_bstate from, enum gr_bstate to);
 bool gr_bjob__is_closed(const struct gr_bjob *j);
+/* The task has its outcome, @to: what waited for it becomes ready, or is skipped. */
+void gr_bjob__go_on(struct gr_bjob *j, uint32_t task, enum gr_bstate to);
+void gr_bjob__open_stages(struct gr_bjob *j);                             /* everything that can go becomes ready, or skipped */
+
+/* ---- batch.c ---- */
+bool gr_bcause__counts(enum gr_bcause c);                                 /* as a try of the task */
 /* Nothing of a job that is over is tried again: a task ends with the last of it that runs. */
 enum gr_bverdict gr_bjob__end_closed(struct gr_bjob *j, struct gr_btask *t);
 void gr_bjob__finish(struct gr_bjob *j, struct gr_btask *t, enum gr_bstate to);
