@@ -137,11 +137,20 @@ struct gr_commands {
 	uint64_t n_done;
 };
 
-/* ---- run_command.c ---- */
+/* ---- commands.c ---- */
 int gr_commands_new(struct gr_worker *w, struct gr_commands **out, struct gr_err *err) GR_MUST_CHECK;
 /* Runs the loop until no thread has a command in hand; before gr_commands_free, and before all else that the loop's callbacks use. */
 void gr_commands_settle(struct gr_commands *c);
 void gr_commands_free(struct gr_commands **c);
+void gr_commands_hello(struct gr_commands *c, json_t *hello);
+void gr_commands_up(struct gr_commands *c);                     /* connected anew */
+void gr_commands_before_send(struct gr_commands *c);            /* frames leave now */
+int gr_commands_spec(struct gr_commands *c, struct gr_slice body);
+int gr_commands_follow(struct gr_commands *c, struct gr_slice body);
+int gr_commands_fetch(struct gr_commands *c, struct gr_slice body);
+
+/* ---- run_command.c ---- */
+extern const struct gr_runners_ops gr_command_runners_ops;     /* ctx: the struct gr_commands */
 void gr_commands_pump(struct gr_commands *c);
 void gr_commands_tick(struct gr_commands *c);
 void gr_commands_drain(struct gr_commands *c);                  /* SIGTERM came: what has not begun goes back */
@@ -150,18 +159,10 @@ uint32_t gr_commands_n_live(const struct gr_commands *c);       /* not ended */
 uint32_t gr_commands_n_waiting(const struct gr_commands *c);
 /* When the oldest command that waits for slots came; UINT64_MAX when none waits. */
 uint64_t gr_commands_waiting_since(const struct gr_commands *c);
-void gr_commands_hello(struct gr_commands *c, json_t *hello);
-void gr_commands_up(struct gr_commands *c);                     /* connected anew */
-void gr_commands_before_send(struct gr_commands *c);            /* frames leave now */
-int gr_commands_spec(struct gr_commands *c, struct gr_slice body);
 int gr_commands_receive(struct gr_commands *c, struct gr_slice body);
 int gr_commands_stop(struct gr_commands *c, struct gr_slice body);
-int gr_commands_follow(struct gr_commands *c, struct gr_slice body);
-int gr_commands_fetch(struct gr_commands *c, struct gr_slice body);
-void gr_commands_acked(struct gr_commands *c, uint64_t job, uint64_t task, uint32_t attempt);
 struct gr_wcommand *gr_commands_find(struct gr_commands *c, uint64_t job, uint64_t task, uint32_t attempt);
 void gr_command_move(struct gr_wcommand *t, enum gr_command_state to);
-void gr_command_free(struct gr_wcommand *t);
 /* It needs its runner no more, whose folder is empty. */
 void gr_command_leave(struct gr_wcommand *t);
 /* Hands it to its runner. */
@@ -213,6 +214,8 @@ void gr_command_send_all(struct gr_commands *c, bool again);
 void gr_command_on_tell(void *commands);                        /* ends that waited for company are sent */
 void gr_command_pin(struct gr_wcommand *t, const struct gr_digest *d);   /* until it is committed */
 void gr_command_restore(struct gr_commands *c, struct gr_slice frame);   /* from the journal */
+void gr_commands_acked(struct gr_commands *c, uint64_t job, uint64_t task, uint32_t attempt);
+void gr_command_free(struct gr_wcommand *t);
 
 /* ---- send_blob.c ---- */
 struct gr_sends *gr_sends_new(struct gr_worker *w);
