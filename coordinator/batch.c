@@ -208,6 +208,7 @@ void gr_bj_settle(struct gr_bj *j, struct gr_store_tx *tx)
 		if (!key)
 			continue;
 		free(key);
+		bw->last_spec = bw->last_spec == j->id ? 0 : bw->last_spec;
 		gr_session_encode(&f, GR_MSG_SESSION_CLOSE, j->id, 0);
 		gr_peers_send(j->batch->c, w->peer, &f);
 	}

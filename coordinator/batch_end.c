@@ -201,7 +201,7 @@ static void store_usage(struct gr_bj *j, struct gr_store_tx *tx, const struct gr
 	b->in_bytes += m->in_bytes;
 	b->out_bytes += out_bytes;
 	b->wasted_us += use.wasted_us;
-	gr_batch_used(b, j->tenant, &use);
+	gr_batch_used(j, &use);
 	if (!tx)
 		return;
 	gr_store_add(tx, GR_SQL_USAGE, (int64_t)j->id, j->tenant, (int64_t)use.cpu_us, mem_mib_ms(m), (int64_t)m->in_bytes, (int64_t)out_bytes,

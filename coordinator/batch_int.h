@@ -31,6 +31,7 @@ struct gr_bj {                            /* a job */
 	struct gr_spec *spec;             /* NULL: over, and not looked at: see gr_bj_load */
 	struct gr_bjob b;                 /* with spec */
 	char *token, *name, *tenant, *owner, *reason;
+	struct gr_tenant_use *use;        /* gr_batch.uses; NULL: not looked for yet */
 	int64_t submitted_ms, started_ms, ended_ms;
 	int priority;
 	enum gr_jstate state;
@@ -59,6 +60,7 @@ struct gr_bworker {                       /* a worker as we know it; outlives it
 	uint64_t node;                    /* hash of the node's name */
 	json_t *labels;                   /* as its HELLO has them, or NULL */
 	struct gr_map specs;              /* jobs it was told of: key -> itself */
+	uint64_t last_spec;               /* the last of them that was asked for, 0 none */
 	struct gr_list owing;             /* gr_batch.owing */
 	struct gr_buf owed;               /* frames that its full queue did not take, one behind the other */
 };
@@ -72,6 +74,7 @@ struct gr_batch {
 	struct gr_cas *cas;
 	struct gr_map jobs, ranges;       /* by number; by tag */
 	struct gr_bj *last;               /* that was looked for, NULL */
+	struct gr_jrange *last_range;     /* the same of ranges */
 	uint64_t next_job, next_range;
 	uint64_t numbered;                /* the job for whose attempts room for more numbers is on its way to the disk, 0 none: one at a time */
 	uint32_t numbered_floor;          /* its floor then */
@@ -286,7 +289,7 @@ void gr_care_peer_gone(struct gr_batch *b, struct gr_peer *peer);
 void gr_care_removed(struct gr_batch *b);                 /* no rows of removed jobs are left, for which a vacuum waits */
 
 /* ---- batch_metrics.c ---- */
-void gr_batch_used(struct gr_batch *b, const char *tenant, const struct gr_tenant_use *more);
+void gr_batch_used(struct gr_bj *j, const struct gr_tenant_use *more);      /* by its tenant */
 void gr_batch_free_uses(struct gr_batch *b);
 
 /* ---- batch_show.c: a task that is with a worker is told as "sent" until the worker says that it began, then as "running",

@@ -10,7 +10,7 @@
 
 #define GR_METRIC_ROWS 50u
 
-void gr_batch_used(struct gr_batch *b, const char *tenant, const struct gr_tenant_use *more)
+static struct gr_tenant_use *use_of(struct gr_batch *b, const char *tenant)
 {
 	struct gr_tenant_use *u = gr_map_get(&b->uses, tenant, strlen(tenant));
 
@@ -21,6 +21,13 @@ void gr_batch_used(struct gr_batch *b, const char *tenant, const struct gr_tenan
 		snprintf(u->name, sizeof(u->name), "%s", b->uses.n + 1 < GR_METRIC_ROWS ? tenant : "other");
 		gr_map_put(&b->uses, u->name, strlen(u->name), u);
 	}
+	return u;
+}
+
+void gr_batch_used(struct gr_bj *j, const struct gr_tenant_use *more)
+{
+	struct gr_tenant_use *u = j->use = j->use ? j->use : use_of(j->batch, j->tenant);
+
 	u->cpu_us += more->cpu_us;
 	u->wasted_us += more->wasted_us;
 	u->attempts += more->attempts;

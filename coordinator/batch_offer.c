@@ -344,6 +344,8 @@ static void range_free(struct gr_bj *j, struct gr_jrange *r)
 	if (r->queued >= 0 && r->n_left)
 		gr_place_cancel(j->batch->c->place, r->queued);
 	gr_map_del(&j->batch->ranges, &r->tag, sizeof(r->tag));
+	if (j->batch->last_range == r)
+		j->batch->last_range = NULL;
 	gr_list_del(&r->link);
 	free(r);
 }
@@ -358,9 +360,10 @@ void gr_run_drop_ranges(struct gr_bj *j)
  * still. So the decision says which it came of. */
 bool gr_run_took(struct gr_batch *b, uint64_t tag, uint32_t *mem_permille)
 {
-	struct gr_jrange *r = gr_map_get(&b->ranges, &tag, sizeof(tag));
+	struct gr_jrange *r = b->last_range && b->last_range->tag == tag ? b->last_range : gr_map_get(&b->ranges, &tag, sizeof(tag));
 	bool is_check = r && r->is_check;
 
+	b->last_range = r;
 	*mem_permille = r ? r->mem_permille : GR_BATCH_MEM_AS_ASKED;
 	if (r && !--r->n_left)
 		range_free(gr_bj_find(b, GR_BATCH_TAG_JOB(tag)), r);

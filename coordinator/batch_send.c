@@ -36,8 +36,12 @@ int gr_run_send_spec(struct gr_bj *j, struct gr_bworker *bw)
 	uint64_t *key;
 	int rc;
 
-	if (gr_map_get(&bw->specs, &j->id, sizeof(j->id)))
+	if (bw->last_spec == j->id)
 		return 0;
+	if (gr_map_get(&bw->specs, &j->id, sizeof(j->id))) {
+		bw->last_spec = j->id;
+		return 0;
+	}
 	if (!j->spec_frame.n) {
 		json_t *list = json_array(), *o;
 
@@ -57,6 +61,7 @@ int gr_run_send_spec(struct gr_bj *j, struct gr_bworker *bw)
 	GR_NEW(key);
 	*key = j->id;
 	gr_map_put(&bw->specs, key, sizeof(*key), key);
+	bw->last_spec = j->id;
 	return 0;
 }
 

@@ -121,6 +121,8 @@ struct gr_commands {
 	struct gr_list jobs;
 	struct gr_map by_key;
 	struct gr_pool spare;                  /* of commands that are over */
+	struct gr_buf *frames;                 /* their frames' memory, empty */
+	uint32_t n_frames;
 	struct gr_list lists[GR_N_COMMAND_STATES];
 	uint32_t n[GR_N_COMMAND_STATES];
 	uint32_t slots_used, n_serial;
@@ -216,6 +218,8 @@ void gr_command_pin(struct gr_wcommand *t, const struct gr_digest *d);   /* unti
 void gr_command_restore(struct gr_commands *c, struct gr_slice frame);   /* from the journal */
 void gr_commands_acked(struct gr_commands *c, uint64_t job, uint64_t task, uint32_t attempt);
 void gr_command_free(struct gr_wcommand *t);
+void gr_command_frame_new(struct gr_wcommand *t);               /* room of an earlier one's, when there is some */
+void gr_command_frame_forget(struct gr_wcommand *t);            /* its bytes, that is */
 
 /* ---- send_blob.c ---- */
 struct gr_sends *gr_sends_new(struct gr_worker *w);

@@ -18,6 +18,7 @@
 #define TELL_MS 2u                             /* lib/place counts with it */
 #define TELL_MAX_MS 50u                        /* what was here longer is told at once */
 #define MAX_UNTOLD 32u
+#define SPARE_BYTES 512u                       /* of a frame whose memory is kept for the next */
 
 void gr_command_pin(struct gr_wcommand *t, const struct gr_digest *d)
 {
@@ -155,19 +156,34 @@ static void tell(struct gr_wcommand *t)
 	}
 }
 
-/* Its COMMAND holds its secrets. */
-static void frame_forget(struct gr_wcommand *t)
+void gr_command_frame_new(struct gr_wcommand *t)
 {
+	if (t->c->n_frames)
+		t->frame = t->c->frames[--t->c->n_frames];
+}
+
+/* Its COMMAND holds its secrets. */
+void gr_command_frame_forget(struct gr_wcommand *t)
+{
+	struct gr_commands *c = t->c;
+
 	if (t->frame.n)
 		explicit_bzero(t->frame.p, t->frame.n);
+	if (t->frame.cap <= SPARE_BYTES && t->frame.p && c->n_frames < GR_POOL_MAX) {
+		gr_buf_clear(&t->frame);
+		if (!c->frames)
+			c->frames = gr_xalloc(GR_POOL_MAX * sizeof(*c->frames));
+		c->frames[c->n_frames++] = t->frame;
+		t->frame = (struct gr_buf){ 0 };
+	}
 	gr_buf_fini(&t->frame);
 }
 
 void gr_command_finish(struct gr_wcommand *t)
 {
 	struct gr_commands *c = t->c;
-	struct gr_buf raw = { 0 }, frame = { 0 };
 	struct gr_ended_msg m = { 0 };
+	struct gr_buf raw = { 0 };
 
 	if (!t->ended_ns)
 		t->ended_ns = gr_loop_now_ns(c->w->loop);
@@ -175,13 +191,13 @@ void gr_command_finish(struct gr_wcommand *t)
 	if (t->end_outcome == GR_OUTCOME_DONE)
 		add_outputs(t, &raw, &m.outputs.n);
 	m.outputs.raw = gr_buf_slice(&raw);
-	gr_ended_encode(&frame, &m);
+	gr_command_frame_forget(t);            /* nothing of it is in the ENDED */
+	gr_command_frame_new(t);
+	gr_ended_encode(&t->frame, &m);
 	gr_buf_fini(&raw);
 	gr_command_move(t, GR_CS_HELD);
 	gr_command_log_send(t);
 	strip(t);
-	frame_forget(t);
-	t->frame = frame;
 	t->is_saved = note(t);
 	c->n_done++;
 	if (t->end_outcome != GR_OUTCOME_DONE)
@@ -201,7 +217,7 @@ void gr_command_free(struct gr_wcommand *t)
 	gr_list_del(&t->link);
 	t->c->n[t->state]--;
 	gr_map_del(&t->c->by_key, &t->key, sizeof(t->key));
-	frame_forget(t);
+	gr_command_frame_forget(t);
 	gr_pool_put(&t->c->spare, t);
 }
 

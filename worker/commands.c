@@ -104,6 +104,9 @@ void gr_commands_free(struct gr_commands **cp)
 			gr_command_free(t);
 	gr_map_fini(&c->by_key);
 	gr_pool_fini(&c->spare);
+	while (c->n_frames)
+		gr_buf_fini(&c->frames[--c->n_frames]);
+	free(c->frames);
 	gr_jobs_fini(c);
 	gr_sends_free(&c->sends);
 	gr_journal_close(&c->journal);

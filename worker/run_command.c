@@ -197,20 +197,23 @@ int gr_commands_receive(struct gr_commands *c, struct gr_slice body)
 	int rc;
 
 	t = gr_pool_get(&c->spare);
+	t->c = c;
+	gr_command_frame_new(t);
 	gr_buf_add(&t->frame, body.p, body.n);
 	rc = gr_command_decode(gr_buf_slice(&t->frame), &t->m);
-	old = rc < 0 ? NULL : gr_commands_find(c, t->m.job, t->m.task, t->m.attempt);
-	if (rc < 0 || old) {
-		gr_buf_fini(&t->frame);
-		gr_pool_put(&c->spare, t);
-		if (old)
-			old->is_sent = false;         /* sent twice: so is the answer */
-		return rc;
-	}
-	t->c = c;
 	t->key.job = t->m.job;
 	t->key.task = t->m.task;
 	t->key.attempt = t->m.attempt;
+	old = rc < 0 ? NULL : gr_map_put(&c->by_key, &t->key, sizeof(t->key), t);
+	if (rc < 0 || old) {
+		if (old) {
+			gr_map_put(&c->by_key, &old->key, sizeof(old->key), old);
+			old->is_sent = false;         /* sent twice: so is the answer */
+		}
+		gr_command_frame_forget(t);
+		gr_pool_put(&c->spare, t);
+		return rc;
+	}
 	t->waiter.session = t->m.job;
 	t->waiter.on_here = blob_here;
 	t->waiter.on_failed = blob_failed;
@@ -225,7 +228,6 @@ int gr_commands_receive(struct gr_commands *c, struct gr_slice body)
 	gr_list_init(&t->link);
 	gr_list_push(&c->lists[GR_CS_FETCH], &t->link);
 	c->n[GR_CS_FETCH]++;
-	gr_map_put(&c->by_key, &t->key, sizeof(t->key), t);
 	begin(t);
 	return 0;
 }

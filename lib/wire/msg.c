@@ -87,8 +87,11 @@ const char *gr_msg_name(int type)
 bool gr_msg_may_send(int type, char who)
 {
 	const struct msg_type *t = type_of(type);
+	const char *p = t ? t->who : "";
 
-	return t && who && strchr(t->who, who);
+	while (*p && *p != who)
+		p++;
+	return *p;
 }
 
 const char *gr_role_name(enum gr_role role)
@@ -126,8 +129,9 @@ const char *gr_outcome_name(int outcome)
 int gr_frame_open(struct gr_slice frame, struct gr_slice *body)
 {
 	struct gr_rd r = gr_rd_init(frame);
-	uint8_t magic0 = gr_rd_u8(&r), magic1 = gr_rd_u8(&r), version = gr_rd_u8(&r), type = gr_rd_u8(&r);
-	uint32_t n = gr_rd_u32(&r);
+	uint64_t head = gr_rd_u64(&r);
+	uint8_t magic0 = (uint8_t)head, magic1 = (uint8_t)(head >> 8), version = (uint8_t)(head >> 16), type = (uint8_t)(head >> 24);
+	uint32_t n = (uint32_t)(head >> 32);
 
 	if (r.rc < 0)
 		return r.rc;
@@ -182,11 +186,7 @@ size_t gr_frame_begin(struct gr_buf *b, enum gr_msg_type type)
 {
 	size_t at = b->n;
 
-	gr_wr_u8(b, 'g');
-	gr_wr_u8(b, 'r');
-	gr_wr_u8(b, GR_WIRE_VERSION);
-	gr_wr_u8(b, (uint8_t)type);
-	gr_wr_u32(b, 0);
+	gr_wr_u64(b, 'g' | 'r' << 8 | GR_WIRE_VERSION << 16 | (uint64_t)type << 24);     /* the length: gr_frame_end */
 	return at;
 }
 
