@@ -490,8 +490,10 @@ static int on_msg(void *ctx, struct gr_peer *peer, int type, struct gr_slice bod
 	c->m.bytes_in[w != NULL] += body.n + GR_WIRE_HEADER_BYTES;
 	if (w) {
 		for (size_t i = 0; i < GR_LEN(from_worker); i++)
-			if (from_worker[i].type == type)
+			if (from_worker[i].type == type) {
 				rc = from_worker[i].fn(c, w, body);
+				break;
+			}
 	} else if (cl) {
 		for (size_t i = 0; i < GR_LEN(from_client); i++)
 			if (from_client[i].type == type)

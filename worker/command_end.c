@@ -162,15 +162,15 @@ void gr_command_frame_new(struct gr_wcommand *t)
 		t->frame = t->c->frames[--t->c->n_frames];
 }
 
-/* Its COMMAND holds its secrets. */
+/* Its COMMAND holds its secrets. An ENDED, which lay here for long, is not looked at again. */
 void gr_command_frame_forget(struct gr_wcommand *t)
 {
 	struct gr_commands *c = t->c;
 
-	if (t->frame.n)
+	if (t->frame.n && t->state != GR_CS_HELD)
 		explicit_bzero(t->frame.p, t->frame.n);
 	if (t->frame.cap <= SPARE_BYTES && t->frame.p && c->n_frames < GR_POOL_MAX) {
-		gr_buf_clear(&t->frame);
+		t->frame.n = 0;
 		if (!c->frames)
 			c->frames = gr_xalloc(GR_POOL_MAX * sizeof(*c->frames));
 		c->frames[c->n_frames++] = t->frame;

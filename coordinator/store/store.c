@@ -139,10 +139,13 @@ void gr_store_add(struct gr_store_tx *tx, enum gr_store_sql sql, ...)
 
 void gr_store_done(struct gr_store_tx *tx, int64_t job, const char *tenant, int64_t mem_mib_ms, const struct gr_store_attempt_row *row)
 {
-	const struct gr_row_done d = { job, mem_mib_ms, *row, (uint32_t)strlen(row->worker) + 1, (uint32_t)strlen(row->node) + 1, (uint32_t)strlen(tenant) + 1 };
+	struct gr_row_done d = { .job = job, .mem_mib_ms = mem_mib_ms, .n_worker = (uint32_t)strlen(row->worker) + 1,
+				 .n_node = (uint32_t)strlen(row->node) + 1, .n_tenant = (uint32_t)strlen(tenant) + 1,
+				 .n_out = (uint32_t)row->out_data.n, .n_err = (uint32_t)row->err_data.n };
 	struct gr_buf *b = &tx->rows;
 	uint8_t *at;
 
+	memcpy(d.row, row, sizeof(d.row));
 	gr_buf_reserve(b, 1 + sizeof(d) + d.n_worker + d.n_node + d.n_tenant + row->out_data.n + row->err_data.n);
 	at = b->p + b->n;
 	*at++ = GR_ROW_DONE;

@@ -106,9 +106,9 @@ int gr_store_open(struct gr_loop *loop, const char *dir, const struct gr_store_o
 void gr_store_close(struct gr_store **s);
 
 struct gr_store_attempt_row {
-	int64_t task, attempt, ordinal, start_ms, end_ms, cause, exit_code, term_signal, cpu_us, wall_us, max_rss, wait_us, in_bytes, flags,
-		out_size, err_size, counts, of, against;
+	int64_t task, attempt, ordinal, start_ms, end_ms, cpu_us, wall_us, max_rss, wait_us, in_bytes, flags, out_size, err_size;
 	uint64_t worker_id, node_id;
+	int64_t cause, exit_code, term_signal, counts, of, against;       /* from here on there is nothing to say of a gr_store_done */
 	const char *worker, *node, *reason, *same;
 	struct gr_slice digest, out_data, err_data, out_digest, err_digest;
 };

@@ -3,6 +3,7 @@
  */
 #pragma once
 #include <sqlite3.h>
+#include <stddef.h>
 #include "coordinator/store/store.h"
 #include "lib/base/list.h"
 
@@ -39,12 +40,13 @@ struct gr_store_tx {
 extern const struct gr_store_sql_text { const char *params, *sql; } gr_store__sqls[GR_N_SQL];
 /* A row: a byte, its statement's number, and the parameters: a number's bytes; of a text or bytes whether there are any (a byte), how
  * many (8), they, and a NUL behind a text. Or, of gr_store_done: GR_ROW_DONE, this, behind it the texts with their NULs and the streams'
- * bytes; the pointers of it are the reader's to set. */
+ * bytes. */
 #define GR_ROW_DONE GR_N_SQL
 struct gr_row_done {
 	int64_t job, mem_mib_ms;
-	struct gr_store_attempt_row row;
 	uint32_t n_worker, n_node, n_tenant;      /* with the NUL */
+	uint32_t n_out, n_err;
+	uint8_t row[offsetof(struct gr_store_attempt_row, cause)];        /* of one, what lies before that */
 };
 #define GR_WRITER_PROBLEM 512
 struct gr_writer;

@@ -162,29 +162,29 @@ static struct gr_pack *pack_of(struct gr_writer *w, int64_t job, int64_t task)
 static int add_done(struct gr_writer *w, struct gr_slice *at)
 {
 	const uint8_t *p = at->p + 1 + sizeof(struct gr_row_done);
-	struct gr_store_attempt_row *r;
+	struct gr_store_attempt_row r = { .task = 0 };
 	struct gr_pack *pack;
 	const char *tenant;
 	struct sum *sum;
 	struct gr_row_done d;
 
 	memcpy(&d, at->p + 1, sizeof(d));
-	r = &d.row;
-	r->worker = (const char *)p;
-	r->node = r->worker + d.n_worker;
-	tenant = r->node + d.n_node;
-	r->out_data.p = (const uint8_t *)tenant + d.n_tenant;
-	r->err_data.p = r->out_data.p + r->out_data.n;
-	at->p = r->err_data.p + r->err_data.n;
-	pack = pack_of(w, d.job, r->task);
+	memcpy(&r, d.row, sizeof(d.row));
+	r.worker = (const char *)p;
+	r.node = r.worker + d.n_worker;
+	tenant = r.node + d.n_node;
+	r.out_data = gr_slice((const uint8_t *)tenant + d.n_tenant, d.n_out);
+	r.err_data = gr_slice(r.out_data.p + d.n_out, d.n_err);
+	at->p = r.err_data.p + d.n_err;
+	pack = pack_of(w, d.job, r.task);
 	sum = pack ? sum_of(w, d.job, tenant) : NULL;
 	if (!sum)
 		return -1;
-	gr_pack__add(pack, r);
+	gr_pack__add(pack, &r);
 	/* in the order of USAGE: cpu_us, mem_mib_ms, in_bytes, out_bytes, attempts, retries, wasted_us, done, failed */
-	sum->v[0] += r->cpu_us;
+	sum->v[0] += r.cpu_us;
 	sum->v[1] += d.mem_mib_ms;
-	sum->v[2] += r->in_bytes;
+	sum->v[2] += r.in_bytes;
 	sum->v[4]++;
 	sum->v[7]++;
 	return 0;

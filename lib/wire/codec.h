@@ -34,7 +34,9 @@ static inline __attribute__((always_inline)) uint64_t gr_rd__le(struct gr_rd *r,
 	const uint8_t *p = gr_rd__take(r, n);
 	uint64_t v = 0;
 
-	for (size_t i = 0; p && i < n; i++)
+	if (!p)
+		return 0;
+	for (size_t i = 0; i < n; i++)
 		v |= (uint64_t)p[i] << (8 * i);
 	return v;
 }
