@@ -144,16 +144,16 @@ static void chain_add(struct gr_place *p, struct gr_place__holds *h, uint32_t pl
 	h->last = placed;
 }
 
-static void chain_del(struct gr_place *p, struct gr_place__holds *h, struct gr_place__placed *pl)
+/* Whether it is the first, or the last, is as good as random: where its neighbours' links stand is chosen without a branch. */
+static void chain_del(struct gr_place *p, struct gr_place__holds *h, uint32_t placed, struct gr_place__placed *pl)
 {
-	if (pl->prev != NIL)
-		gr_place__at(p, pl->prev)->next = pl->next;
-	else
-		h->first = pl->next;
-	if (pl->next != NIL)
-		gr_place__at(p, pl->next)->prev = pl->prev;
-	else
-		h->last = pl->prev;
+	bool is_first = pl->prev == NIL, is_last = pl->next == NIL;
+	struct gr_place__placed *before = gr_place__at(p, (uint32_t)gr_place__either(pl->prev, placed, is_first));
+	struct gr_place__placed *after = gr_place__at(p, (uint32_t)gr_place__either(pl->next, placed, is_last));
+	uint32_t prev = pl->prev, next = pl->next;
+
+	*(uint32_t *)(uintptr_t)gr_place__either((uintptr_t)&before->next, (uintptr_t)&h->first, is_first) = next;
+	*(uint32_t *)(uintptr_t)gr_place__either((uintptr_t)&after->prev, (uintptr_t)&h->last, is_last) = prev;
 }
 
 /* ---- those that may be preempted, by band, the newest first ---- */
@@ -243,14 +243,14 @@ static inline struct gr_place__placed *record(struct gr_place *p, const struct g
 	d->n_looked = s->n_looked;
 	d->finish_us = s->finish_us;
 	for (uint32_t i = 0; i < GR_PLACE_N_NEXT; i++)
-		d->next[i] = (struct gr_place_next){ (uint32_t)s->next[i], (uint32_t)(s->next[i] >> 32) };
+		d->next[i] = gr_place__next(p, s, i);
 	chain_add(p, &p->holds[s->worker], id, pl);
 	if (p->owners[s->owner].spec.is_preemptible && !s->t->is_gang)
 		victim_add(p, id);
 	return pl;
 }
 
-uint32_t gr_place__commit(struct gr_place *p, const struct gr_place__search *s, uint64_t tag, uint32_t nth, uint32_t n,
+OFTEN uint32_t gr_place__commit(struct gr_place *p, const struct gr_place__search *s, uint64_t tag, uint32_t nth, uint32_t n,
 			  enum gr_place_act act, struct gr_place_decision *d)
 {
 	struct gr_place__worker *w = &p->workers[s->worker];
@@ -297,7 +297,7 @@ uint32_t gr_place__commit(struct gr_place *p, const struct gr_place__search *s, 
 	return first;
 }
 
-void gr_place__release(struct gr_place *p, uint32_t placed)
+OFTEN void gr_place__release(struct gr_place *p, uint32_t placed)
 {
 	struct gr_place__placed *pl = gr_place__at(p, placed);
 	struct gr_place__worker *w = &p->workers[pl->worker];
@@ -318,7 +318,7 @@ void gr_place__release(struct gr_place *p, uint32_t placed)
 		wait_next(p, worker);
 	else if (!(pl->flags & P_RUNNING))
 		w->n_waiting--;
-	chain_del(p, &p->holds[worker], pl);
+	chain_del(p, &p->holds[worker], placed, pl);
 	w->backlog_ms -= pl->work_us / 1000;
 	p->placed_ms -= pl->work_us / 1000;
 	if (pl->flags & P_RUNNING) {

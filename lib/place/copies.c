@@ -109,7 +109,7 @@ static uint32_t next_tick(const struct gr_place *p)
 	return NIL;
 }
 
-void gr_place__wheel_turn(struct gr_place *p, uint64_t now_ns)
+APART void gr_place__wheel_turn(struct gr_place *p, uint64_t now_ns)
 {
 	uint64_t now = now_ns >> WHEEL_SHIFT;
 
@@ -142,7 +142,7 @@ uint64_t gr_place__wheel_ns(const struct gr_place *p)
 	return d == NIL ? UINT64_MAX : (p->wheel_tick + d) << WHEEL_SHIFT;
 }
 
-uint32_t gr_place__copies(struct gr_place *p, uint64_t now_ns, struct gr_place_decision *out, uint32_t n, uint32_t max)
+APART uint32_t gr_place__copies(struct gr_place *p, uint64_t now_ns, struct gr_place_decision *out, uint32_t n, uint32_t max)
 {
 	uint32_t i, next;
 

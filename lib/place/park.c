@@ -116,7 +116,7 @@ static RARE bool may_run_in(struct gr_place *p, struct gr_place__class *c, uint3
 	return c->pool_at[pool];
 }
 
-void gr_place__wake_parked(struct gr_place *p, uint32_t worker)
+OFTEN void gr_place__wake_parked(struct gr_place *p, uint32_t worker)
 {
 	const struct gr_place__worker *w = &p->workers[worker];
 	const int32_t *f = w->free;
@@ -177,7 +177,7 @@ static enum hope hope_of(const struct gr_place *p, const struct gr_place__class 
 
 /* One free slot wakes every class that could use it, and the first of them takes it: the others need no search of their
  * own to learn that it is gone. Those that could stop somebody for room are left to try. */
-void gr_place__park_woken(struct gr_place *p, uint64_t now_ns)
+OFTEN void gr_place__park_woken(struct gr_place *p, uint64_t now_ns)
 {
 	/* [n]: pools of the workers of the last n events that have room still, as bits by pool % 64: mostly none that the class may use */
 	uint64_t pools[N_CHANGED] = { 0 };

@@ -156,7 +156,7 @@ void gr_place_free(struct gr_place **pp)
 /* ---- deciding ---- */
 
 /* The next @n of the item were placed. */
-static void advance(struct gr_place *p, uint32_t i, uint32_t n)
+static OFTEN void advance(struct gr_place *p, uint32_t i, uint32_t n)
 {
 	struct gr_place__queued *item = &p->queued[i];
 	uint32_t queue = item->queue;
@@ -177,7 +177,7 @@ static void advance(struct gr_place *p, uint32_t i, uint32_t n)
 		gr_place__reserve_drop(p);
 }
 
-static void no_room(struct gr_place *p, uint32_t queue, uint64_t now_ns, bool is_cut)
+static APART void no_room(struct gr_place *p, uint32_t queue, uint64_t now_ns, bool is_cut)
 {
 	struct gr_place__queue *q = &p->queues[queue];
 
@@ -208,7 +208,7 @@ static void no_room(struct gr_place *p, uint32_t queue, uint64_t now_ns, bool is
 }
 
 /* All of a gang or none: placed one by one, taken back when one finds no room. */
-static uint32_t place_gang(struct gr_place *p, uint32_t queue, uint64_t now_ns, struct gr_place_decision *out)
+static APART uint32_t place_gang(struct gr_place *p, uint32_t queue, uint64_t now_ns, struct gr_place_decision *out)
 {
 	struct gr_place__queue *q = &p->queues[queue];
 	const struct gr_place__queued *item = &p->queued[q->heap[0]];
@@ -273,7 +273,7 @@ static bool is_alone(const struct gr_place *p, uint32_t queue)
 
 /* A run of equal tasks: the worker just found is given its part of it. At once when nobody else is in line; one by one,
  * as long as it is still that owner's turn, when somebody is. */
-static uint32_t fill(struct gr_place *p, uint32_t queue, struct gr_place__search *s, struct gr_place_decision *out, uint32_t n, uint32_t max)
+static APART uint32_t fill(struct gr_place *p, uint32_t queue, struct gr_place__search *s, struct gr_place_decision *out, uint32_t n, uint32_t max)
 {
 	const struct gr_place__queue *q = &p->queues[queue];
 	const struct gr_place__owner *o = &p->owners[q->owner];
@@ -298,7 +298,7 @@ static uint32_t fill(struct gr_place *p, uint32_t queue, struct gr_place__search
 }
 
 /* The same for many workers at once, when there is nothing to tell them apart but their rank: no files, one owner. */
-static uint32_t fill_many(struct gr_place *p, uint32_t queue, struct gr_place__search *s, struct gr_place_decision *out, uint32_t n, uint32_t max)
+static APART uint32_t fill_many(struct gr_place *p, uint32_t queue, struct gr_place__search *s, struct gr_place_decision *out, uint32_t n, uint32_t max)
 {
 	uint32_t w[FILL_WORKERS], n_w, item = p->queues[queue].heap[0];
 
@@ -317,7 +317,7 @@ static uint32_t fill_many(struct gr_place *p, uint32_t queue, struct gr_place__s
 }
 
 /* It would wait behind what runs. Not behind what is less urgent: that is stopped, and the queue waits for its room. */
-static bool stops_rather(struct gr_place *p, uint32_t queue, uint64_t now_ns, const struct gr_place__search *s,
+static RARE bool stops_rather(struct gr_place *p, uint32_t queue, uint64_t now_ns, const struct gr_place__search *s,
 			 struct gr_place_decision *out, uint32_t *n, uint32_t max)
 {
 	struct gr_place__search now = *s;
@@ -341,7 +341,7 @@ static void fetch_owner(const struct gr_place__owner *o)
 	__builtin_prefetch(&o->warm.n);
 }
 
-static uint32_t place(struct gr_place *p, uint64_t now_ns, struct gr_place_decision *out, uint32_t n, uint32_t max)
+static OFTEN uint32_t place(struct gr_place *p, uint64_t now_ns, struct gr_place_decision *out, uint32_t n, uint32_t max)
 {
 	while (n < max) {
 		uint32_t queue = gr_place__choose(p), item, left;
@@ -400,7 +400,7 @@ static uint32_t place(struct gr_place *p, uint64_t now_ns, struct gr_place_decis
 }
 
 /* Queues that were stuck for reasons of their own: some of them are tried again after something changed. */
-static void unstick(struct gr_place *p)
+static APART void unstick(struct gr_place *p)
 {
 	uint32_t n = gr_place__min(p->n_stuck, 4 * STUCK_PER_CALL), tried = 0;
 
@@ -417,7 +417,7 @@ static void unstick(struct gr_place *p)
 }
 
 /* The queue that waits longest for room in the most urgent band, when that is long; of one class, that of the tenant that has least. */
-static uint32_t longest_waiting(const struct gr_place *p, uint64_t now_ns)
+static RARE uint32_t longest_waiting(const struct gr_place *p, uint64_t now_ns)
 {
 	uint32_t best = NIL, best_band = GR_PLACE_MAX_BAND + 1;
 	uint64_t since = now_ns > p->cfg.reserve_after_ns ? now_ns - p->cfg.reserve_after_ns : 0, best_ns = UINT64_MAX;
@@ -490,7 +490,7 @@ static RARE void log_decisions(struct gr_place *p, const struct gr_place_decisio
 		    d[i].finish_us);
 }
 
-int gr_place_next(struct gr_place *p, uint64_t now_ns, struct gr_place_decision *out, uint32_t max)
+OFTEN int gr_place_next(struct gr_place *p, uint64_t now_ns, struct gr_place_decision *out, uint32_t max)
 {
 	uint32_t n;
 
@@ -504,7 +504,8 @@ int gr_place_next(struct gr_place *p, uint64_t now_ns, struct gr_place_decision 
 	if (p->n_kept)
 		gr_place__kept_check(p, now_ns);
 	gr_place__room(p, max);
-	gr_place__wheel_turn(p, now_ns);
+	if (p->wheel_tick < now_ns >> WHEEL_SHIFT)
+		gr_place__wheel_turn(p, now_ns);
 	if (p->retry_ns <= now_ns) {
 		p->retry_ns = UINT64_MAX;
 		gr_place__wake_all(p);
@@ -516,7 +517,7 @@ int gr_place_next(struct gr_place *p, uint64_t now_ns, struct gr_place_decision 
 		p->held = NIL;
 	}
 	reserve_lapse(p, now_ns);
-	n = gr_place__evacuate(p, now_ns, out, 0, max);
+	n = p->n_leaving ? gr_place__evacuate(p, now_ns, out, 0, max) : 0;
 	n = place(p, now_ns, out, n, max);
 	if (!p->n_open && p->n_late)
 		n = gr_place__relieve(p, now_ns, out, n, max);
@@ -552,33 +553,35 @@ uint64_t gr_place_wake_ns(const struct gr_place *p)
 /* ---- endings ---- */
 
 /* An end is a handful of records far apart: fetched side by side they cost one wait for memory, one after another six. */
-static void fetch_ahead(const struct gr_place *p, const struct gr_place__placed *pl)
+static OFTEN void fetch_ahead(const struct gr_place *p, uint32_t i)
 {
+	const struct gr_place__placed *pl = gr_place__at(p, i);
+
 	__builtin_prefetch(&p->workers[pl->worker]);
 	__builtin_prefetch(&p->holds[pl->worker]);
 	__builtin_prefetch(&p->nodes[pl->node]);
 	__builtin_prefetch(&p->spots[pl->worker]);
 	__builtin_prefetch(gr_place__family(p, pl->family));
-	if (pl->prev != NIL)
-		__builtin_prefetch(gr_place__at(p, pl->prev));
-	if (pl->next != NIL)
-		__builtin_prefetch(gr_place__at(p, pl->next));
+	/* whether there is one is as good as random: then itself */
+	__builtin_prefetch(gr_place__at(p, (uint32_t)gr_place__either(pl->prev, i, pl->prev == NIL)));
+	__builtin_prefetch(gr_place__at(p, (uint32_t)gr_place__either(pl->next, i, pl->next == NIL)));
 	if (pl->wheel_prev != NIL && (pl->flags & (P_WHEEL | P_DUE)))
 		__builtin_prefetch(gr_place__at(p, pl->wheel_prev));
 	if (pl->wheel_next != NIL && (pl->flags & (P_WHEEL | P_DUE)))
 		__builtin_prefetch(gr_place__at(p, pl->wheel_next));
 	__builtin_prefetch(&p->owners[pl->owner]);
-	__builtin_prefetch(&p->classes[pl->class]);
+	__builtin_prefetch(p->owners[pl->owner].used);
+	__builtin_prefetch(gr_place__asked(p, i), 1);      /* the next placement's record is the one that becomes free */
 }
 
-void gr_place_soon(const struct gr_place *p, uint64_t placed, bool is_near)
+OFTEN void gr_place_soon(const struct gr_place *p, uint64_t placed, bool is_near)
 {
 	uint32_t i = (uint32_t)placed;
 
 	if (i >= p->n_placed)
 		return;
 	if (is_near)
-		fetch_ahead(p, gr_place__at(p, i));
+		fetch_ahead(p, i);
 	else
 		__builtin_prefetch(gr_place__at(p, i));
 }
@@ -588,7 +591,7 @@ static RARE void log_end(struct gr_place *p, uint64_t now_ns, uint64_t placed, c
 	LOG(p, OP_END, now_ns, placed, e->how, e->cpu_us, e->max_rss_bytes);
 }
 
-int gr_place_end(struct gr_place *p, uint64_t now_ns, uint64_t placed, const struct gr_place_ended *e)
+OFTEN int gr_place_end(struct gr_place *p, uint64_t now_ns, uint64_t placed, const struct gr_place_ended *e)
 {
 	uint32_t i = gr_place__placed(p, placed);
 	const struct gr_place__placed *pl;
@@ -602,7 +605,7 @@ int gr_place_end(struct gr_place *p, uint64_t now_ns, uint64_t placed, const str
 	if (p->cfg.log)
 		log_end(p, now_ns, placed, e);
 	pl = gr_place__at(p, i);
-	fetch_ahead(p, pl);
+	fetch_ahead(p, i);
 	node = pl->node;
 	gr_place__learn(p, pl, now_ns, e);
 	gr_place__release(p, i);
@@ -626,8 +629,8 @@ int gr_place_adopt(struct gr_place *p, uint64_t now_ns, uint32_t owner, uint32_t
 		return GR_ENOENT;
 	s.class = &p->classes[class];
 	s.work_us = gr_place__work_us(p, 0, work_ms);
-	for (uint32_t k = 0; k < GR_PLACE_N_NEXT; k++)
-		s.next[k] = UINT64_MAX;
+	for (uint32_t k = 0; k < 1 + GR_PLACE_N_NEXT; k++)
+		s.best[k] = UINT64_MAX;
 	/* whatever else is in the way: it runs */
 	for (uint32_t k = 0; k < s.class->n_need; k++) {
 		res = s.class->need_res[k];

@@ -14,6 +14,10 @@
 #define NIL UINT32_MAX
 /* What a decision seldom needs stands in a function of its own, so that those it needs save no registers for it. */
 #define RARE __attribute__((noinline, cold))
+#define APART __attribute__((noinline))       /* nor these, which are quick all the same */
+/* What each decision goes through stands side by side: spread over all of the library, some of it was always just forced out of the
+ * processor's 32 KiB for code. */
+#define OFTEN __attribute__((hot))
 #define WORKER_BITS 20                /* a worker's or owner's id: its index, above it how often the index was given out */
 #define WORKER_MASK ((1u << WORKER_BITS) - 1)
 #define WORKER_GENS 2048u
@@ -354,6 +358,8 @@ static inline bool gr_place__has_room(const struct gr_place *p, uint32_t worker)
 	return G_SOME_ROOM >> p->group[worker] & 1;
 }
 static inline uint32_t gr_place__min(uint32_t a, uint32_t b) { return a < b ? a : b; }
+/* @b when it @is_b, else @a, by what is no branch: where a guess would be wrong half of the time. */
+static inline uint64_t gr_place__either(uint64_t a, uint64_t b, bool is_b) { return a ^ ((a ^ b) & -(uint64_t)is_b); }
 
 /* ---- names.c ---- */
 /* The pool and the capacity of a worker, made when new. >= 0; GR_ELIMIT. */
@@ -462,14 +468,15 @@ struct gr_place__search {
 	uint16_t all_packed;          /* that as p->have says it */
 	bool is_plain;                /* the class is, and nothing is excluded or avoided */
 	bool is_cut;                  /* not all that could fit were looked at */
-	uint64_t score, fetch_us, finish_us;
-	uint64_t me, next[GR_PLACE_N_NEXT];   /* the found one's and the runners-up's: score, cut short, in the upper half, id in the lower */
+	uint64_t score, finish_us;
+	uint64_t best[1 + GR_PLACE_N_NEXT];   /* the found one and the runners-up, as search.c keeps them */
 };
 struct gr_place__cost { uint64_t wait_us, fetch_us, run_us, more_us; };
 /* Asks for the next of a queued item; then gr_place__search looks for the worker, or search_at scores one alone (false: it does not fit). */
 void gr_place__search_for(const struct gr_place *p, uint32_t queued, uint64_t now_ns, struct gr_place__search *s);
 void gr_place__search(struct gr_place *p, struct gr_place__search *s);
 bool gr_place__search_at(const struct gr_place *p, struct gr_place__search *s, uint32_t worker);
+struct gr_place_next gr_place__next(const struct gr_place *p, const struct gr_place__search *s, uint32_t nth);      /* of the runners-up */
 /* The task's files by name and size, from its owner, set and input_kib. */
 void gr_place__files(const struct gr_place *p, struct gr_place__search *s);
 /* Different workers of the lowest predicted cost whose room may suffice, up to @max. */
@@ -532,7 +539,7 @@ void gr_place__reserve_drop(struct gr_place *p);
 bool gr_place__is_kept(const struct gr_place *p, uint32_t worker, uint32_t queue, uint64_t end_ns);
 
 /* ---- log.c: opcodes are the log's format, docs/placement.md#log ---- */
-#define LOG_VERSION 5u                 /* what the records say */
+#define LOG_VERSION 6u                 /* what the records say */
 enum gr_place__op {
 	OP_NEW = 1, OP_ENV, OP_HOLD, OP_NODE, OP_LABEL, OP_KEY, OP_CLASS, OP_UP, OP_DOWN, OP_DRAIN, OP_PAUSE, OP_SIGNALS,
 	OP_NODE_SET, OP_ZONE, OP_TENANT, OP_TENANT_SET, OP_TENANT_DEL, OP_OWNER, OP_OWNER_DEL, OP_OWNER_PAUSE, OP_OWNER_BYTES,

@@ -245,7 +245,7 @@ static uint32_t spare(struct gr_place *p, struct gr_place__class *c, uint32_t cl
 	return n;
 }
 
-uint32_t gr_place__preempt(struct gr_place *p, uint64_t now_ns, uint32_t queue, const struct gr_place__search *s,
+APART uint32_t gr_place__preempt(struct gr_place *p, uint64_t now_ns, uint32_t queue, const struct gr_place__search *s,
 			   struct gr_place_decision *out, uint32_t n, uint32_t max)
 {
 	const struct gr_place__queue *q = &p->queues[queue];
@@ -279,7 +279,7 @@ uint32_t gr_place__preempt(struct gr_place *p, uint64_t now_ns, uint32_t queue, 
 
 /* ---- taking back what waits, when somebody else is idle ---- */
 
-uint32_t gr_place__relieve(struct gr_place *p, uint64_t now_ns, struct gr_place_decision *out, uint32_t n, uint32_t max)
+APART uint32_t gr_place__relieve(struct gr_place *p, uint64_t now_ns, struct gr_place_decision *out, uint32_t n, uint32_t max)
 {
 	if (!may_ask(p, GR_PLACE_RETRACT))
 		return n;
@@ -329,7 +329,7 @@ static uint64_t leaves_ns(const struct gr_place *p, uint32_t placed, uint64_t no
 	return end;
 }
 
-uint32_t gr_place__evacuate(struct gr_place *p, uint64_t now_ns, struct gr_place_decision *out, uint32_t n, uint32_t max)
+APART uint32_t gr_place__evacuate(struct gr_place *p, uint64_t now_ns, struct gr_place_decision *out, uint32_t n, uint32_t max)
 {
 	for (uint32_t k = 0; k < p->n_leaving; k++) {
 		struct gr_place__leaving *l = &p->leaving[k];

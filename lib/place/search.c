@@ -57,14 +57,14 @@ static uint64_t unpack_kib(uint16_t v)
 static inline uint64_t missing_kib(const struct gr_place *p, const struct gr_place__search *s, uint32_t key)
 {
 	uint32_t slot = p->have[key & (p->cap_have - 1)];
-	bool has = slot && !((slot ^ key) >> 16), has_all = has & ((uint16_t)slot >= s->all_packed);
+	bool has = (slot != 0) & !((slot ^ key) >> 16), has_all = has & ((uint16_t)slot >= s->all_packed);
 
 	if (has > has_all)
 		return s->input_kib * (s->all_kib - unpack_kib((uint16_t)slot)) / s->all_kib;
 	return s->input_kib & ((uint64_t)has_all - 1);
 }
 
-void gr_place__warm(struct gr_place *p, uint32_t worker, struct gr_place__owner *o, const struct gr_place__search *s)
+OFTEN void gr_place__warm(struct gr_place *p, uint32_t worker, struct gr_place__owner *o, const struct gr_place__search *s)
 {
 	uint32_t id = p->workers[worker].id, key, *at, slot;
 	uint64_t set = s->t->input_set, more;
@@ -150,7 +150,7 @@ void gr_place__tally_add(struct gr_place *p, uint32_t owner, uint8_t by, uint32_
 
 /* ---- what it would take ---- */
 
-uint32_t gr_place__contention(const struct gr_place *p, const struct gr_place__worker *w, uint32_t more_mcpu)
+OFTEN uint32_t gr_place__contention(const struct gr_place *p, const struct gr_place__worker *w, uint32_t more_mcpu)
 {
 	const struct gr_place__node *n = &p->nodes[w->node];
 	uint64_t cores = n->said_mcpu ? n->said_mcpu : n->sum_mcpu, used = (uint64_t)n->used_mcpu + n->foreign_mcpu + more_mcpu, m = 1000, own;
@@ -202,7 +202,7 @@ static uint64_t wait_us(const struct gr_place *p, const struct gr_place__worker 
 	return w->backlog_ms * m / p->nodes[w->node].speed_permille * 1000 * (w->n_waiting + 1) / (w->n_placed + 1u) / w->slots;
 }
 
-uint64_t gr_place__fetch_us(const struct gr_place *p, uint32_t worker, const struct gr_place__search *s)
+OFTEN uint64_t gr_place__fetch_us(const struct gr_place *p, uint32_t worker, const struct gr_place__search *s)
 {
 	return fetch_us(p, &p->workers[worker], s, have_key(s->set, p->workers[worker].id));
 }
@@ -310,8 +310,7 @@ enum gr_place_verdict gr_place__fits(const struct gr_place *p, uint32_t worker, 
 
 /* Most classes ask for one core and room, most workers have neither a quota nor pressure: then the node's price is all
  * that gr_place__cost would find, to within its rounding. Return: false when it does not fit. */
-static inline bool quick(const struct gr_place *p, const struct gr_place__search *s, uint32_t worker, uint32_t key, uint64_t *score,
-			 uint64_t *fetch)
+static inline bool quick(const struct gr_place *p, const struct gr_place__search *s, uint32_t worker, uint32_t key, uint64_t *score)
 {
 	const struct gr_place__worker *w = &p->workers[worker];
 	const int32_t *f = w->free, *need = s->class->need4;
@@ -328,41 +327,34 @@ static inline bool quick(const struct gr_place *p, const struct gr_place__search
 		if (gr_place__fits(p, worker, s, &res) != GR_PLACE_V_FITS)
 			return false;
 		c = gr_place__cost(p, worker, s);
-		*fetch = c.fetch_us;
 		*score = c.wait_us + c.fetch_us + c.run_us + c.more_us;
 		return true;
 	}
-	*fetch = fetch_us(p, w, s, key);
-	*score = ((uint64_t)s->work_us * p->price_1024[w->node] >> 10) + *fetch;
+	*score = ((uint64_t)s->work_us * p->price_1024[w->node] >> 10) + fetch_us(p, w, s, key);
 	return true;
 }
 
-struct best {                                 /* of those looked at, the one that takes it and the next three */
-	uint32_t worker, n_looked;
-	uint64_t score, fetch_us;
-	uint64_t me, next[GR_PLACE_N_NEXT];   /* score and id, to be ordered as one number; the score is cut short */
-};
-_Static_assert(sizeof(struct gr_place_next) == 8, "a number");
+/* Of those looked at, the one that takes it and the next three, in order: the score above, the worker below. */
+#define BEST_SHIFT WORKER_BITS
+#define BEST_MOST ((1ull << (64 - BEST_SHIFT)) - 3)     /* one more is not yet nobody */
+struct best { uint64_t key[1 + GR_PLACE_N_NEXT]; uint32_t n_looked; };
 
 static inline struct best best_of(const struct gr_place__search *s)
 {
-	struct best b = { .worker = s->worker, .n_looked = s->n_looked, .score = s->score, .fetch_us = s->fetch_us, .me = s->me };
+	struct best b = { .n_looked = s->n_looked };
 
-	memcpy(b.next, s->next, sizeof(b.next));
+	memcpy(b.key, s->best, sizeof(b.key));
 	return b;
 }
 
 static inline void tell(struct gr_place__search *s, const struct best *b)
 {
-	s->worker = b->worker;
 	s->n_looked = b->n_looked;
-	s->score = b->score;
-	s->fetch_us = b->fetch_us;
-	s->me = b->me;
-	memcpy(s->next, b->next, sizeof(b->next));
+	memcpy(s->best, b->key, sizeof(s->best));
+	s->score = b->key[0] >> BEST_SHIFT;
+	s->worker = b->key[0] == UINT64_MAX ? NIL : (uint32_t)b->key[0] & WORKER_MASK;
 }
 
-/* Swaps them when @b is smaller, without a branch. */
 static inline void in_order(uint64_t *a, uint64_t *b)
 {
 	uint64_t less = *a < *b ? *a : *b, more = *a < *b ? *b : *a;
@@ -371,84 +363,39 @@ static inline void in_order(uint64_t *a, uint64_t *b)
 	*b = more;
 }
 
-/* Which of two is better is as good as random to the processor: no branch hangs on it. @key: have_key of the task's set and the worker. */
-static inline void weigh(const struct gr_place *p, const struct gr_place__search *s, struct best *b, uint32_t worker, uint32_t key)
+/* Of two that score the same the one with more tasks a slot is a microsecond worse. */
+static RARE void set_apart(const struct gr_place *p, struct best *b, uint32_t worker, uint64_t *key)
 {
-	const struct gr_place__worker *w = &p->workers[worker];
-	uint64_t score, fetch, me;
-	bool wins;
+	const struct gr_place__worker *w = &p->workers[worker], *v = &p->workers[b->key[0] & WORKER_MASK];
+	bool wins = (uint32_t)w->n_placed * v->slots < (uint32_t)v->n_placed * w->slots;
 
-	if (worker == b->worker || !quick(p, s, worker, key, &score, &fetch))
-		return;
-	b->n_looked++;
-	me = (score > UINT32_MAX - 1 ? UINT32_MAX - 1 : score) << 32 | w->id;
-	wins = score < b->score;
-	if (score == b->score && b->worker != NIL)
-		wins = (uint32_t)w->n_placed * p->workers[b->worker].slots < (uint32_t)p->workers[b->worker].n_placed * w->slots;
-	b->worker = wins ? worker : b->worker;
-	b->score = wins ? score : b->score;
-	b->fetch_us = wins ? fetch : b->fetch_us;
-	score = wins ? b->me : me;
-	b->me = wins ? me : b->me;
-	in_order(&b->next[0], &score);
-	in_order(&b->next[1], &score);
-	b->next[2] = score < b->next[2] ? score : b->next[2];
+	*(wins ? &b->key[0] : key) += 1ull << BEST_SHIFT;
 }
 
-static inline void look(const struct gr_place *p, struct gr_place__search *s, uint32_t worker, uint32_t key)
+/* Which of two is better is as good as random to the processor: no branch hangs on it. @hash: have_key of the task's set and the worker. */
+static inline __attribute__((always_inline)) void weigh(const struct gr_place *p, const struct gr_place__search *s, struct best *b, uint32_t worker,
+							uint32_t hash)
+{
+	uint64_t score, key;
+
+	if (!quick(p, s, worker, hash, &score))
+		return;
+	key = (score < BEST_MOST ? score : BEST_MOST) << BEST_SHIFT | worker;
+	if (key == b->key[0])
+		return;
+	b->n_looked++;
+	if (!((key ^ b->key[0]) >> BEST_SHIFT))
+		set_apart(p, b, worker, &key);
+	for (uint32_t i = 0; i < 1 + GR_PLACE_N_NEXT; i++)
+		in_order(&b->key[i], &key);
+}
+
+static __attribute__((noinline)) void look(const struct gr_place *p, struct gr_place__search *s, uint32_t worker)
 {
 	struct best b = best_of(s);
 
-	weigh(p, s, &b, worker, key);
+	weigh(p, s, &b, worker, have_key(s->set, p->workers[worker].id));
 	tell(s, &b);
-}
-
-/* The price is for the score, the node for the one that is taken. Return: have_key of the task's set and the worker. */
-static inline uint32_t ask(const struct gr_place *p, const struct gr_place__search *s, uint32_t worker)
-{
-	const struct gr_place__worker *w = &p->workers[worker];
-	uint32_t key = have_key(s->set, w->id);
-
-	__builtin_prefetch(&p->price_1024[w->node]);
-	__builtin_prefetch(&p->nodes[w->node]);
-	__builtin_prefetch(&p->have[key & (p->cap_have - 1)]);
-	return key;
-}
-
-/* Of the workers that hold the files, a few from a random one on. Return: how many of them may take it. */
-static inline uint32_t warm_ones(struct gr_place *p, const struct gr_place__search *s, uint32_t groups, uint32_t *out, uint32_t *key)
-{
-	const struct gr_place__owner *o = &p->owners[s->owner];
-	const struct gr_place__warm *warm = &o->warm;
-	uint32_t slot = (uint32_t)(s->t->input_set ^ s->t->input_set >> 29) % N_SETS, some[WARM_TRIED], n_some = 0, n = 0, at, tried;
-
-	if (s->t->input_set) {
-		if (p->sets[slot].set != s->t->input_set)
-			return 0;
-		warm = &p->sets[slot].warm;
-	}
-	if (!warm->n)
-		return 0;
-	at = warm->n > WARM_LOOKED ? gr_rng_below(&p->rng, warm->n) : 0;
-	tried = gr_place__min(warm->n, WARM_TRIED);
-	/* most have no room: only where they stand is looked at, and no branch hangs on it */
-	for (uint32_t i = 0; i < tried; i++) {
-		uint32_t id = warm->w[at];
-
-		at++;
-		at &= -(uint32_t)(at < warm->n);
-		some[n_some] = id;
-		n_some += groups >> p->group[id & WORKER_MASK] & 1;
-	}
-	for (uint32_t i = 0; i < n_some && n < WARM_LOOKED; i++) {
-		uint32_t w = gr_place__worker(p, some[i]);
-
-		if (w == NIL || !s->class->pool_at[p->workers[w].pool])
-			continue;
-		key[n] = ask(p, s, w);
-		out[n++] = w;
-	}
-	return n;
 }
 
 struct field {                                /* the buckets a class may look at, rank by rank */
@@ -469,8 +416,9 @@ static inline void make_field(struct gr_place *p, const struct gr_place__search 
 	f->is_cut = n > MAX_POOLS_LOOKED;
 	if (f->is_cut)
 		start = gr_rng_below(&p->rng, n);
-	for (uint32_t i = 0, at = start; i < n && f->n < MAX_POOLS_LOOKED; i++, at = at + 1 < n ? at + 1 : 0) {
-		const struct gr_place__pool *pool = &p->pools[c->pools[at]];
+	for (uint32_t i = 0; i < n && f->n < MAX_POOLS_LOOKED; i++) {
+		uint32_t at = start + i;
+		const struct gr_place__pool *pool = &p->pools[c->pools[at < n ? at : at - n]];
 		uint64_t ranks = s->with_credits ? gr_place__ranks(pool, f->groups) : pool->at_least[c->room_level];
 
 		if (!ranks)
@@ -488,7 +436,7 @@ static uint32_t fetched(const struct gr_place *p, uint32_t worker)
 }
 
 /* Up to @want workers into @out, from the lowest rank on: all of a rank when they are few, else drawn. Return: how many. */
-static uint32_t draw(struct gr_place *p, const struct field *f, uint32_t *out, uint32_t want, bool *is_all)
+static OFTEN uint32_t draw(struct gr_place *p, const struct field *f, uint32_t *out, uint32_t want, bool *is_all)
 {
 	const struct gr_place__bucket *b[MAX_POOLS_LOOKED * 4];
 	uint32_t got = 0;
@@ -535,12 +483,65 @@ static uint32_t draw(struct gr_place *p, const struct field *f, uint32_t *out, u
 	return got;
 }
 
-/* From the @from-th on their memory is to be asked for: in two passes, so that what each needs is on its way while the others are looked at. */
-static void look_at(struct gr_place *p, struct gr_place__search *s, const uint32_t *w, uint32_t *key, uint32_t from, uint32_t n)
+/* The price is for the score, the node for the one that is taken. Return: have_key of the task's set and the worker. */
+static inline uint32_t ask(const struct gr_place *p, const struct gr_place__search *s, uint32_t worker)
 {
+	const struct gr_place__worker *w = &p->workers[worker];
+	uint32_t key = have_key(s->set, w->id);
+
+	__builtin_prefetch(&p->price_1024[w->node]);
+	__builtin_prefetch(&p->nodes[w->node]);
+	__builtin_prefetch(&p->have[key & (p->cap_have - 1)]);
+	return key;
+}
+
+/* Of the workers that hold the files, a few from a random one on. In two passes, here and below: what each needs is on its way while
+ * the others are looked at. */
+static inline void look_at_warm(struct gr_place *p, struct gr_place__search *s, uint32_t groups)
+{
+	const struct gr_place__owner *o = &p->owners[s->owner];
+	const struct gr_place__warm *warm = &o->warm;
+	uint32_t slot = (uint32_t)(s->t->input_set ^ s->t->input_set >> 29) % N_SETS, some[WARM_TRIED], n_some = 0, n = 0, at, tried;
+	uint32_t w[WARM_LOOKED], key[WARM_LOOKED];
 	struct best b = best_of(s);
 
-	for (uint32_t i = from; i < n; i++)
+	if (s->t->input_set) {
+		if (p->sets[slot].set != s->t->input_set)
+			return;
+		warm = &p->sets[slot].warm;
+	}
+	if (!warm->n)
+		return;
+	at = warm->n > WARM_LOOKED ? gr_rng_below(&p->rng, warm->n) : 0;
+	tried = gr_place__min(warm->n, WARM_TRIED);
+	/* most have no room: only where they stand is looked at, and no branch hangs on it */
+	for (uint32_t i = 0; i < tried; i++) {
+		uint32_t id = warm->w[at];
+
+		at++;
+		at &= -(uint32_t)(at < warm->n);
+		some[n_some] = id;
+		n_some += groups >> p->group[id & WORKER_MASK] & 1;
+	}
+	for (uint32_t i = 0; i < n_some && n < WARM_LOOKED; i++) {
+		w[n] = gr_place__worker(p, some[i]);
+		if (w[n] == NIL || !s->class->pool_at[p->workers[w[n]].pool])
+			continue;
+		key[n] = ask(p, s, w[n]);
+		n++;
+	}
+	for (uint32_t i = 0; i < n; i++)
+		weigh(p, s, &b, w[i], key[i]);
+	tell(s, &b);
+}
+
+/* They were asked for when they were found. */
+static OFTEN void look_at(struct gr_place *p, struct gr_place__search *s, const uint32_t *w, uint32_t n)
+{
+	uint32_t key[MAX_CANDIDATES];
+	struct best b = best_of(s);
+
+	for (uint32_t i = 0; i < n; i++)
 		key[i] = ask(p, s, w[i]);
 	for (uint32_t i = 0; i < n; i++)
 		weigh(p, s, &b, w[i], key[i]);
@@ -548,35 +549,35 @@ static void look_at(struct gr_place *p, struct gr_place__search *s, const uint32
 }
 
 /* What the caller is told: when the task would be done, without what the others lose. */
-static void finish(const struct gr_place *p, struct gr_place__search *s)
+static OFTEN void finish(const struct gr_place *p, struct gr_place__search *s)
 {
 	struct gr_place__cost c;
 
 	if (s->worker == NIL)
 		return;
 	__builtin_prefetch(&p->holds[s->worker]);
-	c = own_cost(p, s->worker, s, s->fetch_us);
+	c = own_cost(p, s->worker, s, gr_place__fetch_us(p, s->worker, s));
 	s->finish_us = c.wait_us + c.fetch_us + c.run_us;
 }
 
 static void forget(struct gr_place__search *s)
 {
 	s->worker = NIL;
-	s->score = s->me = UINT64_MAX;
-	for (uint32_t i = 0; i < GR_PLACE_N_NEXT; i++)
-		s->next[i] = UINT64_MAX;
+	s->score = UINT64_MAX;
+	for (uint32_t i = 0; i < 1 + GR_PLACE_N_NEXT; i++)
+		s->best[i] = UINT64_MAX;
 }
 
 bool gr_place__search_at(const struct gr_place *p, struct gr_place__search *s, uint32_t worker)
 {
 	forget(s);
-	look(p, s, worker, have_key(s->set, p->workers[worker].id));
+	look(p, s, worker);
 	finish(p, s);
 	return s->worker != NIL;
 }
 
 /* Of a few workers that fit, wherever they rank, the one whose node was measured longest ago, when that is long. */
-static bool explore(struct gr_place *p, struct gr_place__search *s, const struct field *f)
+static RARE bool explore(struct gr_place *p, struct gr_place__search *s, const struct field *f)
 {
 	uint32_t best = NIL, res, now_s = (uint32_t)((s->now_ns - p->epoch_ns) / GR_NS_PER_S);
 
@@ -619,35 +620,30 @@ static uint64_t cold_us(const struct gr_place *p, const struct gr_place__search 
 /* One pass over the field. Return: false when not all that may fit were looked at. */
 static inline bool pass(struct gr_place *p, struct gr_place__search *s, const struct field *f)
 {
-	uint32_t out[MAX_CANDIDATES], key[MAX_CANDIDATES], n = 0, n_warm, k = p->cfg.n_sample;
+	uint32_t out[MAX_CANDIDATES], n, k = p->cfg.n_sample;
 	bool is_all;
 
 	if (s->input_kib) {
-		n = warm_ones(p, s, f->groups, out, key);
-		if (!s->with_credits && n) {
-			look_at(p, s, out, key, n, n);
-			n = 0;
-			if (s->worker != NIL && s->score <= cold_us(p, s, f))
-				return !f->is_cut;
-		}
+		look_at_warm(p, s, f->groups);
+		if (!s->with_credits && s->worker != NIL && s->score <= cold_us(p, s, f))
+			return !f->is_cut;
 	}
 	/* what waits behind others is told apart by more than its rank: look at more */
-	n_warm = n;
-	n += draw(p, f, out + n, s->with_credits ? k * 2 : k, &is_all);
-	look_at(p, s, out, key, n_warm, n);
+	n = draw(p, f, out, s->with_credits ? k * 2 : k, &is_all);
+	look_at(p, s, out, n);
 	if (s->worker != NIL || is_all)
 		return !f->is_cut;
 	n = draw(p, f, out, SCAN_MAX, &is_all);
-	look_at(p, s, out, key, 0, n);
+	look_at(p, s, out, n);
 	return is_all && !f->is_cut;
 }
 
 /* Room that was made for the class by stopping others is taken before any other: else they were stopped for nothing. */
-static bool look_at_kept(const struct gr_place *p, struct gr_place__search *s)
+static RARE bool look_at_kept(const struct gr_place *p, struct gr_place__search *s)
 {
 	for (uint32_t i = 0; i < p->n_kept; i++)
 		if (p->kept[i].class == s->class_id && (s->class->group_mask >> p->group[p->kept[i].worker] & 1))
-			look(p, s, p->kept[i].worker, have_key(s->set, p->workers[p->kept[i].worker].id));
+			look(p, s, p->kept[i].worker);
 	return s->worker != NIL;
 }
 
@@ -665,7 +661,7 @@ static bool look_at_changed(struct gr_place *p, struct gr_place__search *s)
 			uint32_t groups = pass ? G_SOME_ROOM : s->class->group_mask;
 
 			if ((groups >> p->group[w[i]] & 1) && s->class->pool_at[p->workers[w[i]].pool])
-				look(p, s, w[i], have_key(s->set, p->workers[w[i]].id));
+				look(p, s, w[i]);
 		}
 	}
 	return true;
@@ -704,7 +700,16 @@ void gr_place__files(const struct gr_place *p, struct gr_place__search *s)
 	s->all_packed = pack_kib(s->all_kib);
 }
 
-void gr_place__search_for(const struct gr_place *p, uint32_t queued, uint64_t now_ns, struct gr_place__search *s)
+struct gr_place_next gr_place__next(const struct gr_place *p, const struct gr_place__search *s, uint32_t nth)
+{
+	uint64_t key = s->best[1 + nth], us = key >> BEST_SHIFT;
+
+	if (key == UINT64_MAX)
+		return (struct gr_place_next){ UINT32_MAX, UINT32_MAX };
+	return (struct gr_place_next){ p->workers[key & WORKER_MASK].id, us < UINT32_MAX ? (uint32_t)us : UINT32_MAX - 1 };
+}
+
+OFTEN void gr_place__search_for(const struct gr_place *p, uint32_t queued, uint64_t now_ns, struct gr_place__search *s)
 {
 	const struct gr_place__queued *item = &p->queued[queued];
 	uint64_t kib = item->t.input_bytes >> 10;
@@ -723,7 +728,7 @@ void gr_place__search_for(const struct gr_place *p, uint32_t queued, uint64_t no
 	s->is_plain = s->class->is_plain && !s->t->n_exclude && !s->t->n_exclude_node;
 }
 
-void gr_place__search(struct gr_place *p, struct gr_place__search *s)
+OFTEN void gr_place__search(struct gr_place *p, struct gr_place__search *s)
 {
 	struct field f;
 

@@ -233,20 +233,21 @@ static void line_free(struct gr_place *p, uint32_t line)
 
 static const struct gr_place__seat empty_seat = { UINT64_MAX, UINT64_MAX };
 
-/* @seat is at @at now: from there up, who is less of each two goes on. */
+/* @seat is at @at now: from there up, who is less of each two goes on. Offsets in bytes: an instruction less for each place. */
 static inline void play(struct gr_place__line *l, uint32_t at, struct gr_place__seat seat)
 {
-	struct gr_place__seat *t = l->tree;
+	size_t off = (l->cap + (size_t)at) * sizeof(seat);
+	char *t = (char *)l->tree;
 
-	at += l->cap;
-	t[at] = seat;
-	for (; at > 1; at /= 2) {
-		const struct gr_place__seat *other = &t[at ^ 1];
-		uint64_t loses = -(uint64_t)goes_before(other, &seat);
+	*(struct gr_place__seat *)(t + off) = seat;
+	while (off >= 2 * sizeof(seat)) {
+		const struct gr_place__seat *other = (const struct gr_place__seat *)(t + (off ^ sizeof(seat)));
+		bool loses = goes_before(other, &seat);
 
-		seat.share ^= (seat.share ^ other->share) & loses;
-		seat.name ^= (seat.name ^ other->name) & loses;
-		t[at / 2] = seat;
+		seat.share = gr_place__either(seat.share, other->share, loses);
+		seat.name = gr_place__either(seat.name, other->name, loses);
+		off = off / 2 & -sizeof(seat);
+		*(struct gr_place__seat *)(t + off) = seat;
 	}
 }
 
@@ -378,7 +379,7 @@ static uint16_t front_rank(const struct gr_place *p, const struct gr_place__line
 }
 
 /* The open line of a stand whose first owner has least; of one owner's, that with the longest task. */
-static uint32_t open_line(const struct gr_place *p, const struct gr_place__stand *s)
+static OFTEN uint32_t open_line(const struct gr_place *p, const struct gr_place__stand *s)
 {
 	const struct gr_place__tenant *t = &p->tenants[s->tenant];
 	unsigned __int128 least = ~(unsigned __int128)0;
@@ -457,7 +458,7 @@ static inline struct turn first_of_few(const struct gr_place *p, const struct gr
 	return NOBODY;
 }
 
-uint32_t gr_place__choose(const struct gr_place *p)
+OFTEN uint32_t gr_place__choose(const struct gr_place *p)
 {
 	if (!p->n_open)
 		return NIL;
@@ -484,7 +485,7 @@ uint32_t gr_place__choose(const struct gr_place *p)
 
 /* ---- shares change ---- */
 
-static void owner_rekey(struct gr_place *p, struct gr_place__owner *o)
+static OFTEN void owner_rekey(struct gr_place *p, struct gr_place__owner *o)
 {
 	uint64_t share = owner_share(p, o);
 
@@ -504,7 +505,7 @@ static RARE void charge_user(struct gr_place__owner *o, struct gr_place__tenant 
 	}
 }
 
-void gr_place__charge(struct gr_place *p, uint32_t owner, const struct gr_place__class *c, int n)
+OFTEN void gr_place__charge(struct gr_place *p, uint32_t owner, const struct gr_place__class *c, int n)
 {
 	struct gr_place__owner *o = &p->owners[owner];
 	struct gr_place__tenant *t = &p->tenants[o->spec.tenant];

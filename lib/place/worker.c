@@ -189,7 +189,7 @@ static void bucket_add(struct gr_place *p, uint32_t worker)
 	sum_ranks(p, pool);
 }
 
-static void move(struct gr_place *p, uint32_t worker, uint8_t group, uint8_t rank)
+static OFTEN void move(struct gr_place *p, uint32_t worker, uint8_t group, uint8_t rank)
 {
 	if (gr_place__has_room(p, worker))
 		bucket_del(p, worker);
@@ -199,16 +199,16 @@ static void move(struct gr_place *p, uint32_t worker, uint8_t group, uint8_t ran
 		bucket_add(p, worker);
 }
 
-void gr_place__refresh(struct gr_place *p, uint32_t worker)
+OFTEN void gr_place__refresh(struct gr_place *p, uint32_t worker)
 {
 	struct gr_place__worker *w = &p->workers[worker];
 	uint8_t group = group_of(p, w), rank = G_SOME_ROOM >> group & 1 ? rank_of(p, w) : 0;
 
-	if (group != p->group[worker] || rank != p->rank[worker])
+	if ((group ^ p->group[worker]) | (rank ^ p->rank[worker]))
 		move(p, worker, group, rank);
 }
 
-static __attribute__((noinline)) void rank_node(struct gr_place *p, uint32_t node, uint8_t rank)
+static OFTEN __attribute__((noinline)) void rank_node(struct gr_place *p, uint32_t node, uint8_t rank)
 {
 	p->nodes[node].rank = rank;
 	for (uint32_t i = p->nodes[node].first_worker; i != NIL; i = p->spots[i].node_next)
@@ -217,7 +217,7 @@ static __attribute__((noinline)) void rank_node(struct gr_place *p, uint32_t nod
 }
 
 /* Ranks follow two steps behind: candidates are scored exactly, so what moves by less is not worth moving its workers. */
-void gr_place__node_price(struct gr_place *p, uint32_t node)
+OFTEN void gr_place__node_price(struct gr_place *p, uint32_t node)
 {
 	struct gr_place__node *n = &p->nodes[node];
 	uint32_t price = n->load_permille * 1024 / n->speed_permille;  /* the load is a million at most */
@@ -229,7 +229,7 @@ void gr_place__node_price(struct gr_place *p, uint32_t node)
 		rank_node(p, node, rank);
 }
 
-void gr_place__node_load(struct gr_place *p, uint32_t node, int32_t more_mcpu)
+OFTEN void gr_place__node_load(struct gr_place *p, uint32_t node, int32_t more_mcpu)
 {
 	struct gr_place__node *n = &p->nodes[node];
 	uint64_t cores = n->said_mcpu ? n->said_mcpu : n->sum_mcpu, used, m = 1000, before;
