@@ -16,6 +16,7 @@ struct gr_jrange {                        /* queued at placement */
 	int64_t queued;
 	uint32_t n_left;
 	uint32_t mem_permille;            /* what each of it gets of the memory that was asked: gr_btask's of the time */
+	uint32_t same;                    /* what its worker shares with those of other copies: gr_btask's of the time */
 	bool is_check;                    /* of one task: a comparison of two of its results */
 	uint32_t n_exclude;               /* of place.exclude_node: those behind, and place.exclude, are excluded until relax_ns alone */
 	uint64_t relax_ns;                /* 0 none */

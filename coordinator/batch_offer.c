@@ -175,7 +175,8 @@ static void queue_range(struct gr_bj *j, struct gr_jrange *r, const struct gr_bt
 	const struct gr_stage *st = &j->spec->stages[gr_spec_stage_of(j->spec, r->place.first)];
 	struct gr_coord *c = j->batch->c;
 
-	r->queued = r->is_check ? gr_run_class(j, st->check, NULL) : class_of(j, st, r->mem_permille, t ? t->same : 0);
+	r->same = t && !r->is_check ? t->same : 0;
+	r->queued = r->is_check ? gr_run_class(j, st->check, NULL) : class_of(j, st, r->mem_permille, r->same);
 	if (r->queued < 0)
 		return;
 	r->place.class = (uint32_t)r->queued;
@@ -370,6 +371,13 @@ bool gr_run_took(struct gr_batch *b, uint64_t tag, uint32_t *mem_permille)
 	return is_check;
 }
 
+static void queue_anew(struct gr_bj *j, struct gr_jrange *r)
+{
+	if (r->queued >= 0)
+		gr_place_cancel(j->batch->c->place, r->queued);
+	queue_range(j, r, r->place.count == 1 ? gr_bjob_find(&j->b, r->place.first) : NULL);
+}
+
 /* No other worker came: the one where a comparison failed, or a copy was lost, may have it again, those that lied a copy. */
 static void relax(struct gr_bj *j, struct gr_jrange *r)
 {
@@ -380,12 +388,21 @@ static void relax(struct gr_bj *j, struct gr_jrange *r)
 		offer_ready(j, first, count, true);
 		return;
 	}
-	if (r->queued >= 0)
-		gr_place_cancel(j->batch->c->place, r->queued);
 	r->relax_ns = 0;
 	r->place.n_exclude_node = r->n_exclude;
 	r->place.n_exclude = 0;
-	queue_range(j, r, count == 1 ? gr_bjob_find(&j->b, first) : NULL);
+	queue_anew(j, r);
+}
+
+/* It was offered to workers like those of other copies, which are no more, or before there was another. */
+static bool is_for_others(struct gr_bj *j, const struct gr_jrange *r)
+{
+	const struct gr_btask *t;
+
+	if (r->place.count != 1 || r->is_check || !j->spec->stages[gr_spec_stage_of(j->spec, r->place.first)].same)
+		return false;
+	t = gr_bjob_find(&j->b, r->place.first);
+	return t && t->same != r->same;
 }
 
 void gr_run_tick(struct gr_batch *b)
@@ -401,8 +418,8 @@ void gr_run_tick(struct gr_batch *b)
 		GR_LIST_EACH_SAFE(r, &j->ranges, struct gr_jrange, link) {
 			if (r->relax_ns && now >= r->relax_ns)
 				relax(j, r);
-			else if (r->queued < 0)
-				queue_range(j, r, r->place.count == 1 ? gr_bjob_find(&j->b, r->place.first) : NULL);
+			else if (r->queued < 0 || is_for_others(j, r))
+				queue_anew(j, r);
 		}
 	}
 }
@@ -478,6 +495,17 @@ const struct gr_bjob_ops gr_batch_job_ops = { .ready = on_ready, .withdrawn = on
 
 /* ---- why is it not running ---- */
 
+/* A copy that goes nowhere, because the others say what kind of worker it wants. */
+static const char *nowhere_alike(struct gr_bj *j, const struct gr_jrange *r, struct gr_buf *text)
+{
+	const struct gr_stage *st = &j->spec->stages[gr_spec_stage_of(j->spec, r->place.first)];
+	const char *value = gr_place_label_value(j->batch->c->place, r->same);
+
+	gr_buf_printf(text, *value ? "no worker could run it on another node that has the %s of its other copies, \"%s\"" :
+		      "no worker could run it on another node that has no %s, as those of its other copies", st->same, value);
+	return gr_buf_str(text);
+}
+
 const char *gr_run_pending(struct gr_bj *j, uint32_t task, struct gr_buf *text)
 {
 	enum gr_bstate s = (enum gr_bstate)gr_states_get(&j->b.states, task);
@@ -538,6 +566,8 @@ const char *gr_run_pending(struct gr_bj *j, uint32_t task, struct gr_buf *text)
 				      rc < 0 ? "about to start" : gr_place_pending_text((enum gr_place_pending)rc));
 			return gr_buf_str(text);
 		}
+		if (rc == GR_PLACE_P_NOWHERE && r->same)
+			return nowhere_alike(j, r, text);
 		return rc < 0 ? "about to start" : gr_place_pending_text((enum gr_place_pending)rc);
 	}
 	return "about to be queued";

@@ -40,6 +40,7 @@ static int restore_attempt(void *ctx, const struct gr_store_attempt_row *r)
 	struct gr_bj *j = x->j;
 	struct gr_blive *l;
 	struct gr_btask *t;
+	uint32_t same;
 	uint8_t state;
 
 	if (r->task < 0 || r->task >= j->n_tasks)
@@ -52,8 +53,7 @@ static int restore_attempt(void *ctx, const struct gr_store_attempt_row *r)
 		t->ordinal = (uint32_t)r->ordinal;
 	if (r->counts < 0)                        /* of before a retry: it begins anew, also with the memory that was asked for */
 		return 0;
-	if (r->same && !t->same)
-		t->same = gr_run_same(j, &j->spec->stages[gr_spec_stage_of(j->spec, (uint32_t)r->task)], r->same);
+	same = r->same ? gr_run_same(j, &j->spec->stages[gr_spec_stage_of(j->spec, (uint32_t)r->task)], r->same) : 0;
 	if (r->end_ms && r->of) {
 		gr_bjob_restore_verdict(&j->b, (uint32_t)r->task, (uint32_t)r->of, (uint32_t)r->against, (enum gr_bcause)r->cause, r->counts != 0);
 	} else if (r->end_ms && r->cause == GR_BC_DONE && r->digest.n == GR_DIGEST_BYTES) {
@@ -61,6 +61,7 @@ static int restore_attempt(void *ctx, const struct gr_store_attempt_row *r)
 
 		memcpy(d.b, r->digest.p, sizeof(d.b));
 		gr_bjob_restore_result(&j->b, (uint32_t)r->task, (uint32_t)r->attempt, r->worker_id, r->node_id, &d);
+		t->same = same;
 	} else if (r->end_ms) {
 		t->n_tries += r->counts != 0;
 		t->n_lost += r->cause == GR_BC_LOST;
@@ -74,6 +75,9 @@ static int restore_attempt(void *ctx, const struct gr_store_attempt_row *r)
 		l->ordinal = (uint32_t)r->ordinal;
 		l->of = (uint32_t)r->of;
 		l->against = (uint32_t)r->against;
+		l->same = same;
+		if (!l->of && !t->n_results)
+			t->same = same;
 		x->n_lost++;
 	}
 	return 0;

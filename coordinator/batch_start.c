@@ -234,8 +234,9 @@ static bool start(struct gr_bj *j, uint32_t task, struct gr_worker *w, uint64_t 
 		gr_run_give_back(b->c, placed);          /* adopted, cancelled or done meanwhile */
 		return true;
 	}
-	/* it came of an older range, from before it was killed for want of memory; or its node has a copy of it */
-	if (t && (t->mem_permille > mem_permille || (st->replicas && gr_btask_is_at(t, bw->node)))) {
+	/* it came of an older range, from before it was killed for want of memory; or its node has a copy of it, or copies are on other workers */
+	if (t && (t->mem_permille > mem_permille || (st->replicas && gr_btask_is_at(t, bw->node)) ||
+		  (t->same && t->same != gr_run_same(j, st, gr_bworker_label(bw, st->same))))) {
 		gr_run_give_back(b->c, placed);
 		gr_run_offer(j, task, 1, t);
 		return true;

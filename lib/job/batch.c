@@ -101,7 +101,7 @@ struct gr_blive *gr_btask__begin(struct gr_btask *t, uint64_t worker, uint64_t n
 	if (l)
 		*l = (struct gr_blive){
 			.number = t->job->floor + ++t->k, .ordinal = ++t->ordinal, .worker = worker, .node = node, .peer = peer,
-			.placed = placed, .start_ns = now_ns,
+			.placed = placed, .start_ns = now_ns, .same = t->same,
 		};
 	gr_btask__recount(t);
 	return l;
@@ -144,8 +144,8 @@ bool gr_bjob_adopt(struct gr_bjob *j, uint32_t task, uint32_t number, uint64_t w
 	st = &j->spec->stages[gr_spec_stage_of(j->spec, task)];
 	if (gr_btask_n_live(t) && !st->replicas)
 		return false;                     /* another attempt runs already: that one */
-	if (l->of ? !gr_copies__is_open_pair(t, l->of, l->against) : st->replicas && gr_btask_is_at(t, l->node))
-		return false;                     /* there is a verdict already; another copy is there */
+	if (l->of ? !gr_copies__is_open_pair(t, l->of, l->against) : st->replicas && (gr_btask_is_at(t, l->node) || !gr_copies__is_alike(t, l)))
+		return false;                     /* there is a verdict already; another copy is there, or was begun on another kind of worker */
 	was = gr_bjob__state(j, task);
 	if (l->of)
 		t->n_check_lost -= l->is_charged;
@@ -154,6 +154,8 @@ bool gr_bjob_adopt(struct gr_bjob *j, uint32_t task, uint32_t number, uint64_t w
 	l->is_charged = l->is_lost = false;
 	l->peer = peer;
 	l->placed = placed;
+	if (!l->of)
+		t->same = l->same;
 	if (l->of)                                /* it was offered anew: the decision that still comes is given back */
 		t->is_check_queued = false;
 	else if (t->n_queued && gr_copies__running(t, false) + t->n_results + t->n_queued > t->n_target && t->n_target)
@@ -324,7 +326,7 @@ struct gr_bended gr_bjob_end(struct gr_bjob *j, uint32_t task, uint32_t number, 
 	if (!l || l->worker != worker)
 		return out;
 	st = &j->spec->stages[gr_spec_stage_of(j->spec, task)];
-	if (st->replicas && e->cause == GR_BC_DONE && gr_copies__has_result(t, l->node))
+	if (st->replicas && e->cause == GR_BC_DONE && (gr_copies__has_result(t, l->node) || !gr_copies__is_alike(t, l)))
 		out.cause = GR_BC_SUPERFLUOUS;    /* a lost copy and the one in its place, on one node: the first has its say */
 	was_lost = l->is_lost;
 	if (was_lost && !gr_bcause_is_good(out.cause))
@@ -345,6 +347,7 @@ struct gr_bended gr_bjob_end(struct gr_bjob *j, uint32_t task, uint32_t number, 
 		gr_btask_grow(t);
 	if (out.cause == GR_BC_DONE) {
 		if (st->replicas) {
+			t->same = out.was.same;
 			out.verdict = gr_copies__end(j, st, t, &out.was, e, &out);
 			return out;
 		}
@@ -355,6 +358,7 @@ struct gr_bended gr_bjob_end(struct gr_bjob *j, uint32_t task, uint32_t number, 
 		gr_bjob__finish(j, t, GR_B_DONE);
 		return out;
 	}
+	gr_copies__unbind(t);
 	if (gr_bjob__is_closed(j)) {
 		out.verdict = gr_bjob__end_closed(j, t);
 		return out;
@@ -387,6 +391,7 @@ void gr_bjob_tick(struct gr_bjob *j, uint64_t now_ns)
 		struct gr_btask *t = j->due[0];
 
 		gr_btask__due_drop(t);
+		gr_copies__unbind(t);
 		t->is_check_held = false;
 		if (t->n_results || gr_bjob__state(j, (uint32_t)t->task) == GR_B_RUNNING) {
 			gr_bjob__put(j, (uint32_t)t->task, GR_B_RUNNING);

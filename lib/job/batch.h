@@ -54,6 +54,7 @@ static inline bool gr_bcause_is_good(enum gr_bcause c) { return c == GR_BC_DONE 
 struct gr_blive {                         /* an attempt that may still bring a result */
 	uint32_t number, ordinal;
 	uint32_t of, against;             /* a comparison of the results of these two attempts; 0, 0: the task itself */
+	uint32_t same;                    /* of a copy: gr_btask.same as it began */
 	bool is_lost;                     /* its worker is not there; not placed */
 	bool is_started, is_alone;        /* alone: trusted without copies */
 	bool is_charged;                  /* its loss was counted: not when its worker comes back with it */
@@ -92,7 +93,8 @@ struct gr_btask {
 	struct gr_blive own;
 	struct gr_bresult *results;
 	bool has_checkpoint;              /* files of its last attempt are to be carried along */
-	uint32_t same;                    /* the caller's: what workers of further copies must share, 0 nothing */
+	uint32_t same;                    /* what workers of copies share, by the caller's word, who sets it before the first begins; 0 nothing:
+					   * of the copies none runs or has brought a result, and the next one may go anywhere */
 	void *queued;                     /* the caller's */
 };
 struct gr_bjob_ops {
@@ -162,7 +164,7 @@ bool gr_bjob_pair(const struct gr_bjob *j, const struct gr_btask *t, const struc
 struct gr_blive *gr_bjob_begin_check(struct gr_bjob *j, uint32_t task, uint64_t worker, uint64_t node, void *peer, uint64_t placed, uint64_t now_ns);
 /* What a comparison needs is not to be had now: not before @due_ns. */
 void gr_bjob_hold_check(struct gr_bjob *j, uint32_t task, uint64_t due_ns);
-/* A lost attempt's worker is back with it. Return: false when it is not wanted. */
+/* A lost attempt's worker is back with it. Return: false when it is not wanted: a copy, too, that has not what the others share. */
 bool gr_bjob_adopt(struct gr_bjob *j, uint32_t task, uint32_t number, uint64_t worker, void *peer, uint64_t placed, struct gr_blive **out);
 
 /* The worker says that it really runs now. @l: one of @t's, not lost. */
@@ -177,7 +179,8 @@ struct gr_bend {
 enum gr_bverdict { GR_BV_FENCED, GR_BV_DONE, GR_BV_FAILED, GR_BV_AGAIN, GR_BV_LATER, GR_BV_WAIT, GR_BV_CANCELLED };
 struct gr_bended {
 	enum gr_bverdict verdict;
-	enum gr_bcause cause;             /* the one told, or SUPERFLUOUS: a node has one say; DISAGREED: the last result there may be */
+	enum gr_bcause cause;             /* the one told, or SUPERFLUOUS: a node has one say, and what copies share has changed; DISAGREED: the
+					   * last result there may be */
 	uint32_t canonical;               /* DONE: the attempt whose result stands, which of a comparison is another one */
 	uint64_t due_ns;                  /* LATER */
 	struct gr_blive was;              /* the attempt, unless FENCED */

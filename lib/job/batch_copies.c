@@ -22,6 +22,16 @@ bool gr_copies__has_result(const struct gr_btask *t, uint64_t node)
 	return false;
 }
 
+bool gr_copies__is_alike(const struct gr_btask *t, const struct gr_blive *l) { return !t->same || l->same == t->same; }
+
+/* BOINC's rule (sched/transitioner.cpp: a class is reset without a success and none in progress). What has brought a result stays: the
+ * worker to compare it with may come again, and what was computed is not thrown away unasked. */
+void gr_copies__unbind(struct gr_btask *t)
+{
+	if (!t->n_results && !gr_copies__running(t, false) && !t->is_awaited)
+		t->same = 0;
+}
+
 bool gr_btask_is_at(const struct gr_btask *t, uint64_t node)
 {
 	for (uint32_t i = 0; i < t->n_lives; i++)

@@ -38,6 +38,8 @@ void gr_btask__due_drop(struct gr_btask *t);
 /* ---- batch_copies.c ---- */
 uint32_t gr_copies__running(const struct gr_btask *t, bool is_check);     /* attempts that run, which are comparisons or not */
 bool gr_copies__has_lost(const struct gr_btask *t, bool is_check);        /* whose worker may come back */
+bool gr_copies__is_alike(const struct gr_btask *t, const struct gr_blive *l);     /* it has what the copies there are share */
+void gr_copies__unbind(struct gr_btask *t);                               /* nothing of it is left: the next copy says what they share */
 bool gr_copies__has_result(const struct gr_btask *t, uint64_t node);      /* from there */
 bool gr_copies__is_open_pair(const struct gr_btask *t, uint32_t of, uint32_t against);      /* both are there, and no verdict */
 /* How many the task needs is known when the first goes somewhere. */

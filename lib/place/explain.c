@@ -173,6 +173,19 @@ uint32_t gr_place_feasible(const struct gr_place *p, uint32_t class, const uint3
 
 /* ---- what does it wait for ---- */
 
+static bool could_go(const struct gr_place *p, uint32_t class, const struct gr_place_task *t)
+{
+	const struct gr_place__class *c;
+
+	if (!t->n_exclude_node)
+		return gr_place_feasible(p, class, t->exclude, t->n_exclude, 1);
+	c = class_of(p, class);
+	for (uint32_t i = 0; i < p->n_workers && c->n_pools; i++)
+		if (could_run(p, i, c, NULL, 0) && !gr_place__is_excluded(&p->workers[i], t))
+			return true;
+	return false;
+}
+
 int gr_place_pending(const struct gr_place *p, int64_t queued)
 {
 	uint32_t i = gr_place__queued(p, queued), first;
@@ -189,7 +202,7 @@ int gr_place_pending(const struct gr_place *p, int64_t queued)
 		return GR_PLACE_P_PAUSED;
 	if (!gr_place__may_more(p, o))
 		return GR_PLACE_P_LIMIT;
-	if (!gr_place_feasible(p, q->class, item->t.exclude, item->t.n_exclude, 1))
+	if (!could_go(p, q->class, &item->t))
 		return GR_PLACE_P_NOWHERE;
 	if (!gr_place__quota_allows(p, &p->tenants[o->spec.tenant], &p->classes[q->class], o->spec.band, item->t.is_gang ? item->t.count : 1))
 		return GR_PLACE_P_QUOTA;

@@ -154,6 +154,13 @@ int gr_place_label(struct gr_place *p, const char *key, const char *value)
 	return rc < 0 ? rc : label_id(p, key, value, (uint32_t)rc);
 }
 
+const char *gr_place_label_value(const struct gr_place *p, uint32_t label)
+{
+	const struct gr_place__label *l = label && label < p->n_labels ? &p->labels[label] : NULL;
+
+	return l && l->key ? l->text + strlen(l->text) + 1 : "";
+}
+
 /* ---- capacities ---- */
 
 uint32_t gr_place__cap(struct gr_place *p, const struct gr_place_vec *v)

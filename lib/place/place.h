@@ -96,6 +96,7 @@ int gr_place_node(struct gr_place *p, const char *name) GR_MUST_CHECK;
 /* Ids of a label and of its key, made when new, for ever. Keys 1..127 bytes, values 0..127. > 0; GR_EINVAL, GR_ELIMIT. */
 int gr_place_label(struct gr_place *p, const char *key, const char *value) GR_MUST_CHECK;
 int gr_place_label_key(struct gr_place *p, const char *key) GR_MUST_CHECK;
+const char *gr_place_label_value(const struct gr_place *p, uint32_t label);     /* "" of none and of a key; borrowed for ever */
 
 enum gr_place_op { GR_PLACE_OP_NONE, GR_PLACE_IN, GR_PLACE_NOT_IN, GR_PLACE_EXISTS, GR_PLACE_ABSENT };
 struct gr_place_term {                    /* one hard constraint on a worker's labels; all of a class must hold */

@@ -471,6 +471,7 @@ struct gr_place__search {
 	uint64_t score, finish_us;
 	uint64_t best[1 + GR_PLACE_N_NEXT];   /* the found one and the runners-up, as search.c keeps them */
 };
+bool gr_place__is_excluded(const struct gr_place__worker *w, const struct gr_place_task *t);
 struct gr_place__cost { uint64_t wait_us, fetch_us, run_us, more_us; };
 /* Asks for the next of a queued item; then gr_place__search looks for the worker, or search_at scores one alone (false: it does not fit). */
 void gr_place__search_for(const struct gr_place *p, uint32_t queued, uint64_t now_ns, struct gr_place__search *s);

@@ -241,7 +241,7 @@ struct gr_place__cost gr_place__cost(const struct gr_place *p, uint32_t worker, 
 
 /* ---- may it go there ---- */
 
-static bool is_excluded(const struct gr_place *p, const struct gr_place__worker *w, const struct gr_place_task *t)
+bool gr_place__is_excluded(const struct gr_place__worker *w, const struct gr_place_task *t)
 {
 	for (uint32_t i = 0; i < t->n_exclude; i++)
 		if (t->exclude[i] == w->id)
@@ -249,7 +249,6 @@ static bool is_excluded(const struct gr_place *p, const struct gr_place__worker 
 	for (uint32_t i = 0; i < t->n_exclude_node; i++)
 		if (t->exclude_node[i] == w->node)
 			return true;
-	(void)p;
 	return false;
 }
 
@@ -268,7 +267,7 @@ enum gr_place_verdict gr_place__fits(const struct gr_place *p, uint32_t worker, 
 	const struct gr_place_class *spec = &c->spec;
 
 	/* room last: NO_ROOM says that nothing else is in the way */
-	if ((s->t->n_exclude || s->t->n_exclude_node) && is_excluded(p, w, s->t))
+	if ((s->t->n_exclude || s->t->n_exclude_node) && gr_place__is_excluded(w, s->t))
 		return GR_PLACE_V_EXCLUDED;
 	if (w->node == s->avoid_node)
 		return GR_PLACE_V_EXCLUDED;

@@ -36,6 +36,31 @@ static void check_offers(struct cs *s, const struct gr_bj *j, const struct gr_bt
 			t->is_check_queued ? " and a comparison" : "", n_copies, n_checks);
 }
 
+static const char *kind_of(const struct cs *s, uint64_t node)
+{
+	for (uint32_t i = 0; i < s->p.n_workers; i++)
+		if (gr_hash64(s->nodes[i]->host, strlen(s->nodes[i]->host), 7) == node)
+			return cs_kind(s, i);
+	return "of nobody";
+}
+
+/* What copies brought, and those that run, are of one kind of worker. */
+static void check_alike(struct cs *s, const struct gr_bj *j, const struct gr_stage *st, const struct gr_btask *t)
+{
+	const char *kind = NULL, *other;
+
+	for (uint32_t i = 0; st->same && i < t->n_results + t->n_lives; i++) {
+		const struct gr_blive *l = i < t->n_results ? NULL : &t->lives[i - t->n_results];
+
+		if (l && (l->is_lost || l->of))
+			continue;
+		other = kind_of(s, l ? l->node : t->results[i].node);
+		if (kind && strcmp(kind, other))
+			cs_fail(s, "job %llu task %llu has copies on workers of kind \"%s\" and \"%s\"", (ull)j->id, (ull)t->task, kind, other);
+		kind = other;
+	}
+}
+
 static void check_task(struct cs *s, const struct gr_bj *j, const struct gr_btask *t, uint64_t *n_placed)
 {
 	const struct gr_stage *st = &j->spec->stages[gr_spec_stage_of(j->spec, (uint32_t)t->task)];
@@ -72,6 +97,7 @@ static void check_task(struct cs *s, const struct gr_bj *j, const struct gr_btas
 	if (t->is_check_held && !t->heap_at)
 		cs_fail(s, "job %llu task %llu: a comparison is put off for ever", (ull)j->id, (ull)t->task);
 	check_offers(s, j, t);
+	check_alike(s, j, st, t);
 	if (!n && state == GR_B_RUNNING && !t->n_queued && !st->replicas)
 		cs_fail(s, "job %llu task %llu is running and nobody has it", (ull)j->id, (ull)t->task);
 }
@@ -311,6 +337,28 @@ static void check_tries(struct cs *s, sqlite3 *db)
 	sqlite3_finalize(st);
 }
 
+/* Results that were compared are of one kind of worker, and stored as such. */
+static void check_kinds(struct cs *s, sqlite3 *db)
+{
+	sqlite3_stmt *st = query(s, db, "SELECT job, task, min(same), max(same), count(*), count(same), min(node_id), max(node_id) FROM main.attempts "
+				 "WHERE digest IS NOT NULL GROUP BY job, task");
+
+	while (st && sqlite3_step(st) == SQLITE_ROW) {
+		uint64_t job = (uint64_t)sqlite3_column_int64(st, 0);
+		const struct cs_job *known = gr_map_get(&s->jobs, &job, sizeof(job));
+		const json_t *first = json_array_get(json_object_get(known ? known->spec : NULL, "stages"), 0);
+		const char *min = (const char *)sqlite3_column_text(st, 2), *max = (const char *)sqlite3_column_text(st, 3);
+
+		if (!json_object_get(json_object_get(first, "quorum"), "same"))
+			continue;
+		if (sqlite3_column_int(st, 4) != sqlite3_column_int(st, 5) || strcmp(min, max) ||
+		    strcmp(min, kind_of(s, (uint64_t)sqlite3_column_int64(st, 6))) || strcmp(min, kind_of(s, (uint64_t)sqlite3_column_int64(st, 7))))
+			cs_fail(s, "job %llu task %lld: results of workers of kind \"%s\" and \"%s\" were compared", (ull)job,
+				(long long)sqlite3_column_int64(st, 1), min ? min : "?", max ? max : "?");
+	}
+	sqlite3_finalize(st);
+}
+
 /* People name an attempt by its ordinal: no other of the task's has it, and it is higher than those of before. */
 static void check_ordinals(struct cs *s, sqlite3 *db)
 {
@@ -396,6 +444,7 @@ void cs_check_end(struct cs *s)
 		check_sums(s, db);
 		check_outcomes(s, db);
 		check_tries(s, db);
+		check_kinds(s, db);
 		check_ordinals(s, db);
 	} else {
 		cs_fail(s, "%s cannot be read", path);

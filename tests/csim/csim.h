@@ -61,6 +61,8 @@ struct cs_profile {                       /* what a seed draws */
 	uint32_t check_every;             /* events between two looks at everything */
 	bool is_null;                     /* workers answer at once: the benchmark */
 	bool has_checks;                  /* copies that a comparator compares are among the jobs */
+	bool has_same;                    /* copies that go to workers alike are; so many kinds of hosts, of which one has no label */
+	uint32_t n_kinds, first_kind;
 };
 struct cs_stats {
 	uint64_t events, frames, lost_frames, conns, cuts, stalls, worker_crashes, drains, coord_crashes, coord_ends, clock_jumps, runs, results_again,
@@ -88,7 +90,7 @@ struct cs {
 	uint64_t disk_fails_ns;           /* until */
 	uint32_t disk_permille;           /* of its writes and syncs */
 	bool disk_is_full;
-	struct gr_rng disk_rng, check_rng;
+	struct gr_rng disk_rng, check_rng, same_rng;
 	uint32_t n_lives;
 	/* the others */
 	struct cs_node *nodes[CS_MAX_NODES];
@@ -180,6 +182,7 @@ void cs_node_free(struct cs_node *n);
 
 /* ---- workers, clients ---- */
 void cs_worker_hello(struct cs_node *n, json_t *hello);
+const char *cs_kind(const struct cs *s, uint32_t worker);                 /* its label "cpu"; "": it has none */
 void cs_worker_up(struct cs_node *n);
 void cs_worker_message(struct cs_node *n, int type, struct gr_slice body);
 void cs_worker_crash(struct cs_node *n, bool with_disk);

@@ -35,6 +35,15 @@ static json_t *compared(struct cs *s, uint32_t n, uint32_t mean)
 	return json_pack("[o, o]", a, b);
 }
 
+/* Copies go to workers alike. */
+static void alike(struct cs *s, json_t *stages)
+{
+	json_t *quorum = json_object_get(json_array_get(stages, 0), "quorum");
+
+	if (s->p.has_same && quorum && gr_rng_below(&s->same_rng, 1000) < 600)
+		json_object_set_new(quorum, "same", json_string("cpu"));
+}
+
 json_t *cs_draw_job(struct cs *s, uint32_t *n_tasks)
 {
 	uint32_t n = 1 + (uint32_t)cs_below(s, s->p.n_tasks_max), kind = (uint32_t)cs_below(s, 8), mean = 20u << cs_below(s, 7);
@@ -69,6 +78,7 @@ json_t *cs_draw_job(struct cs *s, uint32_t *n_tasks)
 		json_decref(stages);
 		stages = compared(s, 1 + n / 4, mean);
 	}
+	alike(s, stages);
 	o = json_pack("{s:s, s:s, s:i, s:o}", "name", "csim", "tenant", cs_chance(s, 500) ? "red" : "blue", "priority", (int)cs_below(s, 5) - 2, "stages",
 		      stages);
 	if (cs_chance(s, 150))

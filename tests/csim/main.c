@@ -5,7 +5,7 @@
  * usage: csim [-n SEEDS] [-f FIRST] [-t SECONDS] [-l N]   TAP; SEEDS small ones from FIRST (1), or as many as SECONDS of CPU
  *                                                         allow; of 1,000 workers -l N (1)
  *        SEED=n csim [-v] [-d] [-c] [-l 1]                one of them; -v tells all that happens, -d with a disk that never fails,
- *                                                         -c without comparators
+ *                                                         -c without comparators, -k without kinds of workers
  */
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +42,7 @@ static double cpu_s(void)
 
 static bool has_disk = true;              /* that may fail */
 static bool has_checks = true;            /* copies that a comparator compares */
+static bool has_same = true;              /* that go to workers alike */
 
 static int run_one(uint64_t seed, bool is_large, uint32_t verbose, struct one *out)
 {
@@ -56,6 +57,8 @@ static int run_one(uint64_t seed, bool is_large, uint32_t verbose, struct one *o
 		s->p.disk_every_ms = 0;
 	if (!has_checks)
 		s->p.has_checks = false;
+	if (!has_same)
+		s->p.has_same = false;
 	rc = cs_run(s);
 	*out = (struct one){ .st = s->st, .hash = s->hash, .n_lives = s->n_lives };
 	memcpy(out->why, s->why, sizeof(out->why));
@@ -96,7 +99,7 @@ int main(int argc, char **argv)
 	double seconds = 0, small_s;
 	int c, n_bad = 0;
 
-	while ((c = getopt(argc, argv, "n:f:t:l:vdc")) != -1) {
+	while ((c = getopt(argc, argv, "n:f:t:l:vdck")) != -1) {
 		switch (c) {
 		case 'n': n_seeds = strtoull(optarg, NULL, 10); break;
 		case 'f': first = strtoull(optarg, NULL, 10); break;
@@ -105,6 +108,7 @@ int main(int argc, char **argv)
 		case 'v': verbose++; break;
 		case 'd': has_disk = false; break;
 		case 'c': has_checks = false; break;
+		case 'k': has_same = false; break;
 		default: fprintf(stderr, "usage: csim [-n SEEDS] [-f FIRST] [-t SECONDS] [-l LARGE] [-v]\n"); return 2;
 		}
 	}
@@ -117,15 +121,16 @@ int main(int argc, char **argv)
 		printf("%s seed %s%s%s\n", rc ? "not ok" : "ok", seed, rc ? ": " : "", r.why);
 		return rc ? 1 : 0;
 	}
-	has_disk = has_checks = false;    /* the kept ones are from before it could fail, and before there were comparators */
+	/* the kept ones are from before it could fail, and before there were comparators and kinds of workers */
+	has_disk = has_checks = has_same = false;
 	for (i = 0; i < GR_LEN(kept) && !seconds; i++)
 		if (run_one(kept[i], false, 0, &r) && n_bad++ < 20)
-			printf("# kept seed %llu: %s   (SEED=%llu %s -v -d -c)\n", (unsigned long long)kept[i], r.why, (unsigned long long)kept[i], argv[0]);
+			printf("# kept seed %llu: %s   (SEED=%llu %s -v -d -c -k)\n", (unsigned long long)kept[i], r.why, (unsigned long long)kept[i], argv[0]);
 	has_disk = true;
 	for (i = 0; i < GR_LEN(kept_disk) && !seconds; i++)
 		if (run_one(kept_disk[i], false, 0, &r) && n_bad++ < 20)
-			printf("# kept seed %llu: %s   (SEED=%llu %s -v -c)\n", (unsigned long long)kept_disk[i], r.why, (unsigned long long)kept_disk[i], argv[0]);
-	has_checks = true;
+			printf("# kept seed %llu: %s   (SEED=%llu %s -v -c -k)\n", (unsigned long long)kept_disk[i], r.why, (unsigned long long)kept_disk[i], argv[0]);
+	has_checks = has_same = true;
 	for (i = first; seconds > 0 ? cpu_s() < seconds : i < first + n_seeds; i++) {
 		int rc = run_one(i, false, 0, &r);
 

@@ -160,7 +160,7 @@ void cs_profile_small(struct cs *s)
 	p->ask_every_ms = draw_every(s, 2000);
 	p->crash_ppm = cs_chance(s, 300) ? 500 : 0;
 	p->check_every = 1;
-	p->has_checks = true;
+	p->has_checks = p->has_same = true;
 	cs_disk_draw(s);
 }
 
@@ -221,6 +221,7 @@ struct cs *cs_new(uint64_t seed, uint32_t verbose)
 	s->rng.s = gr_rng_u64(&mix);      /* not a multiple of the generator's own step: world k + 1 would be world k, one draw later */
 	s->disk_rng.s = gr_rng_u64(&mix);
 	s->check_rng.s = gr_rng_u64(&mix);
+	s->same_rng.s = gr_rng_u64(&mix);
 	s->now_ns = 1000 * GR_NS_PER_S;
 	s->verbose = verbose;
 	s->truth.seed = s->texts.seed = s->jobs.seed = seed;
@@ -236,10 +237,24 @@ struct cs *cs_new(uint64_t seed, uint32_t verbose)
 	return s;
 }
 
+/* As few of a kind as a quorum wants in spite of one that lies; more often than others are there enough for two. */
+static void draw_kinds(struct cs *s)
+{
+	struct cs_profile *p = &s->p;
+
+	if (!p->has_same)
+		return;
+	if (p->n_hosts < 8 && gr_rng_below(&s->same_rng, 1000) < 250)
+		p->n_workers = p->n_hosts = 8 + (uint32_t)gr_rng_below(&s->same_rng, 5);
+	p->n_kinds = p->n_hosts < 4 ? 1 : p->n_hosts < 12 ? p->n_hosts / 4 : 3;
+	p->first_kind = (uint32_t)gr_rng_below(&s->same_rng, 3);
+}
+
 static void build(struct cs *s)
 {
 	uint32_t n_tasks;
 
+	draw_kinds(s);
 	for (uint32_t i = 0; i < s->p.n_workers; i++) {
 		struct cs_node *n = cs_node_new(s, true);
 

@@ -546,9 +546,16 @@ void cs_worker_crash(struct cs_node *n, bool with_disk)
 
 /* ---- the connection ---- */
 
+const char *cs_kind(const struct cs *s, uint32_t worker)
+{
+	static const char *const kinds[] = { "", "a", "b" };
+
+	return s->p.has_same ? kinds[(worker % s->p.n_hosts % s->p.n_kinds + s->p.first_kind) % GR_LEN(kinds)] : "";
+}
+
 void cs_worker_hello(struct cs_node *n, json_t *o)
 {
-	json_t *list = json_array();
+	json_t *list = json_array(), *labels = json_pack("{s:s}", "arch", "x86_64");
 
 	GR_LIST_EACH(r, &n->runs, struct cs_run, link)
 		if (r->state != CS_HELD && !r->is_compile)
@@ -563,7 +570,9 @@ void cs_worker_hello(struct cs_node *n, json_t *o)
 	json_object_set_new(o, "disk_bytes", json_integer(64ll << 30));
 	json_object_set_new(o, "commands", json_true());
 	json_object_set_new(o, "draining", json_boolean(n->is_draining));
-	json_object_set_new(o, "labels", json_pack("{s:s}", "arch", "x86_64"));
+	if (*cs_kind(n->s, n->index))
+		json_object_set_new(labels, "cpu", json_string(cs_kind(n->s, n->index)));
+	json_object_set_new(o, "labels", labels);
 	json_object_set_new(o, "node", json_string(n->host));
 }
 

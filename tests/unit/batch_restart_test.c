@@ -102,6 +102,21 @@ static void fill_alike(struct gr_store_tx *tx)
 	gr_store_add(tx, GR_SQL_SAME, (int64_t)JOB, (int64_t)0, (int64_t)1, "b");
 }
 
+/* The same of three tasks, with nothing but copies that were begun: two of task 0 on workers whose cpu was b, one of each other. */
+static void fill_alike_begun(struct gr_store_tx *tx)
+{
+	static const char spec[] = "{\"name\":\"alike\",\"stages\":[{\"name\":\"a\",\"argv\":[\"true\"],\"array\":{\"range\":[0,2]},"
+				   "\"quorum\":{\"replicas\":2,\"same\":\"cpu\"}}]}";
+
+	gr_store_add(tx, GR_SQL_JOB, (int64_t)JOB, NULL, spec, "alike", "t", (int64_t)0, (int64_t)3, (int64_t)gr_clock_real_ms(), (int64_t)0, "loopback");
+	for (int64_t i = 0; i < 4; i++) {
+		int64_t task = i / 2 + (i > 2), attempt = 1 + (i == 1);
+
+		gr_store_add(tx, GR_SQL_BEGIN, (int64_t)JOB, task, attempt, attempt, "w", "n", WORKER + i, WORKER + i, (int64_t)1000, (int64_t)0, (int64_t)0);
+		gr_store_add(tx, GR_SQL_SAME, (int64_t)JOB, task, attempt, "b");
+	}
+}
+
 /* Job 1 of two tasks, of which the second had everything that may happen to one, and failed. */
 static void fill_failed(struct gr_store_tx *tx)
 {
@@ -202,6 +217,7 @@ static int set_up(void **state) { return set_up_of(state, fill_stages); }
 static int set_up_cancelled(void **state) { return set_up_of(state, fill_cancelled); }
 static int set_up_copies(void **state) { return set_up_of(state, fill_copies); }
 static int set_up_alike(void **state) { return set_up_of(state, fill_alike); }
+static int set_up_alike_begun(void **state) { return set_up_of(state, fill_alike_begun); }
 static int set_up_failed(void **state) { return set_up_of(state, fill_failed); }
 static int set_up_over(void **state) { return set_up_of(state, fill_over); }
 static int set_up_many(void **state) { return set_up_of(state, fill_many); }
@@ -807,6 +823,37 @@ static void workers_without_the_label_are_alike_too(void **state)
 	assert_int_equal(n_placed_on(w, "n2", NULL, NULL), 1);
 }
 
+/* The last worker of a kind had left, for good: the copies that were to be like its own waited for ever, and nothing said for what. */
+static void copies_of_a_kind_that_is_gone_begin_anew_or_say_what_they_wait_for(void **state)
+{
+	struct life *w = *state;
+	struct gr_bj *j = gr_bj_find(w->c.batch, JOB);
+	uint32_t b = (uint32_t)gr_place_label(w->c.place, "cpu", "b"), a = (uint32_t)gr_place_label(w->c.place, "cpu", "a");
+	const struct gr_ended_msg m = { .job = JOB, .task = 0, .attempt = 1, .outcome = GR_OUTCOME_DONE, .reason = { NULL, 0 },
+					.out.has_data = true, .err.has_data = true };
+	struct gr_blive *l;
+
+	sync_store(w);
+	assert_int_equal(gr_bjob_find(&j->b, 1)->same, b);        /* they may still come */
+	gr_run_end(j, NULL, WORKER, &m, GR_BC_DONE);              /* of task 0 one has */
+	sync_store(w);
+	gr_bjob_tick(&j->b, gr_coord_now(&w->c) + 3600 * GR_NS_PER_S);
+	assert_int_equal(gr_bjob_find(&j->b, 0)->same, b);
+	assert_int_equal(gr_bjob_find(&j->b, 1)->same, 0);
+	assert_int_equal(gr_bjob_find(&j->b, 2)->same, 0);
+	assert_int_equal(n_placed_on(w, "n1", "cpu", "a"), 1);    /* it has room for one */
+	assert_shown(j, 0, "ready", "no worker could run it on another node that has the cpu of its other copies, \"b\"");
+	/* task 1 begins there; task 2 comes back, and what was offered for any kind is for its own now */
+	gr_bjob_find(&j->b, 1)->same = a;
+	assert_false(gr_bjob_adopt(&j->b, 1, 1, WORKER + 2, NULL, GR_UNPLACED, &l));
+	assert_true(gr_bjob_adopt(&j->b, 2, 1, WORKER + 3, NULL, GR_UNPLACED, &l));
+	assert_int_equal(gr_bjob_find(&j->b, 2)->same, b);
+	assert_true(n_ranges_with(j, 2) > 0);
+	gr_run_tick(w->c.batch);
+	GR_LIST_EACH(r, &j->ranges, struct gr_jrange, link)
+		assert_int_equal(r->same, gr_bjob_find(&j->b, r->place.first)->same);
+}
+
 /* Losses were counted again in the next life, a comparison of before failed the task with its first loss, and memory was asked for
  * that the coordinator which was not restarted did not ask for; a copy that had not ended was waited for. */
 static void what_is_retried_begins_anew_in_the_next_life_as_in_this_one(void **state)
@@ -857,6 +904,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_retry_of_nothing_changes_nothing, set_up_cancelled, tear_down),
 		cmocka_unit_test_setup_teardown(a_gang_none_of_whose_workers_came_back_is_a_gang_again, set_up_gang, tear_down),
 		cmocka_unit_test_setup_teardown(workers_without_the_label_are_alike_too, set_up_alike, tear_down),
+		cmocka_unit_test_setup_teardown(copies_of_a_kind_that_is_gone_begin_anew_or_say_what_they_wait_for, set_up_alike_begun, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_retried_begins_anew_in_the_next_life_as_in_this_one, set_up_failed, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_not_retried_stays_cancelled, set_up_cancelled, tear_down),
 	};

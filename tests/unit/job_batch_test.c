@@ -565,6 +565,63 @@ static void a_copy_that_comes_back_has_no_other_in_its_place(void **st)
 	world_free(w);
 }
 
+#define ALIKE "{\"stages\":[{\"argv\":[\"x\"],\"quorum\":{\"replicas\":2,\"same\":\"cpu\"}}]}"
+
+static uint32_t begin_alike(struct world *w, uint64_t worker, uint32_t same)
+{
+	struct gr_btask *t = gr_bjob_record(&w->j, 0);
+
+	if (!t->same)
+		t->same = same;
+	return begin(w, 0, worker);
+}
+
+/* Their only copy was lost with the last worker of its kind: the next waited for such a worker for ever. */
+static void copies_of_which_nothing_is_left_go_to_another_kind_of_worker(void **st)
+{
+	static const enum gr_bcause causes[] = { GR_BC_LOST, GR_BC_UNSENT, GR_BC_EVICTED, GR_BC_EXIT };
+
+	for (size_t i = 0; i < GR_LEN(causes); i++) {
+		struct world *w = world_new(ALIKE);
+		uint32_t a = begin_alike(w, 1, 7);
+		const struct gr_btask *t = gr_bjob_find(&w->j, 0);
+
+		w->spec->stages[0].retry_max = 1;
+		assert_int_equal(gr_btask_live(t, a)->same, 7);
+		w->spec->stages[0].retry_on |= GR_RETRY_EXIT;
+		end(w, 0, a, 1, causes[i], 1, 0);
+		assert_int_equal(t->same, 0);
+		a = begin_alike(w, 2, 8);
+		assert_int_equal(end(w, 0, a, 2, GR_BC_DONE, 0, 'x'), GR_BV_WAIT);
+		assert_int_equal(end(w, 0, begin_alike(w, 3, 9), 3, GR_BC_LOST, 0, 0), GR_BV_AGAIN);
+		assert_int_equal(t->same, 8);             /* a result is there */
+		world_free(w);
+	}
+}
+
+/* It was lost, and others were begun on workers of another kind: what it says could not be compared with what they say. */
+static void a_lost_copy_of_another_kind_of_worker_is_not_taken(void **st)
+{
+	struct world *w = world_new(ALIKE);
+	uint32_t a = begin_alike(w, 1, 7), b;
+	struct gr_blive *l;
+
+	assert_int_equal(end(w, 0, a, 1, GR_BC_LOST, 0, 0), GR_BV_AGAIN);
+	assert_true(gr_bjob_adopt(&w->j, 0, a, 1, w, 0, &l));
+	assert_int_equal(gr_bjob_find(&w->j, 0)->same, 7);
+	assert_int_equal(end(w, 0, a, 1, GR_BC_LOST, 0, 0), GR_BV_AGAIN);
+	b = begin_alike(w, 2, 8);
+	assert_false(gr_bjob_adopt(&w->j, 0, a, 1, w, 0, &l));
+	assert_int_equal(end(w, 0, a, 1, GR_BC_DONE, 0, 'x'), GR_BV_FENCED);
+	assert_int_equal(gr_bjob_find(&w->j, 0)->n_results, 0);
+	assert_int_equal(end(w, 0, b, 2, GR_BC_LOST, 0, 0), GR_BV_AGAIN);
+	assert_int_equal(end(w, 0, a, 1, GR_BC_DONE, 0, 'x'), GR_BV_WAIT);     /* now it says what they share again */
+	assert_int_equal(gr_bjob_find(&w->j, 0)->same, 7);
+	assert_false(gr_bjob_adopt(&w->j, 0, b, 2, w, 0, &l));
+	assert_int_equal(end(w, 0, begin_alike(w, 3, 9), 3, GR_BC_DONE, 0, 'x'), GR_BV_DONE);
+	world_free(w);
+}
+
 /* A task that failed by its comparator is retried, and then the coordinator restarts: what counted then does not count now. */
 static void comparisons_that_failed_before_a_retry_do_not_count(void **st)
 {
@@ -950,6 +1007,8 @@ int main(void)
 		cmocka_unit_test(a_node_has_one_say),
 		cmocka_unit_test(a_comparison_that_comes_back_is_not_done_twice),
 		cmocka_unit_test(a_copy_that_comes_back_has_no_other_in_its_place),
+		cmocka_unit_test(copies_of_which_nothing_is_left_go_to_another_kind_of_worker),
+		cmocka_unit_test(a_lost_copy_of_another_kind_of_worker_is_not_taken),
 		cmocka_unit_test(comparisons_that_failed_before_a_retry_do_not_count),
 		cmocka_unit_test(a_copy_that_was_to_decide_and_is_lost_has_another_in_its_place),
 		cmocka_unit_test(as_many_results_as_there_may_be_that_all_differ_are_a_cause),

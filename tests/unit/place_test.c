@@ -400,6 +400,24 @@ static void what_fits_nowhere_holds_up_nobody(void **state)
 	assert_int_equal(w->d[0].tag, 2);
 }
 
+/* It was told to wait for room. */
+static void what_every_node_is_excluded_for_waits_for_another(void **state)
+{
+	struct world *w = *state;
+	uint32_t c = class(w, 0, 0);
+	struct gr_place_task t = { .tag = 1, .owner = w->owner, .class = c, .count = 1, .n_exclude_node = 1 };
+	int64_t q;
+
+	up(w, 1, 4, 0, 0, NULL);
+	t.exclude_node[0] = (uint32_t)gr_place_node(w->p, "node-1");
+	q = gr_place_ready(w->p, w->now, &t);
+	assert_int_equal(next(w, 10), 0);
+	assert_int_equal(gr_place_pending(w->p, q), GR_PLACE_P_NOWHERE);
+	up(w, 2, 1, 0, 0, NULL);
+	assert_int_not_equal(gr_place_pending(w->p, q), GR_PLACE_P_NOWHERE);
+	assert_int_equal(next(w, 10), 1);
+}
+
 static void an_excluded_worker_is_not_asked_and_its_like_goes_past(void **state)
 {
 	struct world *w = *state;
@@ -775,6 +793,7 @@ int main(void)
 		T(owners_share_by_weight),
 		T(priority_bands_are_strict),
 		T(what_fits_nowhere_holds_up_nobody),
+		T(what_every_node_is_excluded_for_waits_for_another),
 		T(an_excluded_worker_is_not_asked_and_its_like_goes_past),
 		T(a_worker_that_returns_is_not_taken_for_the_excluded_one),
 		T(a_draining_worker_gets_nothing_new),
