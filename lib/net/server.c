@@ -36,6 +36,7 @@
 #define ID_BYTES 5u
 #define MAX_MSGS 512                /* a wake-up */
 #define MAX_BYTES (32u << 20)
+#define MAX_FRAMES 128u             /* of bundles: then what they brought about leaves, before more is taken */
 #define BYE_LINGER_MS 300
 #define CUT_AFTER_MS 1000           /* from BYE or REJECT to the connection's end */
 #define MAX_EARLY 64u               /* frames sent from on_hello, before the WELCOME */
@@ -72,6 +73,7 @@ struct gr_server {
 	struct gr_list peers, gathered;
 	struct gr_map by_id;
 	uint64_t n_removed;         /* peers that are gone */
+	uint32_t n_frames;          /* in bundles that came in this wake-up */
 	struct gr_cuts *cuts;
 	uint64_t last_tick_ns, last_stranger_ns, last_stranger_log_ns, allow_version;
 };
@@ -403,6 +405,7 @@ static void on_bundle(struct gr_server *s, struct gr_peer *p, struct gr_slice bo
 		return;
 	}
 	gr_loop_stand(loop);
+	s->n_frames += (uint32_t)rc;
 	while (!is_over(s, p, n_removed) && gr_bundle_next(&body, &frame))     /* unless dropped for what one of them said */
 		on_frame(s, p, frame);
 	gr_loop_go_on(loop);
@@ -500,7 +503,8 @@ static void receive(struct gr_server *s)
 {
 	int64_t n_bytes = 0;
 
-	for (int i = 0; i < MAX_MSGS && n_bytes < MAX_BYTES && !s->is_closed; i++) {
+	s->n_frames = 0;
+	for (int i = 0; i < MAX_MSGS && n_bytes < MAX_BYTES && s->n_frames < MAX_FRAMES && !s->is_closed; i++) {
 		int64_t n = receive_one(s);
 
 		if (n < 0)
