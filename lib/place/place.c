@@ -56,7 +56,7 @@ struct gr_place *gr_place_new(const struct gr_place_config *cfg)
 	p->changes = 1;
 	p->wake_ns = p->retry_ns = UINT64_MAX;
 	p->free_queue = p->free_queued = p->free_placed = p->free_worker = p->free_owner = NIL;
-	p->free_node = p->free_cap = p->free_stand = p->free_line = p->first_due = p->reserve.queue = p->held = NIL;
+	p->free_node = p->free_cap = p->free_stand = p->free_line = p->first_due = p->reserve.queue = p->held = p->near = NIL;
 	p->families = gr_xtable(FAMILY_SLOTS * sizeof(*p->families));
 	p->sets = gr_xalloc(N_SETS * sizeof(*p->sets));
 	p->mean_work_us = UNKNOWN_WORK_US;
@@ -332,7 +332,7 @@ static RARE bool stops_rather(struct gr_place *p, uint32_t queue, uint64_t now_n
 }
 
 /* It is asked for while the item is, not after it. */
-static void fetch_owner(const struct gr_place__owner *o)
+static inline FETCH void fetch_owner(const struct gr_place__owner *o)
 {
 	__builtin_prefetch(o);
 	__builtin_prefetch(o->used);
@@ -553,7 +553,7 @@ uint64_t gr_place_wake_ns(const struct gr_place *p)
 /* ---- endings ---- */
 
 /* An end is a handful of records far apart: fetched side by side they cost one wait for memory, one after another six. */
-static OFTEN void fetch_ahead(const struct gr_place *p, uint32_t i)
+static inline FETCH void fetch_ahead(const struct gr_place *p, uint32_t i)
 {
 	const struct gr_place__placed *pl = gr_place__at(p, i);
 
@@ -574,16 +574,18 @@ static OFTEN void fetch_ahead(const struct gr_place *p, uint32_t i)
 	__builtin_prefetch(gr_place__asked(p, i), 1);      /* the next placement's record is the one that becomes free */
 }
 
-OFTEN void gr_place_soon(const struct gr_place *p, uint64_t placed, bool is_near)
+OFTEN void gr_place_soon(struct gr_place *p, uint64_t placed, bool is_near)
 {
 	uint32_t i = (uint32_t)placed;
 
 	if (i >= p->n_placed)
 		return;
-	if (is_near)
-		fetch_ahead(p, i);
-	else
+	if (!is_near) {
 		__builtin_prefetch(gr_place__at(p, i));
+		return;
+	}
+	fetch_ahead(p, i);
+	p->near = i;
 }
 
 static RARE void log_end(struct gr_place *p, uint64_t now_ns, uint64_t placed, const struct gr_place_ended *e)
@@ -605,7 +607,8 @@ OFTEN int gr_place_end(struct gr_place *p, uint64_t now_ns, uint64_t placed, con
 	if (p->cfg.log)
 		log_end(p, now_ns, placed, e);
 	pl = gr_place__at(p, i);
-	fetch_ahead(p, i);
+	if (p->near != i)
+		fetch_ahead(p, i);
 	node = pl->node;
 	gr_place__learn(p, pl, now_ns, e);
 	gr_place__release(p, i);

@@ -251,9 +251,9 @@ int gr_place_end(struct gr_place *p, uint64_t now_ns, uint64_t placed, const str
 /**
  * gr_place_soon - it will end soon: asks memory for what that needs, so that it is there when it does
  * @is_near: false: for its record. True, called again some other work later: for what the record names
- * Changes nothing, whatever @placed is. A few ns; what it saves is waiting for memory, most with many workers.
+ * Decides nothing, whatever @placed is. A few ns; what it saves is waiting for memory, most with many workers.
  */
-void gr_place_soon(const struct gr_place *p, uint64_t placed, bool is_near);
+void gr_place_soon(struct gr_place *p, uint64_t placed, bool is_near);
 /**
  * gr_place_adopt - a task runs already (its worker came back, or we did): it takes its room without a decision
  * @nth:     which of its range; @work_ms expected, 0 unknown

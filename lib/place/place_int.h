@@ -18,6 +18,8 @@
 /* What each decision goes through stands side by side: spread over all of the library, some of it was always just forced out of the
  * processor's 32 KiB for code. */
 #define OFTEN __attribute__((hot))
+/* What only asks memory for something has no effect to a compiler, which leaves a call of it out: it has to be inline. */
+#define FETCH __attribute__((always_inline))
 #define WORKER_BITS 20                /* a worker's or owner's id: its index, above it how often the index was given out */
 #define WORKER_MASK ((1u << WORKER_BITS) - 1)
 #define WORKER_GENS 2048u
@@ -323,6 +325,7 @@ struct gr_place {
 	struct gr_place__reserve reserve;
 	uint64_t wake_ns;             /* the first blocked worker's */
 	uint64_t retry_ns;            /* a search was cut short, or what is held is to be planned anew: look again then */
+	uint32_t near;                /* the placement that was asked of memory last, as near */
 	uint32_t held;                /* the queue whose last tasks wait for busy workers, or NIL; tail.c */
 	uint64_t tasks_queued, tasks_placed;
 	uint8_t *log_buf; uint32_t n_log;
