@@ -393,6 +393,11 @@ struct gr_rpc_question *gr_rpc_ask(struct gr_rpc *r, json_t *req)
 
 	GR_NEW(q);
 	q->req = req;
+	if (!req) {
+		q->rc = gr_err_set(&q->err, GR_EUSAGE, "a word that is not UTF-8 cannot be sent");
+		q->is_done = true;
+		return q;
+	}
 	q->id = ++r->last_id;
 	json_object_set_new(req, "id", json_integer(q->id));
 	gr_list_push(&r->questions, &q->link);

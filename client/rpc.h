@@ -41,7 +41,7 @@ void gr_rpc_close(struct gr_rpc **r);
 int gr_rpc_call(struct gr_rpc *r, json_t *req, int limit_ms, json_t **rep, struct gr_err *err) GR_MUST_CHECK;
 /**
  * gr_rpc_ask - a question on its way beside others; answers come in any order
- * @req: with "op"; taken. Who keeps a reference may change it until it is answered: what it is then is what is asked anew after a
+ * @req: with "op"; taken; NULL, which is what text that is not UTF-8 makes of one, is answered with GR_EUSAGE. Who keeps a reference may change it until it is answered: what it is then is what is asked anew after a
  *       break.
  * Return: yours until gr_rpc_answer or gr_rpc_drop, which must come before gr_rpc_close.
  */

@@ -1,4 +1,5 @@
 /* explain.c - `griddle explain`: what waits and why, and for one task why it is here and not there */
+#include <errno.h>
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -142,6 +143,7 @@ static int run_explain(const struct gr_cmd *cmd, int argc, char **argv)
 	struct gr_err err = { 0 };
 	struct explain_opts o;
 	struct gr_conf conf;
+	unsigned long long task = 0;
 	json_t *rep = NULL, *req;
 	char *end = NULL;
 	int rc, i = gr_cmd_options(cmd, argc, argv, &conf, &o, &err);
@@ -152,16 +154,14 @@ static int run_explain(const struct gr_cmd *cmd, int argc, char **argv)
 		gr_conf_fini(&conf);
 		return gr_cmd_usage(cmd, i < argc ? argv[i] : NULL);
 	}
-	req = json_pack("{s:s}", "op", argc - i ? "explain" : "tasks");
-	if (argc - i) {
-		json_object_set_new(req, "session", json_string(argv[i]));
-		json_object_set_new(req, "task", json_integer((json_int_t)strtoull(argv[i + 1], &end, 10)));
-		if (!*argv[i + 1] || *end) {
-			json_decref(req);
-			gr_conf_fini(&conf);
-			return gr_cmd_usage(cmd, argv[i + 1]);
-		}
+	errno = 0;
+	if (argc - i)
+		task = strtoull(argv[i + 1], &end, 10);
+	if (end && (argv[i + 1][0] < '0' || argv[i + 1][0] > '9' || *end || errno || task > INT64_MAX)) {
+		gr_conf_fini(&conf);
+		return gr_cmd_usage(cmd, argv[i + 1]);
 	}
+	req = argc - i ? json_pack("{s:s, s:s, s:I}", "op", "explain", "session", argv[i], "task", (json_int_t)task) : json_pack("{s:s}", "op", "tasks");
 	rc = gr_paths_init(&paths, &err);
 	if (rc < 0) {
 		json_decref(req);

@@ -10,11 +10,13 @@
 
 #include "client/cmd/commands.h"
 #include "client/cmd/target.h"
+#include "client/cmd/words.h"
 #include "client/load/ask.h"
 #include "client/load/result.h"
 #include "client/view/table.h"
 #include "lib/base/alloc.h"
 #include "lib/base/file.h"
+#include "lib/base/utf8.h"
 #include "lib/load/plan.h"
 
 #define CALL_LIMIT_MS 10000
@@ -173,21 +175,21 @@ static int inline_file(json_t *holder, const char *key, const char *plan_path, s
 {
 	const char *name = json_string_value(json_object_get(json_object_get(holder, key), "file"));
 	const char *slash = strrchr(plan_path, '/');
-	struct gr_buf b = { 0 };
-	char path[4096];
+	struct gr_buf b = { 0 }, path = { 0 };
 	json_t *v;
 	int rc;
 
 	if (!name)
 		return 0;
-	snprintf(path, sizeof(path), "%.*s%s", *name == '/' || !slash ? 0 : (int)(slash + 1 - plan_path), plan_path, name);
-	rc = gr_file_read(path, 768 << 10, &b, err);
+	gr_buf_printf(&path, "%.*s%s", *name == '/' || !slash ? 0 : (int)(slash + 1 - plan_path), plan_path, name);
+	rc = gr_file_read(gr_buf_str(&path), 768 << 10, &b, err);
 	if (rc == 0) {
 		v = json_stringn(b.n ? (const char *)b.p : "", b.n);
-		rc = v ? 0 : gr_err_set(err, GR_ECONFIG, "%s: is not UTF-8 text", path);
+		rc = v ? 0 : gr_err_set(err, GR_ECONFIG, "%s: is not UTF-8 text", gr_buf_str(&path));
 		if (v)
 			json_object_set_new(holder, key, v);
 	}
+	gr_buf_fini(&path);
 	gr_buf_fini(&b);
 	return rc < 0 ? gr_err_wrap(err, "%s", key) : 0;
 }
@@ -221,23 +223,29 @@ static int plan_of_file(const char *path, json_t **out, struct gr_err *err)
 
 /* ---- reading a test ---- */
 
-/* Once: whatever there is behind @offset. Return: 1 when that was all and the test has ended, 0, or an error. */
+/* Whatever there is behind @offset. Return: 1 when that was all and the test has ended, 0, or an error. */
 static int read_more(struct load_cmd *c, const char *id, json_int_t *offset, struct gr_lresult *r)
 {
-	json_t *rep;
-	const json_t *text;
-	bool is_all;
-	int rc = gr_ask(c->ask, json_pack("{s:s, s:s, s:I}", "op", "load-read", "run", id, "offset", *offset), CALL_LIMIT_MS, &rep, &c->err);
+	bool is_all = false, has_ended = false;
 
-	if (rc < 0)
-		return rc;
-	text = json_object_get(rep, "text");
-	gr_lresult_feed(r, json_string_value(text), json_string_length(text));
-	*offset = json_integer_value(json_object_get(rep, "next"));
-	is_all = *offset >= json_integer_value(json_object_get(rep, "size"));
-	rc = is_all && !strcmp(gr_lresult_str(rep, "state"), "ended") ? 1 : is_all ? 0 : read_more(c, id, offset, r);
-	json_decref(rep);
-	return rc;
+	while (!is_all) {
+		json_int_t from = *offset;
+		const json_t *text;
+		json_t *rep;
+		int rc = gr_ask(c->ask, json_pack("{s:s, s:s, s:I}", "op", "load-read", "run", id, "offset", from), CALL_LIMIT_MS, &rep, &c->err);
+
+		if (rc < 0)
+			return rc;
+		text = json_object_get(rep, "text");
+		gr_lresult_feed(r, json_string_value(text), json_string_length(text));
+		*offset = json_integer_value(json_object_get(rep, "next"));
+		is_all = *offset >= json_integer_value(json_object_get(rep, "size"));
+		has_ended = !strcmp(gr_lresult_str(rep, "state"), "ended");
+		json_decref(rep);
+		if (!is_all && *offset <= from)
+			return gr_err_set(&c->err, GR_EPROTO, "test %s: the coordinator gives no more of it, and says that there is", id);
+	}
+	return has_ended;
 }
 
 static int read_whole(struct load_cmd *c, const char *id, struct gr_lresult *r)
@@ -265,34 +273,44 @@ static int exit_of(const struct gr_lresult *r)
 static int write_file(const char *path, const struct gr_lresult *const *runs, size_t n, bool is_html, struct gr_err *err)
 {
 	FILE *f = fopen(path, "we");
-	int rc = f ? 0 : GR_EIO;
+	int why = f ? 0 : errno;
 
 	if (f) {
+		errno = 0;
 		if (is_html)
 			gr_lshow_html(runs, n, f);
 		else
 			gr_lshow_junit(runs[0], f);
-		rc = fflush(f) || ferror(f) ? GR_EIO : 0;
-		rc = fclose(f) ? GR_EIO : rc;
+		if (fflush(f) || ferror(f))
+			why = errno ? errno : EIO;
+		if (fclose(f) && !why)
+			why = errno;
 	}
-	return rc < 0 ? gr_err_set(err, gr_err_errno(errno), "%s: %s", path, strerror(errno)) : 0;
+	return why ? gr_err_set(err, gr_err_errno(why), "%s: %s", path, strerror(why)) : 0;
+}
+
+/* Each that is wanted is tried. Return: GR_EXIT_OK, or what the last that could not be written ends with. */
+static int write_reports(struct load_cmd *c, const struct gr_lresult *const *runs, size_t n)
+{
+	int status = GR_EXIT_OK;
+
+	fflush(stdout);
+	if (c->o.html && write_file(c->o.html, runs, n, true, &c->err) < 0)
+		status = gr_cmd_fail(c->cmd, &c->err);
+	if (c->o.junit && write_file(c->o.junit, runs, n, false, &c->err) < 0)
+		status = gr_cmd_fail(c->cmd, &c->err);
+	return status;
 }
 
 static int show(struct load_cmd *c, const struct gr_lresult *r)
 {
-	int rc = 0;
-
 	if (c->o.output == OUT_JSON)
 		gr_lshow_json(r, stdout);
 	else if (c->o.output == OUT_CSV)
 		gr_lshow_csv(r, stdout);
 	else
 		gr_lshow_table(r, stdout);
-	if (c->o.html)
-		rc = write_file(c->o.html, &r, 1, true, &c->err);
-	if (rc == 0 && c->o.junit)
-		rc = write_file(c->o.junit, &r, 1, false, &c->err);
-	return rc;
+	return write_reports(c, &r, 1);
 }
 
 /* On a terminal one line that is written over; elsewhere a line every ten intervals. */
@@ -321,19 +339,21 @@ static int follow(struct load_cmd *c, const char *id, struct gr_lresult *r)
 		int n = gr_ask_wait(c->ask, POLL_MS);
 		json_t *rep;
 
-		if (n > 1)
-			return gr_err_set(&c->err, GR_EGONE, "interrupted twice; `griddle load show %s` says how it ended", id);
-		if (n > n_signals) {
+		if (n == 1 && n > n_signals) {
 			n_signals = n;
 			fprintf(stderr, "%sstopping test %s\n", isatty(2) ? "\r\033[K" : "", id);
 			if (gr_ask(c->ask, json_pack("{s:s, s:s}", "op", "load-stop", "run", id), CALL_LIMIT_MS, &rep, &c->err) == 0)
 				json_decref(rep);
+			else
+				gr_cmd_fail(c->cmd, &c->err);
 		}
-		rc = read_more(c, id, &offset, r);
+		rc = n > 1 ? GR_EGONE : read_more(c, id, &offset, r);
 		live(r, c->o.quiet, &n_shown);
 	}
 	if (n_shown && isatty(2))
 		fprintf(stderr, "\r\033[K");
+	if (rc == GR_EGONE)
+		gr_err_set(&c->err, rc, "interrupted twice; `griddle load show %s` says how it ended", id);
 	return rc < 0 ? rc : 0;
 }
 
@@ -360,6 +380,7 @@ static int start(struct load_cmd *c, json_t *plan)
 		return rc;
 	}
 	gr_load_plan_free(&checked);
+	gr_ask_bear(c->ask, 1);         /* the first stops the test, once it is known by its id */
 	rc = gr_ask(c->ask, json_pack("{s:s, s:o, s:b}", "op", "load-start", "plan", plan, "confirmed", c->o.yes), CALL_LIMIT_MS, &rep, &c->err);
 	if (rc < 0)
 		return rc;
@@ -370,10 +391,11 @@ static int start(struct load_cmd *c, json_t *plan)
 		return GR_EXIT_OK;
 	}
 	rc = follow(c, id, &r);
-	if (rc == 0)
-		rc = show(c, &r);
-	if (rc == 0)
-		rc = exit_of(&r);
+	if (rc == 0) {
+		int unwritten = show(c, &r);
+
+		rc = exit_of(&r) ? exit_of(&r) : unwritten;
+	}
 	gr_lresult_fini(&r);
 	return rc;
 }
@@ -383,7 +405,8 @@ static int do_http(struct load_cmd *c, int n, char **words)
 	json_t *plan = NULL;
 	struct gr_load_origin origin;
 	char *path;
-	int rc = gr_load_url(words[0], &origin, &path, &c->err);
+	int rc = gr_utf8_is(gr_slice_str(words[0])) ? gr_load_url(words[0], &origin, &path, &c->err) :
+		 gr_err_set(&c->err, GR_EUSAGE, "\"%.200s\" is no address: it is not UTF-8", words[0]);
 
 	(void)n;
 	if (rc < 0)
@@ -568,24 +591,54 @@ static int do_compare(struct load_cmd *c, int n, char **words)
 		/* also beside -o json, whose rows are of figures */
 		for (size_t i = 0; i < n_members; i++)
 			fprintf(c->o.output == OUT_TABLE ? stdout : stderr, "%s%s%s", i ? ", " : "the plans differ in ", members[i], i + 1 == n_members ? "\n" : "");
-		if (c->o.html)
-			rc = write_file(c->o.html, list, (size_t)n, true, &c->err);
+		rc = write_reports(c, list, (size_t)n);
 	}
 	for (int i = 0; i < n; i++)
 		gr_lresult_fini(&r[i]);
 	return rc;
 }
 
-static const struct {
+struct sub {
 	const char *name;
 	int min, max;
 	const char *behind;              /* what is wanted behind it */
+	const char *options;             /* those that say something to it, besides which coordinator; NULL: all */
+	bool prints_csv;
 	int (*fn)(struct load_cmd *c, int n, char **words);
-} subs[] = {
-	{ "http", 1, 1, "the address to test, such as http://shop:8080/", do_http }, { "run", 1, 1, "the file of a plan", do_run },
-	{ "ls", 0, 0, "nothing", do_ls }, { "show", 1, 1, "a test's id or name", do_show }, { "stop", 1, 1, "a test's id or name", do_stop },
-	{ "compare", 2, MAX_COMPARED, "two tests or more, by id or name", do_compare },
 };
+static const struct sub subs[] = {
+	{ "http", 1, 1, "the address to test, such as http://shop:8080/", NULL, true, do_http },
+	{ "run", 1, 1, "the file of a plan", " output html junit yes quiet detach ", true, do_run },
+	{ "ls", 0, 0, "nothing", " output ", false, do_ls },
+	{ "show", 1, 1, "a test's id or name", " output html junit ", true, do_show },
+	{ "stop", 1, 1, "a test's id or name", " ", false, do_stop },
+	{ "compare", 2, MAX_COMPARED, "two tests or more, by id or name", " output html ", false, do_compare },
+};
+
+static bool is_flag(const struct load_cmd *c, size_t i) { return !strncmp(c->conf.origin[i], "--", 2); }
+
+/* An option that would say nothing is refused: who writes --rate behind a plan means it. The environment may hold what others need. */
+static int check_options(struct load_cmd *c, const struct sub *s)
+{
+	static const char *const everywhere = " coordinator keys server-key ";
+
+	for (size_t i = 0; i < GR_LEN(load_keys); i++) {
+		const char *key = load_keys[i].key;
+		char word[32];
+
+		snprintf(word, sizeof(word), " %s ", key);
+		if (!is_flag(c, i))
+			continue;
+		if (s->options && !strstr(s->options, word) && !strstr(everywhere, word))
+			return gr_err_set(&c->err, GR_EUSAGE, "--%s says nothing to %s%s", key, s->name, s->fn == do_run ? ": its plan does" : "");
+		if (!strcmp(key, "output") && c->o.output == OUT_CSV && !s->prints_csv)
+			return gr_err_set(&c->err, GR_EUSAGE, "--output: %s prints a table or JSON", s->name);
+		if (c->o.detach && (!strcmp(key, "html") || !strcmp(key, "junit")))
+			return gr_err_set(&c->err, GR_EUSAGE, "--%s is written at the end, for which --detach does not wait; `griddle load show TEST --%s FILE` writes it then",
+					  key, key);
+	}
+	return 0;
+}
 
 /* Options may stand behind the words: "load http URL --rate 500/s". Words are moved to the front of @words. */
 static int split(struct load_cmd *c, int argc, char **argv, char **words, int max)
@@ -597,6 +650,7 @@ static int split(struct load_cmd *c, int argc, char **argv, char **words, int ma
 	for (int i = 1; i < argc; i++) {
 		bool is_option = argv[i][0] == '-' && argv[i][1];
 		const char *key = argv[i] + 2;
+		char letter[2] = { argv[i][1], 0 };
 		bool takes = false;
 
 		if (!is_option) {
@@ -609,7 +663,7 @@ static int split(struct load_cmd *c, int argc, char **argv, char **words, int ma
 		}
 		rest[n_rest++] = argv[i];
 		if (argv[i][1] != '-')
-			takes = !argv[i][2];
+			takes = !argv[i][2] && !gr_words_is_bool(c->cmd, letter, true);
 		else if (!strchr(argv[i], '=')) {
 			for (size_t k = 0; k < GR_LEN(load_keys); k++)
 				takes |= !strcmp(load_keys[k].key, key) && load_keys[k].type != GR_CONF_BOOL;
@@ -618,6 +672,10 @@ static int split(struct load_cmd *c, int argc, char **argv, char **words, int ma
 			rest[n_rest++] = argv[++i];
 	}
 	rc = gr_cmd_options(c->cmd, n_rest, rest, &c->conf, &c->o, &c->err);
+	if (rc >= 0 && rc < n_rest) {    /* one letter that is none of ours; what stands behind it was not read */
+		rc = gr_err_set(&c->err, GR_EUSAGE, "%s: no such option", rest[rc]);
+		gr_conf_fini(&c->conf);
+	}
 	free(rest);
 	return rc < 0 ? rc : n_words;
 }
@@ -644,7 +702,9 @@ static int run_load(const struct gr_cmd *cmd, int argc, char **argv)
 			gr_err_set(&c->err, GR_EUSAGE, "%s wants %s behind it", subs[i].name, subs[i].behind);
 			break;
 		}
-		rc = gr_paths_init(&c->paths, &c->err);
+		rc = check_options(c, &subs[i]);
+		if (rc == 0)
+			rc = gr_paths_init(&c->paths, &c->err);
 		if (rc == 0)
 			rc = gr_target_resolve(&c->target, &c->o.target, &c->paths, &c->err);
 		if (rc == 0)
@@ -675,5 +735,5 @@ const struct gr_cmd gr_cmd_load = {
 		"A TEST is told by its id, or by its name: the last one of that.\n"
 		"Plans are described in docs/load.md. Exit codes: 0 passed, 3 a threshold is broken, 8 stopped,\n"
 		"1 nothing that counts: nobody answered, a worker lost, or the generators could not keep up.\n",
-	.keys = load_keys, .n_keys = GR_LEN(load_keys), .shorts = "o=output", .run = run_load,
+	.keys = load_keys, .n_keys = GR_LEN(load_keys), .shorts = "o=output q=quiet d=detach", .run = run_load,
 };

@@ -4,6 +4,7 @@
 #include "client/cmd/cmd.h"
 #include "client/cmd/commands.h"
 #include "client/view/table.h"
+#include "lib/base/utf8.h"
 
 const struct gr_cmd *const gr_cmds[] = {
 	&gr_cmd_up, &gr_cmd_down, &gr_cmd_make, &gr_cmd_cc,
@@ -36,6 +37,19 @@ static const struct gr_conf_key *short_key(const struct gr_cmd *cmd, char letter
 	return NULL;
 }
 
+/* What becomes part of a question to the coordinator must be text; a file's name may be any bytes. */
+static int check_texts(const struct gr_conf *conf, struct gr_err *err)
+{
+	for (size_t i = 0; i < conf->n_keys; i++) {
+		const struct gr_conf_key *k = &conf->keys[i];
+		const char *value = k->type == GR_CONF_STR ? *(char **)((char *)conf->obj + k->offset) : NULL;
+
+		if (value && strcmp(k->unit, "FILE") && strcmp(k->unit, "DIR") && strcmp(k->unit, "PATH") && !gr_utf8_is(gr_slice_str(value)))
+			return gr_err_set(err, GR_EUSAGE, "%s: wants text in UTF-8, not \"%.200s\" (from %s)", k->key, value, conf->origin[i]);
+	}
+	return 0;
+}
+
 int gr_cmd_options(const struct gr_cmd *cmd, int argc, char **argv, struct gr_conf *conf, void *obj, struct gr_err *err)
 {
 	extern char **environ;
@@ -53,11 +67,11 @@ int gr_cmd_options(const struct gr_cmd *cmd, int argc, char **argv, struct gr_co
 		if (rc < 0)
 			break;
 		i += rc - 1;
-		if (i >= argc || (i > start && !strcmp(argv[i - 1], "--")) || argv[i][0] != '-' || !argv[i][1])
-			return i;
-		k = short_key(cmd, argv[i][1]);
-		if (!k)
-			return i;
+		k = i >= argc || (i > start && !strcmp(argv[i - 1], "--")) || argv[i][0] != '-' || !argv[i][1] ? NULL : short_key(cmd, argv[i][1]);
+		if (!k) {
+			rc = check_texts(conf, err);
+			break;
+		}
 		value = argv[i][2] ? argv[i] + 2 : k->type == GR_CONF_BOOL ? "true" : argv[++i];
 		if (i >= argc || !value) {
 			rc = gr_err_set(err, GR_EUSAGE, "-%c: wants a value", argv[argc - 1][1]);
@@ -67,6 +81,8 @@ int gr_cmd_options(const struct gr_cmd *cmd, int argc, char **argv, struct gr_co
 		rc = gr_conf_set(conf, k->key, value, origin, err);
 		i++;
 	}
+	if (rc >= 0)
+		return i;
 	gr_conf_fini(conf);
 	return rc;
 }

@@ -14,7 +14,7 @@ struct gr_ask {
 	struct gr_keypair keys;
 	char endpoint[512], why[512];
 	json_t *rep;
-	int why_code, n_signals;
+	int why_code, n_signals, n_borne;     /* borne: so many signals end nothing */
 	json_int_t serial;
 	bool is_over, is_up;                  /* over: the time of what is awaited */
 };
@@ -89,7 +89,7 @@ static int await(struct gr_ask *a, bool wants_up, int limit_ms, struct gr_err *e
 	struct gr_timer *limit = gr_timer_start(a->loop, (uint64_t)limit_ms, 0, on_limit, a);
 
 	a->is_over = false;
-	while (!a->is_over && !(wants_up ? a->is_up : a->rep != NULL)) {
+	while (!a->is_over && a->n_signals <= a->n_borne && !(wants_up ? a->is_up : a->rep != NULL)) {
 		gr_loop_run(a->loop);
 		if (a->why_code == GR_EAUTH || a->why_code == GR_EROLE || a->why_code == GR_EVERSION || (!wants_up && !a->is_up))
 			break;
@@ -97,6 +97,8 @@ static int await(struct gr_ask *a, bool wants_up, int limit_ms, struct gr_err *e
 	gr_timer_stop(&limit);
 	if (wants_up ? a->is_up : a->rep != NULL)
 		return 0;
+	if (a->n_signals > a->n_borne)
+		return gr_err_set(err, GR_EGONE, "interrupted");
 	return gr_err_set(err, a->why_code ? a->why_code : GR_EUNREACH, "coordinator %s: %s", a->endpoint, a->why[0] ? a->why : "no answer");
 }
 
@@ -144,6 +146,8 @@ int gr_ask(struct gr_ask *a, json_t *req, int limit_ms, json_t **rep, struct gr_
 	const char *refusal;
 	int rc = 0;
 
+	if (!req)
+		return gr_err_set(err, GR_EUSAGE, "a word that is not UTF-8 cannot be sent");
 	json_object_set_new(req, "id", json_integer(++a->serial));
 	a->why_code = 0;
 	a->why[0] = 0;
@@ -173,6 +177,8 @@ int gr_ask(struct gr_ask *a, json_t *req, int limit_ms, json_t **rep, struct gr_
 	}
 	return rc;
 }
+
+void gr_ask_bear(struct gr_ask *a, int n) { a->n_borne = n; }
 
 int gr_ask_wait(struct gr_ask *a, int ms)
 {

@@ -330,8 +330,6 @@ static void rates(FILE *out, const struct gr_lresult *const *runs, size_t n, con
 		for (int k = what ? 1 : 0; k < 3; k += 2) {
 			size_t step = gr_lresult_n_whole(runs[i]) / MAX_POINTS + 1;
 
-			if (what && k == 3)
-				break;
 			begin_line(out, i, k == 2 ? "opacity=.5 stroke-dasharray=\"2 3\"" : "stroke-width=2");
 			for (size_t j = 0; j < gr_lresult_n_whole(runs[i]); j += step)
 				fprintf(out, "%.1f,%.1f ", px(x, runs[i]->intervals[j].t_s + runs[i]->intervals[j].len_s / 2),

@@ -27,6 +27,10 @@ run status --ouput json; is 2 && err 'did you mean --output?'; check "a typo in 
 run status -o yaml; is 2 && err 'wants table|json|name'; check "a bad choice names the good ones" [ $? = 0 ]
 run status extra; is 2 && err 'usage: griddle status'; check "words too many" [ $? = 0 ]
 GRIDDLE_OUTPUT=yaml run status; is 2 && err 'GRIDDLE_OUTPUT'; check "a bad value from the environment says so" [ $? = 0 ]
+GRIDDLE_TENANT=$'\377' run job ls --coordinator tcp://127.0.0.1:1; is 2 && err 'tenant: wants text in UTF-8, not "\xff" (from GRIDDLE_TENANT)'; check "text that is not UTF-8 is refused here" [ $? = 0 ]
+run load ls --html $'\377'; ! err UTF-8; check "a file may be called so" [ $? = 0 ]
+run admin backup --coordinator tcp://127.0.0.1:1 $'\377'; is 2 && err 'not UTF-8'; check "nor is a word that is not UTF-8 sent" [ $? = 0 ]
+for n in -1 1x 99999999999999999999 ''; do run explain --coordinator tcp://127.0.0.1:1 00c0ffee00c0ffee "$n"; is 2 && err 'usage: griddle explain'; check "\"$n\" is no task's number" [ $? = 0 ]; done
 for c in status nodes make; do
 	run $c; is 32 && err 'run `griddle up` first'; check "$c without a cluster says what to do, exit 32" [ $? = 0 ]
 done

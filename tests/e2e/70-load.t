@@ -31,6 +31,28 @@ check "with file and path" grep -q 'bad.json: thresholds\[0\]: "nope"' err
 load http http://127.0.0.1:$PORT/ --workers 9 >out 2>err; check "more workers than there are: none is used" [ $? = 1 ]
 check "and it says who can" grep -q "9 workers are wanted and 4 can take part" err
 
+refused() { _want=$1; shift; load "$@" >out 2>err; _rc=$?; [ $_rc = 2 ] && [ ! -s out ] && grep -q -- "$_want" err || { echo "# $_rc"; diag <err; return 1; }; }
+check "a letter that is no option is refused, and so what stands behind it is not passed over" refused '-x: no such option' http http://127.0.0.1:$PORT/ -x --rate 5/s --for 1s
+check "what a plan says is not said beside it" refused '--rate says nothing to run: its plan does' run bad.json --rate 500/s
+check "nor is a file written that nobody asked to be made" refused '--junit says nothing to compare' compare a b --junit r.xml
+check "a list is no CSV" refused 'ls prints a table or JSON' ls -o csv
+check "what is written at the end wants the end" refused 'load show TEST --html FILE' http http://127.0.0.1:$PORT/ --for 1s --detach --html r.html
+for o in threshold body header name for; do
+	check "--$o that is not UTF-8 is refused, not passed over" refused "$o: wants text in UTF-8" http http://127.0.0.1:$PORT/ --for 1s --$o $'X: \377'
+done
+check "nor is such an address one" refused 'is no address: it is not UTF-8' http http://127.0.0.1:$PORT/$'\377'
+load http http://127.0.0.1:$PORT/ --rate 20/s --for 1s -q --html /dev/full --junit r.xml >out 2>err; rc=$?
+check "a report that cannot be written is no success" [ $rc = 36 ]; check "which says why" grep -q '/dev/full: No space left on device' err
+check "and keeps no other from being written" grep -q '<testsuite' r.xml
+load http http://127.0.0.1:$PORT/ --rate 20/s --for 1s -q --html "$T/none/r.html" --threshold 'rate > 1000000/s' >out 2>err; rc=$?
+check "nor the verdict from the exit code" sh -c '[ $0 = 3 ] && grep -q "none/r.html: No such file or directory" err' $rc
+kill -STOP $COORD_PID
+"$BIN/griddle" load ls >out 2>err & P=$!; CL_PIDS="$CL_PIDS $P"
+listens() { [ $((0x$(awk '/^SigCgt/ { print $2 }' /proc/$P/status) & 2)) != 0 ]; }
+wait_for 10 listens; kill -INT $P; wait $P; rc=$?
+kill -CONT $COORD_PID
+check "Ctrl-C ends what waits for a coordinator that does not answer" [ $rc = 8 ]
+
 python3 -c 'import jsonschema' 2>/dev/null && for p in "$TOP"/examples/analytics/*.json; do
 	check "docs/load.schema.json takes ${p##*/}" python3 -c 'import json,sys,jsonschema; jsonschema.validate(json.load(open(sys.argv[2])), json.load(open(sys.argv[1])))' "$TOP/docs/load.schema.json" "$p"
 done
