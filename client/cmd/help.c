@@ -1,5 +1,5 @@
 /* help.c - `griddle help`, the man page and the bash completion: three prints of the one table of commands, so that they
- * cannot drift from what the program does (tests/e2e/11-help.t compares the installed copies). */
+ * cannot drift from what the program does (tests/e2e/11-docs.t compares the installed copies). */
 #include <ctype.h>
 #include <stdbool.h>
 #include <stddef.h>

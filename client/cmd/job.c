@@ -549,7 +549,7 @@ const struct gr_cmd gr_cmd_job = {
 		"  griddle job usage > usage.csv\n\n"
 		"logs prints what tasks printed, all of a job's in their order or one task's; -f stays. pause lets what runs end and\n"
 		"begins nothing new. retry runs what failed again, or the tasks named. rm forgets a job that is over. fetch brings the\n"
-		"outputs of tasks that are done: below DIR, or below DIR/TASK and DIR/TASK/INDEX where there are several. usage is the\n"
+		"outputs of tasks that are done: below DIR, or below DIR/STAGE and DIR/STAGE/INDEX where there are several. usage is the\n"
 		"accounting, as CSV.\n",
 	.keys = job_keys, .n_keys = GR_LEN(job_keys), .shorts = "o=output f=follow q=quiet", .run = run_job,
 };

@@ -168,6 +168,7 @@ static int token(const char *path, const char *name, const char *roles, struct g
 	static const char *const known[] = { "viewer", "client", "admin" };
 	uint8_t secret[32];
 	char text[2 * sizeof(secret) + 8] = "gr_", hex[GR_DIGEST_HEX], *list = gr_xstrdup(roles), *save = NULL;
+	size_t n_roles = 0;
 	struct gr_digest d;
 	struct gr_buf b = { 0 };
 	int rc = 0;
@@ -179,10 +180,14 @@ static int token(const char *path, const char *name, const char *roles, struct g
 			i++;
 		if (i == GR_LEN(known))
 			rc = gr_err_set(err, GR_EUSAGE, "--roles: %s: wants viewer, client or admin", one);
+		n_roles++;
 	}
 	free(list);
-	if (rc == 0 && (!*roles || strlen(name) > 63 || name[strcspn(name, " \t\n\r#")]))
-		rc = gr_err_set(err, GR_EUSAGE, "%s: a name has at most 63 characters, none of them blank or #", name);
+	if (rc == 0 && !n_roles)
+		rc = gr_err_set(err, GR_EUSAGE, "--roles: wants viewer, client or admin");
+	/* one line that the coordinator cannot read keeps everybody out */
+	if (rc == 0 && (!*name || strlen(name) > 63 || name[strcspn(name, " \t\n\r#")]))
+		rc = gr_err_set(err, GR_EUSAGE, "\"%s\": a name has 1 to 63 characters, none of them blank or #", name);
 	if (rc < 0)
 		return rc;
 	if (getrandom(secret, sizeof(secret), 0) != (ssize_t)sizeof(secret))

@@ -81,6 +81,7 @@ static int find_wrapper(char **out, struct gr_err *err)
 	if (rc == 0 && strpbrk(*out, " \t\n\"'$#\\")) {
 		gr_err_set(err, GR_ECONFIG, "%s: make cannot call a program with such letters in its path", *out);
 		free(*out);
+		*out = NULL;
 		return GR_ECONFIG;
 	}
 	return rc;

@@ -46,9 +46,11 @@ static int add_stdin(struct gr_jobfile *f, struct gr_err *err)
 
 static int ended(const struct gr_cmd *cmd, const struct gr_follow_end *e, uint64_t job)
 {
+	bool is_told = strcmp(e->cause, "-") && strcmp(e->cause, "exit");   /* by itself, and not for a limit */
+
 	if (e->signum) {
-		fprintf(stderr, "griddle %s: the command was ended by signal %d%s%s%s\n", cmd->name, e->signum, strcmp(e->cause, "-") ? " (" : "",
-			strcmp(e->cause, "-") ? e->cause : "", strcmp(e->cause, "-") ? ")" : "");
+		fprintf(stderr, "griddle %s: the command was ended by signal %d%s%s%s\n", cmd->name, e->signum, is_told ? " (" : "",
+			is_told ? e->cause : "", is_told ? ")" : "");
 		return 128 + e->signum;
 	}
 	if (e->exit_code || !strcmp(e->state, "done"))
@@ -96,8 +98,11 @@ static int run_run(const struct gr_cmd *cmd, int argc, char **argv)
 		return gr_cmd_fail(cmd, &err);
 	}
 	cwd = getcwd(NULL, 0);
-	file = gr_task_file(&o.task, &lists, argv + i, argc - i, &script, &err);
-	rc = file && cwd ? gr_jobfile_read(file, cwd, NULL, gr_rpc_real_ms(), &f, &err) : err.code ? err.code : GR_EIO;
+	rc = cwd ? 0 : gr_err_set(&err, GR_EIO, "the current folder is gone");
+	if (rc == 0) {
+		file = gr_task_file(&o.task, &lists, argv + i, argc - i, &script, &err);
+		rc = file ? gr_jobfile_read(file, cwd, NULL, gr_rpc_real_ms(), &f, &err) : err.code;
+	}
 	if (rc == 0 && o.takes_stdin)
 		rc = add_stdin(&f, &err);
 	b.is_quiet = o.task.quiet;

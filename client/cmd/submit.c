@@ -38,6 +38,8 @@ static int load(const char *path, json_t **out, char **base, struct gr_err *err)
 	char *cwd = realpath(".", NULL), *rel;
 	int rc = strcmp(path, "-") ? gr_file_read(path, MAX_FILE_BYTES, &text, err) : gr_file_read_fd(0, MAX_FILE_BYTES, &text);
 
+	if (rc < 0 && !strcmp(path, "-"))
+		gr_err_set(err, rc, "standard input: %s", gr_err_text(rc));
 	if (rc == 0) {
 		*out = json_loadb((const char *)text.p, text.n, JSON_REJECT_DUPLICATES, &je);
 		if (!*out)

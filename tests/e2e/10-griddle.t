@@ -56,6 +56,14 @@ run keys allow --allow "$T/allow" --roles king "$key"; is 2 && err 'wants client
 run keys forge; is 2; check "keys wants a known verb" [ $? = 0 ]
 chmod 644 "$f"; run keys show; ! is 0 && err 'client.key'; check "a key file that others can read is refused" [ $? = 0 ]
 
+for r in , ''; do run keys token --tokens "$T/tokens" --roles "$r" bob; is 2 && err 'wants viewer, client or admin' && [ ! -e "$T/tokens" ]; check "a token of no role (\"$r\") is none: its line would keep everybody out" [ $? = 0 ]; done
+run keys token --tokens "$T/tokens" ''; is 2 && err 'a name has 1 to 63' && [ ! -e "$T/tokens" ]; check "nor one of no name" [ $? = 0 ]
+
+mkdir "$T/a b" && cp "$G" "$BIN/griddle-cc" "$T/a b" && "$T/a b/griddle" make --coordinator tcp://127.0.0.1:1 >"$T/out" 2>"$T/err"; rc=$?; rm -r "$T/a b"
+is 2 && err 'make cannot call a program with such letters in its path'; check "make says where it cannot be called from" [ $? = 0 ]
+mkdir "$T/gone"; (cd "$T/gone" && rmdir "$T/gone" && run run true; exit $rc); rc=$?; is 36 && err 'the current folder is gone'; check "run in a folder that is gone" [ $? = 0 ]
+"$G" submit - <"$T" >"$T/out" 2>"$T/err"; rc=$?; ! is 0 && ! is 37 && err 'standard input: input/output error'; check "submit of a standard input that cannot be read" [ $? = 0 ]
+
 run cc; is 2; check "cc without a compiler: exit 2" [ $? = 0 ]
 echo 'int x;' >"$T/x.c"; (cd "$T" && "$G" cc gcc -c x.c -o x.o && gcc -c x.c -o y.o && cmp -s x.o y.o); check "cc without an agent compiles here" [ $? = 0 ]
 echo 'int x' >"$T/x.c"; (cd "$T" && "$G" cc gcc -c x.c -o x.o) 2>"$T/err"; check "cc passes on the compiler's code" [ $? = 1 ]
