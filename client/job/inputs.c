@@ -123,15 +123,21 @@ static int add_one(struct gr_inputs *in, const char *path, const char *as, json_
 
 static int by_name(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
 
+static int no_text(const char *path, struct gr_err *err)
+{
+	return gr_err_set(err, GR_EPATH, "%s: a name that is not UTF-8 cannot be sent", path);
+}
+
 static int add_folder(struct gr_inputs *in, const char *path, const char *as, json_t *list, int depth, struct gr_err *err)
 {
 	struct dirent **names = NULL;
-	int n = scandir(path, &names, NULL, by_name), rc = 0, sum = 1;
+	int n, rc = 0, sum = 1;
 
+	if (strcmp(as, ".") && json_array_append_new(list, json_pack("{s:s, s:b}", "path", as, "dir", true)) < 0)
+		return no_text(path, err);
+	n = scandir(path, &names, NULL, by_name);
 	if (n < 0)
 		return gr_err_set(err, gr_err_errno(errno), "%s: %s", path, strerror(errno));
-	if (strcmp(as, "."))
-		json_array_append_new(list, json_pack("{s:s, s:b}", "path", as, "dir", true));
 	for (int i = 0; i < n; i++) {
 		const char *name = names[i]->d_name;
 
@@ -177,7 +183,7 @@ static int add_one(struct gr_inputs *in, const char *path, const char *as, json_
 		o = file_json(as, x, st.st_mode & 0111 ? 0755 : 0644);
 	}
 	if (!o)
-		return gr_err_set(err, GR_EPATH, "%s: a name that is not UTF-8 cannot be sent", path);
+		return no_text(path, err);
 	json_array_append_new(list, o);
 	return 1;
 }

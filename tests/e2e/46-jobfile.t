@@ -55,6 +55,14 @@ judge >"$T/schema"
 if grep -q none "$T/schema"; then N_TEST=$((N_TEST + 1)); echo "ok $N_TEST - the schema agrees # SKIP python3-jsonschema is not installed"
 else check "the schema agrees" cmp -s "$T/cases" "$T/schema"; diff "$T/cases" "$T/schema" | diag; fi
 
+# names of inputs that JSON cannot hold: told with the name, and no job without them
+nobytes() { mkdir in; eval "$1"; "$G" submit in.json --dry-run >"$T/out" 2>"$T/err"; _rc=$?; rm -r in; [ $_rc = 2 ] && grep -q "$2: a name that is not UTF-8 cannot be sent" "$T/err" || { echo "# $_rc"; diag <"$T/err"; return 1; }; }
+printf '{"command":["true"],"inputs":["in"]}' >in.json
+check "a file whose name is not UTF-8 is refused" nobytes "echo x >in/$'caf\\351'" 'in/caf\\xe9'
+check "a link that points to such a name" nobytes "ln -s $'caf\\351' in/link" 'in/link'
+check "a folder with nothing in it too" nobytes "mkdir in/$'d\\351'" 'in/d\\xe9'
+check "and one with a file" nobytes "mkdir in/$'d\\351'; echo x >in/$'d\\351'/a" 'in/d\\xe9'
+
 is() { _w=$1; shift; [ "$("$@" 2>&1)" = "$_w" ]; }
 check "map takes combinations" is 'echo a 1
 echo a 2
