@@ -75,7 +75,8 @@ static int run_submit(const struct gr_cmd *cmd, int argc, char **argv)
 		gr_conf_fini(&conf);
 		return gr_cmd_usage(cmd, i + 1 < argc ? argv[i + 1] : NULL);
 	}
-	rc = load(argv[i], &file, &base, &err);
+	/* who wants to see what would be sent has not said to send it */
+	rc = o.show && !o.dry_run ? gr_err_set(&err, GR_EUSAGE, "--show wants --dry-run") : load(argv[i], &file, &base, &err);
 	if (rc == 0 && o.name && json_is_object(file))
 		json_object_set_new(file, "name", json_string(o.name));
 	if (rc == 0) {

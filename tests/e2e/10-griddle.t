@@ -64,6 +64,8 @@ is 2 && err 'make cannot call a program with such letters in its path'; check "m
 mkdir "$T/gone"; (cd "$T/gone" && rmdir "$T/gone" && run run true; exit $rc); rc=$?; is 36 && err 'the current folder is gone'; check "run in a folder that is gone" [ $? = 0 ]
 "$G" submit - <"$T" >"$T/out" 2>"$T/err"; rc=$?; ! is 0 && ! is 37 && err 'standard input: input/output error'; check "submit of a standard input that cannot be read" [ $? = 0 ]
 
+echo '{"command":["true"]}' >"$T/job.json"; run submit "$T/job.json" --show; is 2 && err 'show wants --dry-run'; check "submit --show alone submits nothing" [ $? = 0 ]
+
 run cc; is 2; check "cc without a compiler: exit 2" [ $? = 0 ]
 echo 'int x;' >"$T/x.c"; (cd "$T" && "$G" cc gcc -c x.c -o x.o && gcc -c x.c -o y.o && cmp -s x.o y.o); check "cc without an agent compiles here" [ $? = 0 ]
 echo 'int x' >"$T/x.c"; (cd "$T" && "$G" cc gcc -c x.c -o x.o) 2>"$T/err"; check "cc passes on the compiler's code" [ $? = 1 ]
