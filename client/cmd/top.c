@@ -43,6 +43,7 @@ struct top {
 	json_t *snap;
 	uint64_t sim_ms;
 	char note[256];                 /* on the last line */
+	long long asks;                 /* whether that job is to be cancelled; 0 nothing is asked */
 	bool shows_help, is_ending;
 };
 
@@ -148,6 +149,7 @@ static const char *const help_text[] = {
 static void paint(struct top *t, bool has_colour)
 {
 	struct gr_buf text = { 0 };
+	char question[64];
 	int rows = getmaxy(stdscr), cols = getmaxx(stdscr);
 
 	gr_top_text(&t->view, t->snap, rows - 1, cols, &text);
@@ -159,8 +161,11 @@ static void paint(struct top *t, bool has_colour)
 		attrset(A_BOLD);
 		addnstr(help_text[i], cols - 1);
 	}
+	if (t->asks)
+		snprintf(question, sizeof(question), " Cancel job %lld? y or n", t->asks);
 	attrset(A_REVERSE);
-	mvprintw(rows - 1, 0, "%-*.*s", cols - 1, cols - 1, t->note[0] ? t->note : " q end  ? keys  w workers  s order  e hide ended  p pause  c cancel");
+	mvprintw(rows - 1, 0, "%-*.*s", cols - 1, cols - 1,
+		 t->asks ? question : t->note[0] ? t->note : " q end  ? keys  w workers  s order  e hide ended  p pause  c cancel");
 	attrset(A_NORMAL);
 	refresh();
 	gr_buf_fini(&text);
@@ -168,7 +173,7 @@ static void paint(struct top *t, bool has_colour)
 
 /* ---- keys ---- */
 
-static void change(struct top *t, const char *op)
+static void change(struct top *t, const char *op, long long job)
 {
 	struct gr_err err = { 0 };
 	json_t *rep = NULL;
@@ -177,12 +182,12 @@ static void change(struct top *t, const char *op)
 		snprintf(t->note, sizeof(t->note), " this cluster is simulated");
 		return;
 	}
-	if (!t->view.picked_id)
+	if (!job)
 		return;
-	if (gr_rpc_call(t->rpc, json_pack("{s:s, s:I}", "op", op, "job", (json_int_t)t->view.picked_id), CALL_LIMIT_MS, &rep, &err) < 0)
+	if (gr_rpc_call(t->rpc, json_pack("{s:s, s:I}", "op", op, "job", (json_int_t)job), CALL_LIMIT_MS, &rep, &err) < 0)
 		snprintf(t->note, sizeof(t->note), " %.200s", err.text);
 	else
-		snprintf(t->note, sizeof(t->note), " %s: job %lld", op + 4, t->view.picked_id);
+		snprintf(t->note, sizeof(t->note), " %s: job %lld", op + 4, job);
 	json_decref(rep);
 }
 
@@ -197,29 +202,29 @@ static const char *state_of_picked(const struct top *t)
 	return "";
 }
 
-static void confirm_cancel(struct top *t, bool has_colour)
+/* What is picked may be another job by now: the one that was asked about is meant. A terminal of another size is no answer. */
+static void on_answer(struct top *t, int key)
 {
-	int key;
+	long long job = t->asks;
 
-	if (!t->view.picked_id)
+	if (key == KEY_RESIZE)
 		return;
-	snprintf(t->note, sizeof(t->note), " Cancel job %lld? y or n", t->view.picked_id);
-	paint(t, has_colour);
-	timeout(-1);
-	key = getch();
-	timeout(0);
-	t->note[0] = 0;
+	t->asks = 0;
 	if (key == 'y' || key == 'Y')
-		change(t, "job.cancel");
+		change(t, "job.cancel", job);
 }
 
-static void on_key(struct top *t, int key, bool has_colour)
+static void on_key(struct top *t, int key)
 {
 	struct gr_top *v = &t->view;
 	bool had_help = t->shows_help;
 
 	t->shows_help = false;
 	t->note[0] = 0;
+	if (t->asks) {
+		on_answer(t, key);
+		return;
+	}
 	switch (key) {
 	case 'q': case 'Q': case 27: case 3:
 		t->is_ending = !had_help || key != 27;
@@ -238,10 +243,10 @@ static void on_key(struct top *t, int key, bool has_colour)
 		v->hides_ended = !v->hides_ended;
 		break;
 	case 'p':
-		change(t, !strcmp(state_of_picked(t), "paused") ? "job.resume" : "job.pause");
+		change(t, !strcmp(state_of_picked(t), "paused") ? "job.resume" : "job.pause", v->picked_id);
 		break;
 	case 'c':
-		confirm_cancel(t, has_colour);
+		t->asks = v->picked_id;
 		break;
 	case KEY_UP: case 'k':
 		v->picked--;
@@ -318,7 +323,7 @@ static int watch(struct top *t, struct gr_err *err)
 			is_due = true;
 		}
 		while ((key = getch()) != ERR) {
-			on_key(t, key, has_colour);
+			on_key(t, key);
 			is_due = true;
 		}
 		if (is_due)

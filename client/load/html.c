@@ -94,9 +94,13 @@ static void y_ticks(FILE *out, const struct axis *y, bool is_label)
 /* Then what is drawn, end_drawing, labels of x, finish. */
 static void begin(FILE *out, const char *title, const char *y_name, const struct axis *y)
 {
-	fprintf(out, "<figure><figcaption>%s</figcaption><div class=plot><b class=n>%s</b>", title, y_name);
+	fprintf(out, "<figure><figcaption>");
+	text(out, title);
+	fprintf(out, "</figcaption><div class=plot><b class=n>%s</b>", y_name);
 	y_ticks(out, y, true);
-	fprintf(out, "<svg viewBox=\"0 0 %.0f %.0f\" preserveAspectRatio=none role=img aria-label=\"%s\">", W, H, title);
+	fprintf(out, "<svg viewBox=\"0 0 %.0f %.0f\" preserveAspectRatio=none role=img aria-label=\"", W, H);
+	text(out, title);
+	fprintf(out, "\">");
 	y_ticks(out, y, false);
 }
 
@@ -135,7 +139,9 @@ static void legend(FILE *out, const struct gr_lresult *const *runs, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		fprintf(out, "<span><i style=\"background:%s\"></i>", colours[i % GR_LEN(colours)]);
 		text(out, gr_lresult_str(runs[i]->run, "name"));
-		fprintf(out, " %s</span>", gr_lresult_str(runs[i]->run, "run"));
+		fputc(' ', out);
+		text(out, gr_lresult_str(runs[i]->run, "run"));
+		fprintf(out, "</span>");
 	}
 	fprintf(out, "</p>\n");
 }
@@ -380,14 +386,19 @@ static void run_section(FILE *out, const struct gr_lresult *r)
 		strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S UTC", &tm);
 	fprintf(out, "<section><h2>");
 	text(out, gr_lresult_str(r->run, "name"));
-	fprintf(out, " <b class=\"v %s\">%s</b></h2><p>", strcmp(verdict, "passed") ? "bad" : "good", verdict);
+	fprintf(out, " <b class=\"v %s\">", strcmp(verdict, "passed") ? "bad" : "good");
+	text(out, verdict);
+	fprintf(out, "</b></h2><p>");
 	text(out, gr_lresult_str(r->end, "why"));
-	fprintf(out, "</p><p class=dim>test %s of ", gr_lresult_str(r->run, "run"));
+	fprintf(out, "</p><p class=dim>test ");
+	text(out, gr_lresult_str(r->run, "run"));
+	fprintf(out, " of ");
 	text(out, gr_lresult_str(r->run, "target"));
 	json_array_foreach(json_object_get(r->end, "members"), i, o)
 		n_traffic += json_is_true(json_object_get(o, "traffic"));
-	fprintf(out, ", %s, %.1f s, %s model, %zu workers, started within %.2f ms of each other", when, s, gr_lresult_str(r->run, "model"), n_traffic,
-		gr_lresult_num(r->end, "skew_ms"));
+	fprintf(out, ", %s, %.1f s, ", when, s);
+	text(out, gr_lresult_str(r->run, "model"));
+	fprintf(out, " model, %zu workers, started within %.2f ms of each other", n_traffic, gr_lresult_num(r->end, "skew_ms"));
 	if (json_array_size(json_object_get(r->end, "members")) > n_traffic)
 		fprintf(out, "; %zu more that burned", json_array_size(json_object_get(r->end, "members")) - n_traffic);
 	fprintf(out, "</p>\n");
@@ -415,7 +426,9 @@ static void run_section(FILE *out, const struct gr_lresult *r)
 		json_array_foreach(list, i, o) {
 			fprintf(out, "<tr><th>");
 			text(out, gr_lresult_str(o, "is"));
-			fprintf(out, "<td data-k=measured>%s<td class=%s", gr_lresult_measured(o, measured), json_is_true(json_object_get(o, "holds")) ? "good>holds" : "bad>broken");
+			fprintf(out, "<td data-k=measured>");
+			text(out, gr_lresult_measured(o, measured));
+			fprintf(out, "<td class=%s", json_is_true(json_object_get(o, "holds")) ? "good>holds" : "bad>broken");
 		}
 		fprintf(out, "</table>\n");
 	}
@@ -429,7 +442,9 @@ static void run_section(FILE *out, const struct gr_lresult *r)
 		fprintf(out, "</table>\n");
 	}
 	json_array_foreach(r->events, i, o) {
-		fprintf(out, "<p>%s: worker ", gr_lresult_str(o, "type"));
+		fprintf(out, "<p>");
+		text(out, gr_lresult_str(o, "type"));
+		fprintf(out, ": worker ");
 		text(out, gr_lresult_str(o, "worker"));
 		fprintf(out, ": ");
 		text(out, *gr_lresult_str(o, "why") ? gr_lresult_str(o, "why") : gr_lresult_str(o, "text"));
@@ -454,8 +469,11 @@ static void compare_section(FILE *out, const struct gr_lresult *a, const struct 
 		fprintf(out, "<td class=l>%s", gr_lcompare_word(&c[i]));
 	}
 	fprintf(out, "</table>");
-	for (size_t i = 0, n_members = gr_lcompare_plans(a, b, members, GR_LEN(members)); i < n_members; i++)
-		fprintf(out, "%s%s%s", i ? ", " : "<p>The plans differ in ", members[i], i + 1 == n_members ? ".</p>" : "");
+	for (size_t i = 0, n_members = gr_lcompare_plans(a, b, members, GR_LEN(members)); i < n_members; i++) {
+		fprintf(out, "%s", i ? ", " : "<p>The plans differ in ");
+		text(out, members[i]);
+		fprintf(out, "%s", i + 1 == n_members ? ".</p>" : "");
+	}
 	fprintf(out, "</section>\n");
 }
 

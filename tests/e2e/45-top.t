@@ -41,6 +41,15 @@ tm resize-window -t t -x 60 -y 12; check "a small terminal is used as it is" wai
 tm send-keys -t t q; check "q ends it" wait_for 5 gone
 tm new-session -d -s t -x 110 -y 30 "LANG=C.UTF-8 $G top --coordinator $ENDPOINT --interval 200ms"
 check "a real cluster is shown" wait_for 10 seen '1 workers'
+tm send-keys -t t c; wait_for 5 seen 'Cancel job 1? y or n'
+tm send-keys -t t C-c; check "Ctrl-C ends it while it asks" wait_for 5 gone
+gone || tm kill-session -t t
+tm new-session -d -s t -x 110 -y 30 "LANG=C.UTF-8 $G top --coordinator $ENDPOINT --interval 200ms"
+wait_for 10 seen '1 workers'; tm send-keys -t t c; wait_for 5 seen 'Cancel job 1? y or n'
+"$G" submit --coordinator "$ENDPOINT" --name "one that comes meanwhile" - <<<'{"command": "true", "constraints": {"cpu": "z"}}' >"$T/job"
+check "it follows the cluster while it asks" wait_for 5 seen 'one that comes'
+tm resize-window -t t -x 100 -y 28; check "a terminal of another size is no answer" wait_for 5 seen 'Cancel job 1? y or n'
+tm send-keys -t t y; check "and y cancels the job that was asked about" wait_for 5 sh -c '"$0" job show --coordinator "$1" 1 | grep -q "^state *cancelled"' "$G" "$ENDPOINT"
 kill "$COORD_PID"; wait "$COORD_PID" 2>/dev/null
 check "a lost coordinator is said" wait_for 20 seen 'trying again'
 cl_coordinator

@@ -144,6 +144,43 @@ static void the_line_of_a_test_that_only_waits_keeps_the_rate_it_had(void **stat
 	empty(&r);
 }
 
+/* A kept result may come from anywhere: whatever stands in it is text on the page. */
+static void what_a_result_says_is_text_on_its_page(void **state)
+{
+	static const char *const lines[] = {
+		"{\"type\": \"run\", \"run\": \"<x>1\", \"name\": \"<x>2\", \"target\": \"<x>3\", \"model\": \"<x>4\"}",
+		"{\"type\": \"end\", \"verdict\": \"<x>5\", \"why\": \"<x>6\", \"thresholds\": [{\"is\": \"<x>7\", \"value\": 1, \"unit\": \"<x>8\"}]}",
+	};
+	struct gr_lresult r[2] = { 0 };
+	const struct gr_lresult *both[] = { &r[0], &r[1] };
+	char *page = NULL, *at;
+	size_t n = 0;
+	FILE *out = open_memstream(&page, &n);
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		r[i].run = json_loads(lines[0], 0, NULL);
+		r[i].end = json_loads(lines[1], 0, NULL);
+		r[i].plan = json_pack("{s:i}", "<x>9", (int)i);
+		r[i].events = json_pack("[{s:s, s:s, s:s}]", "type", "<x>10", "worker", "<x>11", "why", "<x>12");
+	}
+	gr_lshow_html(both, 2, out);
+	assert_int_equal(fclose(out), 0);
+	at = strstr(page, "<x>");
+	if (at)
+		fail_msg("%.200s", at);
+	for (int i = 1; i <= 12; i++) {
+		char want[16];
+
+		snprintf(want, sizeof(want), "&lt;x&gt;%d", i);
+		if (!strstr(page, want))
+			fail_msg("%s is not on the page", want);
+	}
+	free(page);
+	for (size_t i = 0; i < 2; i++)
+		gr_lresult_fini(&r[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -152,6 +189,7 @@ int main(void)
 		cmocka_unit_test(a_tenth_fewer_answers_on_a_ramp_is_seen),
 		cmocka_unit_test(few_intervals_say_nothing),
 		cmocka_unit_test(the_line_of_a_test_that_only_waits_keeps_the_rate_it_had),
+		cmocka_unit_test(what_a_result_says_is_text_on_its_page),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
