@@ -196,20 +196,26 @@ static int token(const char *path, const char *name, const char *roles, struct g
 		snprintf(text + 3 + 2 * i, 3, "%02x", secret[i]);
 	gr_sha256_of(text, strlen(text), &d);
 	gr_digest_hex(&d, hex);
-	rc = gr_file_read(path, 1 << 20, &b, err);
-	if (rc == GR_ENOENT)
-		rc = 0;
-	if (rc == 0 && b.n && b.p[b.n - 1] != '\n')
-		gr_buf_add_byte(&b, '\n');
-	gr_buf_printf(&b, "%s %s %s\n", hex, roles, name);
-	if (rc == 0)
-		rc = gr_file_replace(path, b.p, b.n, 0600, true, err);
+	gr_buf_printf(&b, "%s %s %s", hex, roles, name);
+	rc = gr_file_add_line(path, gr_buf_str(&b), 0600, err);
 	if (rc == 0)
 		printf("%s\n", text);
 	gr_buf_fini(&b);
 	explicit_bzero(secret, sizeof(secret));
 	explicit_bzero(text, sizeof(text));
 	return rc;
+}
+
+/* What @verb wants and was not given; NULL nothing. */
+static const char *lacks(const char *verb, int n_words, const struct keys_opts *o)
+{
+	if (!strcmp(verb, "import") && !o->from_kube)
+		return "--from-kube [NAMESPACE/]SECRET";
+	if (!strcmp(verb, "allow") && !n_words)
+		return "a KEY, as `griddle keys show` prints it";
+	if (!strcmp(verb, "token") && !n_words)
+		return "a NAME for whom the token is";
+	return NULL;
 }
 
 static int run_keys(const struct gr_cmd *cmd, int argc, char **argv)
@@ -219,7 +225,7 @@ static int run_keys(const struct gr_cmd *cmd, int argc, char **argv)
 	struct keys_opts o;
 	struct gr_conf conf;
 	struct gr_err err = { 0 };
-	const char *verb;
+	const char *verb, *lack;
 	int i, rc, n_before_key;
 
 	/* the verb may stand before or behind the options */
@@ -233,6 +239,12 @@ static int run_keys(const struct gr_cmd *cmd, int argc, char **argv)
 	i += verb != NULL;
 	if (!verb && i < argc)
 		verb = argv[i++];
+	lack = verb ? lacks(verb, argc - i, &o) : NULL;
+	if (lack) {
+		fprintf(stderr, "griddle keys %s: wants %s\n", verb, lack);
+		gr_conf_fini(&conf);
+		return gr_cmd_usage(cmd, NULL);
+	}
 	rc = gr_paths_init(&paths, &err);
 	if (rc < 0) {
 		gr_conf_fini(&conf);
@@ -243,7 +255,7 @@ static int run_keys(const struct gr_cmd *cmd, int argc, char **argv)
 	tokens = o.tokens ? gr_xstrdup(o.tokens) : gr_paths_below(paths.config, "tokens");
 	if (verb && !strcmp(verb, "new") && i == argc)
 		rc = make_new(file, &err);
-	else if (verb && !strcmp(verb, "import") && i == argc && o.from_kube)
+	else if (verb && !strcmp(verb, "import") && i == argc)
 		rc = import_kube(file, o.from_kube, &err);
 	else if (verb && !strcmp(verb, "show") && i == argc)
 		rc = show(file, &err);

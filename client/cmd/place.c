@@ -38,7 +38,9 @@ static int replay(const char *path, bool decisions, struct gr_err *err)
 		return rc;
 	rc = gr_place_replay((const uint8_t *)b.p, b.n, print_decision, &decisions, &r);
 	if (rc < 0)
-		gr_err_set(err, rc, "%s: %s at byte %zu of %zu: no decision log of this version, or damaged", path, gr_err_text(rc), r.n_bytes, b.n);
+		rc = gr_err_set(err, GR_ECONFIG, "%s: %s at byte %zu of %zu: no decision log of this version, or damaged", path, gr_err_text(rc), r.n_bytes, b.n);
+	else if (!r.n_records)
+		rc = gr_err_set(err, GR_ECONFIG, "%s: holds no decision, nothing was compared", path);
 	else if (!r.is_same)
 		rc = gr_err_set(err, GR_EINVAL, "%s: the decisions differ from byte %zu on", path, r.differs_at);
 	fprintf(stderr, "%s: %" PRIu64 " records, %" PRIu64 " decisions, seed %" PRIu64 "%s\n", path, r.n_records, r.n_decisions, r.seed,
@@ -73,6 +75,7 @@ const struct gr_cmd gr_cmd_place = {
 	.name = "place", .args = "replay LOG", .summary = "replay a coordinator's decision log",
 	.help = "  griddle-coordinator --place-log /tmp/place.log\n  griddle place replay /tmp/place.log\n"
 		"  griddle place --decisions replay /tmp/place.log\n\n"
-		"Makes the logged calls again and compares every id and decision, byte for byte. Exit code 1 when one differs.\n",
+		"Makes the logged calls again and compares every id and decision, byte for byte. Exit code 1 when one differs,\n"
+		"2 when the file is no such log or holds nothing.\n",
 	.keys = keys, .n_keys = GR_LEN(keys), .run = run_place,
 };

@@ -27,9 +27,10 @@ struct up_opts {
 	int64_t workers, slots, cache_bytes;
 	bool agent;
 };
+enum { WORKERS };                           /* where --workers stands below */
 #define AT(f) offsetof(struct up_opts, f)
 static const struct gr_conf_key up_keys[] = {
-	{ "workers", GR_CONF_INT, "workers", "1", 1, 64, NULL, "How many workers.", AT(workers), NULL },
+	[WORKERS] = { "workers", GR_CONF_INT, "workers", "1", 1, 64, NULL, "How many workers.", AT(workers), NULL },
 	{ "slots", GR_CONF_INT, "slots", "0", 0, 1024, NULL,
 	  "Compiles at a time on each worker; 0 shares this machine's cores among them.", AT(slots), NULL },
 	{ "cache-bytes", GR_CONF_BYTES, "bytes", "4G", 64 << 20, 1ll << 44, NULL, "Disk each worker and the coordinator may use.",
@@ -216,6 +217,19 @@ static int lock(const struct gr_paths *p, struct gr_err *err)
 	return fd;
 }
 
+/* @is_asked: their number was said, and is no default. */
+static void tell_up(const struct gr_cluster *c, int64_t n_wanted, bool is_asked)
+{
+	int64_t n = 0;
+
+	for (size_t i = 0; i < c->n_procs; i++)
+		n += !strcmp(c->procs[i].role, "worker");
+	printf("griddle is already up: %s, %" PRId64 " worker%s, %zu processes\n", c->endpoint, n, n == 1 ? "" : "s", c->n_procs);
+	if (is_asked && n != n_wanted)
+		fprintf(stderr, "griddle up: %" PRId64 " worker%s, not %" PRId64 "; for that `griddle down`, then `griddle up --workers %" PRId64 "`\n", n,
+			n == 1 ? " runs" : "s run", n_wanted, n_wanted);
+}
+
 static int run_up(const struct gr_cmd *cmd, int argc, char **argv)
 {
 	struct sigaction sa = { .sa_handler = on_signal };
@@ -225,9 +239,11 @@ static int run_up(const struct gr_cmd *cmd, int argc, char **argv)
 	struct gr_conf conf;
 	struct up u = { .o = &o };
 	int rc, fd = -1, i = gr_cmd_options(cmd, argc, argv, &conf, &o, &err);
+	bool is_asked;
 
 	if (i < 0)
 		return gr_cmd_fail(cmd, &err);
+	is_asked = strcmp(conf.origin[WORKERS], "default") != 0;
 	gr_conf_fini(&conf);   /* no text among the options */
 	if (i < argc)
 		return gr_cmd_usage(cmd, argv[i]);
@@ -246,7 +262,7 @@ static int run_up(const struct gr_cmd *cmd, int argc, char **argv)
 		bool is_up = n_alive && n_alive == old.n_procs;
 
 		if (is_up)
-			printf("griddle is already up: %s, %zu processes\n", old.endpoint, n_alive);
+			tell_up(&old, o.workers, is_asked);
 		else if (n_alive) {
 			fprintf(stderr, "griddle up: %zu of %zu processes of the last `up` are gone; ending the rest\n",
 				old.n_procs - n_alive, old.n_procs);
@@ -273,7 +289,7 @@ const struct gr_cmd gr_cmd_up = {
 	.name = "up", .args = "", .summary = "start a coordinator and workers on this machine",
 	.help = "  griddle up\n  griddle up --workers 2 --slots 4\n\n"
 		"Starts real processes on loopback, detached, without root: a coordinator, workers and this user's agent.\n"
-		"Waits until the workers have registered and prints one line. A second `up` only says that all is up.\n"
+		"Waits until the workers have registered and prints one line. A second `up` only says what is up.\n"
 		"State and logs are in the up folder of the state folder, cluster.json in the runtime folder says what runs.\n"
 		"`griddle down` ends what this command started.\n",
 	.keys = up_keys, .n_keys = GR_LEN(up_keys), .run = run_up,
@@ -299,8 +315,8 @@ static int run_down(const struct gr_cmd *cmd, int argc, char **argv)
 	struct gr_cluster c = { 0 };
 	struct gr_err err = { 0 };
 	struct gr_paths p;
-	bool had_agent;
-	size_t n;
+	bool had_agent, is_unknown;
+	size_t n = 0;
 	int rc, fd;
 
 	if (argc > 1)
@@ -315,18 +331,21 @@ static int run_down(const struct gr_cmd *cmd, int argc, char **argv)
 	}
 	rc = gr_cluster_load(p.cluster, &c, &err);
 	had_agent = stop_agent(&p);
-	n = gr_cluster_end(&c, END_LIMIT_MS);
-	unlink(p.cluster);
+	is_unknown = rc < 0 && rc != GR_ENOENT;
+	if (!is_unknown) {                      /* else it stays: a person may read in it what runs */
+		n = gr_cluster_end(&c, END_LIMIT_MS);
+		unlink(p.cluster);
+	}
 	close(fd);
-	if (rc < 0 && rc != GR_ENOENT)
-		fprintf(stderr, "griddle down: %s\n", err.text);
-	if (n)
+	if (is_unknown)
+		gr_err_wrap(&err, "nothing%s was ended", had_agent ? " but the agent" : "");
+	else if (n)
 		printf("griddle is down: %zu processes ended\n", n);
 	else
 		printf("%s\n", had_agent ? "griddle is down: the agent ended" : "griddle is not up");
 	gr_cluster_fini(&c);
 	gr_paths_fini(&p);
-	return GR_EXIT_OK;
+	return is_unknown ? gr_cmd_fail(cmd, &err) : GR_EXIT_OK;
 }
 
 const struct gr_cmd gr_cmd_down = {

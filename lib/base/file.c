@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -48,13 +49,16 @@ int gr_file_read_fd(int fd, size_t max, struct gr_buf *out)
 int gr_file_read(const char *path, size_t max, struct gr_buf *out, struct gr_err *err)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC), rc;
+	struct stat st;
+	bool is_folder;
 
 	if (fd < 0)
 		return fail(err, path);
 	rc = gr_file_read_fd(fd, max, out);
+	is_folder = rc == GR_EIO && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
 	close(fd);
 	if (rc < 0)
-		return gr_err_set(err, rc, "%s: %s", path, gr_err_text(rc));
+		return gr_err_set(err, rc, "%s: %s", path, is_folder ? "is a folder, not a file" : gr_err_text(rc));
 	return 0;
 }
 
@@ -97,6 +101,32 @@ int gr_file_replace(const char *path, const void *p, size_t n, mode_t mode, bool
 		return gr_err_set(err, rc, "%s: %s", path, gr_err_text(rc));
 	}
 	return 0;
+}
+
+int gr_file_add_line(const char *path, const char *line, mode_t mode, struct gr_err *err)
+{
+	struct gr_buf b = { 0 };
+	char last = '\n';
+	struct stat st;
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, mode), rc;
+
+	if (fd < 0)
+		return fail(err, path);
+	errno = EIO;                            /* a file that was cut just now has no last byte */
+	if (flock(fd, LOCK_EX) < 0 || fstat(fd, &st) < 0 || (st.st_size > 0 && pread(fd, &last, 1, st.st_size - 1) != 1) || lseek(fd, 0, SEEK_END) < 0) {
+		rc = fail(err, path);
+		close(fd);
+		return rc;
+	}
+	gr_buf_printf(&b, "%s%s\n", last == '\n' ? "" : "\n", line);     /* one without its end must not swallow it */
+	rc = gr_write_all(fd, b.p, b.n);
+	if (rc == 0 && fsync(fd) < 0)
+		rc = gr_err_errno(errno);
+	if (rc < 0 && ftruncate(fd, st.st_size) < 0)
+		rc = gr_err_errno(errno);
+	gr_buf_fini(&b);
+	close(fd);
+	return rc < 0 ? gr_err_set(err, rc, "%s: %s", path, gr_err_text(rc)) : 0;
 }
 
 int gr_mkdir_p(const char *path, mode_t mode, struct gr_err *err)

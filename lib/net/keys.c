@@ -12,7 +12,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zmq.h>
@@ -379,9 +378,7 @@ static void print_roles(struct gr_buf *b, int roles)
 int gr_allow_add(const char *path, const char *public_key, int roles, const char *name, struct gr_err *err)
 {
 	struct gr_buf line = { 0 };
-	char last = '\n';
-	struct stat st;
-	int fd, rc;
+	int rc;
 
 	if (!gr_key_is_valid(public_key))
 		return gr_err_set(err, GR_EINVAL, "not a public key (40 characters of Z85): %s", public_key);
@@ -389,30 +386,12 @@ int gr_allow_add(const char *path, const char *public_key, int roles, const char
 		return gr_err_set(err, GR_EINVAL, "a key needs at least one role");
 	if (!*name || strlen(name) > 63 || name[0] == '#' || name[strcspn(name, " \t\r\n")])
 		return gr_err_set(err, GR_EINVAL, "not a name for a key (1 to 63 characters, no blanks): \"%s\"", name);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return gr_err_set(err, gr_err_errno(errno), "allow list %s: %s", path, strerror(errno));
-	if (flock(fd, LOCK_EX) < 0 || fstat(fd, &st) < 0) {
-		rc = gr_err_errno(errno);
-		goto out_fd;
-	}
-	/* A last line without its end must not swallow the new one. */
-	if (st.st_size > 0 && pread(fd, &last, 1, st.st_size - 1) != 1) {
-		rc = GR_EIO;
-		goto out_fd;
-	}
-	if (last != '\n')
-		gr_buf_add_str(&line, "\n");
 	gr_buf_printf(&line, "%s ", public_key);
 	print_roles(&line, roles);
-	gr_buf_printf(&line, " %s\n", name);
-	rc = lseek(fd, 0, SEEK_END) < 0 ? gr_err_errno(errno) : gr_write_all(fd, line.p, line.n);
-	if (rc == 0 && fsync(fd) < 0)
-		rc = gr_err_errno(errno);
+	gr_buf_printf(&line, " %s", name);
+	rc = gr_file_add_line(path, gr_buf_str(&line), 0600, err);
 	gr_buf_fini(&line);
-out_fd:
-	close(fd);
 	if (rc < 0)
-		return gr_err_set(err, rc, "allow list %s: %s", path, gr_err_text(rc));
-	return 0;
+		gr_err_wrap(err, "allow list");
+	return rc;
 }

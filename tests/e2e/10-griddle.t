@@ -41,7 +41,8 @@ run down; is 0 && out 'not up'; check "down when nothing is up" [ $? = 0 ]
 run doctor; is 1 && out 'coordinator' && out 'griddle up'; check "doctor names the missing coordinator and the remedy" [ $? = 0 ]
 run doctor -o json; python3 -c 'import json,sys; d=json.load(sys.stdin); assert any(r["verdict"]=="fail" and r["remedy"] for r in d)' <"$T/out"; check "doctor prints JSON" [ $? = 0 ]
 chmod 755 "$T/rt"; run status; is 4 && err 'chmod 700'; check "a runtime folder open to others is refused" [ $? = 0 ]; chmod 700 "$T/rt"
-printf '{' >"$T/rt/cluster.json"; run status; is 2 && err 'damaged'; check "a damaged cluster.json: exit 2" [ $? = 0 ]; rm "$T/rt/cluster.json"
+printf '{' >"$T/rt/cluster.json"; run status; is 2 && err 'damaged'; check "a damaged cluster.json: exit 2" [ $? = 0 ]
+run down; is 2 && err 'damaged' && err 'nothing was ended' && [ -e "$T/rt/cluster.json" ]; check "down does not say that all is well then" [ $? = 0 ]; rm -f "$T/rt/cluster.json"
 
 run keys new; is 0 && [ "$(wc -c <"$T/out")" = 41 ]; check "keys new prints a public key" [ $? = 0 ]
 key=$(cat "$T/out"); f=$XDG_CONFIG_HOME/griddle/client.key
@@ -54,6 +55,12 @@ hash='0#23456789.abcdefghij.ABCDEFGHIJ.0000000'; run keys allow --allow "$T/allo
 run keys allow --allow "$T/allow" notakey anna; is 2 && err 'not a public key'; check "keys allow refuses what is no key" [ $? = 0 ]
 run keys allow --allow "$T/allow" --roles king "$key"; is 2 && err 'wants client, worker or admin'; check "keys allow refuses other roles" [ $? = 0 ]
 run keys forge; is 2; check "keys wants a known verb" [ $? = 0 ]
+run keys import; is 2 && err 'keys import: wants --from-kube'; check "keys import says what it wants" [ $? = 0 ]
+run keys allow; is 2 && err 'keys allow: wants a KEY'; check "so does keys allow" [ $? = 0 ]
+run keys token; is 2 && err 'keys token: wants a NAME'; check "and keys token" [ $? = 0 ]
+pids=; for i in 1 2 3 4 5 6 7 8 9 10 11 12; do "$G" keys token --tokens "$T/many" "t$i" >/dev/null & pids="$pids $!"; done; wait $pids
+check "tokens made at once are all kept" [ "$(grep -cE '^[0-9a-f]{64} client t[0-9]+$' "$T/many")" = 12 ]
+: >"$T/empty"; run place replay "$T/empty"; is 2 && err 'holds no decision' && ! err 'came out the same'; check "an empty decision log is not the same as anything" [ $? = 0 ]
 chmod 644 "$f"; run keys show; ! is 0 && err 'client.key'; check "a key file that others can read is refused" [ $? = 0 ]
 
 for r in , ''; do run keys token --tokens "$T/tokens" --roles "$r" bob; is 2 && err 'wants viewer, client or admin' && [ ! -e "$T/tokens" ]; check "a token of no role (\"$r\") is none: its line would keep everybody out" [ $? = 0 ]; done
@@ -64,6 +71,7 @@ is 2 && err 'make cannot call a program with such letters in its path'; check "m
 mkdir "$T/gone"; (cd "$T/gone" && rmdir "$T/gone" && run run true; exit $rc); rc=$?; is 36 && err 'the current folder is gone'; check "run in a folder that is gone" [ $? = 0 ]
 "$G" submit - <"$T" >"$T/out" 2>"$T/err"; rc=$?; ! is 0 && ! is 37 && err 'standard input: input/output error'; check "submit of a standard input that cannot be read" [ $? = 0 ]
 
+run submit "$T"; is 36 && err "$T: is a folder, not a file"; check "a folder where a file is wanted is said to be one" [ $? = 0 ]
 echo '{"command":["true"]}' >"$T/job.json"; run submit "$T/job.json" --show; is 2 && err 'show wants --dry-run'; check "submit --show alone submits nothing" [ $? = 0 ]
 
 run cc; is 2; check "cc without a compiler: exit 2" [ $? = 0 ]

@@ -38,6 +38,8 @@ check "doctor finds the compiler on both workers" grep -qE '^ok  *gcc .*on 2 wor
 "$G" up >"$T/out" 2>&1; rc=$?; check "a second up says it is up" grep -q 'already up' "$T/out"
 check "and exits with 0" [ $rc = 0 ]
 check "and starts nothing" [ "$(pids)" = "$all" ]
+check "and how many run" grep -q '2 workers, 4 processes' "$T/out"; check "no more than that" [ "$(wc -l <"$T/out")" = 1 ]
+"$G" up --workers 3 >"$T/out" 2>&1; check "one for more says what to do" grep -qF '2 workers run, not 3; for that `griddle down`, then `griddle up --workers 3`' "$T/out"
 
 sleep 1000 & mine=$!
 python3 - "$T/rt/cluster.json" $mine <<'PY'
