@@ -163,11 +163,47 @@ static int answer(struct gr_batch *b, const struct gr_follower *w, json_t *rep)
 }
 
 /* Return: whether the answer went; a follower that takes nothing now gets it with a tick. */
+static bool refuse(struct gr_batch *b, struct gr_follower *w, const char *why)
+{
+	if (answer(b, w, json_pack("{s:s, s:s}", "error", why, "code", "ENOENT")) == GR_EBUSY)
+		return false;
+	follower_free(w);
+	return true;
+}
+
+static int find_ordinal(void *ctx, const struct gr_store_attempt_row *r)
+{
+	struct find *x = ctx;
+
+	if (r->ordinal == x->ordinal)
+		x->found = (uint32_t)r->attempt;
+	return 0;
+}
+
+/* Whether there was or is the attempt that @w asked for. One that runs has no row for some milliseconds. */
+static bool has_attempt(struct gr_batch *b, const struct gr_follower *w, struct gr_bj *j)
+{
+	const struct gr_btask *t = gr_bjob_find(&j->b, w->task);
+	struct find x = { .ordinal = w->ordinal };
+
+	if (!w->ordinal || (t && w->ordinal <= t->ordinal))
+		return true;
+	return gr_store_each_attempt(b->store, (int64_t)w->job, w->task, false, find_ordinal, &x) < 0 || x.found;
+}
+
+/* Return: as refuse. */
 static bool finish(struct gr_batch *b, struct gr_follower *w, struct gr_bj *j)
 {
-	json_t *row = gr_show_task_row(j, w->task), *rep = json_object(), *v;
 	static const char *const kept[] = { "state", "exit_code", "signal", "cause" };
+	json_t *row, *rep, *v;
+	char why[64];
 
+	if (!has_attempt(b, w, j)) {
+		snprintf(why, sizeof(why), "task %u has no attempt %u", w->task, w->ordinal);
+		return refuse(b, w, why);
+	}
+	row = gr_show_task_row(j, w->task);
+	rep = json_object();
 	for (size_t i = 0; i < GR_LEN(kept); i++)
 		if ((v = json_object_get(row, kept[i])))
 			json_object_set(rep, kept[i], v);
@@ -186,12 +222,8 @@ static bool try_finish(struct gr_batch *b, struct gr_follower *w)
 	int64_t state, attempt;
 	uint8_t now;
 
-	if (!j || gr_bj_load(j, &err) < 0) {
-		if (answer(b, w, json_pack("{s:s, s:s}", "error", "the job is gone", "code", "ENOENT")) == GR_EBUSY)
-			return false;
-		follower_free(w);
-		return true;
-	}
+	if (!j || gr_bj_load(j, &err) < 0)
+		return refuse(b, w, "the job is gone");
 	now = gr_states_get(&j->b.states, w->task);
 	if (now < GR_B_DONE && w->is_once)
 		return send_stored(b, w, 0) >= 0 && finish(b, w, j);

@@ -276,16 +276,38 @@ static int by_id(const void *x, const void *y)
 	return a->id < b->id ? -1 : a->id > b->id;
 }
 
+/* Those of gr_bj_state_name. */
+static bool is_job_state(struct ask *a, const char *state)
+{
+	static const char *const states[] = { "queued", "running", "paused", "cancelling", "done", "failed", "cancelled" };
+	struct gr_buf all = { 0 };
+
+	for (size_t i = 0; i < GR_LEN(states); i++) {
+		if (!strcmp(states[i], state)) {
+			gr_buf_fini(&all);
+			return true;
+		}
+		gr_buf_printf(&all, "%s%s", i ? ", " : "", states[i]);
+	}
+	gr_err_set(&a->err, GR_EUSAGE, "\"%.40s\" is no state of a job; there are %s", state, gr_buf_str(&all));
+	gr_buf_fini(&all);
+	return false;
+}
+
 static void op_ls(struct ask *a)
 {
 	int64_t after = num(a, "after", 0), limit = num(a, "limit", 100);
 	const char *state = text(a, "state"), *tenant = text(a, "tenant");
 	bool newest = json_is_true(json_object_get(a->req, "newest"));
-	struct gr_bj **all = gr_xalloc((a->b->jobs.n + 1) * sizeof(struct gr_bj *)), *j;
-	json_t *list = json_array(), *rep;
+	struct gr_bj **all, *j;
+	json_t *list, *rep;
 	size_t i = 0, n = 0;
 	int64_t next = 0;
 
+	if (state && !is_job_state(a, state))
+		return;
+	all = gr_xalloc((a->b->jobs.n + 1) * sizeof(struct gr_bj *));
+	list = json_array();
 	if (limit < 1 || limit > 1000)
 		limit = 1000;
 	while ((j = gr_map_each(&a->b->jobs, &i)))

@@ -228,7 +228,10 @@ static int job_logs(struct ask *a, struct gr_err *err)
 		rc = gr_talk_call(&a->b, false, json_pack("{s:s, s:I}", "op", "job.show", "job", (json_int_t)job), &rep, err);
 	if (rc < 0)
 		return rc;
-	if (a->n_words > 1 || gr_jnum(rep, "n_tasks") == 1)
+	if (a->o.attempt && a->n_words < 2 && gr_jnum(rep, "n_tasks") != 1)
+		rc = gr_err_set(err, GR_EUSAGE, "--attempt wants a task's number behind the job's: job %" PRIu64 " has %" JSON_INTEGER_FORMAT " tasks", job,
+				gr_jnum(rep, "n_tasks"));
+	else if (a->n_words > 1 || gr_jnum(rep, "n_tasks") == 1)
 		rc = gr_logs_copy(&a->b, job, task, (uint64_t)a->o.attempt, a->o.follow, out, errs, NULL, err);
 	else if (a->o.follow)
 		rc = gr_follow(&a->b, job, (uint64_t)gr_jnum(rep, "n_tasks"), &fo, &end, err);
@@ -283,6 +286,8 @@ static int job_retry(struct ask *a, struct gr_err *err)
 	uint64_t job, task;
 	int rc = gr_talk_number(a->words[0], "job", &job, err);
 
+	if (rc == 0 && a->o.failed && a->n_words > 1)
+		rc = gr_err_set(err, GR_EUSAGE, "retry wants --failed or tasks' numbers, not both");
 	for (int i = 1; rc == 0 && i < a->n_words; i++) {
 		rc = gr_talk_number(a->words[i], "task", &task, err);
 		if (rc == 0)

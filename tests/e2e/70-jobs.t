@@ -127,8 +127,18 @@ check "the job failed" [ "$("$G" job show "$job" -o json | python3 -c 'import js
 check "task ls finds the one" [ "$("$G" task ls "$job" --state failed -o name)" = 2 ]
 check "task show tells its exit code" sh -c '"$0" task show "$1" 2 | grep -q "exit 1"' "$G" "$job"
 check "one task's log" is 'task 1' "$G" job logs "$job" 1
+# refused CODE WHAT TEXT WORDS...: griddle with these words ends with CODE, prints nothing and says TEXT
+refused() { "$G" "${@:4}" >"$T/out" 2>"$T/err"; rc=$?; check "$2" sh -c '[ $0 = $1 ] && [ ! -s "$2/out" ] && grep -qF -e "$3" "$2/err"' $rc $1 "$T" "$3" || diag <"$T/err"; }
+check "its first attempt's is the same" is 'task 1' "$G" job logs "$job" 1 --attempt 1
+refused 36 "an attempt that there is not is said to be none" "task 1 has no attempt 7" job logs "$job" 1 --attempt 7
+refused 36 "so it is by one who stays" "task 1 has no attempt 7" job logs "$job" 1 -f --attempt 7
+refused 2 "an attempt of all tasks is refused" "--attempt wants a task's number" job logs "$job" --attempt 1
+refused 2 "retry of those that failed and of one named is refused" "not both" job retry "$job" 0 --failed
+refused 2 "a state that there is not is refused, with those there are" "there are queued, running, paused, cancelling, done, failed, cancelled" job ls --state nosuch
 check "retry runs it again" sh -c '"$0" job retry "$1" --failed | grep -q " 1 tasks\| 2 tasks"' "$G" "$job"
 wait_for 10 sh -c '"$0" job show "$1" | grep -q "^state *failed"' "$G" "$job"
+check "whose second attempt has its own" is 'task 2' "$G" job logs "$job" 2 --attempt 2
+refused 36 "and no third" "task 2 has no attempt 3" job logs "$job" 2 --attempt 3
 slow=$("$G" map --detach -- sleep ::: 60 60 60 60 60 60)
 check "a task runs" wait_for 10 sh -c '"$0" task show "$1" 0 | grep -q "^state *running"' "$G" "$slow"
 check "and nothing says how it ended" sh -c '! "$0" task show "$1" 0 | grep "^ended" && "$0" task show "$1" 0 -o json | python3 -c "import json,sys; d=json.load(sys.stdin); assert not {\"exit_code\", \"signal\", \"cause\"} & set(d), d"' "$G" "$slow"
