@@ -36,14 +36,21 @@ static const struct gr_conf_key keys_keys[] = {
 	  AT(tokens), NULL },
 };
 
-static int make_new(const char *path, struct gr_err *err)
+static int make_folder_of(const char *path, struct gr_err *err)
 {
 	struct gr_slice dir = gr_path_dir(gr_slice_str(path));
 	char *d = gr_xstrndup((const char *)dir.p, dir.n);
-	struct gr_keypair k;
 	int rc = gr_mkdir_p(d, 0700, err);
 
 	free(d);
+	return rc;
+}
+
+static int make_new(const char *path, struct gr_err *err)
+{
+	struct gr_keypair k;
+	int rc = make_folder_of(path, err);
+
 	if (rc == 0)
 		rc = gr_keypair_make(&k, err);
 	if (rc == 0)
@@ -62,10 +69,8 @@ static int import_kube(const char *path, const char *from, struct gr_err *err)
 	const char *argv[] = { "kubectl", "get", "secret", "-o", "json", "--", name, NULL };
 	const char *argv_ns[] = { "kubectl", "get", "secret", "-o", "json", "--namespace", ns, "--", name, NULL };
 	struct gr_buf out = { 0 }, said = { 0 }, key = { 0 }, server = { 0 };
-	struct gr_slice dir = gr_path_dir(gr_slice_str(path));
 	struct gr_keypair k = { 0 };
 	json_t *secret = NULL;
-	char *d = gr_xstrndup((const char *)dir.p, dir.n);
 	int rc;
 
 	rc = gr_proc_capture_for(slash ? argv_ns : argv, NULL, NULL, MAX_SECRET_BYTES, KUBECTL_SILENT_MS, &out, &said, err);
@@ -91,7 +96,7 @@ static int import_kube(const char *path, const char *from, struct gr_err *err)
 	if (rc == 0 && !gr_key_is_valid(gr_buf_str(&server)))
 		rc = gr_err_set(err, GR_ECONFIG, "the Secret's \"server.pub\" is not a public key");
 	if (rc == 0)
-		rc = gr_mkdir_p(d, 0700, err);
+		rc = make_folder_of(path, err);
 	if (rc == 0)
 		rc = gr_keypair_save(path, &k, err);
 	if (rc == 0)
@@ -110,7 +115,6 @@ out:
 	gr_buf_fini(&key);
 	gr_buf_fini(&server);
 	free(ns);
-	free(d);
 	return rc;
 }
 
@@ -148,17 +152,13 @@ static int parse_roles(const char *text, struct gr_err *err)
 
 static int allow(const char *path, const char *key, const char *name, const char *roles, struct gr_err *err)
 {
-	struct gr_slice dir = gr_path_dir(gr_slice_str(path));
 	int mask = parse_roles(roles, err), rc;
-	char *d;
 
 	if (mask < 0)
 		return mask;
 	if (!gr_key_is_valid(key))
 		return gr_err_set(err, GR_EUSAGE, "%.60s: not a public key: wants the 40 characters `griddle keys show` prints", key);
-	d = gr_xstrndup((const char *)dir.p, dir.n);
-	rc = gr_mkdir_p(d, 0700, err);
-	free(d);
+	rc = make_folder_of(path, err);
 	return rc < 0 ? rc : gr_allow_add(path, key, mask, name, err);
 }
 
@@ -197,7 +197,9 @@ static int token(const char *path, const char *name, const char *roles, struct g
 	gr_sha256_of(text, strlen(text), &d);
 	gr_digest_hex(&d, hex);
 	gr_buf_printf(&b, "%s %s %s", hex, roles, name);
-	rc = gr_file_add_line(path, gr_buf_str(&b), 0600, err);
+	rc = make_folder_of(path, err);
+	if (rc == 0)
+		rc = gr_file_add_line(path, gr_buf_str(&b), 0600, err);
 	if (rc == 0)
 		printf("%s\n", text);
 	gr_buf_fini(&b);

@@ -58,6 +58,7 @@ run keys forge; is 2; check "keys wants a known verb" [ $? = 0 ]
 run keys import; is 2 && err 'keys import: wants --from-kube'; check "keys import says what it wants" [ $? = 0 ]
 run keys allow; is 2 && err 'keys allow: wants a KEY'; check "so does keys allow" [ $? = 0 ]
 run keys token; is 2 && err 'keys token: wants a NAME'; check "and keys token" [ $? = 0 ]
+XDG_CONFIG_HOME=$T/fresh run keys token first; is 0 && grep -q ' client first$' "$T/fresh/griddle/tokens"; check "the first token makes its folder, as the first key does" [ $? = 0 ]
 pids=; for i in 1 2 3 4 5 6 7 8 9 10 11 12; do "$G" keys token --tokens "$T/many" "t$i" >/dev/null & pids="$pids $!"; done; wait $pids
 check "tokens made at once are all kept" [ "$(grep -cE '^[0-9a-f]{64} client t[0-9]+$' "$T/many")" = 12 ]
 : >"$T/empty"; run place replay "$T/empty"; is 2 && err 'holds no decision' && ! err 'came out the same'; check "an empty decision log is not the same as anything" [ $? = 0 ]
