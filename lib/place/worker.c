@@ -15,7 +15,7 @@
 
 #define MAX_SLOTS 4096u
 #define TOLD_16US 125u                /* a worker tells of commands together, up to 2 ms late */
-#define TOLD_SHORT_16US 1250u         /* those of less than SHORT_8US, which its runners hold too: twice up to 10 ms */
+#define TOLD_SHORT_16US 1250u         /* those of less than SHORT_8US: its runners go on by themselves for up to 10 ms, and as much waits behind */
 #define SHORT_8US 500u
 #define CREDITS_UNKNOWN 2u            /* before the first round trips were measured */
 #define RANK_BASE 53u                 /* log8 of 1024 / 10: ten times as fast as the typical worker */
