@@ -1,6 +1,7 @@
 /* status.c - the coordinator's state as JSON: for control requests and for /api/v1, one source for both */
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "coordinator/batch.h"
 #include "coordinator/coord.h"
@@ -44,21 +45,29 @@ static uint64_t jobs_failed(const struct gr_batch_stats *b)
 	       b->causes[GR_BC_DISK];
 }
 
-static json_t *tasks_json(const struct gr_coord *c)
+/* Tasks of sessions and jobs by state. What has no slot yet, or has left it and waits for its commit, is told as queued: as many run as `nodes` tells. */
+static void count_tasks(const struct gr_coord *c, const struct gr_place_stats *st, const struct gr_batch_stats *jobs, uint64_t n[GR_TASK_GONE])
 {
-	static const char *const names[] = { "waiting", "queued", "running", "unconfirmed" };
-	uint64_t n[GR_TASK_GONE] = { 0 };
-	struct gr_batch_stats jobs;
 	struct gr_session *s;
-	json_t *o = json_object();
+	uint64_t slotless;
 	size_t i = 0;
 
+	memset(n, 0, GR_TASK_GONE * sizeof(*n));
 	while ((s = gr_map_each(&c->sessions, &i)))
 		for (int k = 0; k < GR_TASK_GONE; k++)
 			n[k] += s->job.n[k];
-	gr_batch_stats(c, &jobs);
-	n[GR_TASK_QUEUED] += jobs.counts[GR_B_READY];
-	n[GR_TASK_RUNNING] += jobs.counts[GR_B_RUNNING];
+	n[GR_TASK_QUEUED] += jobs->counts[GR_B_READY];
+	n[GR_TASK_RUNNING] += jobs->counts[GR_B_RUNNING];
+	slotless = n[GR_TASK_RUNNING] > st->n_running ? n[GR_TASK_RUNNING] - st->n_running : 0;
+	n[GR_TASK_QUEUED] += slotless;
+	n[GR_TASK_RUNNING] -= slotless;
+}
+
+static json_t *tasks_json(const uint64_t n[GR_TASK_GONE])
+{
+	static const char *const names[] = { "waiting", "queued", "running", "unconfirmed" };
+	json_t *o = json_object();
+
 	for (int k = 0; k < GR_TASK_GONE; k++)
 		set(o, names[k], n[k]);
 	return o;
@@ -69,6 +78,7 @@ json_t *gr_status_json(const struct gr_coord *c)
 	struct gr_place_stats st;
 	struct gr_batch_stats jobs;
 	struct gr_cas_stats cas = { 0 };
+	uint64_t n[GR_TASK_GONE];
 	json_t *o = gr_version_json(), *outcomes = json_object(), *cache = json_object();
 
 	gr_place_stats(c->place, gr_coord_now(c), &st);
@@ -84,10 +94,11 @@ json_t *gr_status_json(const struct gr_coord *c)
 	set(o, "free", st.free_slots);
 	set(o, "clients", c->n_clients);
 	set(o, "sessions", c->sessions.n);
-	json_object_set_new(o, "tasks", tasks_json(c));
+	gr_batch_stats(c, &jobs);
+	count_tasks(c, &st, &jobs, n);
+	json_object_set_new(o, "tasks", tasks_json(n));
 	set(o, "accepted", c->m.tasks_accepted);
 	set(o, "attempts", c->m.attempts);
-	gr_batch_stats(c, &jobs);
 	for (int i = GR_OUTCOME_DONE; i < GR_N_OUTCOMES; i++)
 		set(outcomes, gr_outcome_name(i), c->m.outcomes[i] + (i == GR_OUTCOME_DONE ? jobs.causes[GR_BC_DONE] : 0));
 	set(outcomes, "failed", jobs_failed(&jobs));
@@ -108,23 +119,19 @@ void gr_status_sample(const struct gr_coord *c, struct gr_recent_sample *out)
 {
 	struct gr_place_stats st;
 	struct gr_batch_stats jobs;
-	struct gr_session *s;
-	size_t i = 0;
+	uint64_t n[GR_TASK_GONE];
 
 	gr_batch_stats(c, &jobs);
 	gr_place_stats(c->place, gr_coord_now(c), &st);
+	count_tasks(c, &st, &jobs, n);
 	out->slots = st.slots;
-	while ((s = gr_map_each(&c->sessions, &i))) {
-		out->running += s->job.n[GR_TASK_RUNNING];
-		out->queued += s->job.n[GR_TASK_NEW] + s->job.n[GR_TASK_QUEUED];
-	}
+	out->running = (uint32_t)n[GR_TASK_RUNNING];
+	out->queued = (uint32_t)(n[GR_TASK_NEW] + n[GR_TASK_QUEUED]);
 	for (int k = GR_OUTCOME_DONE; k < GR_N_OUTCOMES; k++)
 		out->ended += c->m.outcomes[k];
 	out->failed = out->ended - c->m.outcomes[GR_OUTCOME_DONE] - c->m.outcomes[GR_OUTCOME_CANCELLED];
 	out->failed += jobs_failed(&jobs);
 	out->ended += jobs.causes[GR_BC_DONE] + jobs_failed(&jobs);
-	out->running += (uint32_t)jobs.counts[GR_B_RUNNING];
-	out->queued += (uint32_t)jobs.counts[GR_B_READY];
 }
 
 json_t *gr_nodes_json(const struct gr_coord *c)

@@ -219,7 +219,7 @@ static int run_map(const struct gr_cmd *cmd, int argc, char **argv)
 
 const struct gr_cmd gr_cmd_map = {
 	.name = "map", .args = "[--] COMMAND [ARGUMENT]... [::: VALUE...]...", .summary = "run a command for many values, on the cluster",
-	.help = "  griddle map --mem 512M -- ./sim {} < params.txt\n"
+	.help = "  griddle map --in sim --mem 512M -- ./sim {} < params.txt\n"
 		"  griddle map --in '{}' --out '{.}.png' -- convert {} {.}.png ::: *.svg\n"
 		"  griddle map -k -- echo {1} {2} ::: a b c ::: 1 2\n"
 		"  griddle map --pipe --block 10M 'grep -c error' < log\n\n"

@@ -398,7 +398,9 @@ static void run_section(FILE *out, const struct gr_lresult *r)
 		n_traffic += json_is_true(json_object_get(o, "traffic"));
 	fprintf(out, ", %s, %.1f s, ", when, s);
 	text(out, gr_lresult_str(r->run, "model"));
-	fprintf(out, " model, %zu workers, started within %.2f ms of each other", n_traffic, gr_lresult_num(r->end, "skew_ms"));
+	fprintf(out, " model, %zu worker%s", n_traffic, n_traffic == 1 ? "" : "s");
+	if (n_traffic > 1)
+		fprintf(out, ", started within %.2f ms of each other", gr_lresult_num(r->end, "skew_ms"));
 	if (json_array_size(json_object_get(r->end, "members")) > n_traffic)
 		fprintf(out, "; %zu more that burned", json_array_size(json_object_get(r->end, "members")) - n_traffic);
 	fprintf(out, "</p>\n");

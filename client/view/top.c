@@ -186,7 +186,7 @@ static void head(struct page *p, const json_t *snap)
 	gr_buf_add_str(&line, "griddle ");
 	mark(&line, GR_TOP_PLAIN);
 	cell(&line, str(snap, "source"), (int)strlen(str(snap, "source")), false);
-	gr_buf_printf(&line, "  %s  up %s  %" JSON_INTEGER_FORMAT " workers", str(st, "version"), up, num(st, "workers"));
+	gr_buf_printf(&line, "  %s  up %s  %" JSON_INTEGER_FORMAT " worker%s", str(st, "version"), up, num(st, "workers"), num(st, "workers") == 1 ? "" : "s");
 	if (num(st, "draining"))
 		gr_buf_printf(&line, ", %" JSON_INTEGER_FORMAT " draining", num(st, "draining"));
 	if (num(st, "quarantined"))

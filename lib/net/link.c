@@ -283,7 +283,6 @@ static void on_sock(void *ctx)
 static void on_connection_lost(struct gr_link *l, unsigned event, uint32_t value)
 {
 	const char *why = l->state == CONNECT ? "cannot connect" : "connection closed by the other end";
-	char text[200];
 	int code = GR_EUNREACH;
 
 	switch (event) {
@@ -305,13 +304,12 @@ static void on_connection_lost(struct gr_link *l, unsigned event, uint32_t value
 		break;
 	case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
 		why = l->server_key ? "connection closed in the handshake (is the server key right?)" :
-				      "connection closed in the handshake";
+				      "connection closed in the handshake (it may want keys, and none were given)";
 		break;
 	default:
 		break;
 	}
-	snprintf(text, sizeof(text), "%s: %.120s", why, l->endpoint);
-	fail(l, code, text);
+	fail(l, code, why);
 }
 
 static void on_monitor(void *ctx)
@@ -454,14 +452,14 @@ static void on_timer(uv_timer_t *h)
 		connect_now(l);
 		break;
 	case CONNECT:
-		snprintf(text, sizeof(text), "no connection within %u s: %.120s", ATTEMPT_MS / 1000, l->endpoint);
+		snprintf(text, sizeof(text), "no connection within %u s", ATTEMPT_MS / 1000);
 		fail(l, GR_EUNREACH, text);
 		break;
 	case GREET:
 		receive(l);
 		if (l->state != GREET)
 			break;
-		snprintf(text, sizeof(text), "no WELCOME within %u s: %.120s", ATTEMPT_MS / 1000, l->endpoint);
+		snprintf(text, sizeof(text), "no WELCOME within %u s", ATTEMPT_MS / 1000);
 		fail(l, GR_ETIME, text);
 		break;
 	case UP:

@@ -15,7 +15,8 @@ struct gr_link_ops {
 	/* The HELLO to send: a new reference from gr_hello_json plus the caller's members. Called for each connection. */
 	json_t *(*make_hello)(void *ctx);
 	void (*on_up)(void *ctx, const json_t *welcome);
-	/* Was up and is not any more, or could not be made. @code: GR_EUNREACH, GR_EAUTH, GR_EVERSION, GR_EROLE, GR_ETIME... */
+	/* Was up and is not any more, or could not be made. @code: GR_EUNREACH, GR_EAUTH, GR_EVERSION, GR_EROLE, GR_ETIME...
+	 * @why does not name the endpoint. */
 	void (*on_down)(void *ctx, int code, const char *why);
 	int (*on_msg)(void *ctx, int type, struct gr_slice body);   /* < 0 of class PEER: the link is made anew */
 	/* May be NULL: adds signals to the next PING. */

@@ -237,6 +237,7 @@ void gr_place_stats(const struct gr_place *p, uint64_t now_ns, struct gr_place_s
 		if (!(w->flags & W_UP))
 			continue;
 		s.n_workers++;
+		s.n_running += w->n_placed < w->slots ? w->n_placed : w->slots;
 		s.n_draining += (w->flags & W_DRAINING) != 0;
 		s.n_quarantined += (w->flags & W_QUARANTINED) != 0;
 		if ((w->flags & (W_DRAINING | W_QUARANTINED)) || p->nodes[w->node].is_cordoned)

@@ -334,6 +334,7 @@ struct gr_place_stats {
 	uint32_t free_slots;              /* of those, not taken by a placed task */
 	uint32_t n_held;                  /* of the queued, what waits for a faster worker (FASTER) */
 	uint64_t n_queued, n_placed;      /* tasks now */
+	uint64_t n_running;               /* of the placed, what has a slot; the others wait at their workers */
 	uint64_t decisions, looked;       /* ever; looked: workers scored */
 	uint64_t acts[GR_PLACE_N_ACTS];   /* ever, by kind */
 };

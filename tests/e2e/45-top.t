@@ -18,7 +18,7 @@ check "without a coordinator it ends with 32" [ $rc = 32 ]
 cl_coordinator
 cl_worker w1
 "$G" top --coordinator "$ENDPOINT" --once --interval 100ms >"$T/out" 2>&1
-check "a real cluster has its worker's node" grep -q "1 workers" "$T/out"
+check "a real cluster has its worker's node" grep -q "  1 worker *$" "$T/out"
 "$G" submit --coordinator "$ENDPOINT" --name "a job with a name" - <<<'{"command": "true", "constraints": {"cpu": "z"}}' >"$T/job"
 shown() { COLUMNS=80 "$G" top --coordinator "$ENDPOINT" --once --interval 100ms >"$T/out" 2>&1 && grep -q "$1" "$T/out"; }
 check "a job that waits says why" wait_for 10 shown '^ *waits: no worker could run it'
@@ -40,12 +40,12 @@ tm send-keys -t t n
 tm resize-window -t t -x 60 -y 12; check "a small terminal is used as it is" wait_for 5 seen 'griddle simulated'
 tm send-keys -t t q; check "q ends it" wait_for 5 gone
 tm new-session -d -s t -x 110 -y 30 "LANG=C.UTF-8 $G top --coordinator $ENDPOINT --interval 200ms"
-check "a real cluster is shown" wait_for 10 seen '1 workers'
+check "a real cluster is shown" wait_for 10 seen '  1 worker *$'
 tm send-keys -t t c; wait_for 5 seen 'Cancel job 1? y or n'
 tm send-keys -t t C-c; check "Ctrl-C ends it while it asks" wait_for 5 gone
 gone || tm kill-session -t t
 tm new-session -d -s t -x 110 -y 30 "LANG=C.UTF-8 $G top --coordinator $ENDPOINT --interval 200ms"
-wait_for 10 seen '1 workers'; tm send-keys -t t c; wait_for 5 seen 'Cancel job 1? y or n'
+wait_for 10 seen '  1 worker *$'; tm send-keys -t t c; wait_for 5 seen 'Cancel job 1? y or n'
 "$G" submit --coordinator "$ENDPOINT" --name "one that comes meanwhile" - <<<'{"command": "true", "constraints": {"cpu": "z"}}' >"$T/job"
 check "it follows the cluster while it asks" wait_for 5 seen 'one that comes'
 tm resize-window -t t -x 100 -y 28; check "a terminal of another size is no answer" wait_for 5 seen 'Cancel job 1? y or n'
@@ -56,4 +56,19 @@ cl_coordinator
 check "and found again" wait_for 20 sh -c '! tmux -S "$0" capture-pane -p -t t | grep -q "trying again"' "$T/tmux"
 tm send-keys -t t q; check "q ends that too" wait_for 5 gone
 tm kill-server 2>/dev/null
+cat >"$T/slots.py" <<'PY'
+import json, subprocess, sys, time, urllib.request
+g, endpoint, http = sys.argv[1:]
+get = lambda path: json.load(urllib.request.urlopen(http + path))
+job = subprocess.Popen([g, "map", "-q", "--coordinator", endpoint, "--", "true", ":::"] + [str(i) for i in range(1500)])
+most = slots = n = 0
+while job.poll() is None:
+    s = get("/api/v1/status")
+    most, slots, n = max(most, s["tasks"]["running"]), s["slots"], n + 1
+    time.sleep(0.005)
+print("of", slots, "slots", most, "ran at once in", n, "looks")
+sys.exit(not (n > 3 and 0 < most <= slots and job.returncode == 0))
+PY
+python3 "$T/slots.py" "$G" "$ENDPOINT" "http://$HTTP" >"$T/out" 2>&1; rc=$?
+check "what waits at a worker is not told as running" [ $rc = 0 ]; [ $rc = 0 ] || diag <"$T/out"
 done_testing

@@ -150,6 +150,7 @@ static void a_toolchain_is_a_must(void **state)
 static void a_worker_is_given_its_slots_and_prefetch_and_no_more(void **state)
 {
 	struct world *w = *state;
+	struct gr_place_stats st;
 	uint32_t c;
 
 	up(w, 1, 2, 3, 0, NULL);
@@ -158,6 +159,9 @@ static void a_worker_is_given_its_slots_and_prefetch_and_no_more(void **state)
 		ready(w, (uint64_t)i, c, 0);
 	/* three may wait there, and before round trips are known two do */
 	assert_int_equal(next(w, 100), 4);
+	gr_place_stats(w->p, w->now, &st);
+	assert_int_equal(st.n_placed, 4);
+	assert_int_equal(st.n_running, 2);
 	assert_int_equal(next(w, 100), 0);
 	end(w, w->d[0].placed, GR_PLACE_DONE, 1000);
 	assert_int_equal(next(w, 100), 1);
@@ -547,6 +551,7 @@ static void what_was_on_a_lost_worker_ends_with_it(void **state)
 	gr_place_worker_down(w->p, w->now, a);
 	gr_place_stats(w->p, w->now, &st);
 	assert_int_equal(st.n_placed, 0);
+	assert_int_equal(st.n_running, 0);
 	assert_int_equal(st.n_workers, 0);
 	assert_int_equal(st.slots, 0);
 }
