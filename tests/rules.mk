@@ -22,10 +22,10 @@ export ASAN_OPTIONS ?= detect_leaks=1:allocator_may_return_null=1:abort_on_error
 export UBSAN_OPTIONS ?= print_stacktrace=1:halt_on_error=1
 export TSAN_OPTIONS ?= suppressions=$(CURDIR)/tests/tsan.supp:second_deadlock_stack=1
 # End-to-end scripts that mostly wait or keep one core busy: two at a time, as all that is built. Those that measure, or build with all
-# cores, run alone: side by side they take as long.
+# cores, run alone: side by side they take as long. The chart's runs beside them from the start: on a new machine it builds Helm first.
 BESIDE = 10,13,14,20,21,30,32,33,40,41,42,43,44,45,46,60,61,62,73,75,76,77,81
 PROVE = env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL BIN='$(CURDIR)/$(B)/bin' BUILD_DIR='$(CURDIR)/$(B)' VARIANT=$(VARIANT) \
-        CMOCKA_MESSAGE_OUTPUT=TAP TIMEOUT_S=$(TIMEOUT_S) prove --timer --exec tests/helper/run_one.sh -j2 --rules 'par=build/**' --rules 'par=tests/e2e/{$(BESIDE)}-*.t' --rules 'seq=**'
+        CMOCKA_MESSAGE_OUTPUT=TAP TIMEOUT_S=$(TIMEOUT_S) prove --timer --exec tests/helper/run_one.sh -j2 --rules 'par=build/**' --rules 'par=tests/chart/*.t' --rules 'par=tests/e2e/{$(BESIDE)}-*.t' --rules 'seq=**'
 
 .PHONY: check-built unit-built e2e-built bench-built deps-check tests-built docs
 check:  ## install what is missing, build, run every test (TESTS="files" for some)

@@ -9,7 +9,7 @@ no_tool() { [ -z "${CI:-}" ] || { echo "Bail out! $*, and this is CI"; exit 1; }
 go_tool() {                     # go_tool NAME VERSION PACKAGE: prints the program, or nothing
 	_d=$CACHE/$1-v$2
 	if [ ! -x "$_d/$1" ] && command -v go >/dev/null; then
-		mkdir -p "$_d" && (cd "$_d" && GOFLAGS='' GOBIN=$_d CGO_ENABLED=0 timeout 1200 go install "$3@v$2") >"$_d/log" 2>&1 || true
+		mkdir -p "$_d" && (cd "$_d" && GOFLAGS='' GOBIN=$_d CGO_ENABLED=0 timeout 1200 nice -n 19 go install "$3@v$2") >"$_d/log" 2>&1 || true
 	fi
 	[ ! -x "$_d/$1" ] || echo "$_d/$1"
 }

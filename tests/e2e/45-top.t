@@ -21,7 +21,7 @@ cl_worker w1
 check "a real cluster has its worker's node" grep -q "  1 worker *$" "$T/out"
 "$G" submit --coordinator "$ENDPOINT" --name "a job with a name" - <<<'{"command": "true", "constraints": {"cpu": "z"}}' >"$T/job"
 shown() { COLUMNS=80 "$G" top --coordinator "$ENDPOINT" --once --interval 100ms >"$T/out" 2>&1 && grep -q "$1" "$T/out"; }
-check "a job that waits says why" wait_for 10 shown '^ *waits: no worker could run it'
+check "a job that waits says why" wait_for 20 shown '^ *waits: no worker could run it'
 check "80 columns leave room for its name" grep -q '^> *1  a job with a na' "$T/out"
 check "and for the whole of the numbers" sh -c 'grep -q "WAIT     TIME *$" "$0"' "$T/out"
 command -v tmux >/dev/null || { N_TEST=$((N_TEST + 1)); echo "ok $N_TEST - keys # SKIP tmux is not installed"; done_testing; exit 0; }
@@ -29,32 +29,32 @@ tm() { tmux -S "$T/tmux" -f /dev/null "$@"; }
 seen() { tm capture-pane -p -t t >"$T/screen" 2>/dev/null && grep -q -- "$1" "$T/screen"; }
 gone() { ! tm has-session -t t 2>/dev/null; }
 tm new-session -d -s t -x 110 -y 36 "LANG=C.UTF-8 $G top --simulate 7 --interval 200ms"
-check "the screen shows jobs" wait_for 10 seen 'STATE'
+check "the screen shows jobs" wait_for 20 seen 'STATE'
 check "and nodes" seen 'node-0'
-tm send-keys -t t w; check "w shows each worker" wait_for 5 seen 'worker-0-0'
-tm send-keys -t t j; check "j picks the next job" wait_for 5 sh -c 'tmux -S "$0" capture-pane -p -t t | grep "^>" | grep -qv "^> *[0-9]*3 "' "$T/tmux"
-tm send-keys -t t s; check "s changes the order, and says so" wait_for 5 seen 'order: load'
-tm send-keys -t t '?'; check "? shows the keys" wait_for 5 seen 'PgUp PgDn'
-tm send-keys -t t c; check "c asks first" wait_for 5 seen 'y or n'
+tm send-keys -t t w; check "w shows each worker" wait_for 20 seen 'worker-0-0'
+tm send-keys -t t j; check "j picks the next job" wait_for 20 sh -c 'tmux -S "$0" capture-pane -p -t t | grep "^>" | grep -qv "^> *[0-9]*3 "' "$T/tmux"
+tm send-keys -t t s; check "s changes the order, and says so" wait_for 20 seen 'order: load'
+tm send-keys -t t '?'; check "? shows the keys" wait_for 20 seen 'PgUp PgDn'
+tm send-keys -t t c; check "c asks first" wait_for 20 seen 'y or n'
 tm send-keys -t t n
-tm resize-window -t t -x 60 -y 12; check "a small terminal is used as it is" wait_for 5 seen 'griddle simulated'
-tm send-keys -t t q; check "q ends it" wait_for 5 gone
+tm resize-window -t t -x 60 -y 12; check "a small terminal is used as it is" wait_for 20 seen 'griddle simulated'
+tm send-keys -t t q; check "q ends it" wait_for 20 gone
 tm new-session -d -s t -x 110 -y 30 "LANG=C.UTF-8 $G top --coordinator $ENDPOINT --interval 200ms"
-check "a real cluster is shown" wait_for 10 seen '  1 worker *$'
-tm send-keys -t t c; wait_for 5 seen 'Cancel job 1? y or n'
-tm send-keys -t t C-c; check "Ctrl-C ends it while it asks" wait_for 5 gone
+check "a real cluster is shown" wait_for 20 seen '  1 worker *$'
+tm send-keys -t t c; wait_for 20 seen 'Cancel job 1? y or n'
+tm send-keys -t t C-c; check "Ctrl-C ends it while it asks" wait_for 20 gone
 gone || tm kill-session -t t
 tm new-session -d -s t -x 110 -y 30 "LANG=C.UTF-8 $G top --coordinator $ENDPOINT --interval 200ms"
-wait_for 10 seen '  1 worker *$'; tm send-keys -t t c; wait_for 5 seen 'Cancel job 1? y or n'
+wait_for 20 seen '  1 worker *$'; tm send-keys -t t c; wait_for 20 seen 'Cancel job 1? y or n'
 "$G" submit --coordinator "$ENDPOINT" --name "one that comes meanwhile" - <<<'{"command": "true", "constraints": {"cpu": "z"}}' >"$T/job"
-check "it follows the cluster while it asks" wait_for 5 seen 'one that comes'
-tm resize-window -t t -x 100 -y 28; check "a terminal of another size is no answer" wait_for 5 seen 'Cancel job 1? y or n'
-tm send-keys -t t y; check "and y cancels the job that was asked about" wait_for 5 sh -c '"$0" job show --coordinator "$1" 1 | grep -q "^state *cancelled"' "$G" "$ENDPOINT"
+check "it follows the cluster while it asks" wait_for 20 seen 'one that comes'
+tm resize-window -t t -x 100 -y 28; check "a terminal of another size is no answer" wait_for 20 seen 'Cancel job 1? y or n'
+tm send-keys -t t y; check "and y cancels the job that was asked about" wait_for 20 sh -c '"$0" job show --coordinator "$1" 1 | grep -q "^state *cancelled"' "$G" "$ENDPOINT"
 kill "$COORD_PID"; wait "$COORD_PID" 2>/dev/null
 check "a lost coordinator is said" wait_for 20 seen 'trying again'
 cl_coordinator
 check "and found again" wait_for 20 sh -c '! tmux -S "$0" capture-pane -p -t t | grep -q "trying again"' "$T/tmux"
-tm send-keys -t t q; check "q ends that too" wait_for 5 gone
+tm send-keys -t t q; check "q ends that too" wait_for 20 gone
 tm kill-server 2>/dev/null
 cat >"$T/slots.py" <<'PY'
 import json, subprocess, sys, time, urllib.request
