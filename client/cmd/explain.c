@@ -1,8 +1,6 @@
 /* explain.c - `griddle explain`: what waits and why, and for one task why it is here and not there */
-#include <errno.h>
 #include <inttypes.h>
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "client/cmd/commands.h"
@@ -10,6 +8,7 @@
 #include "client/rpc.h"
 #include "client/view/table.h"
 #include "lib/base/alloc.h"
+#include "lib/conf/conf.h"
 
 #define CALL_LIMIT_MS 5000
 
@@ -143,9 +142,8 @@ static int run_explain(const struct gr_cmd *cmd, int argc, char **argv)
 	struct gr_err err = { 0 };
 	struct explain_opts o;
 	struct gr_conf conf;
-	unsigned long long task = 0;
+	uint64_t task = 0;
 	json_t *rep = NULL, *req;
-	char *end = NULL;
 	int rc, i = gr_cmd_options(cmd, argc, argv, &conf, &o, &err);
 
 	if (i < 0)
@@ -154,10 +152,7 @@ static int run_explain(const struct gr_cmd *cmd, int argc, char **argv)
 		gr_conf_fini(&conf);
 		return gr_cmd_usage(cmd, i < argc ? argv[i] : NULL);
 	}
-	errno = 0;
-	if (argc - i)
-		task = strtoull(argv[i + 1], &end, 10);
-	if (end && (argv[i + 1][0] < '0' || argv[i + 1][0] > '9' || *end || errno || task > INT64_MAX)) {
+	if (argc - i && !gr_conf_whole(argv[i + 1], INT64_MAX, &task)) {
 		gr_conf_fini(&conf);
 		return gr_cmd_usage(cmd, argv[i + 1]);
 	}

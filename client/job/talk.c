@@ -13,6 +13,7 @@
 
 #include "client/view/table.h"
 #include "lib/base/alloc.h"
+#include "lib/conf/conf.h"
 
 #define CALL_LIMIT_MS 10000
 #define HAVE_AT_ONCE 8000u
@@ -30,15 +31,7 @@ const char *gr_jstr(const json_t *o, const char *key)
 
 int gr_talk_number(const char *word, const char *what, uint64_t *out, struct gr_err *err)
 {
-	char *end;
-	unsigned long long v;
-
-	errno = 0;
-	v = strtoull(word, &end, 10);
-	if (*word < '0' || *word > '9' || *end || errno || v > UINT32_MAX)
-		return gr_err_set(err, GR_EUSAGE, "%s: not a %s's number", word, what);
-	*out = v;
-	return 0;
+	return gr_conf_whole(word, UINT32_MAX, out) ? 0 : gr_err_set(err, GR_EUSAGE, "%s: not a %s's number", word, what);
 }
 
 void gr_talk_note(struct gr_talk *b, const char *fmt, ...)

@@ -8,6 +8,7 @@
 #include "coordinator/batch.h"
 #include "coordinator/http/tail.h"
 #include "lib/base/alloc.h"
+#include "lib/conf/conf.h"
 
 #define MAX_LOG_BYTES (1u << 20)
 
@@ -76,15 +77,11 @@ static void call(struct gr_coord *c, struct gr_request *rq, const char *op, json
 /* A whole number from the path or the query; false with the 400 or 404. */
 bool gr_api_number(const char *text, uint64_t max, uint64_t *out, struct gr_reply *r, const char *what)
 {
-	char *end;
-	unsigned long long v = text ? strtoull(text, &end, 10) : 0;
+	bool is_good = text && gr_conf_whole(text, max, out);
 
-	if (!text || *text < '0' || *text > '9' || *end || v > max) {
+	if (!is_good)
 		gr_api_problem(r, 400, "%s: not a whole number from 0 to %" PRIu64, what, max);
-		return false;
-	}
-	*out = v;
-	return true;
+	return is_good;
 }
 
 static bool job_of(struct gr_request *rq, struct gr_reply *r, uint64_t *job) { return gr_api_number(rq->param[0], UINT32_MAX, job, r, "job"); }

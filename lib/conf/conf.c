@@ -114,6 +114,19 @@ static void print_value(struct gr_buf *b, const struct gr_conf *c, size_t i)
 
 /* ---- parsing ---- */
 
+bool gr_conf_whole(const char *text, uint64_t max, uint64_t *out)
+{
+	char *end;
+	unsigned long long v;
+
+	errno = 0;
+	v = strtoull(text, &end, 10);
+	if (*text < '0' || *text > '9' || *end || errno || v > max)
+		return false;
+	*out = v;
+	return true;
+}
+
 static int parse_int(const char *text, int64_t *out)
 {
 	char *end;

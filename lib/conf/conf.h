@@ -31,6 +31,8 @@ struct gr_conf {                      /* a view over the caller's struct; origin
 };
 void gr_conf_init(struct gr_conf *c, const struct gr_conf_key *keys, size_t n_keys, void *obj);   /* defaults */
 void gr_conf_fini(struct gr_conf *c);
+/* "12" -> 12: digits alone, 0 to @max; a number that a person or a request gives. False: @out is as it was. */
+bool gr_conf_whole(const char *text, uint64_t max, uint64_t *out);
 /* "64M", "1.5G", "10s", "250ms", "true"... GR_ECONFIG with "KEY: bad value \"x\": wants bytes 1M..1T (from --cache)". */
 int gr_conf_set(struct gr_conf *c, const char *key, const char *value, const char *origin, struct gr_err *err) GR_MUST_CHECK;
 /* JSON object; unknown keys are errors with a suggestion. A missing file is GR_ENOENT. */

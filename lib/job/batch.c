@@ -36,7 +36,6 @@ void gr_bjob_init(struct gr_bjob *j, const struct gr_spec *spec, struct gr_trust
 	j->n_numbers = GR_BATCH_STRIDE;
 	gr_states_init(&j->states, spec->n_tasks, GR_B_BLOCKED);
 	j->n_stage_done = gr_xalloc(spec->n_stages * sizeof(*j->n_stage_done));
-	j->n_stage_final = gr_xalloc(spec->n_stages * sizeof(*j->n_stage_final));
 }
 
 void gr_bjob_fini(struct gr_bjob *j)
@@ -50,7 +49,6 @@ void gr_bjob_fini(struct gr_bjob *j)
 	gr_pool_fini(&j->spare);
 	free(j->due);
 	free(j->n_stage_done);
-	free(j->n_stage_final);
 	gr_states_fini(&j->states);
 	if (j->anew.n)
 		gr_states_fini(&j->anew);

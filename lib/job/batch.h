@@ -121,7 +121,7 @@ struct gr_bjob {
 	struct gr_btask *last;            /* that was looked for, NULL */
 	struct gr_btask **due;            /* heap by due_ns */
 	uint32_t n_due, cap_due;
-	uint32_t *n_stage_done, *n_stage_final;   /* by stage */
+	uint32_t *n_stage_done;           /* by stage */
 	/* Of those RUNNING: has_begun; is_with_worker. One that has begun nowhere waits at its worker; one that is with none, for its next copy
 	 * or comparison. */
 	uint32_t n_begun, n_with_worker;

@@ -30,7 +30,6 @@ int gr_bstate_parse(const char *name)
 static void count(struct gr_bjob *j, uint32_t stage, enum gr_bstate from, enum gr_bstate to, uint32_t n)
 {
 	j->n_stage_done[stage] += (to == GR_B_DONE ? n : 0) - (from == GR_B_DONE ? n : 0);
-	j->n_stage_final[stage] += (gr_bstate__is_final(to) ? n : 0) - (gr_bstate__is_final(from) ? n : 0);
 }
 
 void gr_bjob__put(struct gr_bjob *j, uint32_t task, enum gr_bstate to)

@@ -228,6 +228,20 @@ static char *printed(struct world *w, void (*print)(const struct gr_conf *, FILE
 	return text;
 }
 
+static void a_whole_number_is_digits_alone_and_in_bounds(void **state)
+{
+	static const char *const bad[] = { "", "-1", "+1", " 1", "1x", "0x1", "11", "99999999999999999999" };
+	uint64_t v = 7;
+
+	(void)state;
+	for (size_t i = 0; i < GR_LEN(bad); i++)
+		assert_false(gr_conf_whole(bad[i], 10, &v));
+	assert_false(gr_conf_whole("99999999999999999999", UINT64_MAX, &v));     /* strtoull says the largest */
+	assert_int_equal(v, 7);
+	assert_true(gr_conf_whole("10", 10, &v));
+	assert_int_equal(v, 10);
+}
+
 static void help_markdown_and_values_name_every_key(void **state)
 {
 	struct world *w = *state;
@@ -256,7 +270,8 @@ int main(void)
 		T(says_what_it_wanted_and_where_the_value_came_from), T(a_flag_beats_the_environment_beats_a_file_in_any_order),
 		T(reads_every_form_of_an_option), T(stops_at_the_first_word_that_is_no_option),
 		T(suggests_the_option_that_was_meant), T(takes_config_from_the_command_line),
-		T(refuses_damaged_and_unknown_file_content), T(help_markdown_and_values_name_every_key),
+		T(refuses_damaged_and_unknown_file_content), T(a_whole_number_is_digits_alone_and_in_bounds),
+		T(help_markdown_and_values_name_every_key),
 	};
 
 	return cmocka_run_group_tests_name("conf", tests, NULL, NULL);
