@@ -170,8 +170,6 @@ static bool check_queue(const struct gr_place *p, uint32_t i, uint64_t *queued, 
 
 static bool check_lines(const struct gr_place *p, struct fault *f)
 {
-	uint32_t n_open = 0;
-
 	for (uint32_t b = 0; b <= GR_PLACE_MAX_BAND; b++)
 		for (uint32_t r = 0; r < GR_PLACE_N_RES; r++)
 			for (uint32_t k = 0; k < p->bands[b].by[r].n; k++) {
@@ -185,34 +183,39 @@ static bool check_lines(const struct gr_place *p, struct fault *f)
 					return fault(f, "stand's key is old: band, place", b, k);
 				if (k && (p->bands[b].by[r].n <= FEW_STANDS ? heap[k - 1].name >> 32 >= heap[k].name >> 32 : heap[(k - 1) / 4].share > heap[k].share))
 					return fault(f, "band's stands are in no order: band, place", b, k);
-				for (uint32_t l = s->first_line; l != NIL; l = p->lines[l].next) {
+				for (uint32_t l = s->first_line; l != NIL; l = p->lines[l].next)
 					if (!check_line(&p->lines[l], l, f))
 						return false;
-					n_open += !gr_place__is_parked(p, p->lines[l].class);
-				}
 			}
-	return n_open == p->n_open || fault(f, "open lines, counted", n_open, p->n_open);
+	return true;
 }
 
 static bool check_parked(const struct gr_place *p, struct fault *f)
 {
-	uint32_t n_closed = 0, n_parked = 0;
+	uint32_t n_parked = 0;
 	uint64_t open = 0;
+	bool has_closed = false, has_woken = false;
 
 	for (uint32_t i = 0; i < p->n_classes; i++) {
 		uint32_t at = p->classes[i].parked_at;
 
-		n_closed += gr_place__is_parked(p, i);
+		bool is_woken = p->woken[i / 64] >> i % 64 & 1, is_exact = p->exact[i / 64] >> i % 64 & 1;
+
+		has_closed |= gr_place__is_parked(p, i);
+		has_woken |= is_woken;
 		n_parked += at != NIL;
 		open |= (uint64_t)(p->classes[i].n_lines && !gr_place__is_parked(p, i)) << i % 64;
 		if (at != NIL && (p->parked[at].pools & ~p->parked_pools))
 			return fault(f, "pool of a parked class is not among those of all: class, place", i, at);
 		if (at == NIL ? gr_place__is_parked(p, i) : p->parked[at].class != i)
 			return fault(f, "class is not where it is parked: class, place", i, at);
+		if (at == NIL ? is_woken || is_exact : gr_place__is_parked(p, i) == is_woken || (is_woken && !is_exact))
+			return fault(f, "parked class is neither closed nor woken: class, place", i, at);
 	}
 	if (open != p->open)
 		return fault(f, "open classes, by number", open, p->open);
-	return (n_closed == p->n_closed && n_parked == p->n_parked) || fault(f, "parked classes, closed ones", n_parked, n_closed);
+	return (has_closed == p->has_closed && has_woken == p->has_woken && n_parked == p->n_parked) ||
+	       fault(f, "parked classes, whether some are closed", n_parked, has_closed);
 }
 
 static bool check_owners(const struct gr_place *p, const uint64_t *queued, const uint64_t *placed, const uint64_t (*used)[GR_PLACE_N_RES],

@@ -284,7 +284,7 @@ OFTEN uint32_t gr_place__commit(struct gr_place *p, const struct gr_place__searc
 	o->n_placed += n;
 	p->tasks_placed += n;
 	c->n_task += n;
-	c->parked_ns = 0;
+	c->parked_ns = c->parked_at == NIL ? 0 : p->now_ns + 1;       /* it found room, and may be closed again in a moment */
 	if (w->flags & W_KEPT)
 		gr_place__kept_came(p, s->worker, s->class_id);
 	if (c->has_policy)

@@ -162,7 +162,7 @@ APART uint32_t gr_place__copies(struct gr_place *p, uint64_t now_ns, struct gr_p
 			continue;
 		}
 		/* room that others ask for is not spare; later, then */
-		if (p->n_open || p->n_closed || !gr_place__may_more(p, &p->owners[pl->owner]) ||
+		if (p->open || p->has_closed || !gr_place__may_more(p, &p->owners[pl->owner]) ||
 		    !gr_place__quota_allows(p, &p->tenants[p->owners[pl->owner].spec.tenant], s.class, p->owners[pl->owner].spec.band, 1) ||
 		    p->n_copies * 1000ull >= p->tasks_placed * p->cfg.copy_permille + 999) {
 			gr_place__wheel_del(p, i);

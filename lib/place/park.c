@@ -1,20 +1,32 @@
 /* park.c - a class that found no room is not tried again before something changed that could fit it.
  *
  * It stands in p->parked and its lines are closed. Room that a worker gained opens the classes that could use it, and the
- * first of them takes it: most are closed again a moment later, so that all this time they keep their place in p->parked. */
+ * first of them takes it: most are closed again a moment later, so that all this time they keep their place in p->parked.
+ * Each change that could fit a closed class opens it. So of one that is open since p->woken_at, and was closed when no worker at
+ * all had room for it, it is known that only those have some now that changed since. */
 #include <string.h>
 
 #include "lib/base/alloc.h"
 #include "lib/place/place_int.h"
 
-/* Few words say it: what is opened or closed is not counted one by one. */
-static inline void open_anew(struct gr_place *p)
-{
-	uint64_t open = 0;
+static inline uint32_t n_words(const struct gr_place *p) { return (p->n_classes + 63) / 64; }
+static inline void set(uint64_t *bits, uint32_t i) { bits[i / 64] |= 1ull << i % 64; }
+static inline void unset(uint64_t *bits, uint32_t i) { bits[i / 64] &= ~(1ull << i % 64); }
+static inline bool has(const uint64_t *bits, uint32_t i) { return bits[i / 64] >> i % 64 & 1; }
 
-	for (uint32_t i = 0; i * 64 < p->n_classes; i++)
+/* Few words say it: what is opened or closed is not counted one by one. */
+static inline void sum_up(struct gr_place *p)
+{
+	uint64_t open = 0, closed = 0, woken = 0;
+
+	for (uint32_t i = 0; i < n_words(p); i++) {
 		open |= p->in_line[i] & ~p->closed[i];
+		closed |= p->closed[i];
+		woken |= p->woken[i];
+	}
 	p->open = open;
+	p->has_closed = closed;
+	p->has_woken = woken;
 }
 
 void gr_place__count_line(struct gr_place *p, uint32_t class, int n)
@@ -23,34 +35,20 @@ void gr_place__count_line(struct gr_place *p, uint32_t class, int n)
 
 	c->n_lines += (uint32_t)n;
 	if (c->n_lines)
-		p->in_line[class / 64] |= 1ull << class % 64;
+		set(p->in_line, class);
 	else
-		p->in_line[class / 64] &= ~(1ull << class % 64);
-	if (!gr_place__is_parked(p, class))
-		p->n_open += (uint32_t)n;
-	open_anew(p);
+		unset(p->in_line, class);
+	sum_up(p);
 }
 
-/* The caller sees to p->open. */
-static inline void close_it(struct gr_place *p, uint32_t class)
+uint32_t gr_place__n_open(const struct gr_place *p, uint32_t most)
 {
-	p->closed[class / 64] |= 1ull << class % 64;
-	p->n_closed++;
-	p->n_open -= p->classes[class].n_lines;
-}
+	uint32_t n = 0;
 
-static inline void open_it(struct gr_place *p, uint32_t class)
-{
-	p->closed[class / 64] &= ~(1ull << class % 64);
-	p->n_closed--;
-	p->n_open += p->classes[class].n_lines;
-}
-
-static void found_none(struct gr_place__class *c, uint64_t now_ns, uint64_t none_at)
-{
-	c->none_at = none_at;
-	if (!c->parked_ns)
-		c->parked_ns = now_ns + 1;
+	for (uint32_t i = 0; i < n_words(p); i++)
+		for (uint64_t open = p->in_line[i] & ~p->closed[i]; open && n < most; open &= open - 1)
+			n += p->classes[i * 64 + (uint32_t)__builtin_ctzll(open)].n_lines;
+	return n;
 }
 
 void gr_place__park(struct gr_place *p, uint32_t class, uint64_t now_ns, bool is_exact)
@@ -69,12 +67,18 @@ void gr_place__park(struct gr_place *p, uint32_t class, uint64_t now_ns, bool is
 		c->parked_at = p->n_parked++;
 		p->parked_pools |= k->pools;
 	}
-	close_it(p, class);
-	open_anew(p);
-	found_none(c, now_ns, is_exact ? p->changes : 0);
+	set(p->closed, class);
+	unset(p->woken, class);
+	unset(p->exact, class);
+	if (is_exact)
+		set(p->exact, class);
+	c->none_at = is_exact ? p->changes : 0;
+	if (!c->parked_ns)
+		c->parked_ns = now_ns + 1;
+	sum_up(p);
 }
 
-/* Off the list; the caller sees to p->open. */
+/* Off the list; the caller sums up. */
 static void take_off(struct gr_place *p, uint32_t class)
 {
 	struct gr_place__class *c = &p->classes[class];
@@ -82,8 +86,9 @@ static void take_off(struct gr_place *p, uint32_t class)
 	p->parked[c->parked_at] = p->parked[--p->n_parked];
 	p->classes[p->parked[c->parked_at].class].parked_at = c->parked_at;
 	c->parked_at = NIL;
-	if (gr_place__is_parked(p, class))
-		open_it(p, class);
+	unset(p->closed, class);
+	unset(p->woken, class);
+	unset(p->exact, class);
 }
 
 void gr_place__unpark(struct gr_place *p, uint32_t class)
@@ -91,14 +96,14 @@ void gr_place__unpark(struct gr_place *p, uint32_t class)
 	if (p->classes[class].parked_at == NIL)
 		return;
 	take_off(p, class);
-	open_anew(p);
+	sum_up(p);
 }
 
-uint32_t gr_place__changed(const struct gr_place *p, const struct gr_place__class *c, uint32_t out[N_CHANGED])
+uint32_t gr_place__changed(const struct gr_place *p, uint32_t class, uint32_t out[N_CHANGED])
 {
-	uint64_t n = p->changes - c->none_at;
+	uint64_t none_at = has(p->woken, class) ? p->woken_at : p->classes[class].none_at, n = p->changes - none_at;
 
-	if (!c->none_at || n >= N_CHANGED)
+	if (!none_at || n >= N_CHANGED)
 		return NIL;
 	for (uint32_t i = 0; i < n; i++) {
 		out[i] = p->changed[(p->changes - i) % N_CHANGED];
@@ -109,42 +114,75 @@ uint32_t gr_place__changed(const struct gr_place *p, const struct gr_place__clas
 }
 
 /* The bits of a class's pools are of one pool each as long as there are 64 at most. A new pool opens all classes, so that
- * they know of all that have workers. */
-static RARE bool may_run_in(struct gr_place *p, struct gr_place__class *c, uint32_t pool)
+ * they know of all that have workers. Return: those of word @i of @hit that may run in the pool. */
+static RARE uint64_t that_may_run_in(struct gr_place *p, uint32_t i, uint64_t hit, uint32_t pool)
 {
-	gr_place__class_pools(p, c);
-	return c->pool_at[pool];
+	for (uint64_t bits = hit; bits; bits &= bits - 1) {
+		struct gr_place__class *c = &p->classes[i * 64 + (uint32_t)__builtin_ctzll(bits)];
+
+		gr_place__class_pools(p, c);
+		if (!c->pool_at[pool])
+			hit &= ~(bits & -bits);
+	}
+	return hit;
+}
+
+/* Those of word @i are no longer parked. */
+static RARE void take_off_all(struct gr_place *p, uint32_t i, uint64_t off)
+{
+	for (; off; off &= off - 1)
+		take_off(p, i * 64 + (uint32_t)__builtin_ctzll(off));
+}
+
+typedef int32_t room __attribute__((vector_size(16)));
+typedef uint64_t halves __attribute__((vector_size(16)));
+_Static_assert(sizeof(room) == N_INLINE * sizeof(int32_t), "a worker's room, side by side");
+
+/* Whether all of it is there; no branch hangs on which is not. */
+static inline bool suffices(room free, const int32_t *need4)
+{
+	room need;
+	halves lack;
+
+	memcpy(&need, need4, sizeof(need));
+	lack = (halves)(free - need);
+	return !((lack[0] | lack[1]) & 0x8000000080000000ull);
 }
 
 OFTEN void gr_place__wake_parked(struct gr_place *p, uint32_t worker)
 {
 	const struct gr_place__worker *w = &p->workers[worker];
-	const int32_t *f = w->free;
-	/* what waits behind others needs no core yet */
-	int32_t cpu = p->group[worker] == 1 ? INT32_MAX : f[GR_PLACE_CPU_MCPU];
-	uint64_t pools = 0;
+	uint64_t hit[N_CLASS_WORDS], pools = 0;
+	uint32_t n = n_words(p), pool = w->pool;
+	room free;
 
-	for (uint32_t i = p->n_parked; i-- > 0;) {
+	memcpy(&free, w->free, sizeof(free));
+	if (p->group[worker] == 1)
+		free[GR_PLACE_CPU_MCPU] = INT32_MAX;  /* what waits behind others needs no core yet */
+	for (uint32_t i = 0; i < n; i++)
+		hit[i] = 0;
+	for (uint32_t i = 0; i < p->n_parked; i++) {
 		const struct gr_place__parked *k = &p->parked[i];
-		uint32_t class = k->class;
-		struct gr_place__class *c = &p->classes[class];
 
 		pools |= k->pools;
-		if (!(k->pools >> w->pool % 64 & 1) ||
-		    ((cpu - k->need4[0]) | (f[1] - k->need4[1]) | (f[2] - k->need4[2]) | (f[3] - k->need4[3])) < 0)
-			continue;
-		if (!gr_place__is_parked(p, class) || (p->n_pools > 64 && !may_run_in(p, c, w->pool)))
-			continue;
-		if (p->n_woken < N_WOKEN && c->n_items && c->is_even) {
-			open_it(p, class);
-			p->woken[p->n_woken++] = class;
-		} else {
-			take_off(p, class);
-		}
+		hit[k->class / 64] |= (k->pools >> pool % 64 & suffices(free, k->need4)) << k->class % 64;
 	}
-	p->woken_gen = p->pools_gen;
 	p->parked_pools = pools;
-	open_anew(p);
+	if (!p->has_woken)
+		p->woken_at = p->changes - 1;
+	p->woken_gen = p->pools_gen;
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t open = hit[i] & p->closed[i], known;
+
+		if (p->n_pools > 64)
+			open = that_may_run_in(p, i, open, pool);
+		known = open & p->exact[i] & p->in_line[i];
+		p->closed[i] &= ~open;
+		p->woken[i] |= known;
+		if (open & ~known)
+			take_off_all(p, i, open & ~known);
+	}
+	sum_up(p);
 }
 
 /* Not exact: a worker that may be asked by a search may still be refused. */
@@ -159,59 +197,47 @@ static bool may_take(const struct gr_place *p, const struct gr_place__class *c, 
 	return w->prefetch || f[GR_PLACE_CPU_MCPU] >= c->need4[GR_PLACE_CPU_MCPU];
 }
 
-enum hope { NO_HOPE, SOME_HOPE, UNKNOWN };
-
-/* Whether the class, for which no worker had room @n events ago, may find some now. */
-static enum hope hope_of(const struct gr_place *p, const struct gr_place__class *c, uint64_t n)
+/* Of word @i those that may find room with one of the workers. */
+static APART uint64_t that_may_go(const struct gr_place *p, uint32_t i, const uint32_t *worker, uint32_t n)
 {
-	for (uint64_t i = 0; i < n; i++) {
-		uint32_t worker = p->changed[(p->changes - i) % N_CHANGED];
+	uint64_t may = 0;
 
-		if (worker == NIL)
-			return UNKNOWN;
-		if (may_take(p, c, worker))
-			return SOME_HOPE;
+	for (uint64_t bits = p->woken[i]; bits; bits &= bits - 1) {
+		const struct gr_place__class *c = &p->classes[i * 64 + (uint32_t)__builtin_ctzll(bits)];
+		uint32_t k;
+
+		for (k = 0; k < n && !may_take(p, c, worker[k]); k++)
+			;
+		may |= k < n ? bits & -bits : 0;
 	}
-	return NO_HOPE;
+	return may;
 }
 
 /* One free slot wakes every class that could use it, and the first of them takes it: the others need no search of their
  * own to learn that it is gone. Those that could stop somebody for room are left to try. */
-OFTEN void gr_place__park_woken(struct gr_place *p, uint64_t now_ns)
+OFTEN void gr_place__park_woken(struct gr_place *p)
 {
-	/* [n]: pools of the workers of the last n events that have room still, as bits by pool % 64: mostly none that the class may use */
-	uint64_t pools[N_CHANGED] = { 0 };
-	uint32_t kept = 0, n_pools = 0;
+	uint64_t n_changes = p->changes - p->woken_at;
+	uint32_t with_room[N_CHANGED], n = 0, n_all = n_words(p);
+	bool is_known = !p->victim_bits && p->woken_gen == p->pools_gen && n_changes < N_CHANGED;
 
-	if (p->victim_bits || p->woken_gen != p->pools_gen)
-		p->n_woken = 0;
-	for (uint32_t i = 0; i < p->n_woken; i++) {
-		uint32_t class = p->woken[i];
-		struct gr_place__class *c = &p->classes[class];
-		uint64_t n = p->changes - c->none_at;
-		enum hope hope = NO_HOPE;
+	for (uint64_t i = 0; is_known && i < n_changes; i++) {
+		uint32_t worker = p->changed[(p->changes - i) % N_CHANGED];
 
-		if (!c->n_items || !c->none_at || n >= N_CHANGED || gr_place__is_parked(p, class))
-			continue;
-		for (; n_pools < n; n_pools++) {
-			uint32_t worker = p->changed[(p->changes - n_pools) % N_CHANGED];
-			uint64_t bit = worker == NIL ? UINT64_MAX : (uint64_t)gr_place__has_room(p, worker) << p->workers[worker].pool % 64;
-
-			pools[n_pools + 1] = pools[n_pools] | bit;
-		}
-		if (pools[n] & c->pool_bits)
-			hope = hope_of(p, c, n);
-		if (hope == SOME_HOPE) {
-			p->woken[kept++] = class;
-		} else if (hope == NO_HOPE && c->parked_at != NIL) {
-			close_it(p, class);
-			found_none(c, now_ns, p->changes);
-		} else if (hope == NO_HOPE) {
-			gr_place__park(p, class, now_ns, true);
-		}
+		is_known = worker != NIL;
+		if (is_known && gr_place__has_room(p, worker))
+			with_room[n++] = worker;
 	}
-	p->n_woken = kept;
-	open_anew(p);
+	for (uint32_t i = 0; i < n_all; i++) {
+		uint64_t may = is_known && n ? that_may_go(p, i, with_room, n) : 0, woken = p->woken[i];
+
+		if (is_known)
+			p->closed[i] |= woken & ~may;
+		else if (woken)
+			take_off_all(p, i, woken);
+		p->woken[i] = may;
+	}
+	sum_up(p);
 }
 
 void gr_place__wake_all(struct gr_place *p)
@@ -219,6 +245,5 @@ void gr_place__wake_all(struct gr_place *p)
 	gr_place__change(p, NIL);
 	while (p->n_parked)
 		take_off(p, p->parked[p->n_parked - 1].class);
-	open_anew(p);
+	sum_up(p);
 }
-

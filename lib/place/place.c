@@ -268,7 +268,7 @@ static bool is_alone(const struct gr_place *p, uint32_t queue)
 {
 	const struct gr_place__queue *q = &p->queues[queue];
 
-	return p->n_open == 1 && p->lines[q->line].n == 1 && !p->tenants[p->owners[q->owner].spec.tenant].has_quota;
+	return p->lines[q->line].n == 1 && gr_place__n_open(p, 2) == 1 && !p->tenants[p->owners[q->owner].spec.tenant].has_quota;
 }
 
 /* A run of equal tasks: the worker just found is given its part of it. At once when nobody else is in line; one by one,
@@ -387,8 +387,8 @@ static OFTEN uint32_t place(struct gr_place *p, uint64_t now_ns, struct gr_place
 		}
 		gr_place__commit(p, &s, s.t->tag, s.t->first + p->queued[item].nth, 1, GR_PLACE_RUN, &out[n++]);
 		advance(p, item, 1);
-		if (p->n_woken)
-			gr_place__park_woken(p, now_ns);
+		if (p->has_woken)
+			gr_place__park_woken(p);
 		if (left <= FILL_FROM || s.with_credits || p->queues[queue].is_choosy || s.class->has_policy || n == max)
 			continue;
 		if (!s.input_kib && s.is_plain && is_alone(p, queue) && !p->owners[s.owner].spec.max_placed)
@@ -433,7 +433,7 @@ static RARE uint32_t longest_waiting(const struct gr_place *p, uint64_t now_ns)
 			best_ns = q->stuck_ns;
 		}
 	}
-	if (!p->n_closed)
+	if (!p->has_closed)
 		return best;
 	for (uint32_t bands = p->band_bits; bands; bands &= bands - 1) {
 		uint32_t band = (uint32_t)__builtin_ctz(bands);
@@ -470,7 +470,7 @@ static void reserve(struct gr_place *p, uint64_t now_ns)
 {
 	uint32_t queue;
 
-	if (p->reserve.queue != NIL || now_ns < p->reserve.made_ns + RESERVE_EVERY_NS || (!p->n_stuck && !p->n_closed))
+	if (p->reserve.queue != NIL || now_ns < p->reserve.made_ns + RESERVE_EVERY_NS || (!p->n_stuck && !p->has_closed))
 		return;
 	p->reserve.made_ns = now_ns;
 	queue = longest_waiting(p, now_ns);
@@ -519,7 +519,7 @@ OFTEN int gr_place_next(struct gr_place *p, uint64_t now_ns, struct gr_place_dec
 	reserve_lapse(p, now_ns);
 	n = p->n_leaving ? gr_place__evacuate(p, now_ns, out, 0, max) : 0;
 	n = place(p, now_ns, out, n, max);
-	if (!p->n_open && p->n_late)
+	if (!p->open && p->n_late)
 		n = gr_place__relieve(p, now_ns, out, n, max);
 	if (p->first_due != NIL)
 		n = gr_place__copies(p, now_ns, out, n, max);
@@ -540,7 +540,7 @@ uint64_t gr_place_wake_ns(const struct gr_place *p)
 	if (p->is_more_stuck && p->now_ns + RETRY_NS < at)
 		at = p->now_ns + RETRY_NS;
 	/* something waits for room: it may be given a reservation, or one that did not come true is made anew */
-	if (p->n_stuck || p->n_closed) {
+	if (p->n_stuck || p->has_closed) {
 		due = p->reserve.queue != NIL ? p->reserve.until_ns + RESERVE_EVERY_NS : p->now_ns + p->cfg.reserve_after_ns;
 		if (due <= p->now_ns)
 			due = p->now_ns + RESERVE_EVERY_NS;

@@ -36,7 +36,7 @@
 #define N_INLINE 4u                   /* resources that stand in the worker itself */
 #define N_WARM 64u
 #define N_CHANGED 16u
-#define N_WOKEN 64u                   /* classes that one worker's new room woke: more are tried one by one */
+#define N_CLASS_WORDS (GR_PLACE_MAX_CLASSES / 64)
 #define N_SETS 1024u                  /* input sets whose holders are remembered, direct mapped */
 #define FAMILY_SLOTS 8192u            /* direct mapped; a collision forgets the older family */
 #define UNKNOWN_WORK_US 200000u       /* the median of a kernel unit's compile */
@@ -100,7 +100,7 @@ struct gr_place__class {
 	uint32_t n_items;             /* queued records of it */
 	uint32_t could_at;            /* a worker that could run it when it was last asked who could */
 	uint64_t parked_ns;           /* since when it found no room */
-	uint64_t none_at;             /* state of p->changes when no worker at all had room for it; 0 not known */
+	uint64_t none_at;             /* state of p->changes when no worker at all had room for it, or when it was parked; 0 not known */
 	int32_t need4[N_INLINE];
 	uint8_t n_need, n_user, need_res[GR_PLACE_N_RES];     /* user: of those, resources that do not stand in the worker */
 	bool is_plain;                /* fits and cost need no more than room and price */
@@ -239,7 +239,7 @@ struct gr_place__family {
 struct gr_place__blocked { uint32_t worker; uint64_t until_ns; };
 struct gr_place__leaving { uint32_t worker; bool is_new; uint64_t gone_ns; };  /* will be gone then; new: to be emptied */
 struct gr_place__kept { uint32_t worker, class, n, owner, tenant; uint8_t band; uint64_t since_ns; }; /* what is preempted there is for n of that class; owner: the asker's id */
-struct gr_place__parked { uint32_t class; int32_t need4[N_INLINE]; uint64_t pools; };  /* bit: pool % 64 */
+struct gr_place__parked { int32_t need4[N_INLINE]; uint64_t pools; uint32_t class; };  /* bit: pool % 64 */
 struct gr_place__tally { uint64_t key; uint32_t n; };          /* an owner's tasks on a worker, node or zone */
 struct gr_place__reserve {            /* room kept for what waits longest: EASY's one reservation */
 	uint32_t queue;               /* NIL none */
@@ -291,7 +291,7 @@ struct gr_place {
 	struct gr_place__stand *stands;
 	uint32_t n_stands, cap_stands, free_stand;
 	struct gr_place__line *lines;
-	uint32_t n_lines, cap_lines, free_line, n_open;        /* open: has queues, and its class is not parked */
+	uint32_t n_lines, cap_lines, free_line;
 	struct gr_place__queue *queues;
 	uint32_t *queue_at;           /* by queue, its seat in the line or its place in p->stuck */
 	uint32_t n_queues, cap_queues, free_queue;
@@ -300,10 +300,13 @@ struct gr_place {
 	struct gr_place__chunk *chunks;
 	uint32_t n_chunks, cap_chunks, n_placed, free_placed;
 	struct gr_place__parked *parked; uint32_t n_parked, cap_parked;      /* classes that found no room, and some that may have now */
-	uint64_t closed[GR_PLACE_MAX_CLASSES / 64]; uint32_t n_closed;       /* bit by class: it is parked, and not woken since */
-	uint64_t in_line[GR_PLACE_MAX_CLASSES / 64];           /* bit by class: it has lines */
+	uint64_t in_line[N_CLASS_WORDS];                       /* bit by class, here and below: it has lines */
+	uint64_t closed[N_CLASS_WORDS];                        /* parked, and no room for it since */
+	uint64_t exact[N_CLASS_WORDS];                         /* parked when no worker at all had room for it */
+	uint64_t woken[N_CLASS_WORDS];                         /* parked, and opened for the room of a worker that changed since woken_at */
+	uint64_t woken_at; uint32_t woken_gen;                 /* state of p->changes, and of pools_gen */
+	bool has_closed, has_woken;
 	uint64_t open, parked_pools;                           /* bit by class % 64: lines that are open; by pool % 64: in `parked`, or was */
-	uint32_t woken[N_WOKEN], n_woken, woken_gen;           /* classes opened for a worker's room, not tried since; pools_gen then */
 	uint32_t *stuck, n_stuck, cap_stuck;                   /* queues that found none of their own */
 	uint32_t stuck_turn;
 	bool is_more_stuck;           /* not all that may be tried again were, in the last call */
@@ -418,6 +421,8 @@ uint32_t gr_place__choose(const struct gr_place *p);   /* the queue whose turn i
 /* ---- park.c ---- */
 /* A line of the class came (@n 1) or went (-1). */
 void gr_place__count_line(struct gr_place *p, uint32_t class, int n);
+/* Lines whose class is open, counted up to @most or a few more. */
+uint32_t gr_place__n_open(const struct gr_place *p, uint32_t most);
 void gr_place__park(struct gr_place *p, uint32_t class, uint64_t now_ns, bool is_exact);
 void gr_place__unpark(struct gr_place *p, uint32_t class);
 /* Something changed: @worker, or for NIL who knows which, may have room now that had none. */
@@ -437,9 +442,9 @@ static inline void gr_place__wake(struct gr_place *p, uint32_t worker)
 }
 void gr_place__wake_all(struct gr_place *p);
 /* A commit took room: of the classes woken for a few workers' room, those that still find none there go back. */
-void gr_place__park_woken(struct gr_place *p, uint64_t now_ns);
+void gr_place__park_woken(struct gr_place *p);
 /* The workers that changed since no worker had room for the class, into @out. Return: how many; NIL: not known. */
-uint32_t gr_place__changed(const struct gr_place *p, const struct gr_place__class *c, uint32_t out[N_CHANGED]);
+uint32_t gr_place__changed(const struct gr_place *p, uint32_t class, uint32_t out[N_CHANGED]);
 
 /* ---- queue.c ---- */
 void gr_place__take(struct gr_place *p, uint32_t queued);      /* off its heap, record free */

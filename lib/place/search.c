@@ -650,7 +650,7 @@ static RARE bool look_at_kept(const struct gr_place *p, struct gr_place__search 
  * Return: false when that is not known. */
 static bool look_at_changed(struct gr_place *p, struct gr_place__search *s)
 {
-	uint32_t w[N_CHANGED], n = gr_place__changed(p, s->class, w);
+	uint32_t w[N_CHANGED], n = gr_place__changed(p, s->class_id, w);
 
 	if (n == NIL)
 		return false;

@@ -460,7 +460,7 @@ static inline struct turn first_of_few(const struct gr_place *p, const struct gr
 
 OFTEN uint32_t gr_place__choose(const struct gr_place *p)
 {
-	if (!p->n_open)
+	if (!p->open)
 		return NIL;
 	for (uint32_t bands = p->band_bits; bands; bands &= bands - 1) {
 		const struct gr_place__band *b = &p->bands[__builtin_ctz(bands)];
