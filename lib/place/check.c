@@ -116,28 +116,37 @@ static bool check_buckets(const struct gr_place *p, struct fault *f)
 	return n_in == n_should || fault(f, "workers in buckets, that should be", n_in, n_should);
 }
 
-static const struct gr_place__seat *seat_of(const struct gr_place *p, uint32_t queue)
+static bool check_line(const struct gr_place *p, uint32_t i, struct fault *f)
 {
-	const struct gr_place__line *l = &p->lines[p->queues[queue].line];
+	const struct gr_place__line *l = &p->lines[i];
 
-	return &l->tree[l->cap + p->queue_at[queue]];
-}
-
-static bool check_line(const struct gr_place__line *l, uint32_t i, struct fault *f)
-{
 	if (!l->n)
 		return fault(f, "line is empty: line, class", i, l->class);
-	for (uint32_t k = l->n; k < l->cap; k++)
-		if (l->tree[l->cap + k].share != UINT64_MAX || l->tree[l->cap + k].name != UINT64_MAX)
-			return fault(f, "line's seat is not empty: line, seat", i, k);
-	for (uint32_t k = 1; k < l->cap; k++) {
-		const struct gr_place__seat *a = &l->tree[k * 2], *b = a + 1;
+	for (uint32_t k = 0; k < l->cap; k++) {
+		const struct gr_place__seat *s = &l->seats[k];
+		uint64_t share = k < l->n ? (p->owners[s->owner].share & -(uint64_t)l->cap) | k : UINT64_MAX;
 
-		a = b->share < a->share || (b->share == a->share && b->name < a->name) ? b : a;
-		if (l->tree[k].share != a->share || l->tree[k].name != a->name)
+		if (l->tree[l->cap + k] != share)
+			return fault(f, "line's seat has an old key: line, seat", i, k);
+	}
+	for (uint32_t k = 1; k < l->cap; k++) {
+		const uint64_t *two = &l->tree[k * 2];
+
+		if (l->tree[k] != (two[1] < two[0] ? two[1] : two[0]))
 			return fault(f, "line's tournament is off: line, place", i, k);
 	}
+	if (l->least != l->tree[1] || l->first != l->seats[l->least % l->cap].queue || l->first_owner != l->seats[l->least % l->cap].owner)
+		return fault(f, "line's first is off: line, queue", i, l->first);
 	return true;
+}
+
+static bool has_seat(const struct gr_place *p, uint32_t queue)
+{
+	const struct gr_place__queue *q = &p->queues[queue];
+	const struct gr_place__line *l = &p->lines[q->line];
+	uint32_t at = p->queue_at[queue];
+
+	return l->class == q->class && at < l->n && l->seats[at].queue == queue && l->seats[at].owner == q->owner;
 }
 
 static bool check_queue(const struct gr_place *p, uint32_t i, uint64_t *queued, struct fault *f)
@@ -159,9 +168,9 @@ static bool check_queue(const struct gr_place *p, uint32_t i, uint64_t *queued, 
 	}
 	if ((q->where == Q_EMPTY) != (q->n == 0))
 		return fault(f, "queue is on the wrong list: queue, where", i, q->where);
-	if (q->where == Q_LINE && (p->lines[q->line].class != q->class || p->queue_at[i] >= p->lines[q->line].n ||
-				   seat_of(p, i)->name != ((uint64_t)q->owner << 32 | i) ||
-				   seat_of(p, i)->share != p->owners[q->owner].share))
+	if (q->n && q->front != q->heap[0])
+		return fault(f, "queue's front is off: queue, item", i, q->front);
+	if (q->where == Q_LINE && !has_seat(p, i))
 		return fault(f, "queue's seat in line is off: queue, seat", i, p->queue_at[i]);
 	if (q->where == Q_STUCK && p->stuck[p->queue_at[i]] != i)
 		return fault(f, "stuck queue is not where it should be: queue, place", i, p->queue_at[i]);
@@ -173,7 +182,7 @@ static bool check_lines(const struct gr_place *p, struct fault *f)
 	for (uint32_t b = 0; b <= GR_PLACE_MAX_BAND; b++)
 		for (uint32_t r = 0; r < GR_PLACE_N_RES; r++)
 			for (uint32_t k = 0; k < p->bands[b].by[r].n; k++) {
-				const struct gr_place__seat *heap = p->bands[b].by[r].heap;
+				const struct gr_place__place *heap = p->bands[b].by[r].heap;
 				const struct gr_place__stand *s = &p->stands[gr_place__who(&heap[k])];
 				const struct gr_place__tenant *t = &p->tenants[s->tenant];
 
@@ -184,7 +193,7 @@ static bool check_lines(const struct gr_place *p, struct fault *f)
 				if (k && (p->bands[b].by[r].n <= FEW_STANDS ? heap[k - 1].name >> 32 >= heap[k].name >> 32 : heap[(k - 1) / 4].share > heap[k].share))
 					return fault(f, "band's stands are in no order: band, place", b, k);
 				for (uint32_t l = s->first_line; l != NIL; l = p->lines[l].next)
-					if (!check_line(&p->lines[l], l, f))
+					if (!check_line(p, l, f))
 						return false;
 			}
 	return true;

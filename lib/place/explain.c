@@ -217,7 +217,7 @@ int gr_place_pending(const struct gr_place *p, int64_t queued)
 		return GR_PLACE_P_ROOM;
 	if (p->owners[p->queues[first].owner].spec.band < o->spec.band)
 		return GR_PLACE_P_BAND;
-	return first == item->queue && q->heap[0] == i ? GR_PLACE_P_NEXT : GR_PLACE_P_BEHIND;
+	return first == item->queue && q->front == i ? GR_PLACE_P_NEXT : GR_PLACE_P_BEHIND;
 }
 
 /* ---- sums ---- */
@@ -279,7 +279,7 @@ void gr_place_memory(const struct gr_place *p, size_t *all, size_t *workers)
 	for (uint32_t i = 0; i < p->n_queues; i++)
 		a += p->queues[i].cap * sizeof(uint32_t);
 	for (uint32_t i = 0; i < p->n_lines; i++)
-		a += (size_t)p->lines[i].cap * 2 * sizeof(struct gr_place__seat);
+		a += p->lines[i].cap * (2 * sizeof(uint64_t) + sizeof(struct gr_place__seat));
 	*all = a;
 	*workers = w;
 }

@@ -128,7 +128,7 @@ int gr_place_owner_remove(struct gr_place *p, uint32_t owner)
 		uint32_t next = q->next;
 
 		while (q->n)
-			gr_place__take(p, q->heap[0]);
+			gr_place__take(p, q->front);
 		q->next = p->free_queue;
 		p->free_queue = o->first_queue;
 		o->first_queue = next;

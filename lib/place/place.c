@@ -211,7 +211,7 @@ static APART void no_room(struct gr_place *p, uint32_t queue, uint64_t now_ns, b
 static APART uint32_t place_gang(struct gr_place *p, uint32_t queue, uint64_t now_ns, struct gr_place_decision *out)
 {
 	struct gr_place__queue *q = &p->queues[queue];
-	const struct gr_place__queued *item = &p->queued[q->heap[0]];
+	const struct gr_place__queued *item = &p->queued[q->front];
 	const struct gr_place__owner *o = &p->owners[q->owner];
 	struct gr_place__search s;
 	uint32_t count = item->t.count, n;
@@ -220,7 +220,7 @@ static APART uint32_t place_gang(struct gr_place *p, uint32_t queue, uint64_t no
 	uint64_t tag = item->t.tag;
 	uint32_t first = item->t.first;
 
-	gr_place__search_for(p, q->heap[0], now_ns, &s);
+	gr_place__search_for(p, q->front, now_ns, &s);
 	for (n = 0; n < count && may; n++) {
 		gr_place__search(p, &s);
 		if (s.worker == NIL)
@@ -237,7 +237,7 @@ static APART uint32_t place_gang(struct gr_place *p, uint32_t queue, uint64_t no
 		q->stuck_at = p->changes;      /* taking back is no change */
 		return 0;
 	}
-	advance(p, q->heap[0], count);
+	advance(p, q->front, count);
 	return count;
 }
 
@@ -277,7 +277,7 @@ static APART uint32_t fill(struct gr_place *p, uint32_t queue, struct gr_place__
 {
 	const struct gr_place__queue *q = &p->queues[queue];
 	const struct gr_place__owner *o = &p->owners[q->owner];
-	uint32_t item = q->heap[0], left = p->queued[item].t.count - p->queued[item].nth, part = room_for(p, s);
+	uint32_t item = q->front, left = p->queued[item].t.count - p->queued[item].nth, part = room_for(p, s);
 	uint64_t room = p->slots_up > p->tasks_placed ? p->slots_up - p->tasks_placed : 1, wanted;
 
 	part = gr_place__min(part, (uint32_t)((uint64_t)left * part / room) + 1);
@@ -290,7 +290,7 @@ static APART uint32_t fill(struct gr_place *p, uint32_t queue, struct gr_place__
 		advance(p, item, part);
 		return n + part;
 	}
-	for (; part && gr_place__choose(p) == queue && q->heap[0] == item; part--) {
+	for (; part && gr_place__choose(p) == queue && q->front == item; part--) {
 		gr_place__commit(p, s, s->t->tag, s->t->first + p->queued[item].nth, 1, GR_PLACE_RUN, &out[n++]);
 		advance(p, item, 1);
 	}
@@ -300,9 +300,9 @@ static APART uint32_t fill(struct gr_place *p, uint32_t queue, struct gr_place__
 /* The same for many workers at once, when there is nothing to tell them apart but their rank: no files, one owner. */
 static APART uint32_t fill_many(struct gr_place *p, uint32_t queue, struct gr_place__search *s, struct gr_place_decision *out, uint32_t n, uint32_t max)
 {
-	uint32_t w[FILL_WORKERS], n_w, item = p->queues[queue].heap[0];
+	uint32_t w[FILL_WORKERS], n_w, item = p->queues[queue].front;
 
-	while (n < max && p->queues[queue].n && p->queues[queue].heap[0] == item && p->queued[item].t.count - p->queued[item].nth > FILL_FROM) {
+	while (n < max && p->queues[queue].n && p->queues[queue].front == item && p->queued[item].t.count - p->queued[item].nth > FILL_FROM) {
 		uint32_t before = n;
 
 		n_w = gr_place__best_rank(p, s, w, FILL_WORKERS);
@@ -354,7 +354,7 @@ static OFTEN uint32_t place(struct gr_place *p, uint64_t now_ns, struct gr_place
 			continue;
 		}
 		fetch_owner(&p->owners[p->queues[queue].owner]);
-		item = p->queues[queue].heap[0];
+		item = p->queues[queue].front;
 		left = p->queued[item].t.count - p->queued[item].nth;
 		if (p->queued[item].t.is_gang) {
 			if (max - n >= left)
@@ -440,7 +440,7 @@ static RARE uint32_t longest_waiting(const struct gr_place *p, uint64_t now_ns)
 
 		for (uint32_t r = 0; r < GR_PLACE_N_RES; r++)
 			for (uint32_t k = 0; k < p->bands[band].by[r].n; k++) {
-				const struct gr_place__seat *seat = &p->bands[band].by[r].heap[k];
+				const struct gr_place__place *seat = &p->bands[band].by[r].heap[k];
 				uint32_t l = p->stands[gr_place__who(seat)].first_line;
 
 				for (; l != NIL; l = p->lines[l].next) {
@@ -449,7 +449,7 @@ static RARE uint32_t longest_waiting(const struct gr_place *p, uint64_t now_ns)
 					if (!gr_place__is_parked(p, p->lines[l].class) || c->parked_ns > since || band > best_band ||
 					    (band == best_band && (c->parked_ns > best_ns || (c->parked_ns == best_ns && seat->share >= best_share))))
 						continue;
-					best = gr_place__first(&p->lines[l]);
+					best = p->lines[l].first;
 					best_band = band;
 					best_ns = c->parked_ns;
 					best_share = seat->share;

@@ -160,16 +160,23 @@ struct gr_place__queue {              /* of one (owner, class); tasks that are c
 	uint32_t next;                /* chain of the owner's queues, or of free ones */
 	uint32_t *heap, n, cap;       /* items, by rank falling, then seq rising */
 	uint32_t n_tried;             /* choosy ones that found no room since the last that did */
+	uint32_t front;               /* heap[0], which a decision asks for */
 	uint64_t stuck_at;            /* state of p->changes when nothing fitted */
 	uint64_t stuck_ns;            /* since when */
 } __attribute__((aligned(64)));
-struct gr_place__seat { uint64_t share, name; };  /* name: who, a queue or a stand, and in the upper half by what equals stand: its owner, its tenant */
-struct gr_place__line {               /* queues of one class in one stand */
-	uint32_t stand, class;
-	struct gr_place__seat *tree;  /* [1]: the first of them; [cap] and on: the n seats, then empty ones up to cap, a power of two */
+struct gr_place__line {               /* queues of one class in one stand. One line of memory */
+	uint64_t least;               /* tree[1] */
+	uint32_t first, first_owner;  /* whose that is */
+	/* A seat's key is its owner's share, the place in its lowest bits: [cap] and on the n of them, then UINT64_MAX up to cap, a power
+	 * of two; [k]: the lesser of [2 k] and [2 k + 1] */
+	uint64_t *tree;
+	struct gr_place__seat *seats; /* behind the tree */
 	uint32_t n, cap;
+	uint32_t stand, class;
 	uint32_t next;                /* in its stand, or free */
-};
+} __attribute__((aligned(64)));
+struct gr_place__seat { uint32_t queue, owner; };
+struct gr_place__place { uint64_t share, name; };      /* a stand's in its band; name: the stand, in the upper half its tenant, by which equals stand */
 struct gr_place__stand {              /* a tenant in a band, for the classes whose dominant resource is res */
 	uint32_t tenant;
 	uint8_t band, res;
@@ -179,7 +186,7 @@ struct gr_place__stand {              /* a tenant in a band, for the classes who
 	uint64_t classes;             /* bit by class % 64: it has a line of such a class */
 };
 struct gr_place__band {
-	struct { struct gr_place__seat *heap; uint32_t n, cap; } by[GR_PLACE_N_RES];
+	struct { struct gr_place__place *heap; uint32_t n, cap; } by[GR_PLACE_N_RES];
 	uint8_t res;                  /* bits of the heaps in use */
 	uint32_t first_victim;        /* chain of placements that may be preempted, the newest first */
 	uint64_t n_queued;
@@ -204,7 +211,8 @@ struct gr_place__owner {
 	uint64_t bytes;
 	struct gr_place__warm warm;
 } __attribute__((aligned(64)));
-_Static_assert(offsetof(struct gr_place__owner, used) == 64 && sizeof(struct gr_place__queue) == 64, "lines of memory");
+_Static_assert(offsetof(struct gr_place__owner, used) == 64 && sizeof(struct gr_place__queue) == 64 &&
+	       sizeof(struct gr_place__line) == 64, "lines of memory");
 /* alone: no copies of it; unknown: it began before its family was known */
 enum { P_USED = 1, P_RUNNING = 2, P_LEAVING = 4, P_COPY = 8, P_VICTIM = 16, P_WHEEL = 32, P_DUE = 64, P_ALONE = 128, P_UNKNOWN = 256 };
 struct gr_place__placed {             /* one line of memory */
@@ -356,8 +364,7 @@ static inline bool gr_place__is_parked(const struct gr_place *p, uint32_t class)
 {
 	return p->closed[class / 64] >> class % 64 & 1;
 }
-static inline uint32_t gr_place__who(const struct gr_place__seat *s) { return (uint32_t)s->name; }
-static inline uint32_t gr_place__first(const struct gr_place__line *l) { return gr_place__who(&l->tree[1]); }
+static inline uint32_t gr_place__who(const struct gr_place__place *s) { return (uint32_t)s->name; }
 /* For a task that runs, or waits on credit: it stands in a bucket. */
 static inline bool gr_place__has_room(const struct gr_place *p, uint32_t worker)
 {

@@ -19,6 +19,8 @@ static bool goes_before(const struct gr_place *p, uint32_t a, uint32_t b)
 static void put_at(struct gr_place *p, struct gr_place__queue *q, uint32_t at, uint32_t item)
 {
 	q->heap[at] = item;
+	if (!at)
+		q->front = item;
 	p->queued[item].at = at;
 }
 
@@ -183,7 +185,7 @@ int64_t gr_place_ready(struct gr_place *p, uint64_t now_ns, const struct gr_plac
 	p->queued_ms += (uint64_t)item->each_ms * t->count;
 	if (!gr_place__may_more(p, o))
 		gr_place__queue_move(p, item->queue, Q_HELD);
-	else if (q->where == Q_EMPTY || (q->where == Q_STUCK && (q->is_choosy || q->heap[0] == id)))
+	else if (q->where == Q_EMPTY || (q->where == Q_STUCK && (q->is_choosy || q->front == id)))
 		gr_place__queue_move(p, item->queue, Q_LINE);
 	return gr_place__queued_handle(p, id);
 }
@@ -191,7 +193,7 @@ int64_t gr_place_ready(struct gr_place *p, uint64_t now_ns, const struct gr_plac
 void gr_place__demote(struct gr_place *p, uint32_t queue)
 {
 	struct gr_place__queue *q = &p->queues[queue];
-	struct gr_place__queued *item = &p->queued[q->heap[0]];
+	struct gr_place__queued *item = &p->queued[q->front];
 
 	item->rank = 0;
 	item->seq = ++p->seq;

@@ -255,7 +255,7 @@ APART uint32_t gr_place__preempt(struct gr_place *p, uint64_t now_ns, uint32_t q
 	struct stops stops[MAX_ROUNDS];
 	uint32_t rounds = 0;
 
-	if (!may_ask(p, GR_PLACE_PREEMPT) || p->queued[q->heap[0]].t.is_gang)
+	if (!may_ask(p, GR_PLACE_PREEMPT) || p->queued[q->front].t.is_gang)
 		return n;
 	gr_place__class_pools(p, c);
 	for (uint32_t band = GR_PLACE_MAX_BAND + 1; band-- > o->spec.band;) {

@@ -70,10 +70,10 @@ void gr_place__reserve_for(struct gr_place *p, uint64_t now_ns, uint32_t queue)
 	struct gr_place__search s;
 	uint64_t at[GR_PLACE_MAX_GANG];
 	uint32_t worker[GR_PLACE_MAX_GANG], n = 0, want, res;
-	const struct gr_place__queued *item = &p->queued[p->queues[queue].heap[0]];
+	const struct gr_place__queued *item = &p->queued[p->queues[queue].front];
 	uint8_t by = p->classes[p->queues[queue].class].spec.spread_by;
 
-	gr_place__search_for(p, p->queues[queue].heap[0], now_ns, &s);
+	gr_place__search_for(p, p->queues[queue].front, now_ns, &s);
 	gr_place__class_pools(p, &p->classes[s.class_id]);
 	want = item->t.is_gang ? item->t.count : 1;
 	for (uint32_t i = 0; i < p->n_workers; i++) {

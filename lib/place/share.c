@@ -5,7 +5,8 @@
  * dominant shares nor the dominant share of the sum was kept: with them, what one owner holds of memory starves another
  * owner of the same tenant that asks for CPU (H-DRF, SoCC'13); H-DRF's own rescaling to the least active owner was not
  * kept because a tenant that opens ever new owners would always count as having least.
- * Both are kept up to date after every placement and every end; ties go to the lower id. The owners of a line play a knock-out
+ * Both are kept up to date after every placement and every end; of equal tenants the lower id is first, of equal owners the one that
+ * sits first in line. The owners of a line play a knock-out
  * tournament: of two the one that has less goes on, and who has least of all stands at the top. What changes plays its way up again,
  * which is the same few steps whoever wins: in a heap each step hangs on a guess of the processor's. Tenants that are many stand in an
  * indexed 4-ary heap. Up to FEW_STANDS of them stand by id and are looked through: to put one right after each placement and each
@@ -50,14 +51,14 @@ static uint64_t stand_key(const struct gr_place *p, const struct gr_place__stand
 /* ---- the stands of a band: a heap of seats, or few by id ---- */
 
 /* Which of two comes first is as good as random to the processor: no branch hangs on it, here and below. */
-static inline unsigned __int128 key_of(const struct gr_place__seat *s) { return (unsigned __int128)s->share << 64 | s->name; }
-static inline bool goes_before(const struct gr_place__seat *a, const struct gr_place__seat *b) { return key_of(a) < key_of(b); }
-static inline struct gr_place__seat seat_of(uint64_t share, uint32_t who, uint32_t tie)
+static inline unsigned __int128 key_of(const struct gr_place__place *s) { return (unsigned __int128)s->share << 64 | s->name; }
+static inline bool goes_before(const struct gr_place__place *a, const struct gr_place__place *b) { return key_of(a) < key_of(b); }
+static inline struct gr_place__place seat_of(uint64_t share, uint32_t who, uint32_t tie)
 {
-	return (struct gr_place__seat){ share, (uint64_t)tie << 32 | who };
+	return (struct gr_place__place){ share, (uint64_t)tie << 32 | who };
 }
 
-static inline uint32_t first_kid(const struct gr_place__seat *heap, uint32_t n, uint32_t at)
+static inline uint32_t first_kid(const struct gr_place__place *heap, uint32_t n, uint32_t at)
 {
 	uint32_t a = at * 4 + 1, b = a + 2;
 
@@ -71,14 +72,14 @@ static inline uint32_t first_kid(const struct gr_place__seat *heap, uint32_t n, 
 	return a;
 }
 
-static inline void sit(struct gr_place *p, struct gr_place__seat *heap, uint32_t at, struct gr_place__seat seat)
+static inline void sit(struct gr_place *p, struct gr_place__place *heap, uint32_t at, struct gr_place__place seat)
 {
 	heap[at] = seat;
 	p->stands[gr_place__who(&seat)].at = at;
 }
 
 /* @seat, which was or is to be at @at, goes where it belongs. */
-static void sift(struct gr_place *p, struct gr_place__seat *heap, uint32_t n, uint32_t at, struct gr_place__seat seat)
+static void sift(struct gr_place *p, struct gr_place__place *heap, uint32_t n, uint32_t at, struct gr_place__place seat)
 {
 	uint32_t from = at, kid;
 
@@ -99,7 +100,7 @@ static void sift(struct gr_place *p, struct gr_place__seat *heap, uint32_t n, ui
 static inline void stand_sift(struct gr_place *p, uint32_t stand, uint32_t at)
 {
 	const struct gr_place__stand *s = &p->stands[stand];
-	struct gr_place__seat *heap = p->bands[s->band].by[s->res].heap, seat = seat_of(stand_key(p, s), stand, s->tenant);
+	struct gr_place__place *heap = p->bands[s->band].by[s->res].heap, seat = seat_of(stand_key(p, s), stand, s->tenant);
 	uint32_t n = p->bands[s->band].by[s->res].n;
 
 	if (n <= FEW_STANDS)
@@ -109,10 +110,10 @@ static inline void stand_sift(struct gr_place *p, uint32_t stand, uint32_t at)
 }
 
 /* One came or went: few stand by their ids, many as a heap. */
-static void stands_order(struct gr_place *p, struct gr_place__seat *heap, uint32_t n)
+static void stands_order(struct gr_place *p, struct gr_place__place *heap, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++) {
-		struct gr_place__seat seat = heap[i];
+		struct gr_place__place seat = heap[i];
 		uint32_t at = i;
 
 		if (n > FEW_STANDS) {
@@ -182,6 +183,14 @@ static void stand_free(struct gr_place *p, uint32_t stand)
 
 /* ---- lines ---- */
 
+static void grow_lines(struct gr_place *p)
+{
+	uint32_t cap = p->cap_lines ? p->cap_lines * 2 : 8;
+
+	p->lines = gr_xtable_grow(p->lines, p->n_lines * sizeof(*p->lines), cap * sizeof(*p->lines));
+	p->cap_lines = cap;
+}
+
 static uint32_t line_get(struct gr_place *p, uint32_t stand, uint32_t class)
 {
 	struct gr_place__class *c = &p->classes[class];
@@ -198,7 +207,8 @@ static uint32_t line_get(struct gr_place *p, uint32_t stand, uint32_t class)
 		if (i != NIL) {
 			p->free_line = p->lines[i].next;
 		} else {
-			GR_GROW(p->lines, p->cap_lines, p->n_lines + 1);
+			if (p->n_lines == p->cap_lines)
+				grow_lines(p);
 			i = p->n_lines++;
 		}
 		l = &p->lines[i];
@@ -231,44 +241,50 @@ static void line_free(struct gr_place *p, uint32_t line)
 	p->free_line = line;
 }
 
-static const struct gr_place__seat empty_seat = { UINT64_MAX, UINT64_MAX };
-
-/* @seat is at @at now: from there up, who is less of each two goes on. Offsets in bytes: an instruction less for each place. */
-static inline void play(struct gr_place__line *l, uint32_t at, struct gr_place__seat seat)
+/* The seat at @at has a new key: from there up, the lesser of each two goes on. */
+static inline void play(struct gr_place__line *l, uint32_t at, uint64_t key)
 {
-	size_t off = (l->cap + (size_t)at) * sizeof(seat);
-	char *t = (char *)l->tree;
+	uint64_t *t = l->tree, other;
+	size_t i = (size_t)l->cap + at;
+	const struct gr_place__seat *first;
 
-	*(struct gr_place__seat *)(t + off) = seat;
-	while (off >= 2 * sizeof(seat)) {
-		const struct gr_place__seat *other = (const struct gr_place__seat *)(t + (off ^ sizeof(seat)));
-		bool loses = goes_before(other, &seat);
-
-		seat.share = gr_place__either(seat.share, other->share, loses);
-		seat.name = gr_place__either(seat.name, other->name, loses);
-		off = off / 2 & -sizeof(seat);
-		*(struct gr_place__seat *)(t + off) = seat;
+	t[i] = key;
+	while (i > 1) {
+		other = t[i ^ 1];
+		key = other < key ? other : key;
+		i /= 2;
+		t[i] = key;
 	}
+	first = &l->seats[key & (l->cap - 1)];
+	l->least = key;
+	l->first = first->queue;
+	l->first_owner = first->owner;
 }
 
-static inline void queue_play(struct gr_place *p, uint32_t line, uint32_t queue)
+/* The rounding of a share is far above the lowest bits, of which there are as many as the line needs to number its seats. */
+static inline void queue_play(struct gr_place *p, uint32_t line, uint32_t queue, uint64_t share)
 {
-	uint32_t owner = p->queues[queue].owner;
+	struct gr_place__line *l = &p->lines[line];
+	uint32_t at = p->queue_at[queue];
 
-	play(&p->lines[line], p->queue_at[queue], seat_of(p->owners[owner].share, queue, owner));
+	play(l, at, (share & -(uint64_t)l->cap) | at);
 }
 
 static void line_grow(struct gr_place__line *l)
 {
-	uint32_t cap = l->cap ? l->cap * 2 : 4;
-	struct gr_place__seat *tree = gr_xalloc((size_t)cap * 2 * sizeof(*tree));
+	uint32_t old = l->cap, cap = old ? old * 2 : 4;
+	uint64_t *tree = gr_xlines(cap * (2 * sizeof(*tree) + sizeof(*l->seats)));
+	struct gr_place__seat *seats = (struct gr_place__seat *)(tree + 2 * (size_t)cap);
 
-	for (uint32_t i = 0; i < cap; i++)
-		tree[cap + i] = i < l->cap ? l->tree[l->cap + i] : empty_seat;
+	for (uint32_t i = 0; i < cap; i++) {
+		tree[cap + i] = i < old ? (l->tree[old + i] & -(uint64_t)cap) | i : UINT64_MAX;
+		seats[i] = i < old ? l->seats[i] : (struct gr_place__seat){ NIL, NIL };
+	}
 	for (uint32_t i = cap - 1; i; i--)
-		tree[i] = tree[i * 2 + goes_before(&tree[i * 2 + 1], &tree[i * 2])];
+		tree[i] = tree[i * 2 + 1] < tree[i * 2] ? tree[i * 2 + 1] : tree[i * 2];
 	free(l->tree);
 	l->tree = tree;
+	l->seats = seats;
 	l->cap = cap;
 }
 
@@ -277,11 +293,12 @@ static void line_leave(struct gr_place *p, uint32_t queue)
 	uint32_t line = p->queues[queue].line, at = p->queue_at[queue], last;
 	struct gr_place__line *l = &p->lines[line];
 
-	last = gr_place__who(&l->tree[l->cap + --l->n]);
-	play(l, l->n, empty_seat);
+	last = l->seats[--l->n].queue;
+	play(l, l->n, UINT64_MAX);
 	if (at < l->n) {
 		p->queue_at[last] = at;
-		queue_play(p, line, last);
+		l->seats[at] = l->seats[l->n];
+		queue_play(p, line, last, p->owners[l->seats[at].owner].share);
 	}
 	if (!l->n)
 		line_free(p, line);
@@ -298,8 +315,9 @@ static void line_join(struct gr_place *p, uint32_t queue)
 	l = &p->lines[q->line];
 	if (l->n == l->cap)
 		line_grow(l);
-	p->queue_at[queue] = l->n++;
-	queue_play(p, q->line, queue);
+	p->queue_at[queue] = l->n;
+	l->seats[l->n++] = (struct gr_place__seat){ queue, q->owner };
+	queue_play(p, q->line, queue, o->share);
 	/* who closed the class may have been of a band that could stop nobody */
 	if (p->victim_bits >> o->spec.band > (p->cfg.is_fair_preempt ? 0 : 1) && gr_place__is_parked(p, q->class))
 		gr_place__unpark(p, q->class);
@@ -375,27 +393,26 @@ bool gr_place__quota_allows(const struct gr_place *p, const struct gr_place__ten
 
 static uint16_t front_rank(const struct gr_place *p, const struct gr_place__line *l)
 {
-	return p->queued[p->queues[gr_place__first(l)].heap[0]].rank;
+	return p->queued[p->queues[l->first].front].rank;
 }
 
 /* The open line of a stand whose first owner has least; of one owner's, that with the longest task. */
 static OFTEN uint32_t open_line(const struct gr_place *p, const struct gr_place__stand *s)
 {
 	const struct gr_place__tenant *t = &p->tenants[s->tenant];
-	unsigned __int128 least = ~(unsigned __int128)0;
+	uint64_t least = UINT64_MAX;
 	uint32_t best = NIL, owner = NIL;
 
 	for (uint32_t i = s->first_line; i != NIL; i = p->lines[i].next) {
 		const struct gr_place__line *l = &p->lines[i];
-		unsigned __int128 key = key_of(&l->tree[1]);
-		bool is_first = key < least;
+		bool is_first = l->least < least;
 
 		if (gr_place__is_parked(p, l->class) || (t->has_quota && !gr_place__quota_allows(p, t, &p->classes[l->class], s->band, 1)))
 			continue;
-		if ((uint32_t)(key >> 32) == owner)
+		if (l->first_owner == owner)
 			is_first = front_rank(p, l) > front_rank(p, &p->lines[best]);
-		least = is_first ? key : least;
-		owner = is_first ? (uint32_t)(key >> 32) : owner;
+		least = is_first ? l->least : least;
+		owner = is_first ? l->first_owner : owner;
 		best = is_first ? i : best;
 	}
 	return best;
@@ -404,7 +421,7 @@ static OFTEN uint32_t open_line(const struct gr_place *p, const struct gr_place_
 struct turn { uint32_t at, line; };           /* a seat of the heap, and the line of its tenant; NIL: nobody */
 #define NOBODY (struct turn){ NIL, NIL }
 
-static void explore(const struct gr_place *p, const struct gr_place__seat *heap, uint32_t n, uint32_t at, struct turn *best)
+static void explore(const struct gr_place *p, const struct gr_place__place *heap, uint32_t n, uint32_t at, struct turn *best)
 {
 	const struct gr_place__stand *s;
 	uint32_t line;
@@ -421,7 +438,7 @@ static void explore(const struct gr_place *p, const struct gr_place__seat *heap,
 		explore(p, heap, n, k, best);
 }
 
-static __attribute__((noinline)) struct turn first_of_many(const struct gr_place *p, const struct gr_place__seat *heap, uint32_t n)
+static __attribute__((noinline)) struct turn first_of_many(const struct gr_place *p, const struct gr_place__place *heap, uint32_t n)
 {
 	struct turn best = NOBODY;
 
@@ -431,7 +448,7 @@ static __attribute__((noinline)) struct turn first_of_many(const struct gr_place
 
 /* Of few, the one that has least and a line of a class that is open; of equals the first, since they stand by id. Its place
  * stands in the lowest bits of the share, which are below its rounding: one number to compare, and no branch on it. */
-static inline uint32_t least_of(const struct gr_place *p, const struct gr_place__seat *seat, uint32_t n, uint32_t but)
+static inline uint32_t least_of(const struct gr_place *p, const struct gr_place__place *seat, uint32_t n, uint32_t but)
 {
 	uint64_t least = UINT64_MAX;
 
@@ -444,7 +461,7 @@ static inline uint32_t least_of(const struct gr_place *p, const struct gr_place_
 	return least == UINT64_MAX ? NIL : least % FEW_STANDS;
 }
 
-static inline struct turn first_of_few(const struct gr_place *p, const struct gr_place__seat *seat, uint32_t n)
+static inline struct turn first_of_few(const struct gr_place *p, const struct gr_place__place *seat, uint32_t n)
 {
 	uint32_t k = least_of(p, seat, n, 0), tried = 0, line;
 
@@ -464,11 +481,11 @@ OFTEN uint32_t gr_place__choose(const struct gr_place *p)
 		return NIL;
 	for (uint32_t bands = p->band_bits; bands; bands &= bands - 1) {
 		const struct gr_place__band *b = &p->bands[__builtin_ctz(bands)];
-		const struct gr_place__seat *first = NULL;
+		const struct gr_place__place *first = NULL;
 		uint32_t line = NIL;
 
 		for (uint32_t res = b->res; res; res &= res - 1) {
-			const struct gr_place__seat *heap = b->by[__builtin_ctz(res)].heap;
+			const struct gr_place__place *heap = b->by[__builtin_ctz(res)].heap;
 			uint32_t n = b->by[__builtin_ctz(res)].n;
 			struct turn turn = n <= FEW_STANDS ? first_of_few(p, heap, n) : first_of_many(p, heap, n);
 
@@ -478,7 +495,7 @@ OFTEN uint32_t gr_place__choose(const struct gr_place *p)
 			line = turn.line;
 		}
 		if (line != NIL)
-			return gr_place__first(&p->lines[line]);
+			return p->lines[line].first;
 	}
 	return NIL;
 }
@@ -494,7 +511,7 @@ static OFTEN void owner_rekey(struct gr_place *p, struct gr_place__owner *o)
 	o->share = share;
 	for (uint32_t i = o->first_queue; i != NIL; i = p->queues[i].next)
 		if (p->queues[i].where == Q_LINE)
-			queue_play(p, p->queues[i].line, i);
+			queue_play(p, p->queues[i].line, i, share);
 }
 
 static RARE void charge_user(struct gr_place__owner *o, struct gr_place__tenant *t, const struct gr_place__class *c, int n)

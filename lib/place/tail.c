@@ -119,7 +119,7 @@ bool gr_place__is_tail(const struct gr_place *p, uint32_t queue)
 {
 	const struct gr_place__queue *q = &p->queues[queue];
 	const struct gr_place__owner *o = &p->owners[q->owner];
-	const struct gr_place__queued *front = &p->queued[q->heap[0]];
+	const struct gr_place__queued *front = &p->queued[q->front];
 	uint64_t n = 0;
 
 	if (!o->spec.is_whole || p->tasks_queued > TAIL_TASKS || q->n > p->tasks_queued || p->n_up > TAIL_WORKERS || p->n_up < 2 || q->is_choosy ||
@@ -138,7 +138,7 @@ uint32_t gr_place__tail(struct gr_place *p, uint32_t queue, struct gr_place__sea
 	uint64_t wait_ns = UINT64_MAX, now_ns = s->now_ns;
 
 	if (!make_slots(p, s, &plan) || !plan.n_slots)
-		return q->heap[0];
+		return q->front;
 	make_items(p, q, &plan);
 	for (uint32_t i = 0; i < plan.n_items; i++) {
 		struct slot *best = NULL, *best_free = NULL;
