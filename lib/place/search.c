@@ -207,6 +207,11 @@ OFTEN uint64_t gr_place__fetch_us(const struct gr_place *p, uint32_t worker, con
 	return fetch_us(p, &p->workers[worker], s, have_key(s->set, p->workers[worker].id));
 }
 
+static inline uint64_t run_us(const struct gr_place *p, const struct gr_place__worker *w, const struct gr_place__search *s)
+{
+	return s->work_us * (uint64_t)gr_place__contention(p, w, s->class->spec.need.v[GR_PLACE_CPU_MCPU]) / p->nodes[w->node].speed_permille;
+}
+
 /* The task's own part of it. */
 static inline struct gr_place__cost own_cost(const struct gr_place *p, uint32_t worker, const struct gr_place__search *s, uint64_t fetch)
 {
@@ -308,7 +313,13 @@ enum gr_place_verdict gr_place__fits(const struct gr_place *p, uint32_t worker, 
 /* ---- looking ---- */
 
 /* Most classes ask for one core and room, most workers have neither a quota nor pressure: then the node's price is all
- * that gr_place__cost would find, to within its rounding. Return: false when it does not fit. */
+ * that gr_place__cost would find, to within its rounding. */
+static inline bool is_quick(const struct gr_place__search *s, const struct gr_place__worker *w)
+{
+	return s->is_plain && !(w->flags & (W_RESERVED | W_KEPT | W_ODD)) && !s->with_credits;
+}
+
+/* Return: false when it does not fit. */
 static inline bool quick(const struct gr_place *p, const struct gr_place__search *s, uint32_t worker, uint32_t key, uint64_t *score)
 {
 	const struct gr_place__worker *w = &p->workers[worker];
@@ -322,7 +333,7 @@ static inline bool quick(const struct gr_place *p, const struct gr_place__search
 	/* what will wait there takes a credit, also where a slot is free and only cores are not */
 	if (s->with_credits && (!w->prefetch || (w->n_waiting && w->n_waiting >= gr_place__credits(p, w))))
 		return false;
-	if (!s->is_plain || (w->flags & (W_RESERVED | W_KEPT | W_ODD)) || s->with_credits) {
+	if (!is_quick(s, w)) {
 		if (gr_place__fits(p, worker, s, &res) != GR_PLACE_V_FITS)
 			return false;
 		c = gr_place__cost(p, worker, s);
@@ -550,11 +561,19 @@ static OFTEN void look_at(struct gr_place *p, struct gr_place__search *s, const 
 /* What the caller is told: when the task would be done, without what the others lose. */
 static OFTEN void finish(const struct gr_place *p, struct gr_place__search *s)
 {
+	const struct gr_place__worker *w;
 	struct gr_place__cost c;
+	uint64_t with_others;
 
 	if (s->worker == NIL)
 		return;
 	__builtin_prefetch(&p->holds[s->worker]);
+	w = &p->workers[s->worker];
+	if (is_quick(s, w)) {
+		with_others = (uint64_t)s->work_us * p->price_1024[w->node] >> 10;
+		s->finish_us = (s->score > with_others ? s->score - with_others : 0) + run_us(p, w, s);
+		return;
+	}
 	c = own_cost(p, s->worker, s, gr_place__fetch_us(p, s->worker, s));
 	s->finish_us = c.wait_us + c.fetch_us + c.run_us;
 }
@@ -702,10 +721,12 @@ void gr_place__files(const struct gr_place *p, struct gr_place__search *s)
 struct gr_place_next gr_place__next(const struct gr_place *p, const struct gr_place__search *s, uint32_t nth)
 {
 	uint64_t key = s->best[1 + nth], us = key >> BEST_SHIFT;
+	bool is_none = key == UINT64_MAX;     /* as good as random: then any worker is asked for its id, and it is not told */
 
-	if (key == UINT64_MAX)
-		return (struct gr_place_next){ UINT32_MAX, UINT32_MAX };
-	return (struct gr_place_next){ p->workers[key & WORKER_MASK].id, us < UINT32_MAX ? (uint32_t)us : UINT32_MAX - 1 };
+	us = us < UINT32_MAX ? us : UINT32_MAX - 1;
+	return (struct gr_place_next){
+		p->workers[gr_place__either(key & WORKER_MASK, s->worker, is_none)].id | -(uint32_t)is_none, (uint32_t)us | -(uint32_t)is_none,
+	};
 }
 
 OFTEN void gr_place__search_for(const struct gr_place *p, uint32_t queued, uint64_t now_ns, struct gr_place__search *s)
