@@ -114,12 +114,13 @@ static void learn_time(struct gr_place *p, const struct gr_place__placed *pl, ui
 
 static void learn_memory(struct gr_place *p, const struct gr_place__placed *pl, const struct gr_place_ended *e)
 {
-	uint32_t asked = p->classes[pl->class].spec.need.v[GR_PLACE_MEM_MIB], mib;
+	uint32_t asked, mib;
 	uint64_t rss = (e->max_rss_bytes + (1 << 20) - 1) >> 20;
 	struct gr_place__family *f;
 
 	if (!pl->family || (e->how != GR_PLACE_OOM && !rss))
 		return;
+	asked = p->classes[pl->class].spec.need.v[GR_PLACE_MEM_MIB];
 	f = family_for(p, pl->family);
 	mib = rss > GR_PLACE_MAX_AMOUNT / 2 ? GR_PLACE_MAX_AMOUNT / 2 : (uint32_t)rss;
 	/* the hint adds a quarter, so 1.2 times what was too little makes it 1.5 times */

@@ -152,15 +152,13 @@ static inline bool suffices(room free, const int32_t *need4)
 OFTEN void gr_place__wake_parked(struct gr_place *p, uint32_t worker)
 {
 	const struct gr_place__worker *w = &p->workers[worker];
-	uint64_t hit[N_CLASS_WORDS], pools = 0;
+	uint64_t *hit = p->hit, pools = 0;
 	uint32_t n = n_words(p), pool = w->pool;
 	room free;
 
 	memcpy(&free, w->free, sizeof(free));
 	if (p->group[worker] == 1)
 		free[GR_PLACE_CPU_MCPU] = INT32_MAX;  /* what waits behind others needs no core yet */
-	for (uint32_t i = 0; i < n; i++)
-		hit[i] = 0;
 	for (uint32_t i = 0; i < p->n_parked; i++) {
 		const struct gr_place__parked *k = &p->parked[i];
 
@@ -174,6 +172,7 @@ OFTEN void gr_place__wake_parked(struct gr_place *p, uint32_t worker)
 	for (uint32_t i = 0; i < n; i++) {
 		uint64_t open = hit[i] & p->closed[i], known;
 
+		hit[i] = 0;
 		if (p->n_pools > 64)
 			open = that_may_run_in(p, i, open, pool);
 		known = open & p->exact[i] & p->in_line[i];

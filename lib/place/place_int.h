@@ -176,14 +176,15 @@ struct gr_place__line {               /* queues of one class in one stand. One l
 	uint32_t next;                /* in its stand, or free */
 } __attribute__((aligned(64)));
 struct gr_place__seat { uint32_t queue, owner; };
-struct gr_place__place { uint64_t share, name; };      /* a stand's in its band; name: the stand, in the upper half its tenant, by which equals stand */
+/* A stand's in its band. Name: the stand, in the upper half its tenant, by which equals stand; classes: bit by class % 64, it has a
+ * line of such a class. */
+struct gr_place__place { uint64_t share, name, classes; };
 struct gr_place__stand {              /* a tenant in a band, for the classes whose dominant resource is res */
 	uint32_t tenant;
 	uint8_t band, res;
 	uint32_t first_line;
 	uint32_t at;                  /* in the band's heap */
 	uint32_t next;                /* of the tenant, or free */
-	uint64_t classes;             /* bit by class % 64: it has a line of such a class */
 };
 struct gr_place__band {
 	struct { struct gr_place__place *heap; uint32_t n, cap; } by[GR_PLACE_N_RES];
@@ -312,6 +313,7 @@ struct gr_place {
 	uint64_t closed[N_CLASS_WORDS];                        /* parked, and no room for it since */
 	uint64_t exact[N_CLASS_WORDS];                         /* parked when no worker at all had room for it */
 	uint64_t woken[N_CLASS_WORDS];                         /* parked, and opened for the room of a worker that changed since woken_at */
+	uint64_t hit[N_CLASS_WORDS];                           /* scratch, all 0 between two uses */
 	uint64_t woken_at; uint32_t woken_gen;                 /* state of p->changes, and of pools_gen */
 	bool has_closed, has_woken;
 	uint64_t open, parked_pools;                           /* bit by class % 64: lines that are open; by pool % 64: in `parked`, or was */
@@ -322,7 +324,7 @@ struct gr_place {
 	struct { uint64_t set; struct gr_place__warm warm; } *sets;
 	struct gr_place__tally *tally; uint32_t n_tally, cap_tally;
 	struct gr_place_vec total_lo; uint64_t total[GR_PLACE_N_RES];  /* of workers that are up */
-	uint64_t inverse[GR_PLACE_N_RES], most_used[GR_PLACE_N_RES];   /* SHARE_ONE / total; what may be used of it, a hundredfold */
+	uint64_t inverse[GR_PLACE_N_RES], most_mcpu;           /* SHARE_ONE / total; of the cores, a hundredfold */
 	bool is_total_new;
 	uint32_t us_per_kib_1024, least_us_per_kib_1024;       /* of a zone that says nothing; of the quickest */
 	uint32_t *bandwidth, cap_bandwidth;                    /* by zone */

@@ -21,15 +21,16 @@
 
 /* ---- keys ---- */
 
-/* Of all there is. A cluster that shrank a hundredfold under what is placed would overflow it. */
-static uint64_t share_of(const struct gr_place *p, uint64_t used, uint32_t res)
+/* Of all there is. Cores are taken by what waits, too, and a cluster may shrink under it: a hundred times all there is, and more, is the
+ * same. Of the rest nobody has more than there is. */
+static inline uint64_t share_of(const struct gr_place *p, uint64_t used, uint32_t res)
 {
-	return used > p->most_used[res] ? SHARE_ONE << 7 : used * p->inverse[res];
+	return res == GR_PLACE_CPU_MCPU && used > p->most_mcpu ? SHARE_ONE << 7 : used * p->inverse[res];
 }
 
 static inline uint64_t larger(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
-static uint64_t owner_share(const struct gr_place *p, const struct gr_place__owner *o)
+static inline uint64_t owner_share(const struct gr_place *p, const struct gr_place__owner *o)
 {
 	uint64_t most = 0;
 
@@ -53,10 +54,6 @@ static uint64_t stand_key(const struct gr_place *p, const struct gr_place__stand
 /* Which of two comes first is as good as random to the processor: no branch hangs on it, here and below. */
 static inline unsigned __int128 key_of(const struct gr_place__place *s) { return (unsigned __int128)s->share << 64 | s->name; }
 static inline bool goes_before(const struct gr_place__place *a, const struct gr_place__place *b) { return key_of(a) < key_of(b); }
-static inline struct gr_place__place seat_of(uint64_t share, uint32_t who, uint32_t tie)
-{
-	return (struct gr_place__place){ share, (uint64_t)tie << 32 | who };
-}
 
 static inline uint32_t first_kid(const struct gr_place__place *heap, uint32_t n, uint32_t at)
 {
@@ -97,16 +94,21 @@ static void sift(struct gr_place *p, struct gr_place__place *heap, uint32_t n, u
 	sit(p, heap, at, seat);
 }
 
-static inline void stand_sift(struct gr_place *p, uint32_t stand, uint32_t at)
+static inline struct gr_place__place *place_of(struct gr_place *p, const struct gr_place__stand *s)
+{
+	return &p->bands[s->band].by[s->res].heap[s->at];
+}
+
+/* Its key is another one now. */
+static inline void stand_sift(struct gr_place *p, uint32_t stand)
 {
 	const struct gr_place__stand *s = &p->stands[stand];
-	struct gr_place__place *heap = p->bands[s->band].by[s->res].heap, seat = seat_of(stand_key(p, s), stand, s->tenant);
+	struct gr_place__place *place = place_of(p, s);
 	uint32_t n = p->bands[s->band].by[s->res].n;
 
-	if (n <= FEW_STANDS)
-		heap[at] = seat;
-	else
-		sift(p, heap, n, at, seat);
+	place->share = stand_key(p, s);
+	if (n > FEW_STANDS)
+		sift(p, p->bands[s->band].by[s->res].heap, n, s->at, *place);
 }
 
 /* One came or went: few stand by their ids, many as a heap. */
@@ -152,7 +154,8 @@ static uint32_t stand_get(struct gr_place *p, uint32_t tenant, uint8_t band, uin
 	b->res |= (uint8_t)(1u << res);
 	p->band_bits |= 1u << band;
 	s->at = b->by[res].n++;
-	stand_sift(p, i, s->at);
+	*place_of(p, s) = (struct gr_place__place){ .name = (uint64_t)tenant << 32 | i };
+	stand_sift(p, i);
 	if (b->by[res].n <= FEW_STANDS + 1)
 		stands_order(p, b->by[res].heap, b->by[res].n);
 	return i;
@@ -162,11 +165,12 @@ static void stand_free(struct gr_place *p, uint32_t stand)
 {
 	struct gr_place__stand *s = &p->stands[stand];
 	struct gr_place__band *b = &p->bands[s->band];
-	uint32_t last = gr_place__who(&b->by[s->res].heap[--b->by[s->res].n]), *at;
+	struct gr_place__place last = b->by[s->res].heap[--b->by[s->res].n];
+	uint32_t *at;
 
-	if (last != stand) {
-		p->stands[last].at = s->at;
-		stand_sift(p, last, s->at);
+	if (gr_place__who(&last) != stand) {
+		sit(p, b->by[s->res].heap, s->at, last);
+		stand_sift(p, gr_place__who(&last));
 	}
 	if (b->by[s->res].n <= FEW_STANDS)
 		stands_order(p, b->by[s->res].heap, b->by[s->res].n);
@@ -216,7 +220,7 @@ static uint32_t line_get(struct gr_place *p, uint32_t stand, uint32_t class)
 		l->class = class;
 		l->next = p->stands[stand].first_line;
 		p->stands[stand].first_line = i;
-		p->stands[stand].classes |= 1ull << class % 64;
+		place_of(p, &p->stands[stand])->classes |= 1ull << class % 64;
 		gr_place__count_line(p, class, 1);
 	}
 	c->line_hint = i;
@@ -226,15 +230,17 @@ static uint32_t line_get(struct gr_place *p, uint32_t stand, uint32_t class)
 static void line_free(struct gr_place *p, uint32_t line)
 {
 	struct gr_place__line *l = &p->lines[line];
+	struct gr_place__place *place;
 	uint32_t *at;
 
 	gr_place__count_line(p, l->class, -1);
 	for (at = &p->stands[l->stand].first_line; *at != line; at = &p->lines[*at].next)
 		;
 	*at = l->next;
-	p->stands[l->stand].classes = 0;
+	place = place_of(p, &p->stands[l->stand]);
+	place->classes = 0;
 	for (uint32_t i = p->stands[l->stand].first_line; i != NIL; i = p->lines[i].next)
-		p->stands[l->stand].classes |= 1ull << p->lines[i].class % 64;
+		place->classes |= 1ull << p->lines[i].class % 64;
 	if (p->stands[l->stand].first_line == NIL)
 		stand_free(p, l->stand);
 	l->next = p->free_line;
@@ -402,12 +408,13 @@ static OFTEN uint32_t open_line(const struct gr_place *p, const struct gr_place_
 	const struct gr_place__tenant *t = &p->tenants[s->tenant];
 	uint64_t least = UINT64_MAX;
 	uint32_t best = NIL, owner = NIL;
+	bool has_quota = t->has_quota;
 
 	for (uint32_t i = s->first_line; i != NIL; i = p->lines[i].next) {
 		const struct gr_place__line *l = &p->lines[i];
 		bool is_first = l->least < least;
 
-		if (gr_place__is_parked(p, l->class) || (t->has_quota && !gr_place__quota_allows(p, t, &p->classes[l->class], s->band, 1)))
+		if (gr_place__is_parked(p, l->class) || (has_quota && !gr_place__quota_allows(p, t, &p->classes[l->class], s->band, 1)))
 			continue;
 		if (l->first_owner == owner)
 			is_first = front_rank(p, l) > front_rank(p, &p->lines[best]);
@@ -429,7 +436,7 @@ static void explore(const struct gr_place *p, const struct gr_place__place *heap
 	if (at >= n || (best->at != NIL && !goes_before(&heap[at], &heap[best->at])))
 		return;
 	s = &p->stands[gr_place__who(&heap[at])];
-	line = s->classes & p->open ? open_line(p, s) : NIL;
+	line = heap[at].classes & p->open ? open_line(p, s) : NIL;
 	if (line != NIL) {
 		*best = (struct turn){ at, line };
 		return;
@@ -453,7 +460,7 @@ static inline uint32_t least_of(const struct gr_place *p, const struct gr_place_
 	uint64_t least = UINT64_MAX;
 
 	for (uint32_t k = 0; k < n; k++) {
-		bool is_open = p->stands[gr_place__who(&seat[k])].classes & p->open && !(but >> k & 1);
+		bool is_open = (seat[k].classes & p->open) && !(but >> k & 1);
 		uint64_t key = (seat[k].share & ~(FEW_STANDS - 1ull)) | k | -(uint64_t)!is_open;
 
 		least = key < least ? key : least;
@@ -538,13 +545,13 @@ OFTEN void gr_place__charge(struct gr_place *p, uint32_t owner, const struct gr_
 	owner_rekey(p, o);
 	for (uint32_t i = t->first_stand; i != NIL; i = p->stands[i].next)
 		if (c->spec.need.v[p->stands[i].res])
-			stand_sift(p, i, p->stands[i].at);
+			stand_sift(p, i);
 }
 
 void gr_place__tenant_rekey(struct gr_place *p, uint32_t tenant)
 {
 	for (uint32_t s = p->tenants[tenant].first_stand; s != NIL; s = p->stands[s].next)
-		stand_sift(p, s, p->stands[s].at);
+		stand_sift(p, s);
 }
 
 static bool is_dominant_new(struct gr_place *p)
@@ -576,10 +583,9 @@ void gr_place__totals(struct gr_place *p)
 	if (!p->is_total_new)
 		return;
 	p->is_total_new = false;
-	for (int r = 0; r < GR_PLACE_N_RES; r++) {
+	for (int r = 0; r < GR_PLACE_N_RES; r++)
 		p->inverse[r] = p->total[r] ? SHARE_ONE / p->total[r] : 0;
-		p->most_used[r] = p->total[r] << 7 | 127;
-	}
+	p->most_mcpu = p->total[GR_PLACE_CPU_MCPU] << 7 | 127;
 	if (is_dominant_new(p)) {
 		/* those in line stand anew, by what their class asks most of now */
 		for (uint32_t i = 0; i < p->n_queues; i++)
