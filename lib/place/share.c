@@ -418,9 +418,9 @@ static OFTEN uint32_t open_line(const struct gr_place *p, const struct gr_place_
 			continue;
 		if (l->first_owner == owner)
 			is_first = front_rank(p, l) > front_rank(p, &p->lines[best]);
-		least = is_first ? l->least : least;
-		owner = is_first ? l->first_owner : owner;
-		best = is_first ? i : best;
+		least = gr_place__either(least, l->least, is_first);
+		owner = (uint32_t)gr_place__either(owner, l->first_owner, is_first);
+		best = (uint32_t)gr_place__either(best, i, is_first);
 	}
 	return best;
 }

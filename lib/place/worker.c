@@ -125,7 +125,7 @@ uint32_t gr_place__depth(const struct gr_place *p, const struct gr_place__worker
 
 static uint8_t group_of(const struct gr_place *p, const struct gr_place__worker *w)
 {
-	if (!(w->flags & W_UP) || (w->flags & (W_DRAINING | W_QUARANTINED)) || p->nodes[w->node].is_cordoned)
+	if ((w->flags & (W_UP | W_DRAINING | W_QUARANTINED)) != W_UP || p->nodes[w->node].is_cordoned)
 		return G_NONE;
 	if (w->flags & W_BLOCKED)
 		return 0;
@@ -145,58 +145,66 @@ static __attribute__((noinline)) void sum_ranks(const struct gr_place *p, struct
 	}
 }
 
-static void bucket_del(struct gr_place *p, uint32_t worker)
-{
-	struct gr_place__worker *w = &p->workers[worker];
-	struct gr_place__pool *pool = &p->pools[w->pool];
-	struct gr_place__group *g = &pool->groups[p->group[worker]];
-	struct gr_place__bucket *b = &g->buckets[p->rank[worker]];
-	uint32_t last = b->w[--b->n];
-
-	b->w[p->spots[worker].pos] = last;
-	p->spots[last].pos = p->spots[worker].pos;
-	if (b->n)
-		return;
-	g->ranks &= ~(1ull << p->rank[worker]);
-	if (!g->ranks)
-		pool->group_bits &= ~(1u << p->group[worker]);
-	sum_ranks(p, pool);
-}
-
 static RARE void bucket_grow(struct gr_place__bucket *b)
 {
 	GR_GROW(b->w, b->cap, b->n + 1);
 }
 
-static void bucket_add(struct gr_place *p, uint32_t worker)
+static RARE void group_make(struct gr_place__group *g)
 {
-	struct gr_place__worker *w = &p->workers[worker];
-	struct gr_place__pool *pool = &p->pools[w->pool];
-	struct gr_place__group *g = &pool->groups[p->group[worker]];
-	struct gr_place__bucket *b;
+	g->buckets = gr_xalloc(N_RANKS * sizeof(*g->buckets));
+}
 
-	if (!g->buckets)
-		g->buckets = gr_xalloc(N_RANKS * sizeof(*g->buckets));
-	b = &g->buckets[p->rank[worker]];
-	if (b->n == b->cap)
-		bucket_grow(b);
-	p->spots[worker].pos = b->n;
-	b->w[b->n++] = worker;
-	if (b->n > 1)
+static inline void bucket_del(struct gr_place *p, struct gr_place__pool *pool, struct gr_place__spot *spots, uint32_t worker, uint32_t group,
+			      uint32_t rank)
+{
+	struct gr_place__group *g = &pool->groups[group];
+	struct gr_place__bucket *b = &g->buckets[rank];
+	uint32_t last = b->w[--b->n], pos = spots[worker].pos;
+
+	b->w[pos] = last;
+	spots[last].pos = pos;
+	if (b->n)
 		return;
-	g->ranks |= 1ull << p->rank[worker];
-	pool->group_bits |= 1u << p->group[worker];
+	g->ranks &= ~(1ull << rank);
+	if (!g->ranks)
+		pool->group_bits &= ~(1u << group);
 	sum_ranks(p, pool);
 }
 
-static OFTEN void move(struct gr_place *p, uint32_t worker, uint8_t group, uint8_t rank)
+static inline void bucket_add(struct gr_place *p, struct gr_place__pool *pool, struct gr_place__spot *spots, uint32_t worker, uint32_t group,
+			      uint32_t rank)
 {
-	if (gr_place__has_room(p, worker))
-		bucket_del(p, worker);
-	p->group[worker] = group;
-	p->rank[worker] = rank;
-	if (gr_place__has_room(p, worker))
-		bucket_add(p, worker);
+	struct gr_place__group *g = &pool->groups[group];
+	struct gr_place__bucket *b;
+
+	if (!g->buckets)
+		group_make(g);
+	b = &g->buckets[rank];
+	if (b->n == b->cap)
+		bucket_grow(b);
+	spots[worker].pos = b->n;
+	b->w[b->n++] = worker;
+	if (b->n > 1)
+		return;
+	g->ranks |= 1ull << rank;
+	pool->group_bits |= 1u << group;
+	sum_ranks(p, pool);
+}
+
+/* From where it stands to there. */
+static OFTEN void move(struct gr_place *p, uint32_t worker, uint32_t group, uint32_t rank)
+{
+	struct gr_place__pool *pool = &p->pools[p->workers[worker].pool];
+	struct gr_place__spot *spots = p->spots;
+	uint32_t from = p->group[worker], from_rank = p->rank[worker];
+
+	p->group[worker] = (uint8_t)group;
+	p->rank[worker] = (uint8_t)rank;
+	if (G_SOME_ROOM >> from & 1)
+		bucket_del(p, pool, spots, worker, from, from_rank);
+	if (G_SOME_ROOM >> group & 1)
+		bucket_add(p, pool, spots, worker, group, rank);
 }
 
 OFTEN void gr_place__refresh(struct gr_place *p, uint32_t worker)
