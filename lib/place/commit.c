@@ -11,7 +11,7 @@
 
 /* ---- records ---- */
 
-void gr_place__room_make(struct gr_place *p, uint32_t n)
+RARE void gr_place__room_make(struct gr_place *p, uint32_t n)
 {
 	uint32_t cap = p->cap_tally ? p->cap_tally : 64;
 
@@ -106,7 +106,7 @@ static inline void run(struct gr_place *p, uint32_t worker, uint32_t placed, str
 }
 
 /* The first that waits is another one now, or none: its record says where the worker stands among the late. */
-static void wait_next(struct gr_place *p, uint32_t worker)
+static APART void wait_next(struct gr_place *p, uint32_t worker)
 {
 	struct gr_place__holds *h = &p->holds[worker];
 	uint32_t late = gr_place__at(p, h->wait)->wheel_next;
@@ -158,7 +158,7 @@ static void chain_del(struct gr_place *p, struct gr_place__holds *h, uint32_t pl
 
 /* ---- those that may be preempted, by band, the newest first ---- */
 
-static void victim_add(struct gr_place *p, uint32_t placed)
+static APART void victim_add(struct gr_place *p, uint32_t placed)
 {
 	struct gr_place__placed *pl = gr_place__at(p, placed);
 	struct gr_place__asked *k = gr_place__asked(p, placed);
@@ -174,13 +174,11 @@ static void victim_add(struct gr_place *p, uint32_t placed)
 	*first = placed;
 }
 
-static void victim_del(struct gr_place *p, uint32_t placed)
+static APART void victim_del(struct gr_place *p, uint32_t placed)
 {
 	const struct gr_place__placed *pl = gr_place__at(p, placed);
 	const struct gr_place__asked *k = gr_place__asked(p, placed);
 
-	if (!(pl->flags & P_VICTIM))
-		return;
 	if (k->victim_prev != NIL) {
 		gr_place__asked(p, k->victim_prev)->victim_next = k->victim_next;
 	} else {
@@ -194,7 +192,7 @@ static void victim_del(struct gr_place *p, uint32_t placed)
 		gr_place__asked(p, k->victim_next)->victim_prev = k->victim_prev;
 }
 
-static void tally(struct gr_place *p, uint32_t owner, const struct gr_place__class *c, uint32_t worker, int sign)
+static APART void tally(struct gr_place *p, uint32_t owner, const struct gr_place__class *c, uint32_t worker, int sign)
 {
 	uint8_t a = c->spec.spread_by, b = c->spec.near_by;
 
@@ -307,7 +305,8 @@ OFTEN void gr_place__release(struct gr_place *p, uint32_t placed)
 
 	if (pl->flags & (P_WHEEL | P_DUE))
 		gr_place__wheel_del(p, placed);
-	victim_del(p, placed);
+	if (pl->flags & P_VICTIM)
+		victim_del(p, placed);
 	if (pl->flags & P_COPY)
 		p->n_copies--;
 	if (pl->twin != NIL)

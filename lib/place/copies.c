@@ -50,7 +50,7 @@ static void insert(struct gr_place *p, uint32_t placed, uint64_t at_ns)
 	p->wheel_bits[slot / 64] |= 1ull << slot % 64;
 }
 
-void gr_place__wheel_add(struct gr_place *p, uint32_t placed)
+APART void gr_place__wheel_add(struct gr_place *p, uint32_t placed)
 {
 	struct gr_place__placed *pl = gr_place__at(p, placed);
 
@@ -65,7 +65,7 @@ void gr_place__wheel_add(struct gr_place *p, uint32_t placed)
 	insert(p, placed, p->now_ns + UNKNOWN_NS);
 }
 
-void gr_place__wheel_del(struct gr_place *p, uint32_t placed)
+APART void gr_place__wheel_del(struct gr_place *p, uint32_t placed)
 {
 	struct gr_place__placed *pl = gr_place__at(p, placed);
 	uint32_t *first = pl->flags & P_DUE ? &p->first_due : &p->wheel[pl->slot];

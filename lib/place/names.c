@@ -323,7 +323,7 @@ static bool may_run_in(const struct gr_place *p, const struct gr_place__class *c
 	return gr_place__labels_match(p, c, pool);
 }
 
-void gr_place__class_pools(struct gr_place *p, struct gr_place__class *c)
+APART void gr_place__class_pools(struct gr_place *p, struct gr_place__class *c)
 {
 	uint32_t cap = c->cap_pools;
 

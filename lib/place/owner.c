@@ -28,7 +28,7 @@ uint64_t gr_place__wanted(const struct gr_place__owner *o)
 	return may < o->n_queued ? may : o->n_queued;
 }
 
-uint64_t gr_place__queue_wanted(const struct gr_place *p, uint32_t queue)
+APART uint64_t gr_place__queue_wanted(const struct gr_place *p, uint32_t queue)
 {
 	const struct gr_place__queue *q = &p->queues[queue];
 	const struct gr_place__owner *o = &p->owners[q->owner];
@@ -45,7 +45,7 @@ uint64_t gr_place__queue_wanted(const struct gr_place *p, uint32_t queue)
 	return n < may ? n : may;
 }
 
-void gr_place__owner_hold(struct gr_place *p, uint32_t owner)
+RARE void gr_place__owner_hold(struct gr_place *p, uint32_t owner)
 {
 	struct gr_place__owner *o = &p->owners[owner];
 	bool may = gr_place__may_more(p, o);
@@ -98,7 +98,7 @@ int gr_place_owner_add(struct gr_place *p, const struct gr_place_owner *spec)
 }
 
 /* Once nothing of it is placed any more. */
-static void owner_free(struct gr_place *p, uint32_t owner)
+static RARE void owner_free(struct gr_place *p, uint32_t owner)
 {
 	struct gr_place__owner *o = &p->owners[owner];
 

@@ -41,7 +41,7 @@ void gr_place__count_line(struct gr_place *p, uint32_t class, int n)
 	sum_up(p);
 }
 
-uint32_t gr_place__n_open(const struct gr_place *p, uint32_t most)
+APART uint32_t gr_place__n_open(const struct gr_place *p, uint32_t most)
 {
 	uint32_t n = 0;
 
@@ -51,7 +51,7 @@ uint32_t gr_place__n_open(const struct gr_place *p, uint32_t most)
 	return n;
 }
 
-void gr_place__park(struct gr_place *p, uint32_t class, uint64_t now_ns, bool is_exact)
+APART void gr_place__park(struct gr_place *p, uint32_t class, uint64_t now_ns, bool is_exact)
 {
 	struct gr_place__class *c = &p->classes[class];
 	struct gr_place__parked *k;
@@ -91,7 +91,7 @@ static void take_off(struct gr_place *p, uint32_t class)
 	unset(p->exact, class);
 }
 
-void gr_place__unpark(struct gr_place *p, uint32_t class)
+APART void gr_place__unpark(struct gr_place *p, uint32_t class)
 {
 	if (p->classes[class].parked_at == NIL)
 		return;
@@ -149,7 +149,7 @@ static inline bool suffices(room free, const int32_t *need4)
 	return !((lack[0] | lack[1]) & 0x8000000080000000ull);
 }
 
-OFTEN void gr_place__wake_parked(struct gr_place *p, uint32_t worker)
+OFTEN APART void gr_place__wake_parked(struct gr_place *p, uint32_t worker)
 {
 	const struct gr_place__worker *w = &p->workers[worker];
 	uint64_t *hit = p->hit, pools = 0;
@@ -214,7 +214,7 @@ static APART uint64_t that_may_go(const struct gr_place *p, uint32_t i, const ui
 
 /* One free slot wakes every class that could use it, and the first of them takes it: the others need no search of their
  * own to learn that it is gone. Those that could stop somebody for room are left to try. */
-OFTEN void gr_place__park_woken(struct gr_place *p)
+OFTEN APART void gr_place__park_woken(struct gr_place *p)
 {
 	uint64_t n_changes = p->changes - p->woken_at;
 	uint32_t with_room[N_CHANGED], n = 0, n_all = n_words(p);
@@ -239,7 +239,7 @@ OFTEN void gr_place__park_woken(struct gr_place *p)
 	sum_up(p);
 }
 
-void gr_place__wake_all(struct gr_place *p)
+RARE void gr_place__wake_all(struct gr_place *p)
 {
 	gr_place__change(p, NIL);
 	while (p->n_parked)

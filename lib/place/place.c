@@ -490,7 +490,7 @@ static RARE void log_decisions(struct gr_place *p, const struct gr_place_decisio
 		    d[i].finish_us);
 }
 
-OFTEN int gr_place_next(struct gr_place *p, uint64_t now_ns, struct gr_place_decision *out, uint32_t max)
+WHOLE int gr_place_next(struct gr_place *p, uint64_t now_ns, struct gr_place_decision *out, uint32_t max)
 {
 	uint32_t n;
 
@@ -593,7 +593,7 @@ static RARE void log_end(struct gr_place *p, uint64_t now_ns, uint64_t placed, c
 	LOG(p, OP_END, now_ns, placed, e->how, e->cpu_us, e->max_rss_bytes);
 }
 
-OFTEN int gr_place_end(struct gr_place *p, uint64_t now_ns, uint64_t placed, const struct gr_place_ended *e)
+WHOLE int gr_place_end(struct gr_place *p, uint64_t now_ns, uint64_t placed, const struct gr_place_ended *e)
 {
 	uint32_t i = gr_place__placed(p, placed);
 	const struct gr_place__placed *pl;

@@ -18,6 +18,8 @@
 /* What each decision goes through stands side by side: spread over all of the library, some of it was always just forced out of the
  * processor's 32 KiB for code. */
 #define OFTEN __attribute__((hot))
+/* What it calls stands in it, but for RARE and APART: of what a decision goes through, a twelfth was saving and restoring registers. */
+#define WHOLE OFTEN __attribute__((flatten))
 /* What only asks memory for something has no effect to a compiler, which leaves a call of it out: it has to be inline. */
 #define FETCH __attribute__((always_inline))
 #define WORKER_BITS 20                /* a worker's or owner's id: its index, above it how often the index was given out */

@@ -190,7 +190,7 @@ int64_t gr_place_ready(struct gr_place *p, uint64_t now_ns, const struct gr_plac
 	return gr_place__queued_handle(p, id);
 }
 
-void gr_place__demote(struct gr_place *p, uint32_t queue)
+RARE void gr_place__demote(struct gr_place *p, uint32_t queue)
 {
 	struct gr_place__queue *q = &p->queues[queue];
 	struct gr_place__queued *item = &p->queued[q->front];
@@ -200,7 +200,7 @@ void gr_place__demote(struct gr_place *p, uint32_t queue)
 	sift(p, q, 0);
 }
 
-void gr_place__take(struct gr_place *p, uint32_t queued)
+APART void gr_place__take(struct gr_place *p, uint32_t queued)
 {
 	struct gr_place__queued *item = &p->queued[queued];
 	struct gr_place__queue *q = &p->queues[item->queue];

@@ -57,7 +57,7 @@ static void keep(struct gr_place *p, uint64_t now_ns, uint32_t worker, uint32_t 
 	p->workers[worker].flags |= W_KEPT;
 }
 
-void gr_place__kept_drop(struct gr_place *p, uint32_t i)
+RARE void gr_place__kept_drop(struct gr_place *p, uint32_t i)
 {
 	uint32_t worker = p->kept[i].worker;
 
@@ -68,7 +68,7 @@ void gr_place__kept_drop(struct gr_place *p, uint32_t i)
 	gr_place__wake(p, worker);
 }
 
-void gr_place__kept_came(struct gr_place *p, uint32_t worker, uint32_t class)
+RARE void gr_place__kept_came(struct gr_place *p, uint32_t worker, uint32_t class)
 {
 	for (uint32_t i = p->n_kept; i-- > 0;)
 		if (p->kept[i].worker == worker && p->kept[i].class == class)
@@ -112,7 +112,7 @@ static bool is_emptying(const struct gr_place *p, uint32_t worker)
 }
 
 /* Nobody of the class waits any more, or of the asker, or what was stopped is gone and it did not come for it. */
-void gr_place__kept_check(struct gr_place *p, uint64_t now_ns)
+RARE void gr_place__kept_check(struct gr_place *p, uint64_t now_ns)
 {
 	for (uint32_t i = p->n_kept; i-- > 0;) {
 		const struct gr_place__kept *k = &p->kept[i];

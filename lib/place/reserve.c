@@ -50,7 +50,7 @@ static uint64_t free_at(struct gr_place *p, uint32_t worker, const struct gr_pla
 	}
 }
 
-void gr_place__reserve_drop(struct gr_place *p)
+RARE void gr_place__reserve_drop(struct gr_place *p)
 {
 	for (uint32_t i = 0; i < p->reserve.n; i++)
 		p->workers[p->reserve.worker[i]].flags &= (uint8_t)~W_RESERVED;
@@ -65,7 +65,7 @@ bool gr_place__is_kept(const struct gr_place *p, uint32_t worker, uint32_t queue
 	return p->reserve.queue != queue && end_ns > p->reserve.until_ns;
 }
 
-void gr_place__reserve_for(struct gr_place *p, uint64_t now_ns, uint32_t queue)
+RARE void gr_place__reserve_for(struct gr_place *p, uint64_t now_ns, uint32_t queue)
 {
 	struct gr_place__search s;
 	uint64_t at[GR_PLACE_MAX_GANG];

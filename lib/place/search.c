@@ -123,7 +123,7 @@ uint32_t gr_place__tally_get(const struct gr_place *p, uint32_t owner, uint8_t b
 }
 
 /* Room was made by gr_place__room. An entry at 0 goes, by back-shift. */
-void gr_place__tally_add(struct gr_place *p, uint32_t owner, uint8_t by, uint32_t what, int sign)
+APART void gr_place__tally_add(struct gr_place *p, uint32_t owner, uint8_t by, uint32_t what, int sign)
 {
 	uint64_t key = tally_key(owner, by, what);
 	uint32_t i = tally_slot(p, key), mask = p->cap_tally - 1, hole;
@@ -222,7 +222,7 @@ static inline struct gr_place__cost own_cost(const struct gr_place *p, uint32_t 
 					.wait_us = wait_us(p, w, s, m) };
 }
 
-struct gr_place__cost gr_place__cost(const struct gr_place *p, uint32_t worker, const struct gr_place__search *s)
+APART struct gr_place__cost gr_place__cost(const struct gr_place *p, uint32_t worker, const struct gr_place__search *s)
 {
 	const struct gr_place__worker *w = &p->workers[worker];
 	const struct gr_place__class *c = s->class;
@@ -265,7 +265,7 @@ static uint64_t gone_ns(const struct gr_place *p, uint32_t worker)
 	return UINT64_MAX;
 }
 
-enum gr_place_verdict gr_place__fits(const struct gr_place *p, uint32_t worker, const struct gr_place__search *s, uint32_t *res)
+APART enum gr_place_verdict gr_place__fits(const struct gr_place *p, uint32_t worker, const struct gr_place__search *s, uint32_t *res)
 {
 	const struct gr_place__worker *w = &p->workers[worker];
 	const struct gr_place__class *c = s->class;
@@ -446,7 +446,7 @@ static uint32_t fetched(const struct gr_place *p, uint32_t worker)
 }
 
 /* Up to @want workers into @out, from the lowest rank on: all of a rank when they are few, else drawn. Return: how many. */
-static OFTEN uint32_t draw(struct gr_place *p, const struct field *f, uint32_t *out, uint32_t want, bool *is_all)
+static OFTEN APART uint32_t draw(struct gr_place *p, const struct field *f, uint32_t *out, uint32_t want, bool *is_all)
 {
 	const struct gr_place__bucket *b[MAX_POOLS_LOOKED * 4];
 	uint32_t got = 0;
@@ -546,7 +546,7 @@ static inline void look_at_warm(struct gr_place *p, struct gr_place__search *s, 
 }
 
 /* They were asked for when they were found. */
-static OFTEN void look_at(struct gr_place *p, struct gr_place__search *s, const uint32_t *w, uint32_t n)
+static OFTEN APART void look_at(struct gr_place *p, struct gr_place__search *s, const uint32_t *w, uint32_t n)
 {
 	uint32_t key[MAX_CANDIDATES];
 	struct best b = best_of(s);
@@ -586,7 +586,7 @@ static void forget(struct gr_place__search *s)
 		s->best[i] = UINT64_MAX;
 }
 
-bool gr_place__search_at(const struct gr_place *p, struct gr_place__search *s, uint32_t worker)
+APART bool gr_place__search_at(const struct gr_place *p, struct gr_place__search *s, uint32_t worker)
 {
 	forget(s);
 	look(p, s, worker);
@@ -685,7 +685,7 @@ static bool look_at_changed(struct gr_place *p, struct gr_place__search *s)
 	return true;
 }
 
-uint32_t gr_place__best_rank(struct gr_place *p, const struct gr_place__search *s, uint32_t *out, uint32_t max)
+APART uint32_t gr_place__best_rank(struct gr_place *p, const struct gr_place__search *s, uint32_t *out, uint32_t max)
 {
 	struct field f;
 	uint32_t n = 0, rank;

@@ -329,7 +329,7 @@ static void line_join(struct gr_place *p, uint32_t queue)
 		gr_place__unpark(p, q->class);
 }
 
-void gr_place__queue_move(struct gr_place *p, uint32_t queue, enum gr_place__where to)
+APART void gr_place__queue_move(struct gr_place *p, uint32_t queue, enum gr_place__where to)
 {
 	struct gr_place__queue *q = &p->queues[queue];
 	uint32_t last;
@@ -376,7 +376,7 @@ static uint64_t promised(const struct gr_place *p, uint32_t tenant, uint32_t cla
 	return sum;
 }
 
-uint64_t gr_place__quota_left(const struct gr_place *p, const struct gr_place__tenant *t, const struct gr_place__class *c, uint8_t band)
+APART uint64_t gr_place__quota_left(const struct gr_place *p, const struct gr_place__tenant *t, const struct gr_place__class *c, uint8_t band)
 {
 	uint64_t left = UINT64_MAX;
 
@@ -578,10 +578,8 @@ static bool is_dominant_new(struct gr_place *p)
 	return is_new;
 }
 
-void gr_place__totals(struct gr_place *p)
+static RARE void totals_anew(struct gr_place *p)
 {
-	if (!p->is_total_new)
-		return;
 	p->is_total_new = false;
 	for (int r = 0; r < GR_PLACE_N_RES; r++)
 		p->inverse[r] = p->total[r] ? SHARE_ONE / p->total[r] : 0;
@@ -607,4 +605,10 @@ void gr_place__totals(struct gr_place *p)
 			owner_rekey(p, &p->owners[i]);
 	for (uint32_t i = 0; i < p->n_tenants; i++)
 		gr_place__tenant_rekey(p, i);
+}
+
+void gr_place__totals(struct gr_place *p)
+{
+	if (p->is_total_new)
+		totals_anew(p);
 }

@@ -131,7 +131,7 @@ bool gr_place__is_tail(const struct gr_place *p, uint32_t queue)
 	return n == p->tasks_queued;
 }
 
-uint32_t gr_place__tail(struct gr_place *p, uint32_t queue, struct gr_place__search *s)
+APART uint32_t gr_place__tail(struct gr_place *p, uint32_t queue, struct gr_place__search *s)
 {
 	const struct gr_place__queue *q = &p->queues[queue];
 	struct plan plan;

@@ -108,7 +108,7 @@ void gr_place__level_add(struct gr_place *p, uint8_t room_level)
 		p->pools[i].at_least[room_level] = gr_place__ranks(&p->pools[i], p->level_mask[room_level]);
 }
 
-uint32_t gr_place__credits(const struct gr_place *p, const struct gr_place__worker *w)
+APART uint32_t gr_place__credits(const struct gr_place *p, const struct gr_place__worker *w)
 {
 	uint32_t most = gr_place__min(w->prefetch, p->cfg.max_credits), n = CREDITS_UNKNOWN;
 
@@ -266,13 +266,13 @@ OFTEN void gr_place__node_load(struct gr_place *p, uint32_t node, int32_t more_m
 
 /* ---- those where something waits behind what runs ---- */
 
-void gr_place__late_add(struct gr_place *p, uint32_t worker)
+APART void gr_place__late_add(struct gr_place *p, uint32_t worker)
 {
 	gr_place__at(p, p->holds[worker].wait)->wheel_next = p->n_late;
 	p->late[p->n_late++] = worker;
 }
 
-void gr_place__late_del(struct gr_place *p, uint32_t at)
+APART void gr_place__late_del(struct gr_place *p, uint32_t at)
 {
 	uint32_t last = p->late[--p->n_late];
 
@@ -283,7 +283,7 @@ void gr_place__late_del(struct gr_place *p, uint32_t at)
 
 /* ---- blocked for a while ---- */
 
-void gr_place__block(struct gr_place *p, uint32_t worker, uint64_t until_ns)
+RARE void gr_place__block(struct gr_place *p, uint32_t worker, uint64_t until_ns)
 {
 	struct gr_place__worker *w = &p->workers[worker];
 	uint32_t i;
@@ -311,10 +311,8 @@ static void forget_blocked(struct gr_place *p, uint32_t worker)
 		}
 }
 
-void gr_place__unblock(struct gr_place *p, uint64_t now_ns)
+static RARE void unblock_due(struct gr_place *p, uint64_t now_ns)
 {
-	if (now_ns < p->wake_ns)
-		return;
 	p->wake_ns = UINT64_MAX;
 	for (uint32_t i = 0; i < p->n_blocked;) {
 		struct gr_place__blocked b = p->blocked[i];
@@ -330,6 +328,12 @@ void gr_place__unblock(struct gr_place *p, uint64_t now_ns)
 		gr_place__refresh(p, b.worker);
 		gr_place__wake(p, b.worker);
 	}
+}
+
+void gr_place__unblock(struct gr_place *p, uint64_t now_ns)
+{
+	if (now_ns >= p->wake_ns)
+		unblock_due(p, now_ns);
 }
 
 /* ---- coming and going ---- */
