@@ -153,6 +153,12 @@ void gr_place_free(struct gr_place **pp)
 	*pp = NULL;
 }
 
+static inline FETCH void fetch_owner(const struct gr_place__owner *o)
+{
+	for (uint32_t i = 0; i < sizeof(*o); i += 64)
+		__builtin_prefetch((const char *)o + i);
+}
+
 /* ---- deciding ---- */
 
 /* The next @n of the item were placed. */
@@ -331,16 +337,6 @@ static RARE bool stops_rather(struct gr_place *p, uint32_t queue, uint64_t now_n
 	return true;
 }
 
-/* It is asked for while the item is, not after it. */
-static inline FETCH void fetch_owner(const struct gr_place__owner *o)
-{
-	__builtin_prefetch(o);
-	__builtin_prefetch(o->used);
-	for (uint32_t i = 0; i < N_WARM; i += 16)      /* from a random one on */
-		__builtin_prefetch(&o->warm.w[i]);
-	__builtin_prefetch(&o->warm.n);
-}
-
 static OFTEN uint32_t place(struct gr_place *p, uint64_t now_ns, struct gr_place_decision *out, uint32_t n, uint32_t max)
 {
 	while (n < max) {
@@ -353,7 +349,7 @@ static OFTEN uint32_t place(struct gr_place *p, uint64_t now_ns, struct gr_place
 			gr_place__queue_move(p, queue, Q_STUCK);    /* room was made for others of its owner, up to its limit */
 			continue;
 		}
-		fetch_owner(&p->owners[p->queues[queue].owner]);
+		fetch_owner(&p->owners[p->queues[queue].owner]);        /* while the item is asked for, not after it */
 		item = p->queues[queue].front;
 		left = p->queued[item].t.count - p->queued[item].nth;
 		if (p->queued[item].t.is_gang) {
@@ -569,8 +565,7 @@ static inline FETCH void fetch_ahead(const struct gr_place *p, uint32_t i)
 		__builtin_prefetch(gr_place__at(p, pl->wheel_prev));
 	if (pl->wheel_next != NIL && (pl->flags & (P_WHEEL | P_DUE)))
 		__builtin_prefetch(gr_place__at(p, pl->wheel_next));
-	__builtin_prefetch(&p->owners[pl->owner]);
-	__builtin_prefetch(p->owners[pl->owner].used);
+	fetch_owner(&p->owners[pl->owner]);
 	__builtin_prefetch(gr_place__asked(p, i), 1);      /* the next placement's record is the one that becomes free */
 }
 
@@ -597,7 +592,7 @@ WHOLE int gr_place_end(struct gr_place *p, uint64_t now_ns, uint64_t placed, con
 {
 	uint32_t i = gr_place__placed(p, placed);
 	const struct gr_place__placed *pl;
-	uint32_t node;
+	uint32_t node, queue;
 
 	if (i == NIL)
 		return GR_ENOENT;
@@ -609,6 +604,10 @@ WHOLE int gr_place_end(struct gr_place *p, uint64_t now_ns, uint64_t placed, con
 	pl = gr_place__at(p, i);
 	if (p->near != i)
 		fetch_ahead(p, i);
+	/* when all is taken, what ends makes room for its own owner, who has least now: what comes next is asked for meanwhile */
+	queue = p->owners[pl->owner].first_queue;
+	if (queue != NIL)
+		__builtin_prefetch(&p->queues[queue]);
 	node = pl->node;
 	gr_place__learn(p, pl, now_ns, e);
 	gr_place__release(p, i);

@@ -36,7 +36,7 @@
 #define RANK_TYPICAL 27u
 #define FEW_STANDS 16u                /* tenants that are looked through; more stand in a heap */
 #define N_INLINE 4u                   /* resources that stand in the worker itself */
-#define N_WARM 64u
+#define N_WARM 61u                    /* with what stands before them, four lines of memory */
 #define N_CHANGED 16u
 #define N_CLASS_WORDS (GR_PLACE_MAX_CLASSES / 64)
 #define N_SETS 1024u                  /* input sets whose holders are remembered, direct mapped */
@@ -201,7 +201,7 @@ struct gr_place__tenant {
 	bool has_quota;
 	uint64_t used[GR_PLACE_N_RES];
 };
-struct gr_place__warm { uint32_t w[N_WARM]; uint32_t n; };     /* workers that were used last, by id */
+struct gr_place__warm { uint32_t n, w[N_WARM]; };      /* workers that were used last, by id */
 struct gr_place__owner {
 	bool is_used, is_going, is_paused;
 	uint32_t id;
@@ -214,7 +214,7 @@ struct gr_place__owner {
 	uint64_t bytes;
 	struct gr_place__warm warm;
 } __attribute__((aligned(64)));
-_Static_assert(offsetof(struct gr_place__owner, used) == 64 && sizeof(struct gr_place__queue) == 64 &&
+_Static_assert(offsetof(struct gr_place__owner, used) == 64 && sizeof(struct gr_place__owner) == 384 && sizeof(struct gr_place__queue) == 64 &&
 	       sizeof(struct gr_place__line) == 64, "lines of memory");
 /* alone: no copies of it; unknown: it began before its family was known */
 enum { P_USED = 1, P_RUNNING = 2, P_LEAVING = 4, P_COPY = 8, P_VICTIM = 16, P_WHEEL = 32, P_DUE = 64, P_ALONE = 128, P_UNKNOWN = 256 };
@@ -353,6 +353,12 @@ static inline struct gr_place__placed *gr_place__at(const struct gr_place *p, ui
 static inline struct gr_place__asked *gr_place__asked(const struct gr_place *p, uint32_t i)
 {
 	return &p->chunks[i >> CHUNK_BITS].asked[i & CHUNK_MASK];
+}
+/* Of what waits: up to its excludes. */
+static inline FETCH void gr_place__fetch_item(const struct gr_place *p, uint32_t queued)
+{
+	__builtin_prefetch(&p->queued[queued]);
+	__builtin_prefetch(&p->queued[queued].t.input_set);
 }
 static inline void gr_place__now(struct gr_place *p, uint64_t now_ns)
 {

@@ -517,8 +517,10 @@ static OFTEN void owner_rekey(struct gr_place *p, struct gr_place__owner *o)
 		return;
 	o->share = share;
 	for (uint32_t i = o->first_queue; i != NIL; i = p->queues[i].next)
-		if (p->queues[i].where == Q_LINE)
+		if (p->queues[i].where == Q_LINE) {
+			gr_place__fetch_item(p, p->queues[i].front);
 			queue_play(p, p->queues[i].line, i, share);
+		}
 }
 
 static RARE void charge_user(struct gr_place__owner *o, struct gr_place__tenant *t, const struct gr_place__class *c, int n)
