@@ -1,6 +1,7 @@
 /* alloc.c - see alloc.h */
 #include "lib/base/alloc.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,6 +58,37 @@ void *gr_xtable_grow(void *old, size_t n_old, size_t n)
 		memcpy(p, old, n_old);
 	free(old);
 	return p;
+}
+
+void *gr_xspan(size_t most)
+{
+	size_t n = most + HUGE, before;
+	char *p = mmap(NULL, n, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED)
+		die(most);
+	before = -(uintptr_t)p % HUGE;
+	if (before)
+		munmap(p, before);
+	if (HUGE - before)
+		munmap(p + before + most, HUGE - before);
+	return p + before;
+}
+
+void gr_xspan_use(void *span, size_t from, size_t to)
+{
+	char *p = span;
+
+	if (mprotect(p + from, to - from, PROT_READ | PROT_WRITE) < 0)
+		die(to - from);
+	if (from >= HUGE)
+		madvise(p + from, to - from, MADV_HUGEPAGE);
+}
+
+void gr_xspan_free(void *span, size_t most)
+{
+	if (span)
+		munmap(span, most);
 }
 
 void *gr_xrealloc(void *old, size_t n)

@@ -15,14 +15,12 @@ RARE void gr_place__room_make(struct gr_place *p, uint32_t n)
 {
 	uint32_t cap = p->cap_tally ? p->cap_tally : 64;
 
-	while (((uint64_t)p->n_chunks << CHUNK_BITS) < p->tasks_placed + n) {
-		struct gr_place__chunk *c;
+	while (p->room_placed < p->tasks_placed + n) {
+		size_t from = p->room_placed, to = from + ROOM_STEP;
 
-		/* the first, which may be all there is, takes no more than is used of it */
-		GR_GROW(p->chunks, p->cap_chunks, p->n_chunks + 1);
-		c = &p->chunks[p->n_chunks];
-		c->placed = p->n_chunks++ ? gr_xtable(sizeof(*c->placed) << CHUNK_BITS) : gr_xlines(sizeof(*c->placed) << CHUNK_BITS);
-		c->asked = gr_xalloc(sizeof(*c->asked) << CHUNK_BITS);
+		gr_xspan_use(p->placed, from * sizeof(*p->placed), to * sizeof(*p->placed));
+		gr_xspan_use(p->asked, from * sizeof(*p->asked), to * sizeof(*p->asked));
+		p->room_placed = (uint32_t)to;
 	}
 	while (gr_place__is_tally_small(p, cap, n))
 		cap *= 2;
@@ -52,12 +50,10 @@ static inline struct gr_place__placed *record_new(struct gr_place *p, uint32_t *
 
 	*id = p->free_placed != NIL ? p->free_placed : p->n_placed;
 	pl = gr_place__at(p, *id);
-	if (p->free_placed != NIL) {
+	if (p->free_placed != NIL)
 		p->free_placed = pl->next;
-	} else {
-		pl->gen = 0;
+	else
 		p->n_placed++;
-	}
 	return pl;
 }
 

@@ -271,7 +271,7 @@ void gr_place_memory(const struct gr_place *p, size_t *all, size_t *workers)
 				w += p->pools[i].groups[g].buckets[r].cap * sizeof(uint32_t);
 	a = w + sizeof(*p) + FAMILY_SLOTS * sizeof(*p->families) + N_SETS * sizeof(*p->sets) +
 	    (size_t)p->cap_nodes * (sizeof(*p->nodes) + sizeof(*p->price_1024)) + (size_t)p->cap_owners * sizeof(*p->owners) + (size_t)p->cap_queues * (sizeof(*p->queues) + sizeof(*p->queue_at)) +
-	    (size_t)p->cap_queued * sizeof(*p->queued) + ((size_t)p->n_chunks << CHUNK_BITS) * (sizeof(*p->chunks->placed) + sizeof(*p->chunks->asked)) +
+	    (size_t)p->cap_queued * sizeof(*p->queued) + (size_t)p->room_placed * (sizeof(*p->placed) + sizeof(*p->asked)) +
 	    (size_t)p->cap_classes * sizeof(*p->classes) + (size_t)p->cap_pools * sizeof(*p->pools) + (size_t)p->cap_tally * sizeof(*p->tally) +
 	    (size_t)p->cap_lines * sizeof(*p->lines) + (size_t)p->cap_stands * sizeof(*p->stands) + (size_t)p->ix_node.cap * sizeof(*p->ix_node.slots);
 	for (uint32_t i = 0; i < p->n_nodes; i++)

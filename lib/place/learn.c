@@ -58,12 +58,12 @@ static inline int32_t log_256(uint32_t v)
 }
 
 /* In logarithms: the mean of ratios would grow with the noise. Clamped evenly to both sides. */
-static void learn_speed(struct gr_place *p, uint32_t node, const struct gr_place__family *f, uint32_t cpu_us)
+static void learn_speed(struct gr_place *p, uint32_t node, int32_t off)
 {
 	struct gr_place__node *n = &p->nodes[node];
 	/* the first samples of a node count more: it starts as the typical one, which it need not be */
 	int32_t weight = n->n_samples < 14 ? n->n_samples + 2 : 16, most = n->n_samples < 4 ? 512 : 128;
-	int32_t off = f->log_256 - log_256(cpu_us) - (log_256(n->speed_permille) - log_256(1000)), speed;
+	int32_t speed;
 
 	off = off > most ? most : off < -most ? -most : off;
 	/* 2^(off / 256 / weight) to the second order: 0.6931 and its half square */
@@ -88,6 +88,7 @@ static void learn_time(struct gr_place *p, const struct gr_place__placed *pl, ui
 	struct gr_place__node *n = &p->nodes[pl->node];
 	struct gr_place__family *f;
 	uint64_t norm = cpu_us * n->speed_permille / 1000;
+	int32_t log_norm;
 	uint32_t off;
 
 	if (norm > UINT32_MAX)
@@ -97,16 +98,17 @@ static void learn_time(struct gr_place *p, const struct gr_place__placed *pl, ui
 	if (!pl->family)
 		return;
 	f = family_for(p, pl->family);
+	log_norm = log_256(cpu_us > UINT32_MAX ? UINT32_MAX : (uint32_t)cpu_us) + log_256(n->speed_permille) - log_256(1000);
 	if (f->n >= 3 && f->work_us)
-		learn_speed(p, pl->node, f, cpu_us > UINT32_MAX ? UINT32_MAX : (uint32_t)cpu_us);
+		learn_speed(p, pl->node, f->log_256 - log_norm);
 	if (f->n < 16)
 		f->n++;
 	if (f->n == 1) {
 		f->work_us = (uint32_t)norm;
-		f->log_256 = log_256((uint32_t)norm);
+		f->log_256 = log_norm;
 		return;
 	}
-	f->log_256 += (log_256((uint32_t)norm) - f->log_256) / (int32_t)f->n;
+	f->log_256 += (log_norm - f->log_256) / (int32_t)f->n;
 	off = norm > f->work_us ? (uint32_t)norm - f->work_us : f->work_us - (uint32_t)norm;
 	f->dev_us = nearer(f->dev_us, off, f->n);
 	f->work_us = nearer(f->work_us, (uint32_t)norm, f->n);

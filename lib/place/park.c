@@ -134,27 +134,12 @@ static RARE void take_off_all(struct gr_place *p, uint32_t i, uint64_t off)
 		take_off(p, i * 64 + (uint32_t)__builtin_ctzll(off));
 }
 
-typedef int32_t room __attribute__((vector_size(16)));
-typedef uint64_t halves __attribute__((vector_size(16)));
-_Static_assert(sizeof(room) == N_INLINE * sizeof(int32_t), "a worker's room, side by side");
-
-/* Whether all of it is there; no branch hangs on which is not. */
-static inline bool suffices(room free, const int32_t *need4)
-{
-	room need;
-	halves lack;
-
-	memcpy(&need, need4, sizeof(need));
-	lack = (halves)(free - need);
-	return !((lack[0] | lack[1]) & 0x8000000080000000ull);
-}
-
 OFTEN APART void gr_place__wake_parked(struct gr_place *p, uint32_t worker)
 {
 	const struct gr_place__worker *w = &p->workers[worker];
 	uint64_t *hit = p->hit, pools = 0;
 	uint32_t n = n_words(p), pool = w->pool;
-	room free;
+	gr_place__four free;
 
 	memcpy(&free, w->free, sizeof(free));
 	if (p->group[worker] == 1)
@@ -163,7 +148,7 @@ OFTEN APART void gr_place__wake_parked(struct gr_place *p, uint32_t worker)
 		const struct gr_place__parked *k = &p->parked[i];
 
 		pools |= k->pools;
-		hit[k->class / 64] |= (k->pools >> pool % 64 & suffices(free, k->need4)) << k->class % 64;
+		hit[k->class / 64] |= (k->pools >> pool % 64 & gr_place__suffices(free, k->need4)) << k->class % 64;
 	}
 	p->parked_pools = pools;
 	if (!p->has_woken)
@@ -188,12 +173,14 @@ OFTEN APART void gr_place__wake_parked(struct gr_place *p, uint32_t worker)
 static bool may_take(const struct gr_place *p, const struct gr_place__class *c, uint32_t worker)
 {
 	const struct gr_place__worker *w = &p->workers[worker];
-	const int32_t *f = w->free;
+	gr_place__four free;
 
-	if (!gr_place__has_room(p, worker) || !c->pool_at[w->pool] ||
-	    ((f[1] - c->need4[1]) | (f[2] - c->need4[2]) | (f[3] - c->need4[3])) < 0)
+	if (!gr_place__has_room(p, worker) || !c->pool_at[w->pool])
 		return false;
-	return w->prefetch || f[GR_PLACE_CPU_MCPU] >= c->need4[GR_PLACE_CPU_MCPU];
+	memcpy(&free, w->free, sizeof(free));
+	if (w->prefetch)
+		free[GR_PLACE_CPU_MCPU] = INT32_MAX;
+	return gr_place__suffices(free, c->need4);
 }
 
 /* Of word @i those that may find room with one of the workers. */

@@ -60,6 +60,8 @@ struct gr_place *gr_place_new(const struct gr_place_config *cfg)
 	p->families = gr_xtable(FAMILY_SLOTS * sizeof(*p->families));
 	p->sets = gr_xalloc(N_SETS * sizeof(*p->sets));
 	p->mean_work_us = UNKNOWN_WORK_US;
+	p->placed = gr_xspan(GR_PLACE_MAX_PLACED * sizeof(*p->placed));
+	p->asked = gr_xspan(GR_PLACE_MAX_PLACED * sizeof(*p->asked));
 	for (uint32_t i = 0; i < WHEEL_SLOTS; i++)
 		p->wheel[i] = NIL;
 	for (uint32_t i = 0; i <= GR_PLACE_MAX_BAND; i++)
@@ -106,10 +108,8 @@ void gr_place_free(struct gr_place **pp)
 	for (uint32_t b = 0; b <= GR_PLACE_MAX_BAND; b++)
 		for (int r = 0; r < GR_PLACE_N_RES; r++)
 			free(p->bands[b].by[r].heap);
-	for (uint32_t i = 0; i < p->n_chunks; i++) {
-		free(p->chunks[i].placed);
-		free(p->chunks[i].asked);
-	}
+	gr_xspan_free(p->placed, GR_PLACE_MAX_PLACED * sizeof(*p->placed));
+	gr_xspan_free(p->asked, GR_PLACE_MAX_PLACED * sizeof(*p->asked));
 	free(p->ix_env.slots);
 	free(p->ix_node.slots);
 	free(p->ix_label.slots);
@@ -140,7 +140,6 @@ void gr_place_free(struct gr_place **pp)
 	free(p->queues);
 	free(p->queue_at);
 	free(p->queued);
-	free(p->chunks);
 	free(p->parked);
 	free(p->stuck);
 	free(p->have);
@@ -494,6 +493,8 @@ WHOLE int gr_place_next(struct gr_place *p, uint64_t now_ns, struct gr_place_dec
 		return GR_EINVAL;
 	if (p->cfg.log)
 		log_next(p, now_ns, max);
+	if (max > GR_PLACE_MAX_PLACED - p->tasks_placed)
+		max = (uint32_t)(GR_PLACE_MAX_PLACED - p->tasks_placed);
 	gr_place__now(p, now_ns);
 	gr_place__unblock(p, now_ns);
 	gr_place__totals(p);
@@ -629,6 +630,8 @@ int gr_place_adopt(struct gr_place *p, uint64_t now_ns, uint32_t owner, uint32_t
 		return GR_EINVAL;
 	if (i == NIL || o == NIL || p->owners[o].is_going || class >= p->n_classes || !p->classes[class].is_used)
 		return GR_ENOENT;
+	if (p->tasks_placed == GR_PLACE_MAX_PLACED)
+		return GR_ELIMIT;
 	s.class = &p->classes[class];
 	s.work_us = gr_place__work_us(p, 0, work_ms);
 	for (uint32_t k = 0; k < 1 + GR_PLACE_N_NEXT; k++)

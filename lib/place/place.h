@@ -4,7 +4,7 @@
  * One incremental state machine. Deltas go in (workers come, go, drain, say how they are; tasks become ready, end),
  * decisions come out in batches. Pure: no I/O, no clock, no environment, no log; `now_ns` and the seed are arguments,
  * so the same calls give the same decisions, byte for byte (gr_place_config.log, lib/place/replay.h). Nothing is
- * allocated per decision: memory grows by doubling, or by whole chunks, at the start of a call.
+ * allocated per decision: memory grows by doubling, or by a fixed step, at the start of a call.
  *
  * Words: an *environment* is what a worker must have to run a task (a toolchain), named by a digest. A *class* is an
  * interned request: resources, environment, constraints, spread. A *node* is a machine; workers (pods) of one node share
@@ -32,6 +32,7 @@ struct gr_place_vec { uint32_t v[GR_PLACE_N_RES]; };
 
 #define GR_PLACE_MAX_WORKERS (1u << 20)
 #define GR_PLACE_MAX_OWNERS (1u << 20)
+#define GR_PLACE_MAX_PLACED (1u << 24)    /* placements at a time: what is ready beyond waits */
 #define GR_PLACE_MAX_TENANTS 65536u
 #define GR_PLACE_MAX_ENVS 4096u
 #define GR_PLACE_MAX_WORKER_ENVS 64u
@@ -258,7 +259,7 @@ void gr_place_soon(struct gr_place *p, uint64_t placed, bool is_near);
  * gr_place_adopt - a task runs already (its worker came back, or we did): it takes its room without a decision
  * @nth:     which of its range; @work_ms expected, 0 unknown
  * @placed:  handle for gr_place_end
- * Return: 0; GR_ENOENT (owner, class, worker), GR_EINVAL (time), GR_EBUSY: the worker has no room for it.
+ * Return: 0; GR_ENOENT (owner, class, worker), GR_EINVAL (time), GR_EBUSY: the worker has no room for it, GR_ELIMIT.
  */
 int gr_place_adopt(struct gr_place *p, uint64_t now_ns, uint32_t owner, uint32_t class, uint32_t worker, uint64_t tag, uint32_t nth,
 		   uint32_t work_ms, uint64_t *placed) GR_MUST_CHECK;

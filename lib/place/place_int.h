@@ -8,6 +8,8 @@
  *   where:     pool (a kind of worker) -> group (room) -> rank (predicted cost) -> bucket of workers
  */
 #pragma once
+#include <string.h>
+
 #include "lib/base/rng.h"
 #include "lib/place/place.h"
 
@@ -42,8 +44,7 @@
 #define N_SETS 1024u                  /* input sets whose holders are remembered, direct mapped */
 #define FAMILY_SLOTS 8192u            /* direct mapped; a collision forgets the older family */
 #define UNKNOWN_WORK_US 200000u       /* the median of a kernel unit's compile */
-#define CHUNK_BITS 15                 /* placements come in chunks of 32768, 2 MiB: growing copies nothing */
-#define CHUNK_MASK ((1u << CHUNK_BITS) - 1)
+#define ROOM_STEP 32768u              /* so many more placements at a time, 2 MiB of them: growing copies nothing */
 #define WHEEL_SLOTS 512u
 #define WHEEL_SHIFT 27                /* a tick is 134 ms */
 #define SHARE_ONE (1ull << 56)        /* a dominant share of all there is, weight 1; 256 times as much fits */
@@ -236,7 +237,6 @@ struct gr_place__asked {              /* the rest of it: what an end does not ne
 	uint32_t input_kib;
 	uint32_t victim_prev, victim_next;
 };
-struct gr_place__chunk { struct gr_place__placed *placed; struct gr_place__asked *asked; };
 _Static_assert(sizeof(struct gr_place__placed) == 64, "a placement's record");
 _Static_assert(GR_PLACE_MAX_OWNERS <= 1u << OWNER_BITS && GR_PLACE_MAX_CLASSES <= 1u << (32 - OWNER_BITS), "they fit a placement's record");
 struct gr_place__family {
@@ -308,8 +308,9 @@ struct gr_place {
 	uint32_t n_queues, cap_queues, free_queue;
 	struct gr_place__queued *queued;
 	uint32_t n_queued, cap_queued, free_queued;
-	struct gr_place__chunk *chunks;
-	uint32_t n_chunks, cap_chunks, n_placed, free_placed;
+	struct gr_place__placed *placed;                       /* GR_PLACE_MAX_PLACED of them, of which room_placed may be used */
+	struct gr_place__asked *asked;
+	uint32_t room_placed, n_placed, free_placed;
 	struct gr_place__parked *parked; uint32_t n_parked, cap_parked;      /* classes that found no room, and some that may have now */
 	uint64_t in_line[N_CLASS_WORDS];                       /* bit by class, here and below: it has lines */
 	uint64_t closed[N_CLASS_WORDS];                        /* parked, and no room for it since */
@@ -348,11 +349,11 @@ struct gr_place {
 
 static inline struct gr_place__placed *gr_place__at(const struct gr_place *p, uint32_t i)
 {
-	return &p->chunks[i >> CHUNK_BITS].placed[i & CHUNK_MASK];
+	return &p->placed[i];
 }
 static inline struct gr_place__asked *gr_place__asked(const struct gr_place *p, uint32_t i)
 {
-	return &p->chunks[i >> CHUNK_BITS].asked[i & CHUNK_MASK];
+	return &p->asked[i];
 }
 /* Of what waits: up to its excludes. */
 static inline FETCH void gr_place__fetch_item(const struct gr_place *p, uint32_t queued)
@@ -383,6 +384,21 @@ static inline bool gr_place__has_room(const struct gr_place *p, uint32_t worker)
 static inline uint32_t gr_place__min(uint32_t a, uint32_t b) { return a < b ? a : b; }
 /* @b when it @is_b, else @a, by what is no branch: where a guess would be wrong half of the time. */
 static inline uint64_t gr_place__either(uint64_t a, uint64_t b, bool is_b) { return a ^ ((a ^ b) & -(uint64_t)is_b); }
+
+/* A worker's resources side by side. */
+typedef int32_t gr_place__four __attribute__((vector_size(16)));
+typedef uint64_t gr_place__halves __attribute__((vector_size(16)));
+_Static_assert(sizeof(gr_place__four) == N_INLINE * sizeof(int32_t), "all that stand in the worker");
+/* Whether all of it is there; no branch hangs on which is not. */
+static inline bool gr_place__suffices(gr_place__four free, const int32_t *need4)
+{
+	gr_place__four need;
+	gr_place__halves lack;
+
+	memcpy(&need, need4, sizeof(need));
+	lack = (gr_place__halves)(free - need);
+	return !((lack[0] | lack[1]) & 0x8000000080000000ull);
+}
 
 /* ---- names.c ---- */
 /* The pool and the capacity of a worker, made when new. >= 0; GR_ELIMIT. */
@@ -528,7 +544,7 @@ static inline bool gr_place__is_tally_small(const struct gr_place *p, uint32_t c
 /* Records for n more placements, tallies too. */
 static inline void gr_place__room(struct gr_place *p, uint32_t n)
 {
-	if ((uint64_t)p->n_chunks << CHUNK_BITS < p->tasks_placed + n || gr_place__is_tally_small(p, p->cap_tally, n))
+	if (p->room_placed < p->tasks_placed + n || gr_place__is_tally_small(p, p->cap_tally, n))
 		gr_place__room_make(p, n);
 }
 /* @n equal tasks to the found worker, @n > 1 only when all of them run at once. Return: the first's record. */

@@ -323,12 +323,14 @@ static inline bool is_quick(const struct gr_place__search *s, const struct gr_pl
 static inline bool quick(const struct gr_place *p, const struct gr_place__search *s, uint32_t worker, uint32_t key, uint64_t *score)
 {
 	const struct gr_place__worker *w = &p->workers[worker];
-	const int32_t *f = w->free, *need = s->class->need4;
-	int32_t lack = (f[1] - need[1]) | (f[2] - need[2]) | (f[3] - need[3]);
+	gr_place__four free;
 	struct gr_place__cost c;
 	uint32_t res;
 
-	if ((lack | (s->with_credits ? 0 : f[0] - need[0])) < 0)
+	memcpy(&free, w->free, sizeof(free));
+	if (s->with_credits)
+		free[GR_PLACE_CPU_MCPU] = INT32_MAX;
+	if (!gr_place__suffices(free, s->class->need4))
 		return false;
 	/* what will wait there takes a credit, also where a slot is free and only cores are not */
 	if (s->with_credits && (!w->prefetch || (w->n_waiting && w->n_waiting >= gr_place__credits(p, w))))

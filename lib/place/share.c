@@ -402,6 +402,12 @@ static uint16_t front_rank(const struct gr_place *p, const struct gr_place__line
 	return p->queued[p->queues[l->first].front].rank;
 }
 
+/* Of a class that has lines. Of 64 classes at most, p->open tells them apart. */
+static inline bool is_open(const struct gr_place *p, uint32_t class)
+{
+	return (p->open >> class % 64 & 1) && (p->n_classes <= 64 || !gr_place__is_parked(p, class));
+}
+
 /* The open line of a stand whose first owner has least; of one owner's, that with the longest task. */
 static OFTEN uint32_t open_line(const struct gr_place *p, const struct gr_place__stand *s)
 {
@@ -414,7 +420,7 @@ static OFTEN uint32_t open_line(const struct gr_place *p, const struct gr_place_
 		const struct gr_place__line *l = &p->lines[i];
 		bool is_first = l->least < least;
 
-		if (gr_place__is_parked(p, l->class) || (has_quota && !gr_place__quota_allows(p, t, &p->classes[l->class], s->band, 1)))
+		if (!is_open(p, l->class) || (has_quota && !gr_place__quota_allows(p, t, &p->classes[l->class], s->band, 1)))
 			continue;
 		if (l->first_owner == owner)
 			is_first = front_rank(p, l) > front_rank(p, &p->lines[best]);
