@@ -60,9 +60,11 @@ void *gr_xtable_grow(void *old, size_t n_old, size_t n)
 	return p;
 }
 
+static size_t whole(size_t n) { return (n + HUGE - 1) / HUGE * HUGE; }
+
 void *gr_xspan(size_t most)
 {
-	size_t n = most + HUGE, before;
+	size_t n = whole(most) + HUGE, before;
 	char *p = mmap(NULL, n, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (p == MAP_FAILED)
@@ -71,7 +73,7 @@ void *gr_xspan(size_t most)
 	if (before)
 		munmap(p, before);
 	if (HUGE - before)
-		munmap(p + before + most, HUGE - before);
+		munmap(p + before + whole(most), HUGE - before);
 	return p + before;
 }
 
@@ -79,16 +81,19 @@ void gr_xspan_use(void *span, size_t from, size_t to)
 {
 	char *p = span;
 
+	from = whole(from);
+	to = whole(to);
+	if (from == to)
+		return;
 	if (mprotect(p + from, to - from, PROT_READ | PROT_WRITE) < 0)
 		die(to - from);
-	if (from >= HUGE)
-		madvise(p + from, to - from, MADV_HUGEPAGE);
+	madvise(p + from, to - from, MADV_HUGEPAGE);
 }
 
 void gr_xspan_free(void *span, size_t most)
 {
 	if (span)
-		munmap(span, most);
+		munmap(span, whole(most));
 }
 
 void *gr_xrealloc(void *old, size_t n)

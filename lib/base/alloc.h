@@ -16,11 +16,9 @@ void *gr_xtable_grow(void *old, size_t n_old, size_t n) __attribute__((returns_n
 void *gr_xlines(size_t n) __attribute__((malloc, returns_nonnull));
 /* Addresses for @most bytes, for what grows and stays where it is: no memory, and none of them may be used before gr_xspan_use. */
 void *gr_xspan(size_t most) __attribute__((returns_nonnull));
-/* The bytes from @from up to @to may be used too, all of them 0; from 2 MiB on in huge pages, where the kernel gives them. Both
- * multiples of GR_SPAN_STEP. */
+/* Of it so far the first @from bytes may be used, now the first @to, the new ones 0; by huge pages, where the kernel gives them. */
 void gr_xspan_use(void *span, size_t from, size_t to);
 void gr_xspan_free(void *span, size_t most);
-#define GR_SPAN_STEP ((size_t)65536)
 char *gr_xstrdup(const char *s) __attribute__((malloc, returns_nonnull));
 char *gr_xstrndup(const char *s, size_t n) __attribute__((malloc, returns_nonnull));
 /* @n bytes copied, one NUL added behind them. */

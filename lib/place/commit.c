@@ -236,8 +236,7 @@ static inline struct gr_place__placed *record(struct gr_place *p, const struct g
 	d->gang = 0;
 	d->n_looked = s->n_looked;
 	d->finish_us = s->finish_us;
-	for (uint32_t i = 0; i < GR_PLACE_N_NEXT; i++)
-		d->next[i] = gr_place__next(p, s, i);
+	memcpy(d->next, s->next, sizeof(d->next));
 	chain_add(p, &p->holds[s->worker], id, pl);
 	if (p->owners[s->owner].spec.is_preemptible && !s->t->is_gang)
 		victim_add(p, id);

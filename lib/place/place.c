@@ -278,7 +278,8 @@ static bool is_alone(const struct gr_place *p, uint32_t queue)
 
 /* A run of equal tasks: the worker just found is given its part of it. At once when nobody else is in line; one by one,
  * as long as it is still that owner's turn, when somebody is. */
-static APART uint32_t fill(struct gr_place *p, uint32_t queue, struct gr_place__search *s, struct gr_place_decision *out, uint32_t n, uint32_t max)
+static APART uint32_t fill(struct gr_place *p, uint32_t queue, struct gr_place__search *s, bool may_alone, struct gr_place_decision *out, uint32_t n,
+			   uint32_t max)
 {
 	const struct gr_place__queue *q = &p->queues[queue];
 	const struct gr_place__owner *o = &p->owners[q->owner];
@@ -290,7 +291,7 @@ static APART uint32_t fill(struct gr_place *p, uint32_t queue, struct gr_place__
 	wanted = p->n_kept ? gr_place__queue_wanted(p, queue) : gr_place__wanted(o);
 	if (part > wanted)
 		part = (uint32_t)wanted;
-	if (part && is_alone(p, queue)) {
+	if (part && may_alone) {
 		gr_place__commit(p, s, s->t->tag, s->t->first + p->queued[item].nth, part, GR_PLACE_RUN, &out[n]);
 		advance(p, item, part);
 		return n + part;
@@ -313,7 +314,7 @@ static APART uint32_t fill_many(struct gr_place *p, uint32_t queue, struct gr_pl
 		n_w = gr_place__best_rank(p, s, w, FILL_WORKERS);
 		for (uint32_t i = 0; i < n_w && n < max && p->queued[item].t.count - p->queued[item].nth > FILL_FROM; i++) {
 			s->worker = w[i];
-			n = fill(p, queue, s, out, n, max);
+			n = fill(p, queue, s, true, out, n, max);
 		}
 		if (n == before)
 			return n;
@@ -341,6 +342,7 @@ static OFTEN uint32_t place(struct gr_place *p, uint64_t now_ns, struct gr_place
 	while (n < max) {
 		uint32_t queue = gr_place__choose(p), item, left;
 		struct gr_place__search s;
+		bool may_alone;
 
 		if (queue == NIL)
 			return n;
@@ -386,10 +388,11 @@ static OFTEN uint32_t place(struct gr_place *p, uint64_t now_ns, struct gr_place
 			gr_place__park_woken(p);
 		if (left <= FILL_FROM || s.with_credits || p->queues[queue].is_choosy || s.class->has_policy || n == max)
 			continue;
-		if (!s.input_kib && s.is_plain && is_alone(p, queue) && !p->owners[s.owner].spec.max_placed)
+		may_alone = is_alone(p, queue);
+		if (!s.input_kib && s.is_plain && may_alone && !p->owners[s.owner].spec.max_placed)
 			n = fill_many(p, queue, &s, out, n, max);
 		else
-			n = fill(p, queue, &s, out, n, max);
+			n = fill(p, queue, &s, may_alone, out, n, max);
 	}
 	return n;
 }
@@ -634,8 +637,7 @@ int gr_place_adopt(struct gr_place *p, uint64_t now_ns, uint32_t owner, uint32_t
 		return GR_ELIMIT;
 	s.class = &p->classes[class];
 	s.work_us = gr_place__work_us(p, 0, work_ms);
-	for (uint32_t k = 0; k < 1 + GR_PLACE_N_NEXT; k++)
-		s.best[k] = UINT64_MAX;
+	memset(s.next, 0xff, sizeof(s.next));
 	/* whatever else is in the way: it runs */
 	for (uint32_t k = 0; k < s.class->n_need; k++) {
 		res = s.class->need_res[k];

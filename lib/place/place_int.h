@@ -511,6 +511,7 @@ struct gr_place__search {
 	bool is_cut;                  /* not all that could fit were looked at */
 	uint64_t score, finish_us;
 	uint64_t best[1 + GR_PLACE_N_NEXT];   /* the found one and the runners-up, as search.c keeps them */
+	struct gr_place_next next[GR_PLACE_N_NEXT];    /* the runners-up, as the caller is told of them */
 };
 bool gr_place__is_excluded(const struct gr_place__worker *w, const struct gr_place_task *t);
 struct gr_place__cost { uint64_t wait_us, fetch_us, run_us, more_us; };
@@ -518,7 +519,6 @@ struct gr_place__cost { uint64_t wait_us, fetch_us, run_us, more_us; };
 void gr_place__search_for(const struct gr_place *p, uint32_t queued, uint64_t now_ns, struct gr_place__search *s);
 void gr_place__search(struct gr_place *p, struct gr_place__search *s);
 bool gr_place__search_at(const struct gr_place *p, struct gr_place__search *s, uint32_t worker);
-struct gr_place_next gr_place__next(const struct gr_place *p, const struct gr_place__search *s, uint32_t nth);      /* of the runners-up */
 /* The task's files by name and size, from its owner, set and input_kib. */
 void gr_place__files(const struct gr_place *p, struct gr_place__search *s);
 /* Different workers of the lowest predicted cost whose room may suffice, up to @max. */

@@ -560,7 +560,18 @@ static OFTEN APART void look_at(struct gr_place *p, struct gr_place__search *s, 
 	tell(s, &b);
 }
 
-/* What the caller is told: when the task would be done, without what the others lose. */
+static inline struct gr_place_next next_of(const struct gr_place *p, const struct gr_place__search *s, uint64_t key)
+{
+	uint64_t us = key >> BEST_SHIFT;
+	bool is_none = key == UINT64_MAX;     /* as good as random: then any worker is asked for its id, and it is not told */
+
+	us = us < UINT32_MAX ? us : UINT32_MAX - 1;
+	return (struct gr_place_next){
+		p->workers[gr_place__either(key & WORKER_MASK, s->worker, is_none)].id | -(uint32_t)is_none, (uint32_t)us | -(uint32_t)is_none,
+	};
+}
+
+/* What the caller is told: who came next, and when the task would be done, without what the others lose. */
 static OFTEN void finish(const struct gr_place *p, struct gr_place__search *s)
 {
 	const struct gr_place__worker *w;
@@ -570,6 +581,8 @@ static OFTEN void finish(const struct gr_place *p, struct gr_place__search *s)
 	if (s->worker == NIL)
 		return;
 	__builtin_prefetch(&p->holds[s->worker]);
+	for (uint32_t i = 0; i < GR_PLACE_N_NEXT; i++)
+		s->next[i] = next_of(p, s, s->best[1 + i]);
 	w = &p->workers[s->worker];
 	if (is_quick(s, w)) {
 		with_others = (uint64_t)s->work_us * p->price_1024[w->node] >> 10;
@@ -718,17 +731,6 @@ void gr_place__files(const struct gr_place *p, struct gr_place__search *s)
 	/* an owner's files are counted together, a shared set is the task's own */
 	s->all_kib = s->t->input_set ? s->input_kib : o->bytes >> 10;
 	s->all_packed = pack_kib(s->all_kib);
-}
-
-struct gr_place_next gr_place__next(const struct gr_place *p, const struct gr_place__search *s, uint32_t nth)
-{
-	uint64_t key = s->best[1 + nth], us = key >> BEST_SHIFT;
-	bool is_none = key == UINT64_MAX;     /* as good as random: then any worker is asked for its id, and it is not told */
-
-	us = us < UINT32_MAX ? us : UINT32_MAX - 1;
-	return (struct gr_place_next){
-		p->workers[gr_place__either(key & WORKER_MASK, s->worker, is_none)].id | -(uint32_t)is_none, (uint32_t)us | -(uint32_t)is_none,
-	};
 }
 
 OFTEN void gr_place__search_for(const struct gr_place *p, uint32_t queued, uint64_t now_ns, struct gr_place__search *s)
