@@ -215,12 +215,13 @@ OFTEN APART void gr_place__park_woken(struct gr_place *p)
 			with_room[n++] = worker;
 	}
 	for (uint32_t i = 0; i < n_all; i++) {
-		uint64_t may = is_known && n ? that_may_go(p, i, with_room, n) : 0, woken = p->woken[i];
+		/* of those that were placed whole, nothing waits */
+		uint64_t off = is_known ? p->woken[i] & ~p->in_line[i] : p->woken[i], may;
 
-		if (is_known)
-			p->closed[i] |= woken & ~may;
-		else if (woken)
-			take_off_all(p, i, woken);
+		if (off)
+			take_off_all(p, i, off);
+		may = n ? that_may_go(p, i, with_room, n) : 0;
+		p->closed[i] |= p->woken[i] & ~may;
 		p->woken[i] = may;
 	}
 	sum_up(p);
