@@ -561,6 +561,8 @@ static inline FETCH void fetch_ahead(const struct gr_place *p, uint32_t i)
 	__builtin_prefetch(&p->holds[pl->worker]);
 	__builtin_prefetch(&p->nodes[pl->node]);
 	__builtin_prefetch(&p->spots[pl->worker]);
+	__builtin_prefetch(&p->group[pl->worker]);
+	__builtin_prefetch(&p->rank[pl->worker]);
 	__builtin_prefetch(gr_place__family(p, pl->family));
 	/* whether there is one is as good as random: then itself */
 	__builtin_prefetch(gr_place__at(p, (uint32_t)gr_place__either(pl->prev, i, pl->prev == NIL)));

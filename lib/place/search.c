@@ -495,16 +495,22 @@ static OFTEN APART uint32_t draw(struct gr_place *p, const struct field *f, uint
 	return got;
 }
 
-/* The price is for the score, the node for the one that is taken. Return: have_key of the task's set and the worker. */
-static inline uint32_t ask(const struct gr_place *p, const struct gr_place__search *s, uint32_t worker)
+/* Return: have_key of the task's set and the worker. */
+static inline uint32_t ask_for_files(const struct gr_place *p, const struct gr_place__search *s, uint32_t worker_id)
 {
-	const struct gr_place__worker *w = &p->workers[worker];
-	uint32_t key = have_key(s->set, w->id);
+	uint32_t key = have_key(s->set, worker_id);
 
-	__builtin_prefetch(&p->price_1024[w->node]);
-	__builtin_prefetch(&p->nodes[w->node]);
 	__builtin_prefetch(&p->have[key & (p->cap_have - 1)]);
 	return key;
+}
+
+/* The price is for the score, the node for the one that is taken. */
+static inline FETCH void ask_for_node(const struct gr_place *p, uint32_t worker)
+{
+	uint32_t node = p->workers[worker].node;
+
+	__builtin_prefetch(&p->price_1024[node]);
+	__builtin_prefetch(&p->nodes[node]);
 }
 
 /* Of the workers that hold the files, a few from a random one on. In two passes, here and below: what each needs is on its way while
@@ -536,10 +542,11 @@ static inline void look_at_warm(struct gr_place *p, struct gr_place__search *s, 
 		n_some += groups >> p->group[id & WORKER_MASK] & 1;
 	}
 	for (uint32_t i = 0; i < n_some && n < WARM_LOOKED; i++) {
+		key[n] = ask_for_files(p, s, some[i]);
 		w[n] = gr_place__worker(p, some[i]);
 		if (w[n] == NIL || !s->class->pool_at[p->workers[w[n]].pool])
 			continue;
-		key[n] = ask(p, s, w[n]);
+		ask_for_node(p, w[n]);
 		n++;
 	}
 	for (uint32_t i = 0; i < n; i++)
@@ -553,8 +560,10 @@ static OFTEN APART void look_at(struct gr_place *p, struct gr_place__search *s, 
 	uint32_t key[MAX_CANDIDATES];
 	struct best b = best_of(s);
 
-	for (uint32_t i = 0; i < n; i++)
-		key[i] = ask(p, s, w[i]);
+	for (uint32_t i = 0; i < n; i++) {
+		key[i] = ask_for_files(p, s, p->workers[w[i]].id);
+		ask_for_node(p, w[i]);
+	}
 	for (uint32_t i = 0; i < n; i++)
 		weigh(p, s, &b, w[i], key[i]);
 	tell(s, &b);
