@@ -581,7 +581,7 @@ void gr_place__reserve_drop(struct gr_place *p);
 bool gr_place__is_kept(const struct gr_place *p, uint32_t worker, uint32_t queue, uint64_t end_ns);
 
 /* ---- log.c: opcodes are the log's format, docs/placement.md#log ---- */
-#define LOG_VERSION 6u                 /* what the records say */
+#define LOG_VERSION 7u                 /* what the records say */
 enum gr_place__op {
 	OP_NEW = 1, OP_ENV, OP_HOLD, OP_NODE, OP_LABEL, OP_KEY, OP_CLASS, OP_UP, OP_DOWN, OP_DRAIN, OP_PAUSE, OP_SIGNALS,
 	OP_NODE_SET, OP_ZONE, OP_TENANT, OP_TENANT_SET, OP_TENANT_DEL, OP_OWNER, OP_OWNER_DEL, OP_OWNER_PAUSE, OP_OWNER_BYTES,
