@@ -182,7 +182,7 @@ static bool check_lines(const struct gr_place *p, struct fault *f)
 	for (uint32_t b = 0; b <= GR_PLACE_MAX_BAND; b++)
 		for (uint32_t r = 0; r < GR_PLACE_N_RES; r++)
 			for (uint32_t k = 0; k < p->bands[b].by[r].n; k++) {
-				const struct gr_place__place *heap = p->bands[b].by[r].heap;
+				const struct gr_place__standing *heap = p->bands[b].by[r].heap;
 				const struct gr_place__stand *s = &p->stands[gr_place__who(&heap[k])];
 				const struct gr_place__tenant *t = &p->tenants[s->tenant];
 

@@ -278,7 +278,7 @@ static bool is_alone(const struct gr_place *p, uint32_t queue)
 
 /* A run of equal tasks: the worker just found is given its part of it. At once when nobody else is in line; one by one,
  * as long as it is still that owner's turn, when somebody is. */
-static APART uint32_t fill(struct gr_place *p, uint32_t queue, struct gr_place__search *s, bool may_alone, struct gr_place_decision *out, uint32_t n,
+static APART uint32_t fill(struct gr_place *p, uint32_t queue, struct gr_place__search *s, bool alone, struct gr_place_decision *out, uint32_t n,
 			   uint32_t max)
 {
 	const struct gr_place__queue *q = &p->queues[queue];
@@ -291,7 +291,7 @@ static APART uint32_t fill(struct gr_place *p, uint32_t queue, struct gr_place__
 	wanted = p->n_kept ? gr_place__queue_wanted(p, queue) : gr_place__wanted(o);
 	if (part > wanted)
 		part = (uint32_t)wanted;
-	if (part && may_alone) {
+	if (part && alone) {
 		gr_place__commit(p, s, s->t->tag, s->t->first + p->queued[item].nth, part, GR_PLACE_RUN, &out[n]);
 		advance(p, item, part);
 		return n + part;
@@ -342,7 +342,7 @@ static OFTEN uint32_t place(struct gr_place *p, uint64_t now_ns, struct gr_place
 	while (n < max) {
 		uint32_t queue = gr_place__choose(p), item, left;
 		struct gr_place__search s;
-		bool may_alone;
+		bool alone;
 
 		if (queue == NIL)
 			return n;
@@ -388,11 +388,11 @@ static OFTEN uint32_t place(struct gr_place *p, uint64_t now_ns, struct gr_place
 			gr_place__park_woken(p);
 		if (left <= FILL_FROM || s.with_credits || p->queues[queue].is_choosy || s.class->has_policy || n == max)
 			continue;
-		may_alone = is_alone(p, queue);
-		if (!s.input_kib && s.is_plain && may_alone && !p->owners[s.owner].spec.max_placed)
+		alone = is_alone(p, queue);
+		if (!s.input_kib && s.is_plain && alone && !p->owners[s.owner].spec.max_placed)
 			n = fill_many(p, queue, &s, out, n, max);
 		else
-			n = fill(p, queue, &s, may_alone, out, n, max);
+			n = fill(p, queue, &s, alone, out, n, max);
 	}
 	return n;
 }
@@ -438,7 +438,7 @@ static RARE uint32_t longest_waiting(const struct gr_place *p, uint64_t now_ns)
 
 		for (uint32_t r = 0; r < GR_PLACE_N_RES; r++)
 			for (uint32_t k = 0; k < p->bands[band].by[r].n; k++) {
-				const struct gr_place__place *seat = &p->bands[band].by[r].heap[k];
+				const struct gr_place__standing *seat = &p->bands[band].by[r].heap[k];
 				uint32_t l = p->stands[gr_place__who(seat)].first_line;
 
 				for (; l != NIL; l = p->lines[l].next) {

@@ -181,7 +181,7 @@ struct gr_place__line {               /* queues of one class in one stand. One l
 struct gr_place__seat { uint32_t queue, owner; };
 /* A stand's in its band. Name: the stand, in the upper half its tenant, by which equals stand; classes: bit by class % 64, it has a
  * line of such a class. */
-struct gr_place__place { uint64_t share, name, classes; };
+struct gr_place__standing { uint64_t share, name, classes; };
 struct gr_place__stand {              /* a tenant in a band, for the classes whose dominant resource is res */
 	uint32_t tenant;
 	uint8_t band, res;
@@ -190,7 +190,7 @@ struct gr_place__stand {              /* a tenant in a band, for the classes who
 	uint32_t next;                /* of the tenant, or free */
 };
 struct gr_place__band {
-	struct { struct gr_place__place *heap; uint32_t n, cap; } by[GR_PLACE_N_RES];
+	struct { struct gr_place__standing *heap; uint32_t n, cap; } by[GR_PLACE_N_RES];
 	uint8_t res;                  /* bits of the heaps in use */
 	uint32_t first_victim;        /* chain of placements that may be preempted, the newest first */
 	uint64_t n_queued;
@@ -375,7 +375,7 @@ static inline bool gr_place__is_parked(const struct gr_place *p, uint32_t class)
 {
 	return p->closed[class / 64] >> class % 64 & 1;
 }
-static inline uint32_t gr_place__who(const struct gr_place__place *s) { return (uint32_t)s->name; }
+static inline uint32_t gr_place__who(const struct gr_place__standing *s) { return (uint32_t)s->name; }
 /* For a task that runs, or waits on credit: it stands in a bucket. */
 static inline bool gr_place__has_room(const struct gr_place *p, uint32_t worker)
 {

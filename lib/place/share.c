@@ -52,10 +52,10 @@ static uint64_t stand_key(const struct gr_place *p, const struct gr_place__stand
 /* ---- the stands of a band: a heap of seats, or few by id ---- */
 
 /* Which of two comes first is as good as random to the processor: no branch hangs on it, here and below. */
-static inline unsigned __int128 key_of(const struct gr_place__place *s) { return (unsigned __int128)s->share << 64 | s->name; }
-static inline bool goes_before(const struct gr_place__place *a, const struct gr_place__place *b) { return key_of(a) < key_of(b); }
+static inline unsigned __int128 key_of(const struct gr_place__standing *s) { return (unsigned __int128)s->share << 64 | s->name; }
+static inline bool goes_before(const struct gr_place__standing *a, const struct gr_place__standing *b) { return key_of(a) < key_of(b); }
 
-static inline uint32_t first_kid(const struct gr_place__place *heap, uint32_t n, uint32_t at)
+static inline uint32_t first_kid(const struct gr_place__standing *heap, uint32_t n, uint32_t at)
 {
 	uint32_t a = at * 4 + 1, b = a + 2;
 
@@ -69,14 +69,14 @@ static inline uint32_t first_kid(const struct gr_place__place *heap, uint32_t n,
 	return a;
 }
 
-static inline void sit(struct gr_place *p, struct gr_place__place *heap, uint32_t at, struct gr_place__place seat)
+static inline void sit(struct gr_place *p, struct gr_place__standing *heap, uint32_t at, struct gr_place__standing seat)
 {
 	heap[at] = seat;
 	p->stands[gr_place__who(&seat)].at = at;
 }
 
 /* @seat, which was or is to be at @at, goes where it belongs. */
-static void sift(struct gr_place *p, struct gr_place__place *heap, uint32_t n, uint32_t at, struct gr_place__place seat)
+static void sift(struct gr_place *p, struct gr_place__standing *heap, uint32_t n, uint32_t at, struct gr_place__standing seat)
 {
 	uint32_t from = at, kid;
 
@@ -94,7 +94,7 @@ static void sift(struct gr_place *p, struct gr_place__place *heap, uint32_t n, u
 	sit(p, heap, at, seat);
 }
 
-static inline struct gr_place__place *place_of(struct gr_place *p, const struct gr_place__stand *s)
+static inline struct gr_place__standing *standing_of(struct gr_place *p, const struct gr_place__stand *s)
 {
 	return &p->bands[s->band].by[s->res].heap[s->at];
 }
@@ -103,19 +103,19 @@ static inline struct gr_place__place *place_of(struct gr_place *p, const struct 
 static inline void stand_sift(struct gr_place *p, uint32_t stand)
 {
 	const struct gr_place__stand *s = &p->stands[stand];
-	struct gr_place__place *place = place_of(p, s);
+	struct gr_place__standing *standing = standing_of(p, s);
 	uint32_t n = p->bands[s->band].by[s->res].n;
 
-	place->share = stand_key(p, s);
+	standing->share = stand_key(p, s);
 	if (n > FEW_STANDS)
-		sift(p, p->bands[s->band].by[s->res].heap, n, s->at, *place);
+		sift(p, p->bands[s->band].by[s->res].heap, n, s->at, *standing);
 }
 
 /* One came or went: few stand by their ids, many as a heap. */
-static void stands_order(struct gr_place *p, struct gr_place__place *heap, uint32_t n)
+static void stands_order(struct gr_place *p, struct gr_place__standing *heap, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++) {
-		struct gr_place__place seat = heap[i];
+		struct gr_place__standing seat = heap[i];
 		uint32_t at = i;
 
 		if (n > FEW_STANDS) {
@@ -154,7 +154,7 @@ static uint32_t stand_get(struct gr_place *p, uint32_t tenant, uint8_t band, uin
 	b->res |= (uint8_t)(1u << res);
 	p->band_bits |= 1u << band;
 	s->at = b->by[res].n++;
-	*place_of(p, s) = (struct gr_place__place){ .name = (uint64_t)tenant << 32 | i };
+	*standing_of(p, s) = (struct gr_place__standing){ .name = (uint64_t)tenant << 32 | i };
 	stand_sift(p, i);
 	if (b->by[res].n <= FEW_STANDS + 1)
 		stands_order(p, b->by[res].heap, b->by[res].n);
@@ -165,7 +165,7 @@ static void stand_free(struct gr_place *p, uint32_t stand)
 {
 	struct gr_place__stand *s = &p->stands[stand];
 	struct gr_place__band *b = &p->bands[s->band];
-	struct gr_place__place last = b->by[s->res].heap[--b->by[s->res].n];
+	struct gr_place__standing last = b->by[s->res].heap[--b->by[s->res].n];
 	uint32_t *at;
 
 	if (gr_place__who(&last) != stand) {
@@ -220,7 +220,7 @@ static uint32_t line_get(struct gr_place *p, uint32_t stand, uint32_t class)
 		l->class = class;
 		l->next = p->stands[stand].first_line;
 		p->stands[stand].first_line = i;
-		place_of(p, &p->stands[stand])->classes |= 1ull << class % 64;
+		standing_of(p, &p->stands[stand])->classes |= 1ull << class % 64;
 		gr_place__count_line(p, class, 1);
 	}
 	c->line_hint = i;
@@ -230,17 +230,17 @@ static uint32_t line_get(struct gr_place *p, uint32_t stand, uint32_t class)
 static void line_free(struct gr_place *p, uint32_t line)
 {
 	struct gr_place__line *l = &p->lines[line];
-	struct gr_place__place *place;
+	struct gr_place__standing *standing;
 	uint32_t *at;
 
 	gr_place__count_line(p, l->class, -1);
 	for (at = &p->stands[l->stand].first_line; *at != line; at = &p->lines[*at].next)
 		;
 	*at = l->next;
-	place = place_of(p, &p->stands[l->stand]);
-	place->classes = 0;
+	standing = standing_of(p, &p->stands[l->stand]);
+	standing->classes = 0;
 	for (uint32_t i = p->stands[l->stand].first_line; i != NIL; i = p->lines[i].next)
-		place->classes |= 1ull << p->lines[i].class % 64;
+		standing->classes |= 1ull << p->lines[i].class % 64;
 	if (p->stands[l->stand].first_line == NIL)
 		stand_free(p, l->stand);
 	l->next = p->free_line;
@@ -434,7 +434,7 @@ static OFTEN uint32_t open_line(const struct gr_place *p, const struct gr_place_
 struct turn { uint32_t at, line; };           /* a seat of the heap, and the line of its tenant; NIL: nobody */
 #define NOBODY (struct turn){ NIL, NIL }
 
-static void explore(const struct gr_place *p, const struct gr_place__place *heap, uint32_t n, uint32_t at, struct turn *best)
+static void explore(const struct gr_place *p, const struct gr_place__standing *heap, uint32_t n, uint32_t at, struct turn *best)
 {
 	const struct gr_place__stand *s;
 	uint32_t line;
@@ -451,7 +451,7 @@ static void explore(const struct gr_place *p, const struct gr_place__place *heap
 		explore(p, heap, n, k, best);
 }
 
-static __attribute__((noinline)) struct turn first_of_many(const struct gr_place *p, const struct gr_place__place *heap, uint32_t n)
+static __attribute__((noinline)) struct turn first_of_many(const struct gr_place *p, const struct gr_place__standing *heap, uint32_t n)
 {
 	struct turn best = NOBODY;
 
@@ -461,7 +461,7 @@ static __attribute__((noinline)) struct turn first_of_many(const struct gr_place
 
 /* Of few, the one that has least and a line of a class that is open; of equals the first, since they stand by id. Its place
  * stands in the lowest bits of the share, which are below its rounding: one number to compare, and no branch on it. */
-static inline uint32_t least_of(const struct gr_place *p, const struct gr_place__place *seat, uint32_t n, uint32_t but)
+static inline uint32_t least_of(const struct gr_place *p, const struct gr_place__standing *seat, uint32_t n, uint32_t but)
 {
 	uint64_t least = UINT64_MAX;
 
@@ -474,7 +474,7 @@ static inline uint32_t least_of(const struct gr_place *p, const struct gr_place_
 	return least == UINT64_MAX ? NIL : least % FEW_STANDS;
 }
 
-static inline struct turn first_of_few(const struct gr_place *p, const struct gr_place__place *seat, uint32_t n)
+static inline struct turn first_of_few(const struct gr_place *p, const struct gr_place__standing *seat, uint32_t n)
 {
 	uint32_t k = least_of(p, seat, n, 0), tried = 0, line;
 
@@ -494,11 +494,11 @@ OFTEN uint32_t gr_place__choose(const struct gr_place *p)
 		return NIL;
 	for (uint32_t bands = p->band_bits; bands; bands &= bands - 1) {
 		const struct gr_place__band *b = &p->bands[__builtin_ctz(bands)];
-		const struct gr_place__place *first = NULL;
+		const struct gr_place__standing *first = NULL;
 		uint32_t line = NIL;
 
 		for (uint32_t res = b->res; res; res &= res - 1) {
-			const struct gr_place__place *heap = b->by[__builtin_ctz(res)].heap;
+			const struct gr_place__standing *heap = b->by[__builtin_ctz(res)].heap;
 			uint32_t n = b->by[__builtin_ctz(res)].n;
 			struct turn turn = n <= FEW_STANDS ? first_of_few(p, heap, n) : first_of_many(p, heap, n);
 

@@ -564,6 +564,27 @@ static void arrays_grow_by_doubling_and_keep_their_content(void **state)
 	assert_null(gr_tryalloc((size_t)1 << 62));
 }
 
+static void a_span_grows_in_place(void **state)
+{
+	enum { MOST = 1 << 30, STEP = 3 << 20 };
+	uint8_t *span = gr_xspan(MOST);
+
+	(void)state;
+	assert_int_equal((uintptr_t)span % 64, 0);
+	for (size_t n = 0; n < 5 * STEP; n += STEP) {
+		gr_xspan_use(span, n, n + STEP);
+		for (size_t i = n; i < n + STEP; i += 4096) {
+			assert_int_equal(span[i], 0);
+			span[i] = (uint8_t)(i >> 12);
+		}
+		assert_int_equal(span[n + STEP - 1], 0);
+	}
+	for (size_t i = 0; i < 5 * STEP; i += 4096)
+		assert_int_equal(span[i], (uint8_t)(i >> 12));
+	gr_xspan_free(span, MOST);
+	gr_xspan_free(NULL, MOST);
+}
+
 static void utf8_is_what_json_takes(void **state)
 {
 	static const char *const good[] = { "", "a/b", "caf\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xed\x9f\xbf", "\xf4\x8f\xbf\xbf" };
@@ -651,7 +672,7 @@ int main(void)
 		T(a_program_gives_its_output_and_its_code), T(a_program_that_fills_both_pipes_does_not_hang),
 		T(a_program_that_says_too_much_is_ended), T(a_list_keeps_order_and_forgets_twice_without_harm),
 		T(a_list_is_spliced_whole_behind_another), T(what_comes_out_of_a_pool_is_zeroed_and_its_own),
-		T(arrays_grow_by_doubling_and_keep_their_content), T(suggests_near_words_only), T(utf8_is_what_json_takes),
+		T(arrays_grow_by_doubling_and_keep_their_content), T(a_span_grows_in_place), T(suggests_near_words_only), T(utf8_is_what_json_takes),
 		T(a_complaint_ends_with_what_was_meant_or_with_what_there_is),
 	};
 

@@ -613,6 +613,54 @@ static void the_wait_ends_when_the_fast_worker_is_late(void **state)
 	assert_in_range(n_asked, 1, 200);
 }
 
+/* 150 classes, more than a word of bits has, wait for the one slot of either of two workers: one of them with memory for a third of
+ * the classes alone. What ends opens those that fit, one of them takes the slot, the others are closed again. */
+static void many_classes_wait_for_one_slot(void **state)
+{
+	enum { N = 150, EACH = 3 };
+	struct world *w = *state;
+	uint32_t n_done[N] = { 0 }, n_large = 0;
+	uint64_t placed[2], worker_of[2];
+
+	up(w, (struct pod){ .tag = 0, .slots = 1, .mem = 4096 });
+	up(w, (struct pod){ .tag = 1, .slots = 1, .mem = 1024 });
+	for (uint32_t i = 0; i < N; i++) {
+		struct gr_place_class c;
+
+		memset(&c, 0, sizeof(c));
+		c.need.v[GR_PLACE_MEM_MIB] = (i % 3 ? 2048 : 512) + i;
+		put(w, (struct gr_place_task){ .tag = i, .owner = w->owner, .class = class_of(w, c), .count = EACH });
+	}
+	assert_int_equal(next(w), 2);
+	for (int i = 0; i < 2; i++) {
+		placed[i] = w->d[i].placed;
+		worker_of[i] = w->d[i].worker_tag;
+	}
+	for (uint32_t n = 0; n < N * EACH; n++) {
+		uint32_t i = n % 2 && placed[1] ? 1 : placed[0] ? 0 : 1;
+		struct gr_place_decision *d = w->d;
+
+		w->now += GR_NS_PER_MS;
+		assert_true(placed[i] != 0);
+		end(w, placed[i], GR_PLACE_DONE, 1000);
+		placed[i] = 0;
+		if (!next(w))
+			continue;
+		assert_int_equal(d->worker_tag, worker_of[i]);
+		assert_true(d->worker_tag == 0 || d->tag % 3 == 0);
+		placed[i] = d->placed;
+		n_done[d->tag]++;
+		n_large += d->tag % 3 != 0;
+		assert_int_equal(next(w), 0);
+	}
+	assert_int_equal(placed[0] + placed[1], 0);
+	assert_true(n_large >= 100 * EACH - 2);
+	for (uint32_t i = 0; i < N; i++)
+		assert_in_range(n_done[i], EACH - 1, EACH);
+	/* nothing waits, so nothing is to be asked again */
+	assert_int_equal(gr_place_wake_ns(w->p), UINT64_MAX);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -642,6 +690,7 @@ int main(void)
 		T(a_short_one_behind_it_takes_the_slow_worker_meanwhile),
 		T(nothing_waits_where_more_may_come),
 		T(the_wait_ends_when_the_fast_worker_is_late),
+		T(many_classes_wait_for_one_slot),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
