@@ -91,6 +91,21 @@ static bool check_worker(const struct gr_place *p, uint32_t i, uint32_t *node_us
 	return true;
 }
 
+static bool check_node(const struct gr_place *p, uint32_t i, uint32_t used_mcpu, struct fault *f)
+{
+	const struct gr_place__node *node = &p->nodes[i];
+	uint32_t n = 0, n_odd = 0;
+
+	if (node->used_mcpu != used_mcpu)
+		return fault(f, "node's load is off: node, used", i, node->used_mcpu);
+	for (uint32_t k = node->first_worker; k != NIL && n <= p->n_workers; k = gr_place__node_next(p, k), n++) {
+		n_odd += (p->workers[k].flags & W_ODD) > 0;
+		if (!(p->workers[k].flags & W_UP) || p->workers[k].node != i || p->spots[k].pool != p->workers[k].pool)
+			return fault(f, "node's chain is broken: node, worker", i, k);
+	}
+	return (n == node->n_workers && n_odd == node->n_odd) || fault(f, "node's workers, counted: node, odd", i, node->n_odd);
+}
+
 static bool check_buckets(const struct gr_place *p, struct fault *f)
 {
 	uint32_t n_in = 0, n_should = 0;
@@ -278,8 +293,7 @@ bool gr_place_check(const struct gr_place *p, char *why, size_t n_why)
 			is_ok = check_worker(p, i, node_used, &n_late, &f);
 	is_ok = is_ok && (n_late == p->n_late || fault(&f, "workers where something waits, listed", n_late, p->n_late));
 	for (uint32_t i = 0; i < p->n_nodes && is_ok; i++)
-		if (p->nodes[i].is_used && p->nodes[i].used_mcpu != node_used[i])
-			is_ok = fault(&f, "node's load is off: node, used", i, p->nodes[i].used_mcpu);
+		is_ok = !p->nodes[i].is_used || check_node(p, i, node_used[i], &f);
 	is_ok = is_ok && check_buckets(p, &f);
 	for (uint32_t i = 0; i < p->n_owners && is_ok; i++)
 		for (uint32_t q = p->owners[i].is_used ? p->owners[i].first_queue : NIL; q != NIL && is_ok; q = p->queues[q].next)

@@ -30,7 +30,7 @@ enum gr_place_res {
 #define GR_PLACE_MAX_AMOUNT 0x3fffffffu   /* of one resource, asked or offered; more is GR_EINVAL */
 struct gr_place_vec { uint32_t v[GR_PLACE_N_RES]; };
 
-#define GR_PLACE_MAX_WORKERS (1u << 20)
+#define GR_PLACE_MAX_WORKERS ((1u << 20) - 1)
 #define GR_PLACE_MAX_OWNERS (1u << 20)
 #define GR_PLACE_MAX_PLACED (1u << 24)    /* placements at a time: what is ready beyond waits */
 #define GR_PLACE_MAX_TENANTS 65536u

@@ -71,6 +71,7 @@ struct gr_place__node {               /* 64 bytes: one look, one line */
 	uint32_t inverse_cores;       /* 2^30 / cores */
 	uint32_t load_permille;       /* what one more core costs there, the others' loss with it; 1000: nothing but itself */
 	uint32_t sample_s;            /* when its speed was last measured */
+	uint32_t n_odd;               /* of its workers, those that are W_ODD: the others rank as the node does */
 	uint16_t speed_permille;      /* 1000: the typical node */
 	uint16_t steal_permille;
 	uint16_t n_samples;
@@ -129,7 +130,11 @@ struct gr_place__worker {             /* what a search looks at: one line of mem
 	uint64_t tag;                 /* the caller's */
 };
 /* Of many in a line of memory, for what goes from worker to worker: a node's price that moves, a bucket that closes up. */
-struct gr_place__spot { uint32_t pos, node_next; };    /* its place in its bucket; the next of its node, or a free one */
+struct gr_place__spot {
+	uint32_t pos;                 /* its place in its bucket */
+	uint32_t node_next : WORKER_BITS;      /* the next of its node, or a free one: gr_place__node_next */
+	uint32_t pool : 32 - WORKER_BITS;      /* as its record says */
+};
 struct gr_place__holds {              /* the rest of it, at the same index of p->holds: what it holds and did */
 	uint32_t first, last, wait;   /* chain of placements in order of sending; `wait`: the first that does not run yet */
 	uint32_t last_us;             /* when something ended there, wraps */
@@ -141,6 +146,7 @@ struct gr_place__holds {              /* the rest of it, at the same index of p-
 };
 _Static_assert(N_GROUPS <= G_NONE, "a bit for each group, and for none");
 _Static_assert(sizeof(struct gr_place__worker) == 64 && sizeof(struct gr_place__holds) == 24, "a worker's record");
+_Static_assert(sizeof(struct gr_place__node) == 64, "a node's record");
 enum { W_UP = 1, W_DRAINING = 2, W_BLOCKED = 4, W_QUARANTINED = 8, W_RESERVED = 16, W_LEAVING = 32, W_KEPT = 64,
        W_ODD = 128 };                 /* leaving: in p->leaving; kept: in p->kept; odd: it has a quota, or pressure */
 
@@ -238,6 +244,7 @@ struct gr_place__asked {              /* the rest of it: what an end does not ne
 	uint32_t victim_prev, victim_next;
 };
 _Static_assert(sizeof(struct gr_place__placed) == 64, "a placement's record");
+_Static_assert(GR_PLACE_MAX_WORKERS < 1u << WORKER_BITS && GR_PLACE_MAX_POOLS <= 1u << (32 - WORKER_BITS), "they fit a worker's spot");
 _Static_assert(GR_PLACE_MAX_OWNERS <= 1u << OWNER_BITS && GR_PLACE_MAX_CLASSES <= 1u << (32 - OWNER_BITS), "they fit a placement's record");
 struct gr_place__family {
 	uint64_t hash;
@@ -376,6 +383,11 @@ static inline bool gr_place__is_parked(const struct gr_place *p, uint32_t class)
 	return p->closed[class / 64] >> class % 64 & 1;
 }
 static inline uint32_t gr_place__who(const struct gr_place__standing *s) { return (uint32_t)s->name; }
+/* Of the workers of a node, or of the free ones, the next; NIL: no more. */
+static inline uint32_t gr_place__node_next(const struct gr_place *p, uint32_t worker)
+{
+	return p->spots[worker].node_next == WORKER_MASK ? NIL : p->spots[worker].node_next;
+}
 /* For a task that runs, or waits on credit: it stands in a bucket. */
 static inline bool gr_place__has_room(const struct gr_place *p, uint32_t worker)
 {

@@ -504,13 +504,14 @@ static inline uint32_t ask_for_files(const struct gr_place *p, const struct gr_p
 	return key;
 }
 
-/* The price is for the score, the node for the one that is taken. */
+/* The price is for the score, the others for the one that is taken. */
 static inline FETCH void ask_for_node(const struct gr_place *p, uint32_t worker)
 {
 	uint32_t node = p->workers[worker].node;
 
 	__builtin_prefetch(&p->price_1024[node]);
 	__builtin_prefetch(&p->nodes[node]);
+	__builtin_prefetch(&p->holds[worker]);
 }
 
 /* Of the workers that hold the files, a few from a random one on. In two passes, here and below: what each needs is on its way while

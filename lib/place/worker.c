@@ -195,8 +195,8 @@ static inline void bucket_add(struct gr_place *p, struct gr_place__pool *pool, s
 /* From where it stands to there. */
 static OFTEN void move(struct gr_place *p, uint32_t worker, uint32_t group, uint32_t rank)
 {
-	struct gr_place__pool *pool = &p->pools[p->workers[worker].pool];
 	struct gr_place__spot *spots = p->spots;
+	struct gr_place__pool *pool = &p->pools[spots[worker].pool];
 	uint32_t from = p->group[worker], from_rank = p->rank[worker];
 
 	p->group[worker] = (uint8_t)group;
@@ -218,9 +218,11 @@ OFTEN void gr_place__refresh(struct gr_place *p, uint32_t worker)
 
 static OFTEN __attribute__((noinline)) void rank_node(struct gr_place *p, uint32_t node, uint8_t rank)
 {
+	bool is_same = !p->nodes[node].n_odd;          /* for all of them: then their records are not asked for */
+
 	p->nodes[node].rank = rank;
-	for (uint32_t i = p->nodes[node].first_worker; i != NIL; i = p->spots[i].node_next)
-		if (gr_place__has_room(p, i) && p->rank[i] != (rank = rank_of(p, &p->workers[i])))
+	for (uint32_t i = p->nodes[node].first_worker; i != NIL; i = gr_place__node_next(p, i))
+		if (gr_place__has_room(p, i) && p->rank[i] != (is_same ? rank : (rank = rank_of(p, &p->workers[i]))))
 			move(p, i, p->group[i], rank);
 }
 
@@ -452,7 +454,7 @@ int gr_place_worker_up(struct gr_place *p, uint64_t now_ns, const struct gr_plac
 	gr_place__now(p, now_ns);
 	i = p->free_worker;
 	if (i != NIL) {
-		p->free_worker = p->spots[i].node_next;
+		p->free_worker = gr_place__node_next(p, i);
 	} else {
 		grow_workers(p);
 		i = p->n_workers++;
@@ -476,7 +478,8 @@ int gr_place_worker_up(struct gr_place *p, uint64_t now_ns, const struct gr_plac
 		if (r < N_INLINE || p->over)
 			*gr_place__free(p, i, r) = (int32_t)spec->cap.v[r];
 	node = &p->nodes[on];
-	p->spots[i].node_next = node->first_worker;
+	p->spots[i].node_next = node->first_worker & WORKER_MASK;
+	p->spots[i].pool = (uint32_t)pool & (GR_PLACE_MAX_POOLS - 1);
 	node->first_worker = i;
 	node->n_workers++;
 	node->sum_mcpu += spec->cap.v[GR_PLACE_CPU_MCPU];
@@ -505,7 +508,7 @@ static void leave_not(struct gr_place *p, uint32_t worker)
 
 int gr_place_worker_down(struct gr_place *p, uint64_t now_ns, uint32_t worker)
 {
-	uint32_t i = gr_place__worker(p, worker), *at, on;
+	uint32_t i = gr_place__worker(p, worker), before, on;
 	struct gr_place__worker *w;
 	struct gr_place__node *node;
 
@@ -531,10 +534,15 @@ int gr_place_worker_down(struct gr_place *p, uint64_t now_ns, uint32_t worker)
 		leave_not(p, i);
 	on = w->node;
 	node = &p->nodes[on];
-	for (at = &node->first_worker; *at != i; at = &p->spots[*at].node_next)
-		;
-	*at = p->spots[i].node_next;
+	if (node->first_worker == i) {
+		node->first_worker = gr_place__node_next(p, i);
+	} else {
+		for (before = node->first_worker; p->spots[before].node_next != i; before = p->spots[before].node_next)
+			;
+		p->spots[before].node_next = p->spots[i].node_next;
+	}
 	node->n_workers--;
+	node->n_odd -= (w->flags & W_ODD) > 0;
 	node->sum_mcpu -= p->caps[w->cap].v.v[GR_PLACE_CPU_MCPU];
 	if (node->n_workers)
 		gr_place__node_load(p, on, 0);
@@ -545,7 +553,7 @@ int gr_place_worker_down(struct gr_place *p, uint64_t now_ns, uint32_t worker)
 	gr_place__cap_unref(p, w->cap);
 	gr_place__pool_unref(p, w->pool);
 	w->flags = 0;
-	p->spots[i].node_next = p->free_worker;
+	p->spots[i].node_next = p->free_worker & WORKER_MASK;
 	p->free_worker = i;
 	return 0;
 }
@@ -643,7 +651,9 @@ int gr_place_worker_signals(struct gr_place *p, uint32_t worker, const struct gr
 		slow += at_most(s->cpu_psi_permille, 1000) / 4;
 	w->slow_permille = (uint16_t)slow;
 	w->mem_psi_32 = (uint8_t)at_most(s->mem_psi_permille / 32, 255);
+	node->n_odd -= (w->flags & W_ODD) > 0;
 	w->flags = (uint8_t)(w->quota_10mcpu | w->slow_permille | w->mem_psi_32 ? w->flags | W_ODD : w->flags & ~W_ODD);
+	node->n_odd += (w->flags & W_ODD) > 0;
 	node->steal_permille = (uint16_t)((node->steal_permille + at_most(s->steal_permille, 900) + 1) / 2);
 	if (!s->steal_permille && node->steal_permille == 1)
 		node->steal_permille = 0;
@@ -670,7 +680,7 @@ int gr_place_node_set(struct gr_place *p, uint32_t node, uint32_t cpu_mcpu, bool
 	if (cpu_mcpu)
 		n->said_mcpu = cpu_mcpu;
 	gr_place__node_load(p, node, 0);
-	for (uint32_t i = n->first_worker; i != NIL; i = p->spots[i].node_next) {
+	for (uint32_t i = n->first_worker; i != NIL; i = gr_place__node_next(p, i)) {
 		gr_place__refresh(p, i);
 		gr_place__wake(p, i);
 	}
