@@ -243,27 +243,26 @@ static inline struct gr_place__placed *record(struct gr_place *p, const struct g
 	return pl;
 }
 
-OFTEN uint32_t gr_place__commit(struct gr_place *p, const struct gr_place__search *s, uint64_t tag, uint32_t nth, uint32_t n,
-			  enum gr_place_act act, struct gr_place_decision *d)
+OFTEN uint32_t gr_place__put(struct gr_place *p, const struct gr_place__search *s, uint64_t tag, uint32_t nth, uint32_t n,
+			     enum gr_place_act act, struct gr_place_decision *d)
 {
 	struct gr_place__worker *w = &p->workers[s->worker];
 	struct gr_place__class *c = &p->classes[s->class_id];
-	struct gr_place__owner *o = &p->owners[s->owner];
 	uint32_t first, cpu = c->spec.need.v[GR_PLACE_CPU_MCPU];
 	struct gr_place__placed *pl;
-	bool runs = n > 1 || (!w->n_waiting && can_run(p, w, cpu));
+	bool runs = n > 1 || (!w->n_waiting && can_run(p, w, cpu)), may_copy = p->cfg.acts >> GR_PLACE_COPY & 1;
 
 	pl = record(p, s, tag, nth, act, d);
 	first = (uint32_t)d->placed;
 	for (uint32_t i = 1; n > 1 && i <= n; i++) {
 		pl->flags |= P_RUNNING;
-		gr_place__wheel_add(p, (uint32_t)d[i - 1].placed);
+		if (may_copy)
+			gr_place__wheel_add(p, (uint32_t)d[i - 1].placed);
 		if (i < n)
 			pl = record(p, s, tag, nth + i, act, &d[i]);
 	}
 	take_room(p, s->worker, c, (int32_t)n);
 	w->backlog_ms += s->work_us / 1000 * n;
-	p->placed_ms += (uint64_t)(s->work_us / 1000) * n;
 	w->n_placed = (uint16_t)(w->n_placed + n);
 	if (n > 1) {
 		w->run_mcpu += cpu * n;
@@ -274,19 +273,35 @@ OFTEN uint32_t gr_place__commit(struct gr_place *p, const struct gr_place__searc
 		p->holds[s->worker].wait = first;
 		gr_place__late_add(p, s->worker);
 	}
-	o->n_placed += n;
-	p->tasks_placed += n;
-	c->n_task += n;
-	c->parked_ns = c->parked_at == NIL ? 0 : p->now_ns + 1;       /* it found room, and may be closed again in a moment */
 	if (w->flags & W_KEPT)
 		gr_place__kept_came(p, s->worker, s->class_id);
 	if (c->has_policy)
 		tally(p, s->owner, c, s->worker, 1);
-	gr_place__warm(p, s->worker, o, s);
-	gr_place__charge(p, s->owner, c, (int)n);
+	gr_place__warm(p, s->worker, &p->owners[s->owner], s);
 	gr_place__refresh(p, s->worker);
+	return first;
+}
+
+OFTEN void gr_place__account(struct gr_place *p, const struct gr_place__search *s, uint32_t n, enum gr_place_act act)
+{
+	struct gr_place__class *c = &p->classes[s->class_id];
+
+	p->placed_ms += (uint64_t)(s->work_us / 1000) * n;
+	p->owners[s->owner].n_placed += n;
+	p->tasks_placed += n;
+	c->n_task += n;
+	c->parked_ns = c->parked_at == NIL ? 0 : p->now_ns + 1;       /* it found room, and may be closed again in a moment */
+	gr_place__charge(p, s->owner, c, (int)n);
 	p->decisions += n;
 	p->acts[act] += n;
+}
+
+OFTEN uint32_t gr_place__commit(struct gr_place *p, const struct gr_place__search *s, uint64_t tag, uint32_t nth, uint32_t n,
+			  enum gr_place_act act, struct gr_place_decision *d)
+{
+	uint32_t first = gr_place__put(p, s, tag, nth, n, act, d);
+
+	gr_place__account(p, s, n, act);
 	return first;
 }
 

@@ -54,7 +54,7 @@ APART void gr_place__wheel_add(struct gr_place *p, uint32_t placed)
 {
 	struct gr_place__placed *pl = gr_place__at(p, placed);
 
-	if (!(p->cfg.acts >> GR_PLACE_COPY & 1) || !pl->family || (pl->flags & (P_COPY | P_ALONE)))
+	if (!pl->family || (pl->flags & (P_COPY | P_ALONE)))
 		return;
 	if (is_known(p, pl)) {
 		insert(p, placed, due_ns(p, pl));

@@ -276,21 +276,27 @@ static bool is_alone(const struct gr_place *p, uint32_t queue)
 	return p->lines[q->line].n == 1 && gr_place__n_open(p, 2) == 1 && !p->tenants[p->owners[q->owner].spec.tenant].has_quota;
 }
 
-/* A run of equal tasks: the worker just found is given its part of it. At once when nobody else is in line; one by one,
- * as long as it is still that owner's turn, when somebody is. */
+/* A run of equal tasks, of which @done were just placed: how many the worker found is given, @most at most. */
+static uint32_t part_of(const struct gr_place *p, uint32_t queue, const struct gr_place__search *s, uint32_t done, uint32_t most)
+{
+	const struct gr_place__queue *q = &p->queues[queue];
+	uint32_t left = p->queued[q->front].t.count - p->queued[q->front].nth - done, part = room_for(p, s);
+	uint64_t placed = p->tasks_placed + done, room = p->slots_up > placed ? p->slots_up - placed : 1, wanted;
+
+	part = gr_place__min(part, (uint32_t)((uint64_t)left * part / room) + 1);
+	part = gr_place__min(gr_place__min(part, most), left - 1);
+	wanted = (p->n_kept ? gr_place__queue_wanted(p, queue) : gr_place__wanted(&p->owners[q->owner])) - done;
+	return part < wanted ? part : (uint32_t)wanted;
+}
+
+/* The worker's part of the run. At once when nobody else is in line; one by one, as long as it is still that owner's turn, when
+ * somebody is. */
 static APART uint32_t fill(struct gr_place *p, uint32_t queue, struct gr_place__search *s, bool alone, struct gr_place_decision *out, uint32_t n,
 			   uint32_t max)
 {
 	const struct gr_place__queue *q = &p->queues[queue];
-	const struct gr_place__owner *o = &p->owners[q->owner];
-	uint32_t item = q->front, left = p->queued[item].t.count - p->queued[item].nth, part = room_for(p, s);
-	uint64_t room = p->slots_up > p->tasks_placed ? p->slots_up - p->tasks_placed : 1, wanted;
+	uint32_t item = q->front, part = part_of(p, queue, s, 0, max - n);
 
-	part = gr_place__min(part, (uint32_t)((uint64_t)left * part / room) + 1);
-	part = gr_place__min(gr_place__min(part, max - n), left - 1);
-	wanted = p->n_kept ? gr_place__queue_wanted(p, queue) : gr_place__wanted(o);
-	if (part > wanted)
-		part = (uint32_t)wanted;
 	if (part && alone) {
 		gr_place__commit(p, s, s->t->tag, s->t->first + p->queued[item].nth, part, GR_PLACE_RUN, &out[n]);
 		advance(p, item, part);
@@ -303,23 +309,33 @@ static APART uint32_t fill(struct gr_place *p, uint32_t queue, struct gr_place__
 	return n;
 }
 
-/* The same for many workers at once, when there is nothing to tell them apart but their rank: no files, one owner. */
+/* The same for many workers at once, when there is nothing to tell them apart but their rank: no files, one owner, whom it is
+ * counted for once. */
 static APART uint32_t fill_many(struct gr_place *p, uint32_t queue, struct gr_place__search *s, struct gr_place_decision *out, uint32_t n, uint32_t max)
 {
-	uint32_t w[FILL_WORKERS], n_w, item = p->queues[queue].front;
+	uint32_t w[FILL_WORKERS], n_w, item = p->queues[queue].front, nth = p->queued[item].nth, left = p->queued[item].t.count - nth;
+	uint32_t done = 0, before;
 
-	while (n < max && p->queues[queue].n && p->queues[queue].front == item && p->queued[item].t.count - p->queued[item].nth > FILL_FROM) {
-		uint32_t before = n;
-
+	max -= n;
+	out += n;
+	do {
+		before = done;
 		n_w = gr_place__best_rank(p, s, w, FILL_WORKERS);
-		for (uint32_t i = 0; i < n_w && n < max && p->queued[item].t.count - p->queued[item].nth > FILL_FROM; i++) {
+		for (uint32_t i = 0; i < n_w && done < max && left - done > FILL_FROM; i++) {
+			uint32_t part;
+
 			s->worker = w[i];
-			n = fill(p, queue, s, true, out, n, max);
+			part = part_of(p, queue, s, done, max - done);
+			if (part)
+				gr_place__put(p, s, s->t->tag, s->t->first + nth + done, part, GR_PLACE_RUN, &out[done]);
+			done += part;
 		}
-		if (n == before)
-			return n;
+	} while (done < max && done > before && left - done > FILL_FROM);
+	if (done) {
+		gr_place__account(p, s, done, GR_PLACE_RUN);
+		advance(p, item, done);
 	}
-	return n;
+	return n + done;
 }
 
 /* It would wait behind what runs. Not behind what is less urgent: that is stopped, and the queue waits for its room. */

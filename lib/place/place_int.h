@@ -559,9 +559,13 @@ static inline void gr_place__room(struct gr_place *p, uint32_t n)
 	if (p->room_placed < p->tasks_placed + n || gr_place__is_tally_small(p, p->cap_tally, n))
 		gr_place__room_make(p, n);
 }
-/* @n equal tasks to the found worker, @n > 1 only when all of them run at once. Return: the first's record. */
+/* @n equal tasks to the found worker, @n > 1 only when all of them run at once. Return: the first's record. Of it, the worker's part, and
+ * that of who asked, which may be done once for some. */
 uint32_t gr_place__commit(struct gr_place *p, const struct gr_place__search *s, uint64_t tag, uint32_t nth, uint32_t n,
 			  enum gr_place_act act, struct gr_place_decision *d);
+uint32_t gr_place__put(struct gr_place *p, const struct gr_place__search *s, uint64_t tag, uint32_t nth, uint32_t n,
+		       enum gr_place_act act, struct gr_place_decision *d);
+void gr_place__account(struct gr_place *p, const struct gr_place__search *s, uint32_t n, enum gr_place_act act);
 void gr_place__release(struct gr_place *p, uint32_t placed);      /* takes back what the placement holds */
 uint64_t gr_place__handle(const struct gr_place *p, uint32_t placed);
 uint32_t gr_place__placed(const struct gr_place *p, uint64_t handle);  /* or NIL */
@@ -582,7 +586,7 @@ uint32_t gr_place__kept_for(const struct gr_place *p, uint32_t owner, uint32_t b
 uint32_t gr_place__kept_near(const struct gr_place *p, uint32_t owner, uint32_t but, uint8_t by, uint32_t what);
 uint32_t gr_place__relieve(struct gr_place *p, uint64_t now_ns, struct gr_place_decision *out, uint32_t n, uint32_t max);
 uint32_t gr_place__evacuate(struct gr_place *p, uint64_t now_ns, struct gr_place_decision *out, uint32_t n, uint32_t max);
-void gr_place__wheel_add(struct gr_place *p, uint32_t placed);
+void gr_place__wheel_add(struct gr_place *p, uint32_t placed);   /* when copies may be asked for */
 void gr_place__wheel_del(struct gr_place *p, uint32_t placed);
 void gr_place__wheel_turn(struct gr_place *p, uint64_t now_ns);
 uint64_t gr_place__wheel_ns(const struct gr_place *p);
