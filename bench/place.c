@@ -10,7 +10,8 @@
  *    From 1,000 to 100,000 workers. Each pair is timed alone; the cost of reading the clock, measured in the same run, is
  *    subtracted from the percentiles. The mean is CPU of runs without timing inside. All in windows, the quietest counts.
  * 2. batch fill: a range of equal tasks placed by gr_place_next in batches of 1024.
- * 3. memory: by mallinfo2, with 100,000 workers and 10 million queued tasks (100 ranges of 100,000); what is resident with all slots taken.
+ * 3. memory: what is resident with 100,000 workers, with 10 million queued tasks (100 ranges of 100,000), with all slots taken; beside it
+ *    lib/place's own count.
  * 4. the decision log: runs with it and without in turns, the median of their differences.
  */
 #include <malloc.h>
@@ -370,13 +371,6 @@ static void batch_fill(uint32_t n_workers)
 	printf("batch fill: %u equal tasks onto %u workers: %.1f ns of CPU a task (best of 5)\n", n_done, n_workers, least);
 }
 
-static size_t in_use(void)
-{
-	struct mallinfo2 m = mallinfo2();
-
-	return m.uordblks + m.hblkhd;
-}
-
 /* What the kernel gave, which counts all that was touched. */
 static size_t resident(void)
 {
@@ -392,13 +386,12 @@ static size_t resident(void)
 
 static void memory(void)
 {
-	size_t before, before_resident, empty, up, queued, all = 0, of_workers = 0;
+	size_t before, empty, up, queued, all = 0, of_workers = 0;
 	struct rig *g;
 
 	GR_NEW(g);
 	malloc_trim(0);
-	before = in_use();
-	before_resident = resident();
+	before = resident();
 	{
 		struct gr_place_config cfg = { .seed = 1 };
 
@@ -410,9 +403,9 @@ static void memory(void)
 		g->env[i] = (uint32_t)gr_place_env(g->p, &d);
 		gr_place_env_hold(g->p, g->env[i], true);
 	}
-	empty = in_use();
+	empty = resident();
 	workers(g, 100000);
-	up = in_use();
+	up = resident();
 	for (uint32_t i = 0; i < 100; i++) {
 		struct gr_place_class c;
 		struct gr_place_owner o = { .weight = 1, .band = 1 };
@@ -425,7 +418,7 @@ static void memory(void)
 		t.owner = (uint32_t)gr_place_owner_add(g->p, &o);
 		must(gr_place_ready(g->p, g->now_ns, &t), "ready");
 	}
-	queued = in_use();
+	queued = resident();
 	gr_place_memory(g->p, &all, &of_workers);
 	printf("memory: empty %.1f MiB; 100,000 workers %.1f bytes each more (own count %.1f); with 10 million queued tasks %.1f MiB in all "
 	       "(own count %.1f)\n", (double)(empty - before) / 1048576, (double)(up - empty) / 1e5, (double)of_workers / 1e5,
@@ -439,7 +432,7 @@ static void memory(void)
 			break;
 	}
 	gr_place_memory(g->p, &all, &of_workers);
-	printf("memory: with all slots of them taken besides %.1f MiB resident (own count %.1f)\n", (double)(resident() - before_resident) / 1048576,
+	printf("memory: with all slots of them taken besides %.1f MiB resident (own count %.1f)\n", (double)(resident() - before) / 1048576,
 	       (double)all / 1048576);
 	rig_free(&g);
 }

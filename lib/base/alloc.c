@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #define HUGE (2u << 20)
+#define PAGE 65536u                   /* of any machine */
 #define LINE 64u
 
 static void die(size_t n)
@@ -60,7 +61,13 @@ void *gr_xtable_grow(void *old, size_t n_old, size_t n)
 	return p;
 }
 
-static size_t whole(size_t n) { return (n + HUGE - 1) / HUGE * HUGE; }
+/* What is used of a span: by small pages up to one huge one. */
+static size_t whole(size_t n)
+{
+	size_t page = n < HUGE ? PAGE : HUGE;
+
+	return (n + page - 1) / page * page;
+}
 
 void *gr_xspan(size_t most)
 {

@@ -16,7 +16,8 @@ void *gr_xtable_grow(void *old, size_t n_old, size_t n) __attribute__((returns_n
 void *gr_xlines(size_t n) __attribute__((malloc, returns_nonnull));
 /* Addresses for @most bytes, for what grows and stays where it is: no memory, and none of them may be used before gr_xspan_use. */
 void *gr_xspan(size_t most) __attribute__((returns_nonnull));
-/* Of it so far the first @from bytes may be used, now the first @to, the new ones 0; by huge pages, where the kernel gives them. */
+/* Of it so far the first @from bytes may be used, now the first @to, the new ones 0. By huge pages where a step, or all that was used
+ * before, is 2 MiB or more, and the kernel gives them. */
 void gr_xspan_use(void *span, size_t from, size_t to);
 void gr_xspan_free(void *span, size_t most);
 char *gr_xstrdup(const char *s) __attribute__((malloc, returns_nonnull));

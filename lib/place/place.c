@@ -60,6 +60,9 @@ struct gr_place *gr_place_new(const struct gr_place_config *cfg)
 	p->families = gr_xtable(FAMILY_SLOTS * sizeof(*p->families));
 	p->sets = gr_xalloc(N_SETS * sizeof(*p->sets));
 	p->mean_work_us = UNKNOWN_WORK_US;
+	p->workers = gr_xspan(GR_PLACE_MAX_WORKERS * sizeof(*p->workers));
+	p->holds = gr_xspan(GR_PLACE_MAX_WORKERS * sizeof(*p->holds));
+	p->spots = gr_xspan(GR_PLACE_MAX_WORKERS * sizeof(*p->spots));
 	p->placed = gr_xspan(GR_PLACE_MAX_PLACED * sizeof(*p->placed));
 	p->asked = gr_xspan(GR_PLACE_MAX_PLACED * sizeof(*p->asked));
 	for (uint32_t i = 0; i < WHEEL_SLOTS; i++)
@@ -108,6 +111,9 @@ void gr_place_free(struct gr_place **pp)
 	for (uint32_t b = 0; b <= GR_PLACE_MAX_BAND; b++)
 		for (int r = 0; r < GR_PLACE_N_RES; r++)
 			free(p->bands[b].by[r].heap);
+	gr_xspan_free(p->workers, GR_PLACE_MAX_WORKERS * sizeof(*p->workers));
+	gr_xspan_free(p->holds, GR_PLACE_MAX_WORKERS * sizeof(*p->holds));
+	gr_xspan_free(p->spots, GR_PLACE_MAX_WORKERS * sizeof(*p->spots));
 	gr_xspan_free(p->placed, GR_PLACE_MAX_PLACED * sizeof(*p->placed));
 	gr_xspan_free(p->asked, GR_PLACE_MAX_PLACED * sizeof(*p->asked));
 	free(p->ix_env.slots);
@@ -123,11 +129,8 @@ void gr_place_free(struct gr_place **pp)
 	free(p->caps);
 	free(p->pools);
 	free(p->classes);
-	free(p->workers);
-	free(p->holds);
 	free(p->over);
 	free(p->late);
-	free(p->spots);
 	free(p->group);
 	free(p->rank);
 	free(p->blocked);

@@ -44,7 +44,7 @@
 #define N_SETS 1024u                  /* input sets whose holders are remembered, direct mapped */
 #define FAMILY_SLOTS 8192u            /* direct mapped; a collision forgets the older family */
 #define UNKNOWN_WORK_US 200000u       /* the median of a kernel unit's compile */
-#define ROOM_STEP 32768u              /* so many more placements at a time, 2 MiB of them: growing copies nothing */
+#define ROOM_STEP 65536u              /* so many more placements at a time, in whole huge pages: growing copies nothing */
 #define WHEEL_SLOTS 512u
 #define WHEEL_SHIFT 27                /* a tick is 134 ms */
 #define SHARE_ONE (1ull << 56)        /* a dominant share of all there is, weight 1; 256 times as much fits */

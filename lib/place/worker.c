@@ -376,14 +376,15 @@ static void grow_have(struct gr_place *p)
 /* Not by doubling: there may be a hundred thousand, and they are most of the memory. */
 static void grow_workers(struct gr_place *p)
 {
-	uint32_t cap = p->cap_workers + p->cap_workers / 32 + 16;
+	size_t old = p->cap_workers;
+	uint32_t cap = gr_place__min(p->cap_workers + p->cap_workers / 32 + 16, GR_PLACE_MAX_WORKERS);
 
 	if (p->n_workers < p->cap_workers)
 		return;
-	p->workers = gr_xtable_grow(p->workers, p->n_workers * sizeof(*p->workers), cap * sizeof(*p->workers));
-	p->holds = gr_xtable_grow(p->holds, p->n_workers * sizeof(*p->holds), cap * sizeof(*p->holds));
+	gr_xspan_use(p->workers, old * sizeof(*p->workers), cap * sizeof(*p->workers));
+	gr_xspan_use(p->holds, old * sizeof(*p->holds), cap * sizeof(*p->holds));
+	gr_xspan_use(p->spots, old * sizeof(*p->spots), cap * sizeof(*p->spots));
 	p->late = gr_xrealloc(p->late, cap * sizeof(*p->late));
-	p->spots = gr_xtable_grow(p->spots, p->n_workers * sizeof(*p->spots), cap * sizeof(*p->spots));
 	p->group = gr_xrealloc(p->group, cap);
 	p->rank = gr_xrealloc(p->rank, cap);
 	p->cap_workers = cap;
