@@ -335,6 +335,16 @@ static void op_show(struct ask *a)
 		done(a, gr_show_job(j));
 }
 
+static void no_task_state(struct ask *a, const char *state)
+{
+	struct gr_buf all = { 0 };
+
+	for (int i = 0; i < GR_B_N; i++)
+		gr_buf_printf(&all, "%s, ", gr_bstate_name((enum gr_bstate)i));
+	gr_err_set(&a->err, GR_EUSAGE, "\"%.40s\" is no state of a task; there are %s" GR_SHOW_SENT, state, gr_buf_str(&all));
+	gr_buf_fini(&all);
+}
+
 static void op_task_ls(struct ask *a)
 {
 	struct gr_bj *j = job_of(a, true);
@@ -349,7 +359,7 @@ static void op_task_ls(struct ask *a)
 	if (!j)
 		return;
 	if (state && want < 0) {
-		gr_err_set(&a->err, GR_EUSAGE, "\"%.40s\" is no state of a task", state);
+		no_task_state(a, state);
 		return;
 	}
 	if (limit < 1 || limit > 1000)

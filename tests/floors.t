@@ -38,7 +38,7 @@ elif [ "${VARIANT:-release}" != release ]; then
 else
 	own=$(nm --defined-only "$place" 2>/dev/null | awk 'NF == 3 { print $3 }' | sort -u)
 	called=$(nm -u "$place" 2>/dev/null | awk '$1 == "U" { print $2 }' | sort -u |
-		grep -vE '^(mem(cpy|set|move|cmp|chr)|__mem(cpy|set|move)_chk|str(len|cmp|ncmp|chr|nlen)|__stack_chk_fail|__assert_fail|__popcount[sd]i2|abort|free|realloc|malloc|calloc|qsort|bsearch|_GLOBAL_OFFSET_TABLE_|gr_(xalloc|xtable|xtable_grow|xlines|xrealloc|xstrdup|xstrndup|xmemdup|xgrow_sz|tryalloc|hash64|heap_[a-z_]*|map_[a-z_]*|buf_[a-z_]*|slice_[a-z_]*|err_set|err_wrap|err_text|err_name))$')
+		grep -vE '^(mem(cpy|set|move|cmp|chr)|__mem(cpy|set|move)_chk|str(len|cmp|ncmp|chr|nlen)|__stack_chk_fail|__assert_fail|__popcount[sd]i2|abort|free|realloc|malloc|calloc|qsort|bsearch|_GLOBAL_OFFSET_TABLE_|gr_(xalloc|xtable|xtable_grow|xlines|xspan|xspan_use|xspan_free|xrealloc|xstrdup|xstrndup|xmemdup|xgrow_sz|tryalloc|hash64|heap_[a-z_]*|map_[a-z_]*|buf_[a-z_]*|slice_[a-z_]*|err_set|err_wrap|err_text|err_name))$')
 	result "lib/place is pure" "$(printf '%s\n' "$called" | grep -vxF "$own" | grep -v '^$')"
 fi
 echo "1..$n"

@@ -13,6 +13,7 @@
 #include "client/view/jobs.h"
 #include "client/view/table.h"
 #include "lib/base/alloc.h"
+#include "lib/base/buf.h"
 #include "lib/base/file.h"
 #include "lib/base/suggest.h"
 
@@ -484,17 +485,53 @@ struct verb {
 	const char *name;
 	int min, max;                       /* words behind it */
 	int (*fn)(struct ask *a, struct gr_err *err);
+	const char *opts;                   /* of those that some verbs take and others do not, the ones it takes */
 };
 static const struct verb job_verbs[] = {
-	{ "ls", 0, 0, job_ls }, { "show", 1, 1, job_show }, { "logs", 1, 2, job_logs }, { "cancel", 1, 10000, job_cancel },
-	{ "pause", 1, 10000, job_pause }, { "resume", 1, 10000, job_resume }, { "retry", 1, 10000, job_retry }, { "rm", 1, 10000, job_rm },
-	{ "fetch", 1, 10000, job_fetch }, { "usage", 0, 1, job_usage }, { NULL, 0, 0, NULL },
+	{ "ls", 0, 0, job_ls, "state tenant limit" }, { "show", 1, 1, job_show, "" },
+	{ "logs", 1, 2, job_logs, "follow stdout stderr attempt" }, { "cancel", 1, 10000, job_cancel, "reason" },
+	{ "pause", 1, 10000, job_pause, "" }, { "resume", 1, 10000, job_resume, "" }, { "retry", 1, 10000, job_retry, "failed" },
+	{ "rm", 1, 10000, job_rm, "" }, { "fetch", 1, 10000, job_fetch, "to" }, { "usage", 0, 1, job_usage, "tenant" },
+	{ NULL, 0, 0, NULL, NULL },
 };
-static const struct verb task_verbs[] = { { "ls", 1, 1, task_ls }, { "show", 2, 2, task_show }, { NULL, 0, 0, NULL } };
+static const struct verb task_verbs[] = {
+	{ "ls", 1, 1, task_ls, "state limit" }, { "show", 2, 2, task_show, "" }, { NULL, 0, 0, NULL, NULL },
+};
 static const struct verb admin_verbs[] = {
-	{ "backup", 0, 1, admin_backup }, { "check", 0, 0, admin_check }, { "vacuum", 0, 0, admin_vacuum }, { "export", 0, 0, admin_export },
-	{ NULL, 0, 0, NULL },
+	{ "backup", 0, 1, admin_backup, "" }, { "check", 0, 0, admin_check, "" }, { "vacuum", 0, 0, admin_vacuum, "" },
+	{ "export", 0, 0, admin_export, "" }, { NULL, 0, 0, NULL, NULL },
 };
+
+static bool is_among(const char *words, const char *word)
+{
+	size_t n = strlen(word);
+
+	for (const char *w = words; (w = strstr(w, word)); w += n)
+		if ((w == words || w[-1] == ' ') && (!w[n] || w[n] == ' '))
+			return true;
+	return false;
+}
+
+/* What was asked for and would not be done is not passed over: an option of another verb. The environment may hold it for all. */
+static int only_its_own(const struct verb *verbs, const struct verb *v, const struct gr_conf *conf, struct gr_err *err)
+{
+	for (size_t i = 0; i < conf->n_keys; i++) {
+		const char *key = conf->keys[i].key;
+		struct gr_buf whose = { 0 };
+
+		if (strncmp(conf->origin[i], "--", 2) != 0 || is_among(v->opts, key))
+			continue;
+		for (const struct verb *o = verbs; o->name; o++)
+			if (is_among(o->opts, key))
+				gr_buf_printf(&whose, "%s%s", whose.n ? ", " : "", o->name);
+		if (whose.n)
+			gr_err_set(err, GR_EUSAGE, "%s: --%s is for %s", v->name, key, gr_buf_str(&whose));
+		gr_buf_fini(&whose);
+		if (err->code)
+			return err->code;
+	}
+	return 0;
+}
 
 static const struct verb *find_verb(const struct gr_cmd *cmd, const struct verb *verbs, const char *word)
 {
@@ -531,6 +568,10 @@ static int run_verbs(const struct gr_cmd *cmd, int argc, char **argv, const stru
 		if (v && a.n_words < v->min)
 			fprintf(stderr, "griddle %s %s: wants a job's number%s\n", cmd->name, v->name, v->min > 1 ? " and a task's" : "");
 		return gr_cmd_usage(cmd, v && a.n_words > v->max ? a.words[v->max] : NULL);
+	}
+	if (only_its_own(verbs, v, &conf, &err) < 0) {
+		gr_conf_fini(&conf);
+		return gr_cmd_fail(cmd, &err);
 	}
 	a.b.is_quiet = a.o.quiet;
 	rc = gr_talk_open(&a.b, &a.o.target, &err);

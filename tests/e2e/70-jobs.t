@@ -135,6 +135,10 @@ refused 36 "so it is by one who stays" "task 1 has no attempt 7" job logs "$job"
 refused 2 "an attempt of all tasks is refused" "--attempt wants a task's number" job logs "$job" --attempt 1
 refused 2 "retry of those that failed and of one named is refused" "not both" job retry "$job" 0 --failed
 refused 2 "a state that there is not is refused, with those there are" "there are queued, running, paused, cancelling, done, failed, cancelled" job ls --state nosuch
+refused 2 "so it is of a task" '"odd" is no state of a task; there are blocked, ready, backoff, running, done, failed, cancelled, skipped, sent' task ls "$job" --state odd
+refused 2 "an option of another verb is not passed over" "show: --attempt is for logs" job show "$job" --attempt 3
+refused 2 "nor is one of several" "logs: --tenant is for ls, usage" job logs "$job" --tenant t
+refused 2 "nor is one that takes nothing" "show: --state is for ls" task show "$job" 1 --state done
 check "retry runs it again" sh -c '"$0" job retry "$1" --failed | grep -q " 1 tasks\| 2 tasks"' "$G" "$job"
 wait_for 10 sh -c '"$0" job show "$1" | grep -q "^state *failed"' "$G" "$job"
 check "whose second attempt has its own" is 'task 2' "$G" job logs "$job" 2 --attempt 2
