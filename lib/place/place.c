@@ -495,18 +495,6 @@ static void reserve(struct gr_place *p, uint64_t now_ns)
 		gr_place__reserve_for(p, now_ns, queue);
 }
 
-static RARE void log_next(struct gr_place *p, uint64_t now_ns, uint32_t max)
-{
-	LOG(p, OP_NEXT, now_ns, max);
-}
-
-static RARE void log_decisions(struct gr_place *p, const struct gr_place_decision *d, uint32_t n)
-{
-	for (uint32_t i = 0; i < n; i++)
-		LOG(p, OP_DECIDED, d[i].act, d[i].tag, d[i].nth, d[i].placed, d[i].other, d[i].worker, d[i].gang, d[i].n_looked,
-		    d[i].finish_us);
-}
-
 WHOLE int gr_place_next(struct gr_place *p, uint64_t now_ns, struct gr_place_decision *out, uint32_t max)
 {
 	uint32_t n;
@@ -514,7 +502,7 @@ WHOLE int gr_place_next(struct gr_place *p, uint64_t now_ns, struct gr_place_dec
 	if (now_ns < p->now_ns || max > INT32_MAX)
 		return GR_EINVAL;
 	if (p->cfg.log)
-		log_next(p, now_ns, max);
+		gr_place__log_next(p, now_ns, max);
 	if (max > GR_PLACE_MAX_PLACED - p->tasks_placed)
 		max = (uint32_t)(GR_PLACE_MAX_PLACED - p->tasks_placed);
 	gr_place__now(p, now_ns);
@@ -543,8 +531,8 @@ WHOLE int gr_place_next(struct gr_place *p, uint64_t now_ns, struct gr_place_dec
 	if (p->first_due != NIL)
 		n = gr_place__copies(p, now_ns, out, n, max);
 	reserve(p, now_ns);
-	if (p->cfg.log)
-		log_decisions(p, out, n);
+	for (uint32_t i = 0; p->cfg.log && i < n; i++)
+		gr_place__log_decided(p, &out[i]);
 	return (int)n;
 }
 
@@ -608,11 +596,6 @@ OFTEN void gr_place_soon(struct gr_place *p, uint64_t placed, bool is_near)
 	p->near = i;
 }
 
-static RARE void log_end(struct gr_place *p, uint64_t now_ns, uint64_t placed, const struct gr_place_ended *e)
-{
-	LOG(p, OP_END, now_ns, placed, e->how, e->cpu_us, e->max_rss_bytes);
-}
-
 WHOLE int gr_place_end(struct gr_place *p, uint64_t now_ns, uint64_t placed, const struct gr_place_ended *e)
 {
 	uint32_t i = gr_place__placed(p, placed);
@@ -625,7 +608,7 @@ WHOLE int gr_place_end(struct gr_place *p, uint64_t now_ns, uint64_t placed, con
 		return GR_EINVAL;
 	gr_place__now(p, now_ns);
 	if (p->cfg.log)
-		log_end(p, now_ns, placed, e);
+		gr_place__log_end(p, now_ns, placed, e);
 	pl = gr_place__at(p, i);
 	if (p->near != i)
 		fetch_ahead(p, i);

@@ -604,6 +604,9 @@ enum gr_place__op {
 	OP_READY, OP_CANCEL, OP_NEXT, OP_DECIDED, OP_END, OP_KEPT, OP_STARTED, OP_ADOPT, OP_N
 };
 void gr_place__log(struct gr_place *p, enum gr_place__op op, const uint64_t *v, uint32_t n, const void *bytes, uint32_t n_bytes);
+void gr_place__log_next(struct gr_place *p, uint64_t now_ns, uint32_t max);
+void gr_place__log_decided(struct gr_place *p, const struct gr_place_decision *d);
+void gr_place__log_end(struct gr_place *p, uint64_t now_ns, uint64_t placed, const struct gr_place_ended *e);
 #define LOG_ARGS(...) (const uint64_t[]){ __VA_ARGS__ }, sizeof((const uint64_t[]){ __VA_ARGS__ }) / sizeof(uint64_t)
 #define LOG(p, op, ...) do { if ((p)->cfg.log) gr_place__log((p), (op), LOG_ARGS(__VA_ARGS__), NULL, 0); } while (0)
 #define LOG_BYTES(p, op, b, n, ...) do { if ((p)->cfg.log) gr_place__log((p), (op), LOG_ARGS(__VA_ARGS__), (b), (n)); } while (0)
