@@ -86,6 +86,8 @@ static void take_off(struct gr_place *p, uint32_t class)
 	p->parked[c->parked_at] = p->parked[--p->n_parked];
 	p->classes[p->parked[c->parked_at].class].parked_at = c->parked_at;
 	c->parked_at = NIL;
+	if (!has(p->in_line, class))
+		c->parked_ns = 0;             /* nothing of it waits: what comes later begins to wait then */
 	unset(p->closed, class);
 	unset(p->woken, class);
 	unset(p->exact, class);

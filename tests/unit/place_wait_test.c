@@ -661,6 +661,26 @@ static void many_classes_wait_for_one_slot(void **state)
 	assert_int_equal(gr_place_wake_ns(w->p), UINT64_MAX);
 }
 
+/* Room is kept for what waited 5 s for it: since this time, not since its class waited for some long ago. */
+static void who_waited_long_ago_is_not_taken_to_wait_since(void **state)
+{
+	struct world *w = *state;
+	uint32_t c = plain(w);
+	uint64_t first;
+
+	up(w, (struct pod){ .tag = 0, .slots = 1 });
+	put(w, (struct gr_place_task){ .owner = w->owner, .class = c, .count = 2, .work_ms = 200 });
+	assert_int_equal(next(w), 1);
+	first = w->d[0].placed;
+	w->now += GR_NS_PER_MS;
+	end(w, first, GR_PLACE_DONE, 1000);
+	assert_int_equal(next(w), 1);
+	w->now += 3600 * GR_NS_PER_S;
+	put(w, (struct gr_place_task){ .owner = w->owner, .class = c, .work_ms = 200 });
+	assert_int_equal(next(w), 0);
+	assert_int_equal(gr_place_wake_ns(w->p), w->now + 5 * GR_NS_PER_S);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -691,6 +711,7 @@ int main(void)
 		T(nothing_waits_where_more_may_come),
 		T(the_wait_ends_when_the_fast_worker_is_late),
 		T(many_classes_wait_for_one_slot),
+		T(who_waited_long_ago_is_not_taken_to_wait_since),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
