@@ -86,8 +86,6 @@ static void take_off(struct gr_place *p, uint32_t class)
 	p->parked[c->parked_at] = p->parked[--p->n_parked];
 	p->classes[p->parked[c->parked_at].class].parked_at = c->parked_at;
 	c->parked_at = NIL;
-	if (!has(p->in_line, class))
-		c->parked_ns = 0;             /* nothing of it waits: what comes later begins to wait then */
 	unset(p->closed, class);
 	unset(p->woken, class);
 	unset(p->exact, class);
@@ -144,8 +142,8 @@ OFTEN APART void gr_place__wake_parked(struct gr_place *p, uint32_t worker)
 	gr_place__four free;
 
 	memcpy(&free, w->free, sizeof(free));
-	if (p->group[worker] == 1)
-		free[GR_PLACE_CPU_MCPU] = INT32_MAX;  /* what waits behind others needs no core yet */
+	if (w->prefetch)
+		free[GR_PLACE_CPU_MCPU] = INT32_MAX;  /* what waits behind others needs no core yet: as in may_take */
 	for (uint32_t i = 0; i < p->n_parked; i++) {
 		const struct gr_place__parked *k = &p->parked[i];
 

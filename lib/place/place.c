@@ -185,7 +185,8 @@ static OFTEN void advance(struct gr_place *p, uint32_t i, uint32_t n)
 		gr_place__reserve_drop(p);
 }
 
-static APART void no_room(struct gr_place *p, uint32_t queue, uint64_t now_ns, bool is_cut)
+/* @is_exact: no worker at all has room for the class, not even to wait there. */
+static APART void no_room(struct gr_place *p, uint32_t queue, uint64_t now_ns, bool is_cut, bool is_exact)
 {
 	struct gr_place__queue *q = &p->queues[queue];
 
@@ -198,7 +199,7 @@ static APART void no_room(struct gr_place *p, uint32_t queue, uint64_t now_ns, b
 		return;
 	}
 	if (!q->is_choosy && p->classes[q->class].is_even) {
-		gr_place__park(p, q->class, now_ns, !is_cut);
+		gr_place__park(p, q->class, now_ns, is_exact);
 		return;
 	}
 	/* the others of the queue may exclude other workers */
@@ -352,7 +353,7 @@ static RARE bool stops_rather(struct gr_place *p, uint32_t queue, uint64_t now_n
 	*n = gr_place__preempt(p, now_ns, queue, &now, out, *n, max);
 	if (*n == n_before && (!s->class->n_kept || s->class->n_kept < gr_place__queue_wanted(p, queue)))
 		return false;
-	no_room(p, queue, now_ns, false);
+	no_room(p, queue, now_ns, false, false);
 	return true;
 }
 
@@ -388,7 +389,7 @@ static OFTEN uint32_t place(struct gr_place *p, uint64_t now_ns, struct gr_place
 		if (s.worker == NIL) {
 			s.with_credits = false;
 			n = gr_place__preempt(p, now_ns, queue, &s, out, n, max);
-			no_room(p, queue, now_ns, s.is_cut);
+			no_room(p, queue, now_ns, s.is_cut, !s.is_cut);
 			continue;
 		}
 		if (s.with_credits && p->victim_bits >> p->owners[s.owner].spec.band > 1 && stops_rather(p, queue, now_ns, &s, out, &n, max))

@@ -152,6 +152,7 @@ int64_t gr_place_ready(struct gr_place *p, uint64_t now_ns, const struct gr_plac
 	struct gr_place__queued *item;
 	struct gr_place__queue *q;
 	struct gr_place__owner *o;
+	struct gr_place__class *c;
 	uint32_t id = p->free_queued, gen;
 	int rc = now_ns < p->now_ns ? GR_EINVAL : check_task(p, t);
 
@@ -177,8 +178,11 @@ int64_t gr_place_ready(struct gr_place *p, uint64_t now_ns, const struct gr_plac
 	GR_GROW(q->heap, q->cap, q->n + 1);
 	put_at(p, q, q->n++, id);
 	sift(p, q, q->n - 1);
-	p->classes[t->class].n_task++;
-	p->classes[t->class].n_items++;
+	c = &p->classes[t->class];
+	if (!c->n_items)
+		c->parked_ns = c->parked_at == NIL ? 0 : now_ns + 1;      /* nothing of it waited: since now, when it has to */
+	c->n_task++;
+	c->n_items++;
 	o = &p->owners[item->t.owner];
 	o->n_queued += t->count;
 	p->tasks_queued += t->count;

@@ -681,6 +681,38 @@ static void who_waited_long_ago_is_not_taken_to_wait_since(void **state)
 	assert_int_equal(gr_place_wake_ns(w->p), w->now + 5 * GR_NS_PER_S);
 }
 
+/* Room to wait behind others is room: what had none is tried when a worker gains it, however few cores are free there. */
+static void a_credit_that_comes_free_is_seen(void **state)
+{
+	struct world *w = *state;
+	struct gr_place_class c;
+	uint32_t two_cores, large, three_cores;
+	uint64_t memory = 0;
+
+	memset(&c, 0, sizeof(c));
+	c.need.v[GR_PLACE_CPU_MCPU] = 2000;
+	c.need.v[GR_PLACE_MEM_MIB] = 1024;
+	two_cores = class_of(w, c);
+	c.need.v[GR_PLACE_CPU_MCPU] = 1000;
+	c.need.v[GR_PLACE_MEM_MIB] = 7000;
+	large = class_of(w, c);
+	c.need.v[GR_PLACE_CPU_MCPU] = 3000;
+	c.need.v[GR_PLACE_MEM_MIB] = 4096;
+	three_cores = class_of(w, c);
+	up(w, (struct pod){ .tag = 0, .slots = 4, .prefetch = 2, .mem = 8192 });
+	put(w, (struct gr_place_task){ .tag = 1, .owner = w->owner, .class = two_cores });
+	put(w, (struct gr_place_task){ .tag = 2, .owner = w->owner, .class = large });
+	assert_int_equal(next(w), 2);
+	for (int i = 0; i < 2; i++)
+		memory = w->d[i].tag == 2 ? w->d[i].placed : memory;
+	put(w, (struct gr_place_task){ .tag = 3, .owner = w->owner, .class = three_cores });
+	assert_int_equal(next(w), 0);
+	w->now += GR_NS_PER_MS;
+	end(w, memory, GR_PLACE_DONE, 1000);
+	assert_int_equal(next(w), 1);
+	assert_int_equal(w->d[0].tag, 3);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -711,7 +743,7 @@ int main(void)
 		T(nothing_waits_where_more_may_come),
 		T(the_wait_ends_when_the_fast_worker_is_late),
 		T(many_classes_wait_for_one_slot),
-		T(who_waited_long_ago_is_not_taken_to_wait_since),
+		T(who_waited_long_ago_is_not_taken_to_wait_since), T(a_credit_that_comes_free_is_seen),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
