@@ -87,6 +87,13 @@ static bool can_run(const struct gr_place *p, const struct gr_place__worker *w, 
 	return n_running < w->slots && (!n_running || w->run_mcpu + cpu_mcpu <= p->caps[w->cap].v.v[GR_PLACE_CPU_MCPU]);
 }
 
+/* It runs: it may be late one day. */
+static inline void watch(struct gr_place *p, uint32_t placed)
+{
+	if (p->cfg.acts >> GR_PLACE_COPY & 1)
+		gr_place__wheel_add(p, placed);
+}
+
 static inline void run(struct gr_place *p, uint32_t worker, uint32_t placed, struct gr_place__placed *pl)
 {
 	struct gr_place__worker *w = &p->workers[worker];
@@ -97,8 +104,7 @@ static inline void run(struct gr_place *p, uint32_t worker, uint32_t placed, str
 	w->run_mcpu += cpu;
 	if (cpu)
 		gr_place__node_load(p, w->node, (int32_t)cpu);
-	if (p->cfg.acts >> GR_PLACE_COPY & 1)
-		gr_place__wheel_add(p, placed);
+	watch(p, placed);
 }
 
 /* The first that waits is another one now, or none: its record says where the worker stands among the late. */
@@ -250,14 +256,13 @@ OFTEN uint32_t gr_place__put(struct gr_place *p, const struct gr_place__search *
 	struct gr_place__class *c = &p->classes[s->class_id];
 	uint32_t first, cpu = c->spec.need.v[GR_PLACE_CPU_MCPU];
 	struct gr_place__placed *pl;
-	bool runs = n > 1 || (!w->n_waiting && can_run(p, w, cpu)), may_copy = p->cfg.acts >> GR_PLACE_COPY & 1;
+	bool runs = n > 1 || (!w->n_waiting && can_run(p, w, cpu));
 
 	pl = record(p, s, tag, nth, act, d);
 	first = (uint32_t)d->placed;
 	for (uint32_t i = 1; n > 1 && i <= n; i++) {
 		pl->flags |= P_RUNNING;
-		if (may_copy)
-			gr_place__wheel_add(p, (uint32_t)d[i - 1].placed);
+		watch(p, (uint32_t)d[i - 1].placed);
 		if (i < n)
 			pl = record(p, s, tag, nth + i, act, &d[i]);
 	}

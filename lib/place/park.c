@@ -56,7 +56,7 @@ APART void gr_place__park(struct gr_place *p, uint32_t class, uint64_t now_ns, b
 	struct gr_place__class *c = &p->classes[class];
 	struct gr_place__parked *k;
 
-	if (gr_place__is_parked(p, class))
+	if (has(p->closed, class))
 		return;
 	if (c->parked_at == NIL) {
 		GR_GROW(p->parked, p->cap_parked, p->n_parked + 1);

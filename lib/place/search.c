@@ -207,19 +207,23 @@ OFTEN uint64_t gr_place__fetch_us(const struct gr_place *p, uint32_t worker, con
 	return fetch_us(p, &p->workers[worker], s, have_key(s->set, p->workers[worker].id));
 }
 
-static inline uint64_t run_us(const struct gr_place *p, const struct gr_place__worker *w, const struct gr_place__search *s)
+static inline uint64_t contention_with(const struct gr_place *p, const struct gr_place__worker *w, const struct gr_place__search *s)
 {
-	return s->work_us * (uint64_t)gr_place__contention(p, w, s->class->spec.need.v[GR_PLACE_CPU_MCPU]) / p->nodes[w->node].speed_permille;
+	return gr_place__contention(p, w, s->class->spec.need.v[GR_PLACE_CPU_MCPU]);
+}
+
+static inline uint64_t run_us(const struct gr_place *p, const struct gr_place__worker *w, const struct gr_place__search *s, uint64_t m)
+{
+	return s->work_us * m / p->nodes[w->node].speed_permille;
 }
 
 /* The task's own part of it. */
 static inline struct gr_place__cost own_cost(const struct gr_place *p, uint32_t worker, const struct gr_place__search *s, uint64_t fetch)
 {
 	const struct gr_place__worker *w = &p->workers[worker];
-	uint64_t m = gr_place__contention(p, w, s->class->spec.need.v[GR_PLACE_CPU_MCPU]);
+	uint64_t m = contention_with(p, w, s);
 
-	return (struct gr_place__cost){ .run_us = s->work_us * m / p->nodes[w->node].speed_permille, .fetch_us = fetch,
-					.wait_us = wait_us(p, w, s, m) };
+	return (struct gr_place__cost){ .run_us = run_us(p, w, s, m), .fetch_us = fetch, .wait_us = wait_us(p, w, s, m) };
 }
 
 APART struct gr_place__cost gr_place__cost(const struct gr_place *p, uint32_t worker, const struct gr_place__search *s)
@@ -301,8 +305,7 @@ APART enum gr_place_verdict gr_place__fits(const struct gr_place *p, uint32_t wo
 	if ((w->flags & W_KEPT) && gr_place__kept_from(p, worker, s->class_id, p->owners[s->owner].spec.band))
 		return GR_PLACE_V_RESERVED;
 	if (w->flags & W_RESERVED) {
-		uint64_t m = gr_place__contention(p, w, spec->need.v[GR_PLACE_CPU_MCPU]);
-		uint64_t end_ns = s->now_ns + s->work_us * m / p->nodes[w->node].speed_permille * 5 / 4 * GR_NS_PER_US;
+		uint64_t end_ns = s->now_ns + run_us(p, w, s, contention_with(p, w, s)) * 5 / 4 * GR_NS_PER_US;
 
 		if (gr_place__is_kept(p, worker, s->reserved_for, end_ns))
 			return GR_PLACE_V_RESERVED;
@@ -596,7 +599,7 @@ static OFTEN void finish(const struct gr_place *p, struct gr_place__search *s)
 	w = &p->workers[s->worker];
 	if (is_quick(s, w)) {
 		with_others = (uint64_t)s->work_us * p->price_1024[w->node] >> 10;
-		s->finish_us = (s->score > with_others ? s->score - with_others : 0) + run_us(p, w, s);
+		s->finish_us = (s->score > with_others ? s->score - with_others : 0) + run_us(p, w, s, contention_with(p, w, s));
 		return;
 	}
 	c = own_cost(p, s->worker, s, gr_place__fetch_us(p, s->worker, s));
