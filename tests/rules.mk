@@ -128,7 +128,7 @@ $(B)/unit/client_job_test: $(call obj,$(addprefix client/job/,inputs.c jobfile.c
 $(B)/unit/client_rpc_test: $(call obj,client/rpc.c client/rpc_take.c client/cluster.c client/paths.c client/cmd/target.c client/view/table.c $(filter-out client/job/taskopts.c client/job/follow.c,$(wildcard client/job/*.c)))
 $(B)/unit/kube_facts_test: $(call obj,coordinator/kube/facts.c)
 $(B)/unit/worker_sandbox_test: $(call obj,$(wildcard worker/sandbox/*.c))
-$(B)/unit/worker_runner_test: $(call obj,$(wildcard worker/sandbox/*.c) worker/signals/cgroup.c)
+$(B)/unit/worker_runner_test $(B)/unit/worker_ahead_test: $(call obj,$(wildcard worker/sandbox/*.c) worker/signals/cgroup.c)
 $(B)/unit/worker_memory_test: $(call obj,worker/sandbox/memory.c)
 $(B)/unit/worker_signals_test: $(call obj,$(wildcard worker/signals/*.c))
 $(B)/unit/load_compare_test: $(call obj,client/load/compare.c client/load/html.c client/load/result.c client/load/show.c client/view/table.c)

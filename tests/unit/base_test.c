@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,7 @@
 #include "lib/base/path.h"
 #include "lib/base/pool.h"
 #include "lib/base/proc.h"
+#include "lib/base/remove.h"
 #include "lib/base/rng.h"
 #include "lib/base/sha256.h"
 #include "lib/base/suggest.h"
@@ -341,6 +343,34 @@ static void folders_are_made_and_removed_as_a_tree(void **state)
 }
 
 /* ---- sha256 ---- */
+
+static void removes_trees_of_any_depth_and_mode(void **state)
+{
+	char tree[] = "/tmp/remove-test-XXXXXX";
+	int fd, top;
+
+	(void)state;
+	assert_non_null(mkdtemp(tree));
+	top = open(tree, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fd = openat(top, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (int i = 0; i < 3000; i++) {
+		int sub;
+
+		assert_int_equal(mkdirat(fd, "dddddddd", 0755), 0);
+		sub = openat(fd, "dddddddd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		close(fd);
+		fd = sub;
+	}
+	close(openat(fd, "f", O_CREAT | O_WRONLY | O_CLOEXEC, 0));
+	close(fd);
+	assert_int_equal(symlinkat("/etc", top, "link"), 0);
+	assert_int_equal(mkdirat(top, "closed", 0755), 0);
+	assert_int_equal(mkdirat(top, "closed/in", 0755), 0);
+	assert_int_equal(fchmodat(top, "closed", 0, 0), 0);
+	assert_int_equal(gr_remove_in(top), 0);
+	assert_int_equal(rmdir(tree), 0);
+	assert_int_equal(access("/etc/passwd", F_OK), 0);
+}
 
 static void digests_match_the_published_vectors(void **state)
 {
@@ -667,7 +697,8 @@ int main(void)
 		T(paths_join_and_come_out_clean), T(below_means_the_folder_or_in_it), T(only_absolute_clean_short_paths_are_safe),
 		T(paths_have_a_folder_a_name_and_an_ending),
 		TD(a_file_is_replaced_whole_and_leaves_no_temporary), TD(a_file_larger_than_the_limit_is_an_error),
-		TD(folders_are_made_and_removed_as_a_tree), T(digests_match_the_published_vectors),
+		TD(folders_are_made_and_removed_as_a_tree), T(removes_trees_of_any_depth_and_mode),
+		T(digests_match_the_published_vectors),
 		T(a_digest_is_exactly_64_hex_digits), TD(a_file_is_digested_from_its_start),
 		T(a_program_gives_its_output_and_its_code), T(a_program_that_fills_both_pipes_does_not_hang),
 		T(a_program_that_says_too_much_is_ended), T(a_list_keeps_order_and_forgets_twice_without_harm),
