@@ -9,6 +9,9 @@
 #include <cmocka.h>
 #include <zmq.h>
 
+#include <arpa/inet.h>
+#include <sys/socket.h>
+
 #include "lib/base/alloc.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
@@ -220,4 +223,14 @@ static inline bool fx_raw_got(void *zmq, int type, struct gr_buf *frame)
 		if (gr_frame_open(gr_buf_slice(frame), &body) == type)
 			return true;
 	return false;
+}
+
+static inline int tcp_to(const char *endpoint)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(strrchr(endpoint, ':') + 1)) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	return fd;
 }
